@@ -1,0 +1,2 @@
+//! The command `turnlock`.
+fn main() {}
