@@ -1,0 +1,46 @@
+//! The two kinds of callers, served by one body of code: tasks of a runtime, and threads that may block.
+//!
+//! Every operation is written once, as an `async fn` over a [`Caller`]. For a blocking caller nothing in it is ever pending, so that
+//! [`at_once`] drives it with a single poll.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use crate::error::{Error, Result};
+
+/// Who calls, and so how to wait and where file work is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// A thread that may block: file work is done on it, waits park it.
+    Thread,
+    /// A task of a tokio runtime: file work goes to the blocking pool, waits are wakers.
+    Task,
+}
+
+impl Caller {
+    /// Does a piece of blocking file work, which never waits for a lock.
+    ///
+    /// A task that is cancelled meanwhile leaves the work running; its result is dropped when it ends.
+    pub(crate) async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        match self {
+            Self::Thread => Ok(work()),
+            Self::Task => {
+                let runtime = tokio::runtime::Handle::try_current().map_err(|e| Error::Runtime { reason: e.to_string() })?;
+                match runtime.spawn_blocking(work).await {
+                    Ok(done) => Ok(done),
+                    Err(stopped) if stopped.is_panic() => std::panic::resume_unwind(stopped.into_panic()),
+                    Err(stopped) => Err(Error::Runtime { reason: stopped.to_string() }),
+                }
+            }
+        }
+    }
+}
+
+/// Drives an operation of a [`Caller::Thread`], which is never pending.
+pub(crate) fn at_once<F: Future>(operation: F) -> F::Output {
+    match pin!(operation).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => done,
+        Poll::Pending => unreachable!("an operation of a blocking caller waits inside its poll, it is never pending"),
+    }
+}

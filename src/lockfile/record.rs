@@ -1,0 +1,312 @@
+//! The owner record: the JSON inside a lock file. A superset of OpenClaw's, so that its processes understand ours.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::time::SystemTime;
+
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::process;
+use crate::error::Holder;
+use crate::registry::Want;
+
+/// What our records say in `protocol`.
+const PROTOCOL: &str = "turnlock/1";
+/// A record that we write is always smaller than this, so that it lies in one block.
+const MAX_WRITTEN: usize = 4095;
+/// A record larger than this is not read.
+const MAX_READ: usize = 64 * 1024;
+/// A label is cut to this many bytes.
+const MAX_LABEL: usize = 1024;
+/// The first byte of a record that is being rewritten (I7). No JSON begins so.
+const SPOILED: u8 = b'~';
+
+/// Our own record, as it is written.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Written<'a> {
+    pid: u32,
+    created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    starttime: Option<u64>,
+    protocol: &'static str,
+    owner: Uuid,
+    host: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    boot_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<&'a str>,
+}
+
+/// The bytes of the record for a new hold, at least `length` of them.
+pub(crate) fn encode(want: &Want, began: SystemTime, length: usize) -> Vec<u8> {
+    let me = process::me();
+    let mut bytes = Vec::with_capacity(512);
+    let mut written = Written {
+        pid: me.pid,
+        created_at: iso(began).unwrap_or_default(),
+        starttime: me.start_time,
+        protocol: PROTOCOL,
+        owner: want.owner,
+        host: &me.host,
+        boot_id: &me.boot_id,
+        pid_ns: me.pid_ns,
+        label: want.label.as_deref(),
+    };
+    if serde_json::to_writer(&mut bytes, &written).is_err() || bytes.len() >= MAX_WRITTEN {
+        // Escapes can make a label six times as long; the record matters more.
+        written.label = None;
+        bytes.clear();
+        // Strings and numbers into memory: nothing in this can fail.
+        let _ = serde_json::to_writer(&mut bytes, &written);
+    }
+    bytes.resize(bytes.len().max(length.saturating_sub(1).min(MAX_WRITTEN)), b' ');
+    bytes.push(b'\n');
+    bytes
+}
+
+/// A label, cut to its longest allowed length.
+pub(crate) fn cut_label(label: &str) -> &str {
+    &label[..label.floor_char_boundary(MAX_LABEL)]
+}
+
+/// Rewrites the record of a lock file that we hold, so that no reader sees a mix of two owners (I7).
+pub(crate) fn rewrite(file: &File, bytes: &[u8]) -> io::Result<()> {
+    file.write_all_at(&[SPOILED], 0)?;
+    file.write_all_at(&bytes[1..], 1)?;
+    file.write_all_at(&bytes[..1], 0)
+}
+
+/// Whether the record is still, to the byte, the one that was written.
+pub(crate) fn is_still(file: &File, bytes: &[u8]) -> io::Result<bool> {
+    let mut buffer = [0; MAX_WRITTEN + 1];
+    let Some(buffer) = buffer.get_mut(..bytes.len()) else { return Ok(false) };
+    let read = read_at_most(file, buffer)?;
+    Ok(buffer[..read] == *bytes)
+}
+
+fn read_at_most(file: &File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut read = 0;
+    while read < buffer.len() {
+        match file.read_at(&mut buffer[read..], read as u64) {
+            Ok(0) => break,
+            Ok(n) => read += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(read)
+}
+
+/// What a lock file says.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Reading {
+    /// A record of our protocol.
+    Ours(Record),
+    /// A record of a program that takes no kernel lock.
+    Foreign(Record),
+    /// One of ours died while rewriting it.
+    Spoiled,
+    /// Nothing, or no record.
+    Malformed {
+        /// No bytes at all.
+        empty: bool,
+    },
+}
+
+/// A record, whoever wrote it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Record {
+    /// As written; a foreign one may be anything.
+    pub(crate) pid: PidField,
+    pub(crate) created_at: Option<SystemTime>,
+    pub(crate) created_at_present: bool,
+    pub(crate) start_time: Option<u64>,
+    pub(crate) owner: Option<Uuid>,
+    pub(crate) host: Option<String>,
+    pub(crate) boot_id: Option<String>,
+    pub(crate) pid_ns: Option<u64>,
+    pub(crate) label: Option<String>,
+}
+
+/// The `pid` of a record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum PidField {
+    /// Not there.
+    #[default]
+    Missing,
+    /// There, but no process can have it.
+    Invalid,
+    /// A process id.
+    Pid(i32),
+}
+
+impl Record {
+    pub(crate) fn same_boot(&self) -> bool {
+        self.boot_id.as_deref().is_none_or(|id| id == process::me().boot_id)
+    }
+
+    /// Who is named here, for messages.
+    pub(crate) fn holder(&self, alive: bool, foreign: bool) -> Holder {
+        let me = process::me();
+        let pid = match self.pid {
+            PidField::Pid(pid) => Some(i64::from(pid)),
+            _ => None,
+        };
+        Holder {
+            pid,
+            alive,
+            owner: self.owner,
+            host: self.host.as_deref().map(printable),
+            label: self.label.as_deref().map(printable),
+            since: self.created_at,
+            foreign,
+            this_process: !foreign
+                && pid == Some(i64::from(me.pid))
+                && self.start_time == me.start_time
+                && self.pid_ns == me.pid_ns
+                && self.same_boot(),
+        }
+    }
+}
+
+/// Text from a file, fit to be shown: control characters cannot reach a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().take(MAX_LABEL).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// Reads a record. An error is a failure to read, never a judgement of what stands there (I13).
+pub(crate) fn read(file: &File) -> io::Result<Reading> {
+    let mut buffer = vec![0; 2048];
+    let mut read = read_at_most(file, &mut buffer)?;
+    if read == buffer.len() {
+        buffer.resize(MAX_READ + 1, 0);
+        read = read_at_most(file, &mut buffer)?;
+    }
+    Ok(parse(&buffer[..read]))
+}
+
+/// What these bytes of a lock file say.
+pub(crate) fn parse(bytes: &[u8]) -> Reading {
+    match bytes.first() {
+        None => return Reading::Malformed { empty: true },
+        Some(&SPOILED) => return Reading::Spoiled,
+        _ if bytes.len() > MAX_READ => return Reading::Malformed { empty: false },
+        _ => {}
+    }
+    let Ok(Value::Object(fields)) = serde_json::from_slice::<Value>(bytes) else {
+        return Reading::Malformed { empty: false };
+    };
+    let text = |name: &str| fields.get(name).and_then(Value::as_str);
+    let number = |name: &str| fields.get(name).and_then(Value::as_u64);
+    let record = Record {
+        pid: pid_field(fields.get("pid")),
+        created_at: text("createdAt").and_then(parse_iso),
+        created_at_present: fields.contains_key("createdAt"),
+        start_time: number("starttime").or_else(|| number("startTime")),
+        owner: text("owner").and_then(|owner| Uuid::parse_str(owner).ok()),
+        host: text("host").map(str::to_owned),
+        boot_id: text("bootId").map(str::to_owned),
+        pid_ns: number("pidNs"),
+        label: text("label").map(str::to_owned),
+    };
+    let speaks_ours = text("protocol").is_some_and(|protocol| protocol.starts_with("turnlock/"));
+    if speaks_ours && record.owner.is_some() { Reading::Ours(record) } else { Reading::Foreign(record) }
+}
+
+fn pid_field(value: Option<&Value>) -> PidField {
+    match value {
+        None | Some(Value::Null) => PidField::Missing,
+        Some(value) => match value.as_i64().and_then(|pid| i32::try_from(pid).ok()) {
+            Some(pid) if pid > 0 => PidField::Pid(pid),
+            _ => PidField::Invalid,
+        },
+    }
+}
+
+/// ISO 8601 in UTC with milliseconds, as JavaScript writes it.
+pub(crate) fn iso(time: SystemTime) -> Option<String> {
+    jiff::Timestamp::try_from(time).ok().map(|time| format!("{time:.3}"))
+}
+
+fn parse_iso(text: &str) -> Option<SystemTime> {
+    text.parse::<jiff::Timestamp>().ok().map(SystemTime::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    fn want(label: &str) -> Want {
+        Want { owner: Uuid::now_v7(), label: Some(Arc::from(label)), rules: Arc::default() }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let want = want("a \"reply\"\nto\tsomebody");
+        let bytes = encode(&want, SystemTime::now(), 0);
+        let Reading::Ours(record) = parse(&bytes) else { panic!("{}", String::from_utf8_lossy(&bytes)) };
+        assert_eq!(record.owner, Some(want.owner));
+        assert_eq!(record.label.as_deref(), want.label.as_deref());
+        assert_eq!(record.pid, PidField::Pid(std::process::id() as i32));
+        assert!(record.holder(true, false).this_process);
+        assert!(!record.holder(true, false).label.unwrap().contains('\n'), "shown without control characters");
+    }
+
+    #[test]
+    fn a_record_stays_under_4096_bytes_whatever_the_label() {
+        let label = "\u{1}".repeat(5000);
+        let bytes = encode(&want(cut_label(&label)), SystemTime::now(), 100_000);
+        assert!(bytes.len() <= 4096);
+        assert!(matches!(parse(&bytes), Reading::Ours(_)));
+    }
+
+    #[test]
+    fn a_shorter_record_is_padded_over_a_longer_one() {
+        let file = tempfile::tempfile().unwrap();
+        let long = encode(&want(&"long ".repeat(50)), SystemTime::now(), 0);
+        rewrite(&file, &long).unwrap();
+        let short = want("short");
+        let bytes = encode(&short, SystemTime::now(), long.len());
+        rewrite(&file, &bytes).unwrap();
+        assert!(is_still(&file, &bytes).unwrap());
+        assert!(!is_still(&file, &long).unwrap());
+        let Reading::Ours(record) = read(&file).unwrap() else { panic!() };
+        assert_eq!(record.owner, Some(short.owner));
+    }
+
+    #[test]
+    fn hostile_records_are_told_apart() {
+        assert_eq!(parse(b""), Reading::Malformed { empty: true });
+        assert_eq!(parse(b"{"), Reading::Malformed { empty: false });
+        assert_eq!(parse(&vec![b' '; MAX_READ + 1]), Reading::Malformed { empty: false });
+        assert_eq!(parse(b"~\"pid\":1}"), Reading::Spoiled);
+        assert_eq!(parse("[".repeat(60_000).as_bytes()), Reading::Malformed { empty: false });
+        for (text, pid) in [
+            (r#"{"pid":-1}"#, PidField::Invalid),
+            (r#"{"pid":0}"#, PidField::Invalid),
+            (r#"{"pid":18446744073709551616}"#, PidField::Invalid),
+            (r#"{"pid":"1; rm -rf /"}"#, PidField::Invalid),
+            (r#"{"pid":1.5}"#, PidField::Invalid),
+            (r#"{}"#, PidField::Missing),
+            (r#"{"pid":77}"#, PidField::Pid(77)),
+        ] {
+            let Reading::Foreign(record) = parse(text.as_bytes()) else { panic!("{text}") };
+            assert_eq!(record.pid, pid, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_record_is_understood() {
+        let text = r#"{ "pid": 42, "createdAt": "2026-04-15T10:00:00.123Z", "starttime": 99, "maxHoldMs": 300000 }"#;
+        let Reading::Foreign(record) = parse(text.as_bytes()) else { panic!() };
+        assert_eq!((record.pid, record.start_time), (PidField::Pid(42), Some(99)));
+        assert_eq!(iso(record.created_at.unwrap()).unwrap(), "2026-04-15T10:00:00.123Z");
+    }
+}

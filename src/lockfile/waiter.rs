@@ -1,0 +1,199 @@
+//! Waiting: the one thread per contended path and process that blocks in the kernel, for whoever is first in the line when it gets there.
+//!
+//! Deadlines are kept by the waiters. If all of them gave up, the thread stays parked, serves the next one who comes, or lets go at once
+//! when the lock comes to it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use super::{Obstacle, Opened, Settled, Try, marks, open, remove_stale, settle, try_take};
+use crate::error::{Error, Result};
+use crate::flock;
+use crate::keeper;
+use crate::place::FileId;
+use crate::registry::{DataGrant, SlotRef};
+use crate::transcript::DataLock;
+use crate::turn::Turn;
+
+/// How often a foreign owner, who wakes nobody, is looked at.
+const FOREIGN_LOOK: Duration = Duration::from_millis(10);
+/// How soon, and at most how often, the path that a thread waits on is looked at.
+const FIRST_WATCH: Duration = Duration::from_millis(20);
+const WATCH: Duration = Duration::from_millis(100);
+/// A waiting thread needs little.
+const STACK: usize = 256 * 1024;
+
+/// Starts the thread that waits for the turn lock; the line's stage is left to it.
+pub(crate) fn start(slot: &SlotRef) {
+    let waiting = slot.clone();
+    let spawned = thread::Builder::new().name("turnlock-wait".into()).stack_size(STACK).spawn(move || wait(&waiting));
+    if let Err(source) = spawned {
+        let action = "start a waiting thread for";
+        while let Some(ticket) = slot.turns.next() {
+            let source = std::io::Error::from(source.kind());
+            drop(ticket.grant(Err(Error::Io { action, path: slot.place.lock().to_owned(), source })));
+        }
+        slot.turns.advance();
+    }
+}
+
+/// Starts the thread that waits for the data lock; the line's stage is left to it.
+pub(crate) fn start_for_data(slot: &SlotRef, create: bool) {
+    let waiting = slot.clone();
+    let wait = move || {
+        let slot = waiting;
+        let mut granted = DataLock::wait(&slot.place, create).map(|lock| DataGrant::new(lock, &slot.data));
+        let failed = granted.is_err();
+        slot.data.granted();
+        while let Some(ticket) = slot.data.next() {
+            match ticket.grant(granted) {
+                Ok(()) if failed => break,
+                Ok(()) => return,
+                Err(back) => granted = back,
+            }
+        }
+        if failed {
+            slot.data.advance();
+        }
+        // Nobody wants it any more: a grant that ends here moves the line on.
+    };
+    let spawned = thread::Builder::new().name("turnlock-data".into()).stack_size(STACK).spawn(wait);
+    if let Err(source) = spawned {
+        if let Some(ticket) = slot.data.next() {
+            let action = "start a waiting thread for";
+            drop(ticket.grant(Err(Error::Io { action, path: slot.place.session().to_owned(), source })));
+        }
+        slot.data.advance();
+    }
+}
+
+/// What to do after a step.
+enum Next {
+    Again,
+    /// A foreign owner is in the way.
+    Pause,
+    /// The line's stage is somebody else's now.
+    Done,
+}
+
+fn wait(slot: &SlotRef) {
+    while slot.turns.leave_to_kernel() {
+        match step(slot) {
+            Ok(Next::Again) => {}
+            Ok(Next::Pause) => thread::sleep(FOREIGN_LOOK),
+            Ok(Next::Done) => return,
+            // Whoever is first hears of it; the others meet it themselves, or do better.
+            Err(error) => {
+                if let Some(ticket) = slot.turns.next() {
+                    drop(ticket.grant(Err(error)));
+                }
+            }
+        }
+    }
+}
+
+fn step(slot: &SlotRef) -> Result<Next> {
+    let file = match open(slot.place.lock())? {
+        Opened::None => None,
+        Opened::Denied => return Ok(Next::Pause),
+        Opened::File(file) => {
+            let stat = rustix::fs::fstat(&file).map_err(|e| failed(slot, e.into()))?;
+            let blocked = Arc::new(Blocked { state: AtomicU8::new(BLOCKED), id: FileId::of(&stat) });
+            marks::wait(&file);
+            watch_later(Arc::clone(&blocked), slot.clone(), FIRST_WATCH);
+            let granted = flock::wait(&file);
+            if !blocked.change(CLAIMED) {
+                // Another thread waits on the new file; this one was left to its fate, which is over.
+                flock::unlock(&file);
+                return Ok(Next::Done);
+            }
+            granted.map_err(|e| failed(slot, e))?;
+            marks::end_wait(&file);
+            Some(file)
+        }
+    };
+    serve(slot, file, DataLock::wait(&slot.place, true)?)
+}
+
+fn failed(slot: &SlotRef, source: std::io::Error) -> Error {
+    Error::Io { action: "wait for", path: slot.place.lock().to_owned(), source }
+}
+
+/// With the data lock, and the lock file's if there is one: grants the turn to the first in the line.
+fn serve(slot: &SlotRef, file: Option<std::fs::File>, data: DataLock) -> Result<Next> {
+    let place = &slot.place;
+    let Some(ticket) = slot.turns.next() else {
+        if let Some(file) = file {
+            flock::unlock(&file);
+            drop(file);
+            remove_stale(place, &data, &Arc::default())?;
+        }
+        return Ok(Next::Again);
+    };
+    let taken = match file {
+        Some(file) => settle(place, file, &data, &ticket.want),
+        None => try_take(place, &data, &ticket.want).map(|tried| match tried {
+            Try::Held(lock) => Settled::Held(lock),
+            Try::Busy(obstacle) => Settled::Obstacle(obstacle),
+        }),
+    };
+    match taken {
+        Ok(Settled::Held(lock)) => {
+            let turn = Turn::begin(slot.clone(), &ticket.want, lock, data);
+            slot.turns.granted();
+            // A waiter that gave up just now: its turn ends here, and passes the lock on.
+            drop(ticket.grant(Ok(turn)));
+            Ok(Next::Done)
+        }
+        Ok(Settled::Moved | Settled::Obstacle(Obstacle::Kernel(_))) => {
+            slot.turns.put_back(ticket);
+            Ok(Next::Again)
+        }
+        Ok(Settled::Obstacle(_)) => {
+            slot.turns.put_back(ticket);
+            Ok(Next::Pause)
+        }
+        Err(error) => {
+            drop(ticket.grant(Err(error)));
+            Ok(Next::Again)
+        }
+    }
+}
+
+/// A thread that blocks in the kernel on one inode.
+struct Blocked {
+    state: AtomicU8,
+    id: FileId,
+}
+
+const BLOCKED: u8 = 0;
+const CLAIMED: u8 = 1;
+const ABANDONED: u8 = 2;
+
+impl Blocked {
+    /// Either the thread claims what it got, or it is abandoned: whoever is first.
+    fn change(&self, to: u8) -> bool {
+        self.state.compare_exchange(BLOCKED, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+/// A revoke or an `rm` puts another file at the path while the old holder, stopped perhaps for hours, keeps the old inode
+/// locked: then the wait starts anew on what the path names (I12).
+fn watch_later(blocked: Arc<Blocked>, slot: SlotRef, delay: Duration) {
+    keeper::after(delay, move || {
+        if blocked.state.load(Ordering::Acquire) != BLOCKED {
+            return;
+        }
+        match FileId::named_by(slot.place.lock()) {
+            Ok(named) if named != Some(blocked.id) => {
+                if blocked.change(ABANDONED) {
+                    tracing::debug!(lock = %slot.place.lock().display(), "the lock file was replaced while waiting; waiting anew");
+                    start(&slot);
+                }
+            }
+            _ => watch_later(blocked, slot, (delay * 2).min(WATCH)),
+        }
+    });
+}

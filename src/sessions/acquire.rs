@@ -1,0 +1,167 @@
+//! The way to a turn: once for tasks and threads alike.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use super::{Rules, deadline_after};
+use crate::caller::{Caller, at_once};
+use crate::error::{Error, Result};
+use crate::lockfile::record::cut_label;
+use crate::lockfile::{self, Obstacle, Try, waiter};
+use crate::place::Place;
+use crate::registry::{Call, SlotRef, Spot, Want};
+use crate::transcript::{DataLock, who_is_inside};
+use crate::turn::Turn;
+
+/// A turn that is to be acquired; see [`Sessions::turn`](crate::Sessions::turn).
+#[derive(Debug)]
+#[must_use = "nothing happens before it is acquired"]
+pub struct Acquire {
+    rules: Arc<Rules>,
+    path: PathBuf,
+    label: Option<Arc<str>>,
+    limit: Option<Duration>,
+}
+
+impl Acquire {
+    pub(super) fn new(rules: Arc<Rules>, path: PathBuf) -> Self {
+        Self { limit: rules.acquire_timeout, rules, path, label: None }
+    }
+
+    /// What the holder is doing, for those who wait and those who look: cut after 1024 bytes.
+    pub fn label(mut self, label: impl AsRef<str>) -> Self {
+        self.label = Some(Arc::from(cut_label(label.as_ref())));
+        self
+    }
+
+    /// How long this acquire may wait, instead of the rules' timeout. Zero means one try.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.limit = Some(timeout);
+        self
+    }
+
+    /// Wait without limit.
+    pub fn no_timeout(mut self) -> Self {
+        self.limit = None;
+        self
+    }
+
+    /// Waits for the turn, in the order of asking.
+    ///
+    /// There is no re-entry: a task that holds the turn and asks for it again waits for itself, and the timeout's message says so.
+    ///
+    /// **Cancel safe** at every await: dropped, it leaves the queue as if it had never been there.
+    /// **Blocking**: file work is done on tokio's blocking pool, and never waits there.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] if the session stayed busy; [`Error::RemoteOwner`], [`Error::NotASession`], [`Error::NotALockFile`],
+    /// [`Error::LocksNotKept`]; [`Error::Runtime`] outside a tokio runtime; [`Error::Io`].
+    ///
+    /// # Panics
+    /// If the tokio runtime was built without its timer (`enable_time`) and the turn has to be waited for.
+    pub async fn acquire(self) -> Result<Turn> {
+        self.acquire_as(Caller::Task).await
+    }
+
+    /// [`acquire`](Self::acquire) for threads that may block.
+    ///
+    /// # Errors
+    /// Those of [`acquire`](Self::acquire).
+    pub fn acquire_blocking(self) -> Result<Turn> {
+        at_once(self.acquire_as(Caller::Thread))
+    }
+
+    /// Takes the turn if that needs no waiting. Blocking, for some tens of microseconds on a local disk.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] if somebody has it; otherwise those of [`acquire`](Self::acquire).
+    pub fn try_acquire(self) -> Result<Turn> {
+        self.timeout(Duration::ZERO).acquire_blocking()
+    }
+
+    async fn acquire_as(self, caller: Caller) -> Result<Turn> {
+        let deadline = deadline_after(self.limit);
+        let asked = Asked { limit: self.limit, deadline };
+        let mut step = caller.run(move || asked.begin(self)).await??;
+        loop {
+            let (slot, spot) = match step {
+                Step::Held(turn) => return Ok(turn),
+                Step::Wait(slot, spot) => (slot, spot),
+            };
+            match spot.called(caller, deadline).await {
+                Some(Call::Granted(granted)) => return granted,
+                Some(Call::Go) => step = caller.run(move || asked.attempt(slot, spot)).await??,
+                None => {
+                    let rules = Arc::clone(&spot.want().rules);
+                    drop(spot);
+                    return Err(caller.run(move || asked.timed_out(&slot, &rules)).await?);
+                }
+            }
+        }
+    }
+}
+
+/// How far an acquire has come.
+enum Step {
+    Held(Turn),
+    Wait(SlotRef, Spot<Want, Turn>),
+}
+
+/// How long the caller is willing to wait.
+#[derive(Clone, Copy)]
+struct Asked {
+    limit: Option<Duration>,
+    deadline: Option<Instant>,
+}
+
+impl Asked {
+    fn begin(self, acquire: Acquire) -> Result<Step> {
+        let place = Place::resolve(&acquire.path, true)?;
+        let slot = SlotRef::of(place);
+        let want = Want { owner: Uuid::now_v7(), label: acquire.label, rules: acquire.rules };
+        let spot = slot.turns.join(want);
+        if spot.is_called() { self.attempt(slot, spot) } else { Ok(Step::Wait(slot, spot)) }
+    }
+
+    /// This waiter is the one of its process at the lock file's door.
+    fn attempt(self, slot: SlotRef, spot: Spot<Want, Turn>) -> Result<Step> {
+        let place = &slot.place;
+        if let Some(data) = DataLock::try_now(place, true)? {
+            match lockfile::try_take(place, &data, spot.want())? {
+                Try::Held(lock) => {
+                    let turn = Turn::begin(slot.clone(), spot.want(), lock, data);
+                    spot.granted();
+                    return Ok(Step::Held(turn));
+                }
+                Try::Busy(Obstacle::Remote(record)) => {
+                    let holder = Box::new(record.holder(false, record.owner.is_none()));
+                    return Err(Error::RemoteOwner { lock: place.lock().to_owned(), holder });
+                }
+                Try::Busy(_) => {}
+            }
+        }
+        if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Err(self.timed_out(&slot, &spot.want().rules));
+        }
+        tracing::debug!(session = %place.session().display(), owner = %spot.want().owner, "wait");
+        spot.wait_in_kernel();
+        waiter::start(&slot);
+        Ok(Step::Wait(slot, spot))
+    }
+
+    fn timed_out(self, slot: &SlotRef, rules: &Rules) -> Error {
+        let waited = self.limit.unwrap_or_default();
+        match lockfile::holder_at(&slot.place, rules) {
+            // Nobody holds it: then somebody keeps the data lock, without which nobody can.
+            None if !slot.place.lock().exists() => Error::DataLockBusy {
+                session: slot.place.session().to_owned(),
+                pid: who_is_inside(&slot.place),
+                waited,
+            },
+            holder => Error::Timeout { lock: slot.place.lock().to_owned(), waited, holder: holder.map(Box::new) },
+        }
+    }
+}

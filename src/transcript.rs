@@ -1,0 +1,424 @@
+//! Door 3: the session file, its data lock, and the append under it. Blocking, and knows nothing of runtimes.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
+use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+use serde::Serialize;
+
+use crate::error::{Context, Error, Result};
+use crate::flock;
+use crate::place::{CAREFUL, FileId, Place, give_to_owner_of, stat_named};
+
+/// When an append counts as done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Durability {
+    /// When it survives the loss of power: the file is synced, and its directory where that is needed.
+    #[default]
+    Sync,
+    /// When the kernel has it: it survives the death of every process, but not the loss of power.
+    Buffered,
+}
+
+/// What an append did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Appended {
+    /// Where the first of the lines begins, in bytes.
+    pub offset: u64,
+    /// How many bytes the lines take, with their newlines.
+    pub bytes: u64,
+    /// How many bytes others (posts) have written since this turn last looked at the file.
+    pub intervening: u64,
+    /// Whether a torn line that somebody left was closed with a newline first.
+    pub sealed: bool,
+}
+
+/// The session file, open.
+#[derive(Debug)]
+pub(crate) struct SessionFile {
+    file: File,
+    id: FileId,
+    /// Made by us: it goes again if nobody ever writes into it.
+    created: bool,
+    /// Up to here the file is known to end with a newline.
+    sealed_to: u64,
+}
+
+/// The data lock, held on a session file that the path names.
+#[derive(Debug)]
+pub(crate) struct DataLock {
+    session: Option<SessionFile>,
+    len: u64,
+    place: Place,
+}
+
+/// What a try for the data lock brought.
+pub(crate) enum Locking {
+    Locked(DataLock),
+    Busy(SessionFile),
+    /// There is no session file, and none was to be created.
+    Missing,
+}
+
+impl SessionFile {
+    /// Opens the session file, following and awaiting nothing; `None` if there is none and `create` does not ask for one.
+    pub(crate) fn open(place: &Place, create: bool) -> Result<Option<Self>> {
+        let path = place.session();
+        let refuse = |reason| Error::NotASession { path: path.to_owned(), reason };
+        let flags = OFlags::RDWR | OFlags::APPEND | CAREFUL;
+        let (file, created) = loop {
+            match rustix::fs::open(path, flags, Mode::empty()) {
+                Ok(file) => break (File::from(file), false),
+                Err(Errno::NOENT) if create => {}
+                Err(Errno::NOENT) => return Ok(None),
+                Err(Errno::LOOP) => return Err(refuse("it is a symbolic link; name the file itself")),
+                Err(Errno::ISDIR) => return Err(refuse("it is a directory")),
+                Err(Errno::NXIO) => return Err(refuse("it is a socket or a pipe")),
+                Err(e) => return Err(e).context("open", path),
+            }
+            match rustix::fs::open(path, flags | OFlags::CREATE | OFlags::EXCL, Mode::RUSR | Mode::WUSR) {
+                Ok(file) => break (File::from(file), true),
+                Err(Errno::EXIST) => {}
+                Err(e) => return Err(e).context("create", path),
+            }
+        };
+        let stat = rustix::fs::fstat(&file).context("look at", path)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => {}
+            FileType::Directory => return Err(refuse("it is a directory")),
+            _ => return Err(refuse("it is no regular file")),
+        }
+        if created {
+            give_to_owner_of(place.dir(), &file).context("give to the directory's owner", path)?;
+        }
+        Ok(Some(Self { file, id: FileId::of(&stat), created, sealed_to: 0 }))
+    }
+
+    /// Takes the data lock if it is free, on the file that the path names by then (I3).
+    pub(crate) fn try_lock(self, place: &Place, create: bool) -> Result<Locking> {
+        let mut session = self;
+        loop {
+            if !flock::try_lock(&session.file).context("lock", place.session())? {
+                return Ok(Locking::Busy(session));
+            }
+            match session.confirmed(place)? {
+                Ok(locked) => return Ok(Locking::Locked(locked)),
+                Err(moved) => drop(moved),
+            }
+            match Self::open(place, create)? {
+                Some(other) => session = other,
+                None => return Ok(Locking::Missing),
+            }
+        }
+    }
+
+    /// Waits for the data lock in the kernel. Only for threads that are there to wait.
+    pub(crate) fn wait_lock(self, place: &Place, create: bool) -> Result<Option<DataLock>> {
+        let mut session = self;
+        loop {
+            flock::wait(&session.file).context("lock", place.session())?;
+            match session.confirmed(place)? {
+                Ok(locked) => return Ok(Some(locked)),
+                Err(moved) => drop(moved),
+            }
+            match Self::open(place, create)? {
+                Some(other) => session = other,
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// With the lock granted: is it the file that the path names? If not, it is let go.
+    fn confirmed(self, place: &Place) -> Result<std::result::Result<DataLock, Self>> {
+        match stat_named(place.session()) {
+            Ok(Some(stat)) if FileId::of(&stat) == self.id => {
+                Ok(Ok(DataLock { len: size(&stat), session: Some(self), place: place.clone() }))
+            }
+            other => {
+                flock::unlock(&self.file);
+                other.context("look at", place.session())?;
+                Ok(Err(self))
+            }
+        }
+    }
+
+    /// Makes what was written survive the loss of power.
+    pub(crate) fn sync(&self, place: &Place) -> io::Result<()> {
+        self.file.sync_data()?;
+        sync_directory_once(&self.file, self.id, place)
+    }
+}
+
+fn size(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_size).unwrap_or(0)
+}
+
+/// How long an operation that must not wait gives the data lock to come free.
+const SOON: Duration = Duration::from_millis(5);
+
+impl DataLock {
+    /// Opens the session file and takes its data lock if that can be had soon.
+    ///
+    /// With `create` a missing session file is made; it goes again with the lock if nothing was written.
+    pub(crate) fn try_now(place: &Place, create: bool) -> Result<Option<Self>> {
+        match SessionFile::open(place, create)? {
+            Some(session) => Ok(session.lock_soon(place, create)?.ok()),
+            None => Err(Error::NoSession { path: place.session().to_owned() }),
+        }
+    }
+
+    /// Waits for the data lock in the kernel. Only for threads that are there to wait.
+    pub(crate) fn wait(place: &Place, create: bool) -> Result<Self> {
+        let locked = match SessionFile::open(place, create)? {
+            Some(session) => session.wait_lock(place, create)?,
+            None => None,
+        };
+        locked.ok_or_else(|| Error::NoSession { path: place.session().to_owned() })
+    }
+
+    /// How long the file is.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Which file it is.
+    pub(crate) fn id(&self) -> Option<FileId> {
+        self.session.as_ref().map(|session| session.id)
+    }
+
+    /// The file itself.
+    pub(crate) fn file(&self) -> &File {
+        // The session is taken out only by `unlock`, which consumes the lock.
+        match &self.session {
+            Some(session) => &session.file,
+            None => unreachable!("a data lock has its file until it is unlocked"),
+        }
+    }
+
+    /// Lets the lock go and keeps the file open.
+    pub(crate) fn unlock(mut self) -> Option<SessionFile> {
+        let session = self.session.take();
+        if let Some(session) = &session {
+            flock::unlock(&session.file);
+        }
+        session
+    }
+
+    /// Appends whole lines: all of them or nothing (I9). `lines` begins with the newline that seals a torn tail where there is one.
+    ///
+    /// `seen` is how far the caller has looked at the file.
+    pub(crate) fn append(&mut self, lines: &Lines, durability: Durability, seen: u64) -> Result<Appended, Failed> {
+        let sealed = self.has_torn_tail().context("read", self.place.session())?;
+        let bytes = if sealed { &lines.0[..] } else { &lines.0[1..] };
+        let before = self.len;
+        if let Err((wrote, source)) = self.write(bytes) {
+            self.cut_back(before, wrote);
+            return Err(self.failed("append to", source).into());
+        }
+        if durability == Durability::Sync
+            && let Some(session) = &self.session
+            && let Err(source) = session.sync(&self.place)
+        {
+            self.cut_back(before, bytes.len());
+            return Err(Failed::Sync(self.failed("sync", source)));
+        }
+        self.len = before + bytes.len() as u64;
+        if let Some(session) = &mut self.session {
+            session.sealed_to = self.len;
+        }
+        self.confirm_named()?;
+        Ok(Appended {
+            offset: before + u64::from(sealed),
+            bytes: lines.0.len() as u64 - 1,
+            intervening: before.saturating_sub(seen),
+            sealed,
+        })
+    }
+
+    /// Whether the file ends inside a line.
+    fn has_torn_tail(&self) -> io::Result<bool> {
+        let known = self.session.as_ref().map_or(0, |session| session.sealed_to);
+        if self.len == 0 || self.len == known {
+            return Ok(false);
+        }
+        let mut last = [0];
+        self.file().read_exact_at(&mut last, self.len - 1)?;
+        Ok(last[0] != b'\n')
+    }
+
+    /// One call writes it all, unless it fails; then, how much of it went before, and why the rest did not.
+    fn write(&self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+        // Beyond the limit the kernel would kill a process that does not expect its signal.
+        if let Some(limit) = rustix::process::getrlimit(rustix::process::Resource::Fsize).current
+            && self.len + bytes.len() as u64 > limit
+        {
+            return Err((0, Errno::FBIG.into()));
+        }
+        let mut wrote = 0;
+        while wrote < bytes.len() {
+            match self.file().write(&bytes[wrote..]) {
+                Ok(0) => return Err((wrote, io::ErrorKind::WriteZero.into())),
+                Ok(n) => wrote += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err((wrote, e)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes back a write that failed, if the file has exactly what this write gave it.
+    fn cut_back(&self, before: u64, wrote: usize) {
+        if let Ok(stat) = rustix::fs::fstat(self.file())
+            && size(&stat) == before + wrote as u64
+        {
+            // If even this fails, what stays is a torn tail, and the next append seals it.
+            let _ = self.file().set_len(before);
+        }
+    }
+
+    fn failed(&self, action: &'static str, source: io::Error) -> Error {
+        Error::Io { action, path: self.place.session().to_owned(), source }
+    }
+
+    /// Another program may have renamed a new file into place without the data lock.
+    fn confirm_named(&self) -> Result<()> {
+        // What was written is written: a look that fails does not make it undone.
+        match FileId::named_by(self.place.session()) {
+            Ok(named) if named != self.id() => Err(Error::Replaced { session: self.place.session().to_owned() }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for DataLock {
+    fn drop(&mut self) {
+        let Some(session) = self.session.take() else { return };
+        if session.created
+            && let Ok(stat) = rustix::fs::fstat(&session.file)
+            && stat.st_size == 0
+            && FileId::named_by(self.place.session()).is_ok_and(|named| named == Some(session.id))
+        {
+            // Made for its lock's sake, and nobody wrote into it.
+            let _ = rustix::fs::unlink(self.place.session());
+        }
+        flock::unlock(&session.file);
+    }
+}
+
+impl SessionFile {
+    /// Takes the data lock if it comes free within a few milliseconds.
+    pub(crate) fn lock_soon(self, place: &Place, create: bool) -> Result<std::result::Result<DataLock, Self>> {
+        let mut session = self;
+        let mut pause = Duration::from_micros(20);
+        let until = Instant::now() + SOON;
+        loop {
+            match session.try_lock(place, create)? {
+                Locking::Locked(locked) => return Ok(Ok(locked)),
+                Locking::Missing => return Err(Error::NoSession { path: place.session().to_owned() }),
+                Locking::Busy(busy) if Instant::now() >= until => return Ok(Err(busy)),
+                Locking::Busy(busy) => session = busy,
+            }
+            std::thread::sleep(pause);
+            pause *= 2;
+        }
+    }
+}
+
+/// Why an append failed: after a failed sync it is not known what the disk holds.
+pub(crate) enum Failed {
+    Write(Error),
+    Sync(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Write(error)
+    }
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Write(error) | Failed::Sync(error) => error,
+        }
+    }
+}
+
+/// Whole lines, ready to be written, behind one newline that seals a torn tail if there is one.
+#[derive(Debug, Clone)]
+pub(crate) struct Lines(Vec<u8>);
+
+impl Lines {
+    /// Serialises every value before anything is touched.
+    pub(crate) fn of<T: Serialize>(values: impl IntoIterator<Item = T>) -> Result<Self> {
+        let mut bytes = vec![b'\n'];
+        for (index, value) in values.into_iter().enumerate() {
+            let start = bytes.len();
+            let written = serde_json::to_writer(&mut bytes, &value);
+            written.map_err(|e| Error::BadLine { line: index + 1, reason: e.to_string() })?;
+            // Raw values keep their own line breaks. Outside of strings, where alone they can stand, a blank is the same.
+            for byte in &mut bytes[start..] {
+                if matches!(*byte, b'\n' | b'\r') {
+                    *byte = b' ';
+                }
+            }
+            bytes.push(b'\n');
+        }
+        Ok(Self(bytes))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.len() == 1
+    }
+}
+
+/// Files whose directory entry this process knows to be on disk: which file, and when it was born, since inodes are used again.
+static SYNCED: LazyLock<Mutex<HashSet<(FileId, SystemTime)>>> = LazyLock::new(Mutex::default);
+/// Forgetting costs one sync more.
+const MOST_SYNCED: usize = 1 << 16;
+
+/// Whoever created the file may have died before it synced the directory: the first synced append of every process does it.
+fn sync_directory_once(file: &File, id: FileId, place: &Place) -> io::Result<()> {
+    let born = file.metadata().and_then(|metadata| metadata.created()).ok();
+    if let Some(born) = born
+        && SYNCED.lock().contains(&(id, born))
+    {
+        return Ok(());
+    }
+    File::open(place.dir())?.sync_all()?;
+    if let Some(born) = born {
+        let mut synced = SYNCED.lock();
+        if synced.len() >= MOST_SYNCED {
+            synced.clear();
+        }
+        synced.insert((id, born));
+    }
+    Ok(())
+}
+
+/// The process that is inside an append, where the system tells.
+pub(crate) fn who_is_inside(place: &Place) -> Option<u32> {
+    let stat = stat_named(place.session()).ok()??;
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    let wanted = format!(
+        "{:02x}:{:02x}:{}",
+        rustix::fs::major(stat.st_dev),
+        rustix::fs::minor(stat.st_dev),
+        stat.st_ino
+    );
+    locks.lines().find_map(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        match fields[..] {
+            [_, "FLOCK", _, "WRITE", pid, file, ..] if file == wanted => pid.parse().ok(),
+            _ => None,
+        }
+    })
+}

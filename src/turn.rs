@@ -1,0 +1,483 @@
+//! A turn: what the holder of a session can do.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::caller::{Caller, at_once};
+use crate::error::{Error, LostCause, Result};
+use crate::keeper;
+use crate::lockfile::LockFile;
+use crate::registry::{Hold, SlotRef, Want};
+use crate::sessions::{Rules, data::Door, data::Reached, data::under_data_lock};
+use crate::transcript::{Appended, DataLock, Failed, Lines, Locking, SessionFile};
+
+/// While other processes wait, a process keeps a session for its own tasks only this long (I8) …
+const RUN: Duration = Duration::from_micros(250);
+/// … and for at most so many hand-overs.
+const RUN_LENGTH: u32 = 64;
+/// When a lock file that was left for others is looked at again.
+const TIDY_AFTER: Duration = Duration::from_millis(5);
+/// At most how long that look is put off while the session file is busy.
+const TIDY_AT_MOST: Duration = Duration::from_secs(1);
+
+/// The exclusive hold of a session.
+///
+/// Release it with [`release`](Self::release), or drop it: a drop releases as well, but cannot say whether the turn had been lost.
+#[must_use = "a turn that is dropped is released at once"]
+pub struct Turn {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    slot: SlotRef,
+    owner: Uuid,
+    label: Option<Arc<str>>,
+    since: Instant,
+    rules: Arc<Rules>,
+    /// What the turn holds. Closing it takes this out, so that no abandoned append can use it.
+    grip: Mutex<Option<Grip>>,
+}
+
+pub(crate) struct Grip {
+    lock: LockFile,
+    session: Option<SessionFile>,
+    /// How far into the file this holder has looked.
+    seen: u64,
+    /// Why the first failed sync failed.
+    sync_failed: Option<Box<str>>,
+    run: Run,
+}
+
+/// Hand-overs in a row inside this process.
+#[derive(Clone, Copy)]
+struct Run {
+    began: Instant,
+    length: u32,
+}
+
+impl Run {
+    fn new() -> Self {
+        Self { began: Instant::now(), length: 0 }
+    }
+
+    fn is_over(self) -> bool {
+        self.length >= RUN_LENGTH || self.began.elapsed() >= RUN
+    }
+}
+
+impl Turn {
+    /// A turn begins, with the data lock still held; the line's stage is the turn's from now on.
+    pub(crate) fn begin(slot: SlotRef, want: &Want, lock: LockFile, data: DataLock) -> Self {
+        let seen = data.len();
+        let grip = Grip { lock, session: data.unlock(), seen, sync_failed: None, run: Run::new() };
+        Self::with(slot, want, grip)
+    }
+
+    fn with(slot: SlotRef, want: &Want, grip: Grip) -> Self {
+        let since = Instant::now();
+        tracing::debug!(session = %slot.place.session().display(), owner = %want.owner, label = want.label.as_deref(), "turn begins");
+        *slot.hold.lock() = Some(Hold {
+            owner: want.owner,
+            label: want.label.clone(),
+            since,
+            rules: Arc::clone(&want.rules),
+            reported: false,
+        });
+        keeper::report_hold_at(since.checked_add(want.rules.max_hold));
+        Self {
+            inner: Arc::new(Inner {
+                slot,
+                owner: want.owner,
+                label: want.label.clone(),
+                since,
+                rules: Arc::clone(&want.rules),
+                grip: Mutex::new(Some(grip)),
+            }),
+        }
+    }
+
+    /// The session file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.inner.slot.place.session()
+    }
+
+    /// The lock file.
+    #[must_use]
+    pub fn lock_path(&self) -> &Path {
+        self.inner.slot.place.lock()
+    }
+
+    /// This hold's identity: new for every turn, and written in the lock file.
+    #[must_use]
+    pub fn owner(&self) -> Uuid {
+        self.inner.owner
+    }
+
+    /// What the holder said it is doing.
+    #[must_use]
+    pub fn label(&self) -> Option<&str> {
+        self.inner.label.as_deref()
+    }
+
+    /// For how long the turn has been held.
+    #[must_use]
+    pub fn held_for(&self) -> Duration {
+        self.inner.since.elapsed()
+    }
+
+    /// Whether the turn has been lost (revoked, or its lock file removed), so that a pipeline can stop early.
+    ///
+    /// `None` is no promise for the next append, which looks for itself. Two quick system calls; never waits for a lock.
+    ///
+    /// # Errors
+    /// If the lock file cannot be looked at.
+    pub fn lost(&self) -> Result<Option<LostCause>> {
+        match &*self.inner.grip.lock() {
+            Some(grip) => grip.lock.lost(&self.inner.slot.place),
+            None => Ok(Some(LostCause::Closed)),
+        }
+    }
+
+    /// Appends one line: `value` as JSON. See [`append_all`](Self::append_all).
+    ///
+    /// # Errors
+    /// Those of [`append_all`](Self::append_all).
+    pub async fn append<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<Appended> {
+        self.append_lines(Caller::Task, Lines::of([value])?).await
+    }
+
+    /// Appends a batch of lines: all of them, or nothing.
+    ///
+    /// With [`Durability::Sync`](crate::Durability::Sync) (the default) they survive the loss of power once this returns.
+    /// A torn line that somebody left at the end of the file is closed with a newline first.
+    ///
+    /// **Cancel safety.** Everything is serialised before anything is touched. An append that is dropped while it waits writes
+    /// nothing; dropped while it writes, it writes all or nothing, and never into another's turn.
+    ///
+    /// **Blocking.** The file work is done on tokio's blocking pool; the data lock is waited for at most as long as a turn is.
+    ///
+    /// # Errors
+    /// [`Error::LockLost`] if the turn is not this holder's any more; [`Error::BadLine`] if a value is no JSON;
+    /// [`Error::DataLockBusy`] if another process stays inside an append; [`Error::SyncFailed`] after an earlier failed sync;
+    /// [`Error::Replaced`]; [`Error::Io`], for example on a full disk. After any but `Replaced` the file is as it was before.
+    pub async fn append_all<T: Serialize>(&mut self, values: impl IntoIterator<Item = T>) -> Result<Appended> {
+        let lines = Lines::of(values)?;
+        self.append_lines(Caller::Task, lines).await
+    }
+
+    /// [`append`](Self::append) for threads that may block.
+    ///
+    /// # Errors
+    /// Those of [`append_all`](Self::append_all).
+    pub fn append_blocking<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<Appended> {
+        at_once(self.append_lines(Caller::Thread, Lines::of([value])?))
+    }
+
+    /// [`append_all`](Self::append_all) for threads that may block.
+    ///
+    /// # Errors
+    /// Those of [`append_all`](Self::append_all).
+    pub fn append_all_blocking<T: Serialize>(&mut self, values: impl IntoIterator<Item = T>) -> Result<Appended> {
+        at_once(self.append_lines(Caller::Thread, Lines::of(values)?))
+    }
+
+    async fn append_lines(&mut self, caller: Caller, lines: Lines) -> Result<Appended> {
+        let inner = Arc::clone(&self.inner);
+        let deadline = inner.rules.deadline();
+        let slot = inner.slot.clone();
+        under_data_lock(slot, caller, deadline, inner.rules.acquire_timeout, true, move |door| inner.append(door, &lines)).await
+    }
+
+    /// Makes everything that this turn has appended survive the loss of power.
+    ///
+    /// **Cancel safe.** The file work is done on tokio's blocking pool.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it fails; from then on the turn refuses appends with [`Error::SyncFailed`].
+    pub async fn sync(&mut self) -> Result<()> {
+        let inner = Arc::clone(&self.inner);
+        Caller::Task.run(move || inner.sync()).await?
+    }
+
+    /// [`sync`](Self::sync) for threads that may block.
+    ///
+    /// # Errors
+    /// Those of [`sync`](Self::sync).
+    pub fn sync_blocking(&mut self) -> Result<()> {
+        self.inner.sync()
+    }
+
+    /// Releases the turn: the next waiter has it at once.
+    ///
+    /// **Cancel safe**: dropped before it is done, the turn is released all the same.
+    ///
+    /// # Errors
+    /// [`Error::LockLost`] if the turn had been lost before, as far as that was looked at; it is released in every case.
+    pub async fn release(self) -> Result<()> {
+        Caller::Task.run(move || self.release_blocking()).await?
+    }
+
+    /// [`release`](Self::release) for threads that may block.
+    ///
+    /// # Errors
+    /// Those of [`release`](Self::release).
+    pub fn release_blocking(self) -> Result<()> {
+        let grip = self.inner.grip.lock().take();
+        match grip.map(|grip| self.inner.let_go(grip, true)) {
+            Some(Let::Gone(None)) | None => Ok(()),
+            Some(Let::Gone(Some(cause))) => Err(self.inner.lost(cause)),
+            // A patient release is never put off.
+            Some(Let::NotNow(grip)) => {
+                self.inner.leave(grip, false);
+                Ok(())
+            }
+        }
+    }
+
+    /// The locked descriptor, for a child process that is to inherit the lock as with `flock(1)`: `None` after a release.
+    ///
+    /// The lock does not fall before all who have the descriptor are gone, unless this process releases it.
+    pub fn with_lock_fd<T>(&self, use_it: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
+        self.inner.grip.lock().as_ref().map(|grip| use_it(grip.lock.file().as_fd()))
+    }
+}
+
+impl fmt::Debug for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turn")
+            .field("session", &self.path())
+            .field("owner", &self.inner.owner)
+            .field("label", &self.inner.label)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // An abandoned append that is still writing has the grip: then, as for all that would have to wait, the keeper sees to it.
+        let Some(mut slot) = self.inner.grip.try_lock() else { return self.inner.release_later() };
+        let Some(grip) = slot.take() else { return };
+        drop(slot);
+        if let Let::NotNow(grip) = self.inner.let_go(grip, false) {
+            *self.inner.grip.lock() = Some(grip);
+            self.inner.release_later();
+        }
+    }
+}
+
+/// How a release went.
+enum Let {
+    /// The lock is let go; whether it had been lost before.
+    Gone(Option<LostCause>),
+    /// The data lock is busy.
+    NotNow(Grip),
+}
+
+impl Inner {
+    fn lost(&self, cause: LostCause) -> Error {
+        Error::LockLost { lock: self.slot.place.lock().to_owned(), cause }
+    }
+
+    /// One append, as far as it can go without waiting.
+    fn append(&self, door: Door, lines: &Lines) -> Result<Reached<Appended>> {
+        let mut grip = self.grip.lock();
+        let grip = grip.as_mut().ok_or_else(|| self.lost(LostCause::Closed))?;
+        if let Some(reason) = &grip.sync_failed {
+            return Err(Error::SyncFailed { session: self.slot.place.session().to_owned(), reason: reason.to_string() });
+        }
+        let Some(mut data) = grip.data_lock(door, &self.slot)? else { return Ok(Reached::Busy) };
+        let appended = self.append_under(grip, &mut data, lines);
+        grip.session = data.unlock();
+        appended.map(Reached::Done)
+    }
+
+    fn append_under(&self, grip: &mut Grip, data: &mut DataLock, lines: &Lines) -> Result<Appended> {
+        if let Some(cause) = grip.lock.lost(&self.slot.place)? {
+            return Err(self.lost(cause));
+        }
+        match data.append(lines, self.rules.durability, grip.seen) {
+            Ok(appended) => {
+                grip.seen = data.len();
+                Ok(appended)
+            }
+            Err(Failed::Sync(error)) => {
+                grip.sync_failed = Some(error.to_string().into());
+                Err(error)
+            }
+            Err(Failed::Write(error)) => Err(error),
+        }
+    }
+
+    fn sync(&self) -> Result<()> {
+        let mut grip = self.grip.lock();
+        let grip = grip.as_mut().ok_or_else(|| self.lost(LostCause::Closed))?;
+        let Some(session) = &grip.session else { return Ok(()) };
+        session.sync(&self.slot.place).map_err(|source: io::Error| {
+            grip.sync_failed = Some(source.to_string().into());
+            Error::Io { action: "sync", path: self.slot.place.session().to_owned(), source }
+        })
+    }
+
+    /// Hands over, unlinks, or leaves the lock for others; never waits longer than a few milliseconds, and not at all unless `patient`.
+    fn let_go(&self, mut grip: Grip, patient: bool) -> Let {
+        if grip.lock.is_forked() {
+            // The parent's lock, the parent's line (I14).
+            return Let::Gone(Some(LostCause::Forked));
+        }
+        let turns = &self.slot.turns;
+        let others = grip.lock.somebody_waits(&self.rules);
+        if others && (turns.is_empty() || grip.run.is_over()) {
+            self.leave(grip, true);
+            return Let::Gone(None);
+        }
+        let data = match self.data_lock_for_release(&mut grip, patient) {
+            Ok(data) => data,
+            Err(_) if patient => {
+                self.leave(grip, others);
+                return Let::Gone(None);
+            }
+            Err(_) => return Let::NotNow(grip),
+        };
+        match grip.lock.lost(&self.slot.place) {
+            Ok(None) => self.hand_over_or_unlink(grip, data, others),
+            // Nothing of ours stands there. What cannot be looked at is left alone as well.
+            lost => {
+                drop(data);
+                self.leave(grip, false);
+                Let::Gone(lost.ok().flatten())
+            }
+        }
+    }
+
+    fn data_lock_for_release(&self, grip: &mut Grip, patient: bool) -> Result<DataLock, ()> {
+        let place = &self.slot.place;
+        let session = match grip.session.take() {
+            Some(session) => session,
+            None => SessionFile::open(place, true).ok().flatten().ok_or(())?,
+        };
+        if patient {
+            return match session.lock_soon(place, true) {
+                Ok(Ok(data)) => Ok(data),
+                Ok(Err(session)) => {
+                    grip.session = Some(session);
+                    Err(())
+                }
+                Err(_) => Err(()),
+            };
+        }
+        match session.try_lock(place, true) {
+            Ok(Locking::Locked(data)) => Ok(data),
+            Ok(Locking::Busy(session)) => {
+                grip.session = Some(session);
+                Err(())
+            }
+            Ok(Locking::Missing) | Err(_) => Err(()),
+        }
+    }
+
+    /// Under the data lock, with the lock still ours.
+    fn hand_over_or_unlink(&self, mut grip: Grip, data: DataLock, others: bool) -> Let {
+        let place = &self.slot.place;
+        while let Some(ticket) = self.slot.turns.next() {
+            if grip.lock.hand_over(&data, &ticket.want).is_err() {
+                // The record may be spoiled now: the next one takes it over through the front door.
+                self.slot.turns.put_back(ticket);
+                drop(data);
+                self.leave(grip, others);
+                return Let::Gone(None);
+            }
+            tracing::debug!(session = %place.session().display(), to = %ticket.want.owner, "hand over");
+            let run = Run { length: grip.run.length + 1, ..grip.run };
+            let next = Grip { seen: data.len(), session: data.unlock(), sync_failed: None, run, lock: grip.lock };
+            // A waiter that gave up just now: its turn ends at once, and passes the lock on.
+            drop(ticket.grant(Ok(Turn::with(self.slot.clone(), &ticket.want, next))));
+            return Let::Gone(None);
+        }
+        if others {
+            drop(data);
+            self.leave(grip, true);
+            return Let::Gone(None);
+        }
+        tracing::debug!(session = %place.session().display(), owner = %self.owner, "release");
+        *self.slot.hold.lock() = None;
+        // If it cannot be removed it stays for the next one to take over.
+        let _ = grip.lock.unlink(place, &data);
+        drop(grip);
+        drop(data);
+        self.slot.turns.advance();
+        Let::Gone(None)
+    }
+
+    /// Unlocks, and leaves the file for whoever waits in the kernel; the line moves on.
+    fn leave(&self, grip: Grip, others: bool) {
+        tracing::debug!(session = %self.slot.place.session().display(), owner = %self.owner, "release, leaving the lock to others");
+        *self.slot.hold.lock() = None;
+        let leftover = grip.lock.unlock();
+        drop(grip.session);
+        if !others {
+            self.slot.turns.advance();
+        } else if self.slot.turns.leave_to_kernel() {
+            // Our own tasks queue behind the others, and will tidy up after themselves.
+            crate::lockfile::waiter::start(&self.slot);
+            return;
+        }
+        tidy_later(leftover, self.slot.clone(), TIDY_AFTER);
+    }
+
+    fn release_later(self: &Arc<Self>) {
+        let inner = Arc::clone(self);
+        keeper::after(Duration::ZERO, move || {
+            let Some(mut slot) = inner.grip.try_lock() else {
+                // An append is still writing: it will not take long.
+                let again = Arc::clone(&inner);
+                return keeper::after(Duration::from_millis(1), move || again.release_later());
+            };
+            let Some(grip) = slot.take() else { return };
+            drop(slot);
+            drop(inner.let_go(grip, true));
+        });
+    }
+}
+
+/// A waiter for whom the file was left may have given up in between: then nothing of it is left behind.
+fn tidy_later(leftover: crate::lockfile::Leftover, slot: SlotRef, delay: Duration) {
+    keeper::after(delay, move || match leftover.tidy(&slot.place) {
+        Ok(false) if delay < TIDY_AT_MOST => tidy_later(leftover, slot, delay * 2),
+        // It stays, stale: the next one takes it over.
+        Ok(_) | Err(_) => {}
+    });
+}
+
+impl Grip {
+    /// The data lock: the one that was waited for, or that of the turn's own descriptor if it is free.
+    fn data_lock(&mut self, door: Door, slot: &SlotRef) -> Result<Option<DataLock>> {
+        if let Door::Have(data) = door {
+            return Ok(Some(data));
+        }
+        let place = &slot.place;
+        let session = match self.session.take() {
+            Some(session) => session,
+            None => match SessionFile::open(place, true)? {
+                Some(session) => session,
+                None => return Err(Error::NoSession { path: place.session().to_owned() }),
+            },
+        };
+        match session.try_lock(place, true)? {
+            Locking::Locked(data) => Ok(Some(data)),
+            Locking::Busy(session) => {
+                self.session = Some(session);
+                Ok(None)
+            }
+            Locking::Missing => Err(Error::NoSession { path: place.session().to_owned() }),
+        }
+    }
+}
