@@ -1,1 +1,5 @@
 //! turnlock.
+
+mod lockfile;
+
+pub use lockfile::verdict::Reason;
