@@ -10,6 +10,7 @@ mod own;
 mod portable;
 
 #[cfg(test)]
+#[cfg(target_os = "linux")]
 pub(crate) mod tests;
 
 use std::ffi::OsString;

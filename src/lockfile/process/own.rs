@@ -54,3 +54,26 @@ pub(crate) fn own() -> Arc<Own> {
     }
     own
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cache_that_nobody_gives_back_blocks_nobody() {
+        let lost = CACHE.write();
+        assert_eq!(own().pid, getpid().as_raw_pid());
+        drop(lost);
+        assert_eq!(own(), own());
+    }
+
+    #[test]
+    fn facts_of_another_process_are_not_taken_for_ours() {
+        let parent = Own {
+            pid: -1,
+            ..Own::read()
+        };
+        *CACHE.write() = Some(Arc::new(parent));
+        assert_eq!(own().pid, getpid().as_raw_pid());
+    }
+}

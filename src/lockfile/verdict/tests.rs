@@ -1,6 +1,7 @@
+#[cfg(target_os = "linux")]
+mod real;
+
 use std::io;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 
 use serde_json::json;
 
@@ -8,8 +9,6 @@ use super::Outcome::{Alive, Dead, Nobody};
 use super::PidClaim::{Invalid, Missing, Pid};
 use super::Reason::*;
 use super::*;
-use crate::lockfile::process::tests::Sleeper;
-use crate::lockfile::process::{self, ProcessState};
 
 const OWN: i32 = 7;
 const OTHER: i32 = 8;
@@ -116,7 +115,12 @@ fn certain_evidence_first() {
     let world = World::new;
     let gone = world().with(|w| w.state = ProcessState::Gone);
     let zombie = world().with(|w| w.state = ProcessState::Zombie);
-    let unseen = world().with(|w| w.start_time = None);
+    // All that could be guessed speaks against it: no guess is made where there is something certain that we cannot see.
+    let unseen = world().with(|w| {
+        w.start_time = None;
+        w.started_at = Some(now());
+        w.command_line = words(&["vim"]);
+    });
     let vanished = world().with(|w| w.start_time = Some(None));
     let editor = world().with(|w| w.command_line = words(&["vim"]));
 
@@ -438,81 +442,4 @@ fn reasons_are_said_and_written_in_openclaws_words() {
     assert_eq!(said.join(" "), expected);
     assert_eq!(serde_json::to_value(reasons).unwrap(), json!(said));
     assert_eq!(format!("[{Empty:>7}]"), "[  empty]");
-}
-
-/// From here on with real processes.
-const REAL: Processes = Processes {
-    registry_knows: false,
-};
-
-#[track_caller]
-fn check_real(claim: Claim, outcome: Outcome, reasons: &[Reason]) {
-    let verdict = judge(&claim, &REAL, Timestamp::now(), HALF_AN_HOUR);
-    assert_eq!(
-        (verdict.outcome, verdict.reasons.as_slice()),
-        (outcome, reasons)
-    );
-}
-
-fn made_now(pid: i32, start_time: Option<u64>) -> Claim {
-    Claim {
-        pid: Pid(pid),
-        created_at: Some(Timestamp::now()),
-        start_time,
-    }
-}
-
-#[test]
-fn a_real_child_is_alive_until_it_is_killed() {
-    let mut child = Sleeper::new();
-    let pid = child.pid();
-    let start_time = process::start_time(pid).unwrap();
-    check_real(made_now(pid, start_time), Alive, &[]);
-    check_real(
-        made_now(pid, start_time.map(|ticks| ticks - 1)),
-        Dead,
-        &[RecycledPid],
-    );
-    child = child.zombie();
-    check_real(made_now(pid, start_time), Dead, &[DeadPid]);
-    drop(child);
-    check_real(made_now(pid, start_time), Dead, &[DeadPid]);
-    check_real(made_now(1 << 30, None), Dead, &[DeadPid]);
-}
-
-#[test]
-fn a_real_child_without_start_time_is_known_by_its_age_and_name() {
-    let mut node = Command::new("sleep");
-    node.arg0("node").arg("1000");
-    let node = Sleeper(node.spawn().unwrap());
-    check_real(made_now(node.pid(), None), Alive, &[]);
-    let before = Timestamp::now() - SignedDuration::from_secs(60);
-    let earlier = Claim {
-        created_at: Some(before),
-        ..made_now(node.pid(), None)
-    };
-    check_real(earlier, Dead, &[RecycledPid]);
-
-    let sleep = Sleeper::new();
-    check_real(made_now(sleep.pid(), None), Dead, &[NonOpenclawOwner]);
-}
-
-#[test]
-fn our_real_self_is_an_orphan_unless_the_registry_knows() {
-    let own = process::own();
-    for start_time in [None, own.start_time] {
-        check_real(made_now(own.pid, start_time), Dead, &[OrphanSelfPid]);
-    }
-    let held = Processes {
-        registry_knows: true,
-    };
-    assert!(
-        judge(
-            &made_now(own.pid, None),
-            &held,
-            Timestamp::now(),
-            HALF_AN_HOUR
-        )
-        .alive()
-    );
 }
