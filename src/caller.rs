@@ -26,7 +26,8 @@ impl Caller {
         match self {
             Self::Thread => Ok(work()),
             Self::Task => {
-                let runtime = tokio::runtime::Handle::try_current().map_err(|e| Error::Runtime { reason: e.to_string() })?;
+                let runtime =
+                    tokio::runtime::Handle::try_current().map_err(|e| Error::Runtime { reason: e.to_string() })?;
                 match runtime.spawn_blocking(work).await {
                     Ok(done) => Ok(done),
                     Err(stopped) if stopped.is_panic() => std::panic::resume_unwind(stopped.into_panic()),

@@ -1,1 +1,22 @@
-//! turnlock.
+//! One turn at a time on the JSONL session files of AI agents: crash-proof, without losing or tearing a line.
+
+#![deny(missing_docs)]
+
+mod caller;
+mod error;
+mod flock;
+mod keeper;
+mod lockfile;
+mod place;
+mod registry;
+mod sessions;
+mod sweep;
+mod transcript;
+mod turn;
+
+pub use error::{Error, Holder, LostCause, Result};
+pub use lockfile::verdict::Reason;
+pub use sessions::{Acquire, Builder, LongHold, Sessions};
+pub use sweep::{LockReport, LockState};
+pub use transcript::{Appended, Durability};
+pub use turn::Turn;

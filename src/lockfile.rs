@@ -16,6 +16,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 use uuid::Uuid;
@@ -27,7 +28,7 @@ use crate::registry::{self, Want};
 use crate::sessions::Rules;
 use crate::transcript::DataLock;
 use record::{Reading, Record};
-use verdict::Reason;
+use verdict::{Outcome, Processes, Reason, Verdict};
 
 /// A lock file that this process holds. Dropping it lets go; the file stays, and is taken over.
 #[derive(Debug)]
@@ -50,9 +51,9 @@ pub(crate) enum Try {
 #[derive(Debug)]
 pub(crate) enum Obstacle {
     /// The kernel says that somebody holds it.
-    Kernel(File),
+    Kernel,
     /// A foreign program that lives, by its process.
-    Foreign(Box<Record>),
+    Foreign,
     /// An empty or half-written file that is still fresh.
     Fresh,
     /// An owner of another boot or host, on a network filesystem.
@@ -64,7 +65,7 @@ pub(crate) enum Obstacle {
 impl Obstacle {
     /// Whether this is a living holder of our own protocol, whose turn a post may go beside.
     pub(crate) fn is_ours(&self) -> bool {
-        matches!(self, Self::Kernel(_))
+        matches!(self, Self::Kernel)
     }
 }
 
@@ -81,7 +82,7 @@ pub(crate) fn try_take(place: &Place, data: &DataLock, want: &Want) -> Result<Tr
             },
         };
         if !flock::try_lock(&file).context("lock", place.lock())? {
-            return Ok(Try::Busy(Obstacle::Kernel(file)));
+            return Ok(Try::Busy(Obstacle::Kernel));
         }
         match settle(place, file, data, want)? {
             Settled::Held(held) => return Ok(Try::Held(held)),
@@ -108,7 +109,7 @@ pub(crate) fn settle(place: &Place, file: File, _data: &DataLock, want: &Want) -
         return Ok(Settled::Moved);
     }
     let reading = record::read(&held.file).context("read", place.lock())?;
-    match judge(&reading, &stat, place, &want.rules) {
+    match judge(&reading, &stat, &want.rules) {
         Judgement::Free(reasons) => {
             tracing::info!(lock = %place.lock().display(), ?reasons, "take over");
             held.write(want, stat.st_size as usize).context("take over", place.lock())?;
@@ -122,7 +123,7 @@ pub(crate) fn settle(place: &Place, file: File, _data: &DataLock, want: &Want) -
 impl LockFile {
     fn new(file: File, place: &Place) -> Result<(Self, Stat)> {
         let stat = rustix::fs::fstat(&file).context("look at", place.lock())?;
-        let held = Self { id: FileId::of(&stat), file, record: Box::default(), pid: process::me().pid };
+        let held = Self { id: FileId::of(&stat), file, record: Box::default(), pid: std::process::id() };
         Ok((held, stat))
     }
 
@@ -341,7 +342,7 @@ pub(crate) enum Judgement {
 }
 
 /// Judges a lock file whose `flock` is free: the record decides.
-pub(crate) fn judge(reading: &Reading, stat: &Stat, place: &Place, rules: &Rules) -> Judgement {
+pub(crate) fn judge(reading: &Reading, stat: &Stat, rules: &Rules) -> Judgement {
     match reading {
         Reading::Spoiled => Judgement::Free(vec![Reason::DeadOwner]),
         Reading::Ours(record) if rules.remote(stat.st_dev) && !record.same_boot() => {
@@ -352,19 +353,25 @@ pub(crate) fn judge(reading: &Reading, stat: &Stat, place: &Place, rules: &Rules
         Reading::Foreign(record) if rules.remote(stat.st_dev) => {
             Judgement::Obstacle(Obstacle::Remote(Box::new(record.clone())))
         }
-        Reading::Foreign(record) => judge_foreign(record, stat, place, rules),
-        Reading::Malformed { empty } => judge_malformed(stat, rules, if *empty { Reason::Empty } else { Reason::Malformed }),
+        Reading::Foreign(record) => judge_foreign(record, stat, rules),
+        Reading::Malformed { empty } => {
+            judge_malformed(stat, rules, if *empty { Reason::Empty } else { Reason::Malformed })
+        }
     }
 }
 
-fn judge_foreign(record: &Record, stat: &Stat, place: &Place, rules: &Rules) -> Judgement {
-    let known = registry::hold_of(place).is_some();
-    match verdict::judge_record(record, known, rules.too_old) {
-        verdict::Verdict { undecided: true, reasons, .. } => {
-            judge_malformed(stat, rules, reasons.first().copied().unwrap_or(Reason::MissingPid))
-        }
-        verdict::Verdict { alive: false, reasons, .. } => Judgement::Free(reasons),
-        verdict::Verdict { .. } => Judgement::Obstacle(Obstacle::Foreign(Box::new(record.clone()))),
+/// What a foreign record's process says.
+pub(crate) fn verdict_on(record: &Record, registry_knows: bool, rules: &Rules) -> Verdict {
+    verdict::judge(&record.claim(), &Processes { registry_knows }, Timestamp::now(), rules.too_old)
+}
+
+fn judge_foreign(record: &Record, stat: &Stat, rules: &Rules) -> Judgement {
+    // Who contends for a lock holds none: a hold of this process would have been met at the first door.
+    let verdict = verdict_on(record, false, rules);
+    match verdict.outcome {
+        Outcome::Nobody => judge_malformed(stat, rules, Reason::MissingPid),
+        Outcome::Dead => Judgement::Free(verdict.reasons),
+        Outcome::Alive => Judgement::Obstacle(Obstacle::Foreign),
     }
 }
 
@@ -373,8 +380,13 @@ fn judge_malformed(stat: &Stat, rules: &Rules, reason: Reason) -> Judgement {
     let changed = Duration::new(stat.st_mtime.max(0) as u64, stat.st_mtime_nsec as u32);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     // A time in the future, or from before the boot, tells nothing: it counts as expired.
-    let fresh = now.checked_sub(changed).is_some_and(|age| age < rules.malformed_grace) && changed >= process::booted();
+    let fresh = now.checked_sub(changed).is_some_and(|age| age < rules.malformed_grace)
+        && since_epoch(process::boot_time()) <= changed;
     if fresh { Judgement::Obstacle(Obstacle::Fresh) } else { Judgement::Free(vec![reason]) }
+}
+
+fn since_epoch(time: Option<Timestamp>) -> Duration {
+    time.and_then(|time| SystemTime::from(time).duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default()
 }
 
 /// Who stands in the way at a lock path, for messages and for `status`. Takes no lock.
@@ -387,8 +399,8 @@ pub(crate) fn holder_at(place: &Place, rules: &Rules) -> Option<Holder> {
             Some(record.holder(alive, false))
         }
         Reading::Foreign(record) => {
-            let verdict = verdict::judge_record(&record, own_hold.is_some(), rules.too_old);
-            Some(record.holder(verdict.alive, true))
+            let verdict = verdict_on(&record, own_hold.is_some(), rules);
+            Some(record.holder(verdict.alive(), true))
         }
         Reading::Spoiled | Reading::Malformed { .. } => None,
     }
@@ -437,7 +449,7 @@ pub(crate) fn revoke(place: &Place, _data: &DataLock, named: Named, rules: &Rule
         Reading::Spoiled | Reading::Malformed { .. } => return Err(not_the_holder(None)),
     };
     let alive = if foreign {
-        verdict::judge_record(&record, registry::hold_of(place).is_some(), rules.too_old).alive
+        verdict_on(&record, registry::hold_of(place).is_some(), rules).alive()
     } else {
         somebody_lives(&file, rules)
     };
@@ -459,12 +471,12 @@ pub(crate) fn revoke(place: &Place, _data: &DataLock, named: Named, rules: &Rule
 
 /// A pid means something only in its own PID namespace.
 fn is_named(record: &Record, named: Named) -> bool {
-    let me = process::me();
+    let me = process::own();
     match named {
         Named::Owner(owner) => record.owner == Some(owner),
         Named::Pid(pid) => {
             record.holder(true, false).pid == Some(i64::from(pid))
-                && record.pid_ns.is_none_or(|ns| me.pid_ns == Some(ns))
+                && record.pid_ns.is_none_or(|ns| me.pid_namespace == Some(ns))
                 && record.same_boot()
         }
     }
@@ -473,9 +485,9 @@ fn is_named(record: &Record, named: Named) -> bool {
 /// What a sweep found at a lock path.
 pub(crate) enum Swept {
     /// It was stale, and is gone.
-    Removed(Vec<Reason>, Option<Record>),
+    Removed(Vec<Reason>),
     /// Somebody holds it, or may.
-    Kept(Obstacle),
+    Kept,
     /// There is no lock file any more.
     Gone,
 }
@@ -485,25 +497,21 @@ pub(crate) fn remove_stale(place: &Place, _data: &DataLock, rules: &Rules) -> Re
     let file = match open(place.lock())? {
         Opened::File(file) => file,
         Opened::None => return Ok(Swept::Gone),
-        Opened::Denied => return Ok(Swept::Kept(Obstacle::Closed)),
+        Opened::Denied => return Ok(Swept::Kept),
     };
     if !flock::try_lock(&file).context("lock", place.lock())? {
-        return Ok(Swept::Kept(Obstacle::Kernel(file)));
+        return Ok(Swept::Kept);
     }
     let (held, stat) = LockFile::new(file, place)?;
     if FileId::named_by(place.lock()).context("look at", place.lock())? != Some(held.id) {
         return Ok(Swept::Gone);
     }
     let reading = record::read(&held.file).context("read", place.lock())?;
-    match judge(&reading, &stat, place, rules) {
-        Judgement::Obstacle(obstacle) => Ok(Swept::Kept(obstacle)),
+    match judge(&reading, &stat, rules) {
+        Judgement::Obstacle(_) => Ok(Swept::Kept),
         Judgement::Free(reasons) => {
             std::fs::remove_file(place.lock()).context("remove", place.lock())?;
-            let record = match reading {
-                Reading::Ours(record) | Reading::Foreign(record) => Some(record),
-                Reading::Spoiled | Reading::Malformed { .. } => None,
-            };
-            Ok(Swept::Removed(reasons, record))
+            Ok(Swept::Removed(reasons))
         }
     }
 }

@@ -1,2 +1,7 @@
-//! The command `turnlock`.
-fn main() {}
+//! The command `turnlock`: a thin face over the library.
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -58,7 +58,9 @@ impl Place {
         let bytes = lock.as_os_str().as_bytes();
         match bytes.strip_suffix(LOCK_SUFFIX) {
             Some(session) => Self::resolve(Path::new(OsStr::from_bytes(session)), false),
-            None => Err(Error::NotALockFile { path: lock.to_owned(), reason: "its name does not end in `.jsonl.lock`" }),
+            None => {
+                Err(Error::NotALockFile { path: lock.to_owned(), reason: "its name does not end in `.jsonl.lock`" })
+            }
         }
     }
 

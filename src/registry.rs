@@ -63,7 +63,8 @@ impl SlotRef {
         if let Some(slot) = slots.get(&place) {
             return Self(Arc::clone(slot));
         }
-        let slot = Arc::new(Slot { place: place.clone(), turns: Line::new(), data: Line::new(), hold: Mutex::new(None) });
+        let slot =
+            Arc::new(Slot { place: place.clone(), turns: Line::new(), data: Line::new(), hold: Mutex::new(None) });
         slots.insert(place, Arc::clone(&slot));
         Self(slot)
     }
@@ -351,7 +352,9 @@ impl<W, G> Spot<W, G> {
             match deadline {
                 None => self.ticket.changed.wait(&mut cell),
                 Some(deadline) => {
-                    if self.ticket.changed.wait_until(&mut cell, deadline).timed_out() && matches!(*cell, Cell::Queued(_)) {
+                    if self.ticket.changed.wait_until(&mut cell, deadline).timed_out()
+                        && matches!(*cell, Cell::Queued(_))
+                    {
                         return None;
                     }
                 }

@@ -7,7 +7,7 @@ mod post;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -19,7 +19,6 @@ use crate::place::Place;
 use crate::registry::{Hold, SlotRef};
 use crate::sweep::{self, LockReport};
 use crate::transcript::{Appended, DataLock, Durability, Lines, Locking, SessionFile};
-use crate::turn::Turn;
 pub use acquire::Acquire;
 
 /// The rules by which sessions are shared: one for a whole program, cheap to clone.
@@ -75,7 +74,7 @@ impl Rules {
 
     /// Whether marks can be used on this device.
     pub(crate) fn marks(&self, dev: u64) -> bool {
-        !self.portable && !self.remote(dev)
+        !self.portable && probe::marks_usable(dev)
     }
 
     /// Whether other hosts may share this device.
@@ -234,7 +233,11 @@ impl Sessions {
     /// # Errors
     /// [`Error::NoSession`] if there is no such session; [`Error::Timeout`] if a foreign owner kept it;
     /// the rest as for [`Turn::append_all`].
-    pub async fn post_all<T: Serialize>(&self, path: impl AsRef<Path>, lines: impl IntoIterator<Item = T>) -> Result<Appended> {
+    pub async fn post_all<T: Serialize>(
+        &self,
+        path: impl AsRef<Path>,
+        lines: impl IntoIterator<Item = T>,
+    ) -> Result<Appended> {
         let lines = Lines::of(lines)?;
         self.post_lines(Caller::Task, path.as_ref(), lines, false).await
     }
@@ -243,7 +246,11 @@ impl Sessions {
     ///
     /// # Errors
     /// Those of [`post_all`](Self::post_all), but for `NoSession`.
-    pub async fn post_creating<T: Serialize>(&self, path: impl AsRef<Path>, lines: impl IntoIterator<Item = T>) -> Result<Appended> {
+    pub async fn post_creating<T: Serialize>(
+        &self,
+        path: impl AsRef<Path>,
+        lines: impl IntoIterator<Item = T>,
+    ) -> Result<Appended> {
         let lines = Lines::of(lines)?;
         self.post_lines(Caller::Task, path.as_ref(), lines, true).await
     }
@@ -295,7 +302,14 @@ impl Sessions {
             let Some(data) = data_lock(door, &place, true)? else { return Ok(data::Reached::Busy) };
             lockfile::revoke(&place, &data, named, &rules).map(data::Reached::Done)
         };
-        let operation = data::under_data_lock(slot, Caller::Thread, self.rules.deadline(), self.rules.acquire_timeout, true, revoke);
+        let operation = data::under_data_lock(
+            slot,
+            Caller::Thread,
+            self.rules.deadline(),
+            self.rules.acquire_timeout,
+            true,
+            revoke,
+        );
         let holder = at_once(operation)?;
         tracing::warn!(session = %path.display(), ?named, "revoked");
         Ok(holder)

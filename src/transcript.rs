@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::error::{Context, Error, Result};
 use crate::flock;
+use crate::lockfile::probe;
 use crate::place::{CAREFUL, FileId, Place, give_to_owner_of, stat_named};
 
 /// When an append counts as done.
@@ -96,6 +97,7 @@ impl SessionFile {
             FileType::Directory => return Err(refuse("it is a directory")),
             _ => return Err(refuse("it is no regular file")),
         }
+        probe::ensure_keeps_locks(place.dir(), stat.st_dev)?;
         if created {
             give_to_owner_of(place.dir(), &file).context("give to the directory's owner", path)?;
         }
@@ -374,10 +376,6 @@ impl Lines {
         }
         Ok(Self(bytes))
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.len() == 1
-    }
 }
 
 /// Files whose directory entry this process knows to be on disk: which file, and when it was born, since inodes are used again.
@@ -408,12 +406,8 @@ fn sync_directory_once(file: &File, id: FileId, place: &Place) -> io::Result<()>
 pub(crate) fn who_is_inside(place: &Place) -> Option<u32> {
     let stat = stat_named(place.session()).ok()??;
     let locks = std::fs::read_to_string("/proc/locks").ok()?;
-    let wanted = format!(
-        "{:02x}:{:02x}:{}",
-        rustix::fs::major(stat.st_dev),
-        rustix::fs::minor(stat.st_dev),
-        stat.st_ino
-    );
+    let wanted =
+        format!("{:02x}:{:02x}:{}", rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev), stat.st_ino);
     locks.lines().find_map(|line| {
         let fields: Vec<_> = line.split_whitespace().collect();
         match fields[..] {

@@ -190,11 +190,14 @@ impl Turn {
         at_once(self.append_lines(Caller::Thread, Lines::of(values)?))
     }
 
-    async fn append_lines(&mut self, caller: Caller, lines: Lines) -> Result<Appended> {
+    pub(crate) async fn append_lines(&mut self, caller: Caller, lines: Lines) -> Result<Appended> {
         let inner = Arc::clone(&self.inner);
         let deadline = inner.rules.deadline();
         let slot = inner.slot.clone();
-        under_data_lock(slot, caller, deadline, inner.rules.acquire_timeout, true, move |door| inner.append(door, &lines)).await
+        under_data_lock(slot, caller, deadline, inner.rules.acquire_timeout, true, move |door| {
+            inner.append(door, &lines)
+        })
+        .await
     }
 
     /// Makes everything that this turn has appended survive the loss of power.
@@ -223,7 +226,11 @@ impl Turn {
     /// # Errors
     /// [`Error::LockLost`] if the turn had been lost before, as far as that was looked at; it is released in every case.
     pub async fn release(self) -> Result<()> {
-        Caller::Task.run(move || self.release_blocking()).await?
+        self.release_as(Caller::Task).await
+    }
+
+    pub(crate) async fn release_as(self, caller: Caller) -> Result<()> {
+        caller.run(move || self.release_blocking()).await?
     }
 
     /// [`release`](Self::release) for threads that may block.
@@ -292,7 +299,10 @@ impl Inner {
         let mut grip = self.grip.lock();
         let grip = grip.as_mut().ok_or_else(|| self.lost(LostCause::Closed))?;
         if let Some(reason) = &grip.sync_failed {
-            return Err(Error::SyncFailed { session: self.slot.place.session().to_owned(), reason: reason.to_string() });
+            return Err(Error::SyncFailed {
+                session: self.slot.place.session().to_owned(),
+                reason: reason.to_string(),
+            });
         }
         let Some(mut data) = grip.data_lock(door, &self.slot)? else { return Ok(Reached::Busy) };
         let appended = self.append_under(grip, &mut data, lines);
@@ -387,7 +397,7 @@ impl Inner {
     /// Under the data lock, with the lock still ours.
     fn hand_over_or_unlink(&self, mut grip: Grip, data: DataLock, others: bool) -> Let {
         let place = &self.slot.place;
-        while let Some(ticket) = self.slot.turns.next() {
+        if let Some(ticket) = self.slot.turns.next() {
             if grip.lock.hand_over(&data, &ticket.want).is_err() {
                 // The record may be spoiled now: the next one takes it over through the front door.
                 self.slot.turns.put_back(ticket);
@@ -455,6 +465,16 @@ fn tidy_later(leftover: crate::lockfile::Leftover, slot: SlotRef, delay: Duratio
         // It stays, stale: the next one takes it over.
         Ok(_) | Err(_) => {}
     });
+}
+
+/// A post took the turn lock for its one append; now it lets it go, with the data lock still held.
+pub(crate) fn let_go_of_post(slot: &SlotRef, lock: LockFile, data: DataLock, rules: &Rules) {
+    if !lock.somebody_waits(rules) && matches!(lock.lost(&slot.place), Ok(None)) {
+        // If it cannot be removed it stays for the next one to take over.
+        let _ = lock.unlink(&slot.place, &data);
+        return;
+    }
+    tidy_later(lock.unlock(), slot.clone(), TIDY_AFTER);
 }
 
 impl Grip {

@@ -5,11 +5,13 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::time::SystemTime;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::process;
+use super::verdict::{Claim, PidClaim};
 use crate::error::Holder;
 use crate::registry::Want;
 
@@ -28,15 +30,15 @@ const SPOILED: u8 = b'~';
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Written<'a> {
-    pid: u32,
+    pid: i32,
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     starttime: Option<u64>,
     protocol: &'static str,
     owner: Uuid,
     host: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    boot_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boot_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pid_ns: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,7 +47,7 @@ struct Written<'a> {
 
 /// The bytes of the record for a new hold, at least `length` of them.
 pub(crate) fn encode(want: &Want, began: SystemTime, length: usize) -> Vec<u8> {
-    let me = process::me();
+    let me = process::own();
     let mut bytes = Vec::with_capacity(512);
     let mut written = Written {
         pid: me.pid,
@@ -54,8 +56,8 @@ pub(crate) fn encode(want: &Want, began: SystemTime, length: usize) -> Vec<u8> {
         protocol: PROTOCOL,
         owner: want.owner,
         host: &me.host,
-        boot_id: &me.boot_id,
-        pid_ns: me.pid_ns,
+        boot_id: me.boot_id.as_deref(),
+        pid_ns: me.pid_namespace,
         label: want.label.as_deref(),
     };
     if serde_json::to_writer(&mut bytes, &written).is_err() || bytes.len() >= MAX_WRITTEN {
@@ -120,12 +122,11 @@ pub(crate) enum Reading {
 }
 
 /// A record, whoever wrote it.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Record {
     /// As written; a foreign one may be anything.
-    pub(crate) pid: PidField,
-    pub(crate) created_at: Option<SystemTime>,
-    pub(crate) created_at_present: bool,
+    pub(crate) pid: PidClaim,
+    pub(crate) created_at: Option<Timestamp>,
     pub(crate) start_time: Option<u64>,
     pub(crate) owner: Option<Uuid>,
     pub(crate) host: Option<String>,
@@ -134,28 +135,21 @@ pub(crate) struct Record {
     pub(crate) label: Option<String>,
 }
 
-/// The `pid` of a record.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum PidField {
-    /// Not there.
-    #[default]
-    Missing,
-    /// There, but no process can have it.
-    Invalid,
-    /// A process id.
-    Pid(i32),
-}
-
 impl Record {
+    /// What a foreign owner claims about itself.
+    pub(crate) fn claim(&self) -> Claim {
+        Claim { pid: self.pid, created_at: self.created_at, start_time: self.start_time }
+    }
+
     pub(crate) fn same_boot(&self) -> bool {
-        self.boot_id.as_deref().is_none_or(|id| id == process::me().boot_id)
+        self.boot_id.is_none() || self.boot_id == process::own().boot_id
     }
 
     /// Who is named here, for messages.
     pub(crate) fn holder(&self, alive: bool, foreign: bool) -> Holder {
-        let me = process::me();
+        let me = process::own();
         let pid = match self.pid {
-            PidField::Pid(pid) => Some(i64::from(pid)),
+            PidClaim::Pid(pid) => Some(i64::from(pid)),
             _ => None,
         };
         Holder {
@@ -164,12 +158,12 @@ impl Record {
             owner: self.owner,
             host: self.host.as_deref().map(printable),
             label: self.label.as_deref().map(printable),
-            since: self.created_at,
+            since: self.created_at.map(SystemTime::from),
             foreign,
             this_process: !foreign
                 && pid == Some(i64::from(me.pid))
                 && self.start_time == me.start_time
-                && self.pid_ns == me.pid_ns
+                && self.pid_ns == me.pid_namespace
                 && self.same_boot(),
         }
     }
@@ -205,9 +199,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Reading {
     let text = |name: &str| fields.get(name).and_then(Value::as_str);
     let number = |name: &str| fields.get(name).and_then(Value::as_u64);
     let record = Record {
-        pid: pid_field(fields.get("pid")),
-        created_at: text("createdAt").and_then(parse_iso),
-        created_at_present: fields.contains_key("createdAt"),
+        pid: PidClaim::from_json(fields.get("pid")),
+        created_at: text("createdAt").and_then(|time| time.parse().ok()),
         start_time: number("starttime").or_else(|| number("startTime")),
         owner: text("owner").and_then(|owner| Uuid::parse_str(owner).ok()),
         host: text("host").map(str::to_owned),
@@ -219,23 +212,9 @@ pub(crate) fn parse(bytes: &[u8]) -> Reading {
     if speaks_ours && record.owner.is_some() { Reading::Ours(record) } else { Reading::Foreign(record) }
 }
 
-fn pid_field(value: Option<&Value>) -> PidField {
-    match value {
-        None | Some(Value::Null) => PidField::Missing,
-        Some(value) => match value.as_i64().and_then(|pid| i32::try_from(pid).ok()) {
-            Some(pid) if pid > 0 => PidField::Pid(pid),
-            _ => PidField::Invalid,
-        },
-    }
-}
-
 /// ISO 8601 in UTC with milliseconds, as JavaScript writes it.
 pub(crate) fn iso(time: SystemTime) -> Option<String> {
     jiff::Timestamp::try_from(time).ok().map(|time| format!("{time:.3}"))
-}
-
-fn parse_iso(text: &str) -> Option<SystemTime> {
-    text.parse::<jiff::Timestamp>().ok().map(SystemTime::from)
 }
 
 #[cfg(test)]
@@ -254,7 +233,7 @@ mod tests {
         let Reading::Ours(record) = parse(&bytes) else { panic!("{}", String::from_utf8_lossy(&bytes)) };
         assert_eq!(record.owner, Some(want.owner));
         assert_eq!(record.label.as_deref(), want.label.as_deref());
-        assert_eq!(record.pid, PidField::Pid(std::process::id() as i32));
+        assert_eq!(record.pid, PidClaim::Pid(std::process::id() as i32));
         assert!(record.holder(true, false).this_process);
         assert!(!record.holder(true, false).label.unwrap().contains('\n'), "shown without control characters");
     }
@@ -289,13 +268,13 @@ mod tests {
         assert_eq!(parse(b"~\"pid\":1}"), Reading::Spoiled);
         assert_eq!(parse("[".repeat(60_000).as_bytes()), Reading::Malformed { empty: false });
         for (text, pid) in [
-            (r#"{"pid":-1}"#, PidField::Invalid),
-            (r#"{"pid":0}"#, PidField::Invalid),
-            (r#"{"pid":18446744073709551616}"#, PidField::Invalid),
-            (r#"{"pid":"1; rm -rf /"}"#, PidField::Invalid),
-            (r#"{"pid":1.5}"#, PidField::Invalid),
-            (r#"{}"#, PidField::Missing),
-            (r#"{"pid":77}"#, PidField::Pid(77)),
+            (r#"{"pid":-1}"#, PidClaim::Invalid),
+            (r#"{"pid":0}"#, PidClaim::Invalid),
+            (r#"{"pid":18446744073709551616}"#, PidClaim::Invalid),
+            (r#"{"pid":"1; rm -rf /"}"#, PidClaim::Invalid),
+            (r#"{"pid":1.5}"#, PidClaim::Invalid),
+            (r#"{}"#, PidClaim::Missing),
+            (r#"{"pid":77}"#, PidClaim::Pid(77)),
         ] {
             let Reading::Foreign(record) = parse(text.as_bytes()) else { panic!("{text}") };
             assert_eq!(record.pid, pid, "{text}");
@@ -306,7 +285,7 @@ mod tests {
     fn a_foreign_record_is_understood() {
         let text = r#"{ "pid": 42, "createdAt": "2026-04-15T10:00:00.123Z", "starttime": 99, "maxHoldMs": 300000 }"#;
         let Reading::Foreign(record) = parse(text.as_bytes()) else { panic!() };
-        assert_eq!((record.pid, record.start_time), (PidField::Pid(42), Some(99)));
-        assert_eq!(iso(record.created_at.unwrap()).unwrap(), "2026-04-15T10:00:00.123Z");
+        assert_eq!((record.pid, record.start_time), (PidClaim::Pid(42), Some(99)));
+        assert_eq!(format!("{:.3}", record.created_at.unwrap()), "2026-04-15T10:00:00.123Z");
     }
 }

@@ -82,7 +82,7 @@ impl Acquire {
         self.timeout(Duration::ZERO).acquire_blocking()
     }
 
-    async fn acquire_as(self, caller: Caller) -> Result<Turn> {
+    pub(super) async fn acquire_as(self, caller: Caller) -> Result<Turn> {
         let deadline = deadline_after(self.limit);
         let asked = Asked { limit: self.limit, deadline };
         let mut step = caller.run(move || asked.begin(self)).await??;

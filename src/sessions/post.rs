@@ -1,18 +1,18 @@
 //! A post: one append by somebody who does not hold the turn (I10).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::data::{Door, Reached, under_data_lock};
-use super::{Rules, Sessions, data_lock, deadline_after};
+use super::{Sessions, data_lock};
 use crate::caller::Caller;
-use crate::error::{Context, Error, Result};
-use crate::lockfile::{self, LockFile, Try};
+use crate::error::{Error, Result};
+use crate::lockfile::{self, Try};
 use crate::place::Place;
 use crate::registry::{SlotRef, Want};
-use crate::transcript::{Appended, DataLock, Lines};
+use crate::transcript::{Appended, Lines};
 use crate::turn;
 
 /// How a post went.
@@ -25,7 +25,10 @@ enum Posted {
 impl Sessions {
     pub(super) async fn post_lines(&self, caller: Caller, path: &Path, lines: Lines, create: bool) -> Result<Appended> {
         let deadline = self.rules.deadline();
-        let resolve = { let path = path.to_owned(); move || find(&path, create) };
+        let resolve = {
+            let path = path.to_owned();
+            move || find(&path, create)
+        };
         let slot = caller.run(resolve).await??;
         let want = Want { owner: Uuid::now_v7(), label: Some(Arc::from("post")), rules: Arc::clone(&self.rules) };
         let operation = {

@@ -1,0 +1,115 @@
+//! Facts from `/proc`, read by hand: four times faster than through `sysinfo`, and it can tell "hidden" from "gone".
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+
+use jiff::{SignedDuration, Timestamp};
+use rustix::param::clock_ticks_per_second;
+use rustix::process::getpid;
+use rustix::time::{ClockId, clock_gettime};
+
+use super::portable;
+
+/// What we need of `/proc/<pid>/stat`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Stat {
+    /// `R`, `S`, `T`, `Z`, …
+    pub state: u8,
+    /// How many threads there still are.
+    pub threads: u64,
+    /// Clock ticks from the machine's start to the process's.
+    pub start_time: u64,
+}
+
+impl Stat {
+    /// The second field is the command's name in brackets and may itself hold spaces and brackets, so counting starts
+    /// behind the *last* bracket.
+    pub(super) fn parse(line: &[u8]) -> Option<Self> {
+        let close = memchr::memrchr(b')', line)?;
+        let rest = std::str::from_utf8(line.get(close + 1..)?).ok()?;
+        // The first of these is field 3.
+        let mut fields = rest.split_ascii_whitespace();
+        Some(Self {
+            state: *fields.next()?.as_bytes().first()?,
+            threads: fields.nth(20 - 4)?.parse().ok()?,
+            start_time: fields.nth(22 - 21)?.parse().ok()?,
+        })
+    }
+
+    /// Z: ended, not waited for. X: being removed. A main thread that ended before the others shows as Z too, and that
+    /// process is alive.
+    pub(super) fn is_zombie(&self) -> bool {
+        matches!(self.state, b'Z' | b'X' | b'x') && self.threads <= 1
+    }
+}
+
+pub(super) fn is_zombie(pid: i32) -> bool {
+    stat(pid).is_ok_and(|stat| stat.is_zombie())
+}
+
+pub(super) fn start_time(pid: i32) -> io::Result<u64> {
+    Ok(stat(pid)?.start_time)
+}
+
+pub(super) fn started_at(pid: i32) -> Option<Timestamp> {
+    after_boot(stat(pid).ok()?.start_time)
+}
+
+/// The moment `ticks` after boot. Counted back from now, with the kernel's own clock, and not forth from the `btime` line of
+/// `/proc/stat`, which has whole seconds only and which lxcfs replaces by the container's start.
+fn after_boot(ticks: u64) -> Option<Timestamp> {
+    let nanos = u128::from(ticks) * 1_000_000_000 / u128::from(clock_ticks_per_second().max(1));
+    let start = SignedDuration::from_nanos(i64::try_from(nanos).ok()?);
+    // A start in the future is a /proc that does not tell the truth.
+    let age = since_boot().checked_sub(start).filter(|age| !age.is_negative())?;
+    Timestamp::now().checked_sub(age).ok()
+}
+
+pub(super) fn boot_time() -> Option<Timestamp> {
+    Timestamp::now().checked_sub(since_boot()).ok()
+}
+
+/// Sleep of the machine included, as in the start times of processes.
+fn since_boot() -> SignedDuration {
+    let clock = clock_gettime(ClockId::Boottime);
+    // Nanoseconds are below 10^9.
+    SignedDuration::new(clock.tv_sec, i32::try_from(clock.tv_nsec).unwrap_or(0))
+}
+
+pub(super) fn command_line(pid: i32) -> Option<Vec<OsString>> {
+    if !proc_is_ours() {
+        return None;
+    }
+    portable::command_line(pid)
+}
+
+pub(super) fn own_start_time() -> Option<u64> {
+    // Not by number: this is us even where /proc belongs to another PID namespace.
+    Some(Stat::parse(&fs::read("/proc/self/stat").ok()?)?.start_time)
+}
+
+pub(super) fn boot_id() -> Option<String> {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned()).filter(|id| !id.is_empty())
+}
+
+pub(super) fn pid_namespace() -> Option<u64> {
+    Some(fs::metadata("/proc/self/ns/pid").ok()?.ino())
+}
+
+fn stat(pid: i32) -> io::Result<Stat> {
+    if !proc_is_ours() {
+        let what = "/proc does not belong to this process's PID namespace";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, what));
+    }
+    let line = fs::read(format!("/proc/{pid}/stat"))?;
+    Stat::parse(&line).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unknown form of /proc/<pid>/stat"))
+}
+
+/// After `unshare --pid` without a new mount of `/proc`, the numbers there are those of the outer namespace: other processes
+/// than `kill` reaches by the same ids.
+fn proc_is_ours() -> bool {
+    fs::read_link("/proc/self").is_ok_and(|target| target.as_os_str() == getpid().to_string().as_str())
+}

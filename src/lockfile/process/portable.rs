@@ -1,0 +1,59 @@
+//! Facts through `sysinfo`: the command line everywhere, and all the rest on systems other than Linux. Tests on Linux run all
+//! of it and compare.
+#![cfg_attr(all(target_os = "linux", not(test)), expect(dead_code, reason = "Linux reads /proc"))]
+
+use std::ffi::OsString;
+use std::io;
+
+use jiff::Timestamp;
+use sysinfo::{Pid, Process, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System, UpdateKind};
+
+pub(super) fn is_zombie(pid: i32) -> bool {
+    let dead = |process: &Process| matches!(process.status(), ProcessStatus::Zombie | ProcessStatus::Dead);
+    look(pid, ProcessRefreshKind::nothing(), dead).unwrap_or(false)
+}
+
+/// `sysinfo` has seconds since 1970, a record has clock ticks since boot.
+pub(super) fn start_time(_pid: i32) -> io::Result<u64> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn started_at(pid: i32) -> Option<Timestamp> {
+    let seconds = look(pid, ProcessRefreshKind::nothing(), Process::start_time)?;
+    // Zero is what it has for "not allowed to see".
+    timestamp(seconds).filter(|_| seconds > 0)
+}
+
+pub(super) fn boot_time() -> Option<Timestamp> {
+    timestamp(System::boot_time().ok()?)
+}
+
+pub(super) fn command_line(pid: i32) -> Option<Vec<OsString>> {
+    let kind = ProcessRefreshKind::nothing().with_cmd(UpdateKind::Always);
+    look(pid, kind, |process| process.cmd().to_vec())
+}
+
+pub(super) fn own_start_time() -> Option<u64> {
+    None
+}
+
+/// The second of the boot stands in for an id. It moves when the clock is set, which makes a record look like one of
+/// another boot: the careful side.
+pub(super) fn boot_id() -> Option<String> {
+    Some(format!("boot-time-{}", System::boot_time().ok()?))
+}
+
+pub(super) fn pid_namespace() -> Option<u64> {
+    None
+}
+
+fn look<T>(pid: i32, kind: ProcessRefreshKind, see: impl FnOnce(&Process) -> T) -> Option<T> {
+    let pid = Pid::from_u32(u32::try_from(pid).ok()?);
+    let mut system = System::new().ok()?;
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, kind.without_tasks());
+    system.process(pid).map(see)
+}
+
+fn timestamp(seconds: u64) -> Option<Timestamp> {
+    Timestamp::from_second(i64::try_from(seconds).ok()?).ok()
+}

@@ -1,0 +1,68 @@
+//! The words for what is wrong with a lock.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// Why a lock counts as stale, or what is remarkable about one that is held.
+///
+/// The first seven are OpenClaw's own words, so that its users find what they know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The record names no process, or none that can exist.
+    MissingPid,
+    /// The recorded process has ended.
+    DeadPid,
+    /// The recorded process has ended, and another one has its id by now.
+    RecycledPid,
+    /// The record does not say when it was made, or not in a form that can be read. Reported only: this alone frees no lock.
+    InvalidCreatedAt,
+    /// The lock is held for very long. Reported only: age alone frees no lock.
+    TooOld,
+    /// The record names the very process that looks at it, which holds no such lock: left over from an earlier process of the same
+    /// id, as in a container that was started again.
+    OrphanSelfPid,
+    /// The recorded process is none of the programs that write such records, so its id must have been given anew.
+    NonOpenclawOwner,
+    /// What the file holds is no owner record.
+    Malformed,
+    /// The file is empty.
+    Empty,
+    /// The record is turnlock's, and nobody has the kernel's lock any more.
+    DeadOwner,
+    /// The record is turnlock's, from before this machine was started.
+    OtherBoot,
+}
+
+impl Reason {
+    /// The word for it, as in reports and JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MissingPid => "missing-pid",
+            Self::DeadPid => "dead-pid",
+            Self::RecycledPid => "recycled-pid",
+            Self::InvalidCreatedAt => "invalid-createdAt",
+            Self::TooOld => "too-old",
+            Self::OrphanSelfPid => "orphan-self-pid",
+            Self::NonOpenclawOwner => "non-openclaw-owner",
+            Self::Malformed => "malformed",
+            Self::Empty => "empty",
+            Self::DeadOwner => "dead-owner",
+            Self::OtherBoot => "other-boot",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}

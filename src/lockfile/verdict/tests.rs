@@ -1,0 +1,249 @@
+#[cfg(target_os = "linux")]
+mod real;
+
+use std::io;
+
+use serde_json::json;
+
+use super::Outcome::{Alive, Dead, Nobody};
+use super::PidClaim::{Invalid, Missing, Pid};
+use super::Reason::*;
+use super::*;
+
+const OWN: i32 = 7;
+const OTHER: i32 = 8;
+const HALF_AN_HOUR: Duration = Duration::from_secs(30 * 60);
+
+/// The world of a test: one process of interest, alive and a Node program unless said otherwise.
+#[derive(Clone)]
+struct World {
+    registry_knows: bool,
+    state: ProcessState,
+    /// The outer `None`: reading fails. The inner: no such process.
+    start_time: Option<Option<u64>>,
+    started_at: Option<Timestamp>,
+    command_line: Option<Vec<OsString>>,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            registry_knows: false,
+            state: ProcessState::Alive,
+            start_time: Some(Some(500)),
+            started_at: Some(ago(3600)),
+            command_line: words(&["/usr/bin/node", "server.js"]),
+        }
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+}
+
+impl Facts for World {
+    fn own_pid(&self) -> i32 {
+        OWN
+    }
+    fn registry_knows(&self) -> bool {
+        self.registry_knows
+    }
+    fn state(&self, _pid: i32) -> ProcessState {
+        self.state
+    }
+    fn start_time(&self, _pid: i32) -> io::Result<Option<u64>> {
+        self.start_time.ok_or_else(|| io::ErrorKind::PermissionDenied.into())
+    }
+    fn started_at(&self, _pid: i32) -> Option<Timestamp> {
+        self.started_at
+    }
+    fn command_line(&self, _pid: i32) -> Option<Vec<OsString>> {
+        self.command_line.clone()
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_800_000_000).unwrap()
+}
+
+fn ago(seconds: i64) -> Timestamp {
+    now() - SignedDuration::from_secs(seconds)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the form of the field")]
+fn words(words: &[&str]) -> Option<Vec<OsString>> {
+    Some(words.iter().map(OsString::from).collect())
+}
+
+/// A record made a minute ago, without a start time.
+fn claim(pid: PidClaim) -> Claim {
+    Claim { pid, created_at: Some(ago(60)), start_time: None }
+}
+
+fn started(pid: PidClaim, start_time: u64) -> Claim {
+    Claim { start_time: Some(start_time), ..claim(pid) }
+}
+
+fn created(pid: PidClaim, created_at: Option<Timestamp>) -> Claim {
+    Claim { created_at, ..claim(pid) }
+}
+
+#[track_caller]
+fn check(what: &str, claim: Claim, world: &World, outcome: Outcome, reasons: &[Reason]) {
+    let verdict = judge(&claim, world, now(), HALF_AN_HOUR);
+    assert_eq!((verdict.outcome, verdict.reasons.as_slice()), (outcome, reasons), "{what}");
+}
+
+#[test]
+fn certain_evidence_first() {
+    let world = World::new;
+    let gone = world().with(|w| w.state = ProcessState::Gone);
+    let zombie = world().with(|w| w.state = ProcessState::Zombie);
+    // All that could be guessed speaks against it: no guess is made where there is something certain that we cannot see.
+    let unseen = world().with(|w| {
+        w.start_time = None;
+        w.started_at = Some(now());
+        w.command_line = words(&["vim"]);
+    });
+    let vanished = world().with(|w| w.start_time = Some(None));
+    let editor = world().with(|w| w.command_line = words(&["vim"]));
+
+    check("a dead pid", claim(Pid(OTHER)), &gone, Dead, &[DeadPid]);
+    check("a dead pid, start time and all", started(Pid(OTHER), 500), &gone, Dead, &[DeadPid]);
+    check("a zombie", started(Pid(OTHER), 500), &zombie, Dead, &[DeadPid]);
+    check("ended while we looked", started(Pid(OTHER), 500), &vanished, Dead, &[DeadPid]);
+    check("recycled", started(Pid(OTHER), 499), &world(), Dead, &[RecycledPid]);
+    check("the same start time", started(Pid(OTHER), 500), &world(), Alive, &[]);
+    check("… of any program", started(Pid(OTHER), 500), &editor, Alive, &[]);
+    check("a start time that cannot be read", started(Pid(OTHER), 499), &unseen, Alive, &[]);
+}
+
+#[test]
+fn our_own_pid() {
+    let world = World::new();
+    let held = world.clone().with(|w| w.registry_knows = true);
+    let hidden = world.clone().with(|w| w.start_time = None);
+
+    check("without start time", claim(Pid(OWN)), &world, Dead, &[OrphanSelfPid]);
+    check("with ours, not in the registry", started(Pid(OWN), 500), &world, Dead, &[OrphanSelfPid]);
+    check("with another", started(Pid(OWN), 499), &world, Dead, &[RecycledPid]);
+    check("ours cannot be read", started(Pid(OWN), 499), &hidden, Dead, &[OrphanSelfPid]);
+    check("in the registry", claim(Pid(OWN)), &held, Alive, &[]);
+}
+
+#[test]
+fn what_the_registry_holds_is_alive_whatever_the_record_says() {
+    let held = World::new().with(|w| w.registry_knows = true);
+    let gone = held.clone().with(|w| w.state = ProcessState::Gone);
+    check("another start time", started(Pid(OWN), 499), &held, Alive, &[]);
+    check("a dead pid", claim(Pid(OTHER)), &gone, Alive, &[]);
+    check("no pid", claim(Missing), &held, Alive, &[]);
+    check("old", created(Pid(OWN), Some(ago(9999))), &held, Alive, &[TooOld]);
+}
+
+#[test]
+fn without_a_start_time_the_process_must_be_older_than_the_record() {
+    let pid = Pid(OTHER);
+    let since = |seconds| World::new().with(|w| w.started_at = Some(ago(seconds)));
+    let unseen = World::new().with(|w| w.started_at = None);
+
+    check("older", claim(pid), &since(61), Alive, &[]);
+    check("within the slack", claim(pid), &since(58), Alive, &[]);
+    check("younger", claim(pid), &since(57), Dead, &[RecycledPid]);
+    check("not known since when", claim(pid), &unseen, Alive, &[]);
+    let younger_and_matching = started(pid, 500);
+    check("the start time outweighs clocks", younger_and_matching, &since(0), Alive, &[]);
+}
+
+#[test]
+fn the_command_line_decides_last() {
+    let runs = |line: &[&str]| World::new().with(|w| w.command_line = words(line));
+    for agent in [
+        &["node", "dist/index.js"][..],
+        &["/usr/local/bin/NODE"],
+        &["bun", "run", "gateway"],
+        &["deno"],
+        &["openclaw-gateway"],
+        &["/bin/sh", "-c", "clawdbot agent"],
+        &["tool", "--beside", "OpenClaw"],
+        &["moltbot"],
+    ] {
+        check(&format!("{agent:?}"), claim(Pid(OTHER)), &runs(agent), Alive, &[]);
+    }
+    let other = runs(&["/usr/sbin/sshd", "-D"]);
+    check("no agent", claim(Pid(OTHER)), &other, Dead, &[NonOpenclawOwner]);
+    check("empty", claim(Pid(OTHER)), &runs(&[]), Alive, &[]);
+    let unreadable = World::new().with(|w| w.command_line = None);
+    check("unreadable", claim(Pid(OTHER)), &unreadable, Alive, &[]);
+}
+
+#[test]
+fn what_cannot_be_read_is_alive() {
+    let nothing = World {
+        registry_knows: false,
+        state: ProcessState::Unknown,
+        start_time: None,
+        started_at: None,
+        command_line: None,
+    };
+    check("no start time", claim(Pid(OTHER)), &nothing, Alive, &[]);
+    check("start time", started(Pid(OTHER), 1), &nothing, Alive, &[]);
+    check("no date", created(Pid(OTHER), None), &nothing, Alive, &[InvalidCreatedAt]);
+}
+
+#[test]
+fn age_and_dates_are_reported_and_take_nothing_from_the_living() {
+    let old = ago(30 * 60 + 1);
+    let world = World::new();
+    let ancient = world.clone().with(|w| w.started_at = Some(ago(100_000)));
+    let other = ancient.clone().with(|w| w.command_line = words(&["cat"]));
+    let gone = world.clone().with(|w| w.state = ProcessState::Gone);
+
+    check("exactly the limit", created(Pid(OTHER), Some(ago(1800))), &ancient, Alive, &[]);
+    check("old, live", created(Pid(OTHER), Some(old)), &ancient, Alive, &[TooOld]);
+    check("old, dead", created(Pid(OTHER), Some(old)), &gone, Dead, &[DeadPid, TooOld]);
+    check("a date in the future", created(Pid(OTHER), Some(ago(-86_400))), &world, Alive, &[]);
+    check("no date, live", created(Pid(OTHER), None), &world, Alive, &[InvalidCreatedAt]);
+    let reasons = [NonOpenclawOwner, InvalidCreatedAt];
+    check("no date, no agent", created(Pid(OTHER), None), &other, Dead, &reasons);
+}
+
+#[test]
+fn any_age_can_be_the_limit() {
+    let old = created(Pid(OTHER), Some(ago(3600)));
+    for limit in [Duration::MAX, Duration::from_secs(u64::MAX), Duration::from_secs(3600)] {
+        assert_eq!(judge(&old, &World::new(), now(), limit).reasons, [], "{limit:?}");
+    }
+    assert_eq!(judge(&old, &World::new(), now(), Duration::ZERO).reasons, [TooOld]);
+}
+
+#[test]
+fn a_record_that_names_nobody_is_left_to_its_age() {
+    let world = World::new();
+    check("no pid", claim(Missing), &world, Nobody, &[MissingPid]);
+    check("a pid that cannot be", started(Invalid, 500), &world, Nobody, &[MissingPid]);
+    let bare = Claim { pid: Missing, created_at: None, start_time: None };
+    check("nothing at all", bare, &world, Nobody, &[MissingPid, InvalidCreatedAt]);
+}
+
+#[test]
+fn pids_in_json() {
+    assert_eq!(PidClaim::from_json(None), Missing);
+    assert_eq!(PidClaim::from_json(Some(&json!(null))), Missing);
+    assert_eq!(PidClaim::from_json(Some(&json!(1234))), Pid(1234));
+    assert_eq!(PidClaim::from_json(Some(&json!(i32::MAX))), Pid(i32::MAX));
+    for value in [json!(0), json!(-1), json!(1.5), json!("12"), json!(1_u64 << 31), json!(u64::MAX), json!([1])] {
+        assert_eq!(PidClaim::from_json(Some(&value)), Invalid, "{value}");
+    }
+}
+
+#[test]
+fn reasons_are_said_and_written_in_openclaws_words() {
+    let reasons = [MissingPid, DeadPid, RecycledPid, InvalidCreatedAt, TooOld, OrphanSelfPid, NonOpenclawOwner];
+    let said: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+    let expected = "missing-pid dead-pid recycled-pid invalid-createdAt too-old orphan-self-pid non-openclaw-owner";
+    assert_eq!(said.join(" "), expected);
+    assert_eq!(serde_json::to_value(reasons).unwrap(), json!(said));
+    assert_eq!(format!("[{Empty:>7}]"), "[  empty]");
+}
