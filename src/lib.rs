@@ -1,6 +1,7 @@
 //! One turn at a time on the JSONL session files of AI agents: crash-proof, without losing or tearing a line.
 
 #![deny(missing_docs)]
+#![warn(clippy::unwrap_used, clippy::expect_used)]
 
 mod caller;
 mod error;
