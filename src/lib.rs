@@ -1,1 +1,3 @@
 //! turnlock.
+
+pub mod transcript;
