@@ -15,6 +15,9 @@ use super::damage::Damage;
 use super::scan::{Item, Line, MAX_LINE, Scanner};
 use super::source::read_exact;
 
+/// How much damage [`Transcript::tail`] looks past, give or take a step of looking back.
+pub const MAX_DAMAGE: usize = 10_000;
+
 /// Why a session file cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -184,7 +187,8 @@ impl Transcript {
     }
 
     /// The last `n` records, in order, and the damage behind the first of them; everything if there are fewer records.
-    /// Reads from the end, as far as is needed.
+    /// Reads from the end, as far as is needed, but not past more than [`MAX_DAMAGE`] damaged lines: then it gives fewer
+    /// records.
     ///
     /// Blocks while that part is read, and keeps it in memory. Lines have no numbers.
     ///
@@ -201,11 +205,11 @@ impl Transcript {
             let start = self.start_of_last(lines, end).map_err(|e| self.error(e))?;
             let tail = self.last_records(n, start..end)?;
             let records = tail.iter().filter(|item| is_record(item)).count();
-            if records == n || start == 0 {
+            if records == n || start == 0 || tail.len() - records > MAX_DAMAGE {
                 return Ok(tail);
             }
             // Lines of which nothing can be saved: look further back, in growing steps.
-            lines = lines * 2 + (n - records);
+            lines = lines.saturating_mul(2).saturating_add(n - records);
         }
     }
 

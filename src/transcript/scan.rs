@@ -65,8 +65,8 @@ impl Line<'_> {
 /// assert_eq!(line.range, 0..7);
 /// let Some(Item::Damage(damage)) = scanner.next_item()? else { panic!() };
 /// assert_eq!(damage.to_string(),
-///     "line 2, bytes 8..31: a cut record with whole ones glued to it; 1 whole record, 16 bytes to take out");
-/// assert_eq!(damage.saved, [24..31]);
+///     "line 2, bytes 8..30: a cut record with whole ones glued to it; 1 whole record, 15 bytes to take out");
+/// assert_eq!(damage.saved, [23..30]);
 /// # std::io::Result::Ok(())
 /// ```
 pub struct Scanner<S> {
