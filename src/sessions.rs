@@ -325,6 +325,15 @@ impl Sessions {
         sweep::sweep(dir.as_ref(), &self.rules)
     }
 
+    /// Removes what an interrupted rewrite or repair left behind (`<session>.rewrite-<uuid>.tmp`), unless somebody holds the
+    /// session, whose work it may be: then `false`. Blocking, for some microseconds.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn remove_leftover(&self, path: impl AsRef<Path>) -> Result<bool> {
+        sweep::remove_leftover(path.as_ref(), &self.rules)
+    }
+
     /// Looks at every `*.jsonl.lock` of a directory, and changes nothing.
     ///
     /// # Errors
