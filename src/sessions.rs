@@ -228,11 +228,11 @@ impl Sessions {
     /// They go in beside a turn of this protocol, at any time. A foreign owner is waited for. A session that does not exist is
     /// not created, since its name may be mistyped; see [`post_creating`](Self::post_creating).
     ///
-    /// **Cancel safety** and **blocking** are those of [`Turn::append_all`].
+    /// **Cancel safety** and **blocking** are those of [`Turn::append_all`](crate::Turn::append_all).
     ///
     /// # Errors
     /// [`Error::NoSession`] if there is no such session; [`Error::Timeout`] if a foreign owner kept it;
-    /// the rest as for [`Turn::append_all`].
+    /// the rest as for [`Turn::append_all`](crate::Turn::append_all).
     pub async fn post_all<T: Serialize>(
         &self,
         path: impl AsRef<Path>,
