@@ -1,0 +1,111 @@
+//! The invariants of `docs/protocol.md`, by their numbers.
+
+use stateright::{Expectation, Property};
+
+use crate::fs::{Ofd, Record, Tid};
+use crate::state::{Pc, State, Wrong};
+use crate::world::World;
+
+pub const ONE_HOLDER: &str = "I1: never two holders";
+pub const HOLDS: &str =
+    "I1: a turn holds the flock of the inode that the path names, and the record is its own";
+pub const UNDER_DATA_LOCK: &str = "I2: who holds changes only under the data lock";
+pub const ONE_INSIDE: &str = "I2: one section at a time";
+pub const FENCE: &str = "I4: no append by one who has lost the turn";
+pub const COMPLETE: &str = "I5: a lock file of ours is complete when its name exists";
+pub const ALL_OF_IT: &str = "I9: every acknowledged line is in the file, whole and once";
+pub const NOT_OVERTAKEN: &str = "I10: a post in flight is not overtaken by a foreign program";
+pub const NOT_STUCK: &str = "I12, I15: nobody is stuck when the holder is gone";
+pub const OWN_UNLINK: &str = "I14: an unlink never removes somebody else's living lock";
+
+pub fn all(world: &World) -> Vec<Property<World>> {
+    let mut properties = vec![
+        always(ONE_HOLDER, |_, s| s.rightful().len() <= 1),
+        always(HOLDS, |_, s| holds(s)),
+        always(FENCE, |_, s| !s.wrong.has(Wrong::LostWrote as u8)),
+        always(COMPLETE, complete),
+        always(ALL_OF_IT, |_, s| all_of_it(s)),
+        always(NOT_STUCK, not_stuck),
+        always(OWN_UNLINK, |_, s| !s.wrong.has(Wrong::LiveUnlinked as u8)),
+    ];
+    // A foreign program that renames the session file moves the data lock itself.
+    if world.watch_sections && world.budget.replace + world.budget.reset == 0 {
+        properties.push(always(UNDER_DATA_LOCK, |_, s| {
+            !s.wrong.has(Wrong::ChangedOutside as u8)
+        }));
+        properties.push(always(ONE_INSIDE, |_, s| {
+            s.threads.iter().filter(|thread| thread.inside).count() <= 1
+        }));
+    }
+    // Whoever removes the lock file lets the foreign program in.
+    if world.budget.rm == 0 {
+        properties.push(always(NOT_OVERTAKEN, |_, s| {
+            !s.wrong.has(Wrong::PostOvertaken as u8)
+        }));
+    }
+    properties
+}
+
+fn always(name: &'static str, condition: fn(&World, &State) -> bool) -> Property<World> {
+    Property {
+        expectation: Expectation::Always,
+        name,
+        condition,
+    }
+}
+
+fn holds(s: &State) -> bool {
+    s.rightful().iter().all(|turn| {
+        let file = s.fs.lock(turn.ino);
+        s.fs.lock_path == Some(turn.ino)
+            && file.flock == Some(Ofd::Turn(turn.ofd))
+            && file.record == Record::Owner(turn.owner)
+    })
+}
+
+/// Only a foreign program's lock file is ever empty: ours are linked when they are written.
+fn complete(world: &World, s: &State) -> bool {
+    match s.fs.named_record() {
+        Some(Record::Empty(maker)) => world.is_foreign(maker),
+        _ => true,
+    }
+}
+
+fn all_of_it(s: &State) -> bool {
+    let lines = s.fs.session_path.map(|ino| &s.fs.session(ino).lines);
+    let once_and_whole = |id: u8| {
+        let mut found = lines.into_iter().flatten().filter(|line| line.id == id);
+        found.next().is_some_and(|line| line.whole) && found.next().is_none()
+    };
+    (0..64).all(|id| !s.acked.has(id) || once_and_whole(id))
+}
+
+/// When no thread can take a step, each is done, or waits for one that is stopped and has what it waits for.
+fn not_stuck(world: &World, s: &State) -> bool {
+    if world.any_step(s) {
+        return true;
+    }
+    let waits = |tid: Tid| {
+        let done = matches!(s.thread(tid).pc, Pc::Idle | Pc::Done | Pc::Dead);
+        !done && !s.stopped.has(world.pid(tid))
+    };
+    let stuck = (0..).take(s.threads.len()).any(waits);
+    !stuck || has_excuse(world, s)
+}
+
+/// A stopped process has the data lock, or the turn lock of the file that the path names, or is a foreign owner;
+/// or a forked child keeps its dead parent's lock.
+fn has_excuse(world: &World, s: &State) -> bool {
+    let stopped = |ofd: Ofd| {
+        let pid = world.pid_of_ofd(ofd);
+        s.stopped.has(pid) || (s.child == Some(ofd) && !s.alive.has(pid))
+    };
+    let data = s.fs.session_path.and_then(|ino| s.fs.session(ino).flock);
+    let turn = s.fs.lock_path.and_then(|ino| s.fs.lock(ino).flock);
+    let foreign = match s.fs.named_record() {
+        Some(Record::Foreign(tid) | Record::Empty(tid)) => s.stopped.has(world.pid(tid)),
+        Some(Record::Owner(owner)) => s.stopped.has(world.pid_of_owner(owner)),
+        _ => false,
+    };
+    data.is_some_and(stopped) || turn.is_some_and(stopped) || foreign
+}
