@@ -41,11 +41,15 @@ impl World {
         }
         if self.at_post(s, tid) {
             // A holder of our kind: the line goes in beside its turn (I10).
-            s.thread_mut(tid).file = None;
             self.saw(Event::PostedBeside);
             return s.go(tid, Pc::Write);
         }
-        s.go(tid, Pc::Unlock(After::Wait));
+        let pc = if self.bugs.wait_inside {
+            Pc::Wait
+        } else {
+            Pc::Unlock(After::Wait)
+        };
+        s.go(tid, pc);
     }
 
     fn grant(&self, s: &mut State, tid: Tid) {
@@ -56,7 +60,12 @@ impl World {
     /// The waiting thread's `flock` returns.
     pub fn granted(&self, s: &mut State, tid: Tid) {
         self.grant(s, tid);
-        s.go(tid, self.enter(Then::Inode));
+        let pc = if s.thread(tid).inside {
+            Pc::Inode
+        } else {
+            self.enter(Then::Inode)
+        };
+        s.go(tid, pc);
     }
 
     /// Somebody notices that the path names another file than the one waited for (I12).
@@ -66,12 +75,26 @@ impl World {
         s.go(tid, Pc::Open(Then::Look));
     }
 
-    /// The deadline has passed: nothing that was planned under the turn is done.
+    /// The deadline has passed: nothing that was planned under the turn is done. A thread that blocks stays.
     pub fn give_up(&self, s: &mut State, tid: Tid) {
-        self.close_wanted(s, tid);
         let door = &mut s.door[usize::from(self.pid(tid))];
         *door = door.filter(|&at| at != tid);
         s.thread_mut(tid).seen = None;
+        if s.thread(tid).pc == Pc::Wait {
+            return s.go(tid, Pc::Parked);
+        }
+        self.close_wanted(s, tid);
+        s.go(tid, Pc::Done);
+    }
+
+    pub fn granted_parked(&self, s: &mut State, tid: Tid) {
+        self.grant(s, tid);
+        s.go(tid, Pc::Unwanted);
+    }
+
+    /// It lets go at once.
+    pub fn unwanted(&self, s: &mut State, tid: Tid) {
+        self.close_wanted(s, tid);
         s.go(tid, Pc::Done);
     }
 

@@ -62,11 +62,15 @@ impl World {
         let whole = choice != Choice::Short;
         self.put_line(s, tid, whole);
         s.thread_mut(tid).made = false;
-        if whole {
-            return s.go(tid, Pc::Acknowledge);
+        let pc = match (whole, self.bugs.ack_session_only) {
+            (false, _) => Pc::CutBack,
+            (true, false) => Pc::FenceAgain,
+            (true, true) => Pc::CompareAgain,
+        };
+        if !whole {
+            s.budget.short -= 1;
         }
-        s.budget.short -= 1;
-        s.go(tid, Pc::CutBack);
+        s.go(tid, pc);
     }
 
     pub fn put_line(&self, s: &mut State, tid: Tid, whole: bool) {
@@ -96,8 +100,22 @@ impl World {
         self.after_line(s, tid);
     }
 
-    /// Compare once more; the answer is the acknowledgement.
-    pub fn acknowledge(&self, s: &mut State, tid: Tid) {
+    /// Is the lock file still the one under which (or beside which) the line was written? Otherwise somebody else may
+    /// have read the session file before the line came, and write it anew without it.
+    pub fn fence_again(&self, s: &mut State, tid: Tid) {
+        let thread = s.thread(tid);
+        let kept = match (thread.turn, thread.file) {
+            (Some(turn), _) => self.is_mine(s, turn),
+            (None, beside) => beside == s.fs.lock_path,
+        };
+        if kept {
+            return s.go(tid, Pc::CompareAgain);
+        }
+        self.after_line(s, tid);
+    }
+
+    /// Last: is the session file still the one that the path names? If so, the answer is the acknowledgement.
+    pub fn compare_again(&self, s: &mut State, tid: Tid) {
         let named = s.thread(tid).data == s.fs.session_path;
         if named || self.bugs.no_last_compare {
             let id = self.line(s, tid);
@@ -107,16 +125,33 @@ impl World {
     }
 
     fn after_line(&self, s: &mut State, tid: Tid) {
+        let borrowed = self.has_borrowed(s, tid);
         let pc = match s.thread(tid).turn {
             Some(turn) if self.at_post(s, tid) => {
                 s.closed.insert(turn.owner);
                 Pc::UnlinkCheck
             }
-            // Seeded: a post that kept the dead owner's record has only the lock to give back.
-            None if s.thread(tid).file.is_some() => Pc::PutBack,
+            None if borrowed => Pc::PostedBorrowed,
             _ => Pc::Unlock(After::NextOp),
         };
+        if !borrowed {
+            s.thread_mut(tid).file = None;
+        }
         s.go(tid, pc);
+    }
+
+    /// Seeded: does this post hold the lock of a dead owner without having taken it over?
+    pub fn has_borrowed(&self, s: &State, tid: Tid) -> bool {
+        let mine = Some(Ofd::Turn(self.id(s, tid)));
+        let thread = s.thread(tid);
+        thread.turn.is_none() && thread.file.is_some_and(|ino| s.fs.lock(ino).flock == mine)
+    }
+
+    pub fn give_back_borrowed(&self, s: &mut State, tid: Tid) {
+        let mine = Ofd::Turn(self.id(s, tid));
+        s.fs.unlock(|ofd| ofd == mine);
+        s.thread_mut(tid).file = None;
+        s.go(tid, Pc::Unlock(After::NextOp));
     }
 
     /// The new file is built from what is there, without the data lock.

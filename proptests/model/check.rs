@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use stateright::{Checker, HasDiscoveries, Model, Path};
 
-use crate::state::State;
+use crate::state::{Event, State};
 use crate::step::Action;
 use crate::world::World;
 
@@ -48,39 +48,45 @@ fn until_broken(world: &World, name: &'static str, path: Path<State, Action>) ->
         .collect()
 }
 
-/// The protocol holds in this world.
-pub fn holds(name: &str, world: &World) {
+/// The protocol holds in this world, and these things do happen in it.
+pub fn holds(name: &str, world: &World, events: &[Event]) {
     let outcome = check(world);
     println!(
-        "{name}: {} states, depth {}, {:.1?}",
+        "| {name} | {} | {} | {:.1?} |",
         outcome.states, outcome.depth, outcome.took
     );
-    assert!(outcome.broken.is_empty(), "{name}: {}", told(&outcome));
+    assert!(outcome.broken.is_empty(), "{name}:\n{}", told(&outcome));
+    for &event in events {
+        assert!(world.showed(event), "{name}: nothing shows {event:?}");
+    }
 }
 
-/// The checker finds how the seeded bug breaks one of these properties.
-pub fn breaks(name: &str, world: &World, expected: &[&str]) {
+/// The checker finds how the seeded bug breaks this property.
+pub fn breaks(name: &str, world: &World, property: &str) {
     let outcome = check(world);
     println!(
-        "{name}: after {} states, {:.1?}\n{}",
+        "{name}, after {} states:\n{}",
         outcome.states,
-        outcome.took,
         told(&outcome)
     );
-    let found = outcome
-        .broken
-        .keys()
-        .any(|broken| expected.contains(broken));
-    assert!(found, "{name}: the checker did not find what was expected");
+    let found = outcome.broken.contains_key(property);
+    assert!(found, "{name}: found no way to break \"{property}\"");
+}
+
+/// The seeded bug breaks nothing here.
+pub fn is_harmless(name: &str, world: &World) {
+    let outcome = check(world);
+    assert!(outcome.broken.is_empty(), "{name}:\n{}", told(&outcome));
 }
 
 fn told(outcome: &Outcome) -> String {
-    let mut told = String::new();
-    for (name, path) in &outcome.broken {
-        told += &format!("  broken: {name}\n");
-        for action in path {
-            told += &format!("    {action:?}\n");
-        }
-    }
-    told
+    let steps = |path: &[Action]| -> String {
+        path.iter()
+            .map(|action| format!("    {action:?}\n"))
+            .collect()
+    };
+    let broken = outcome.broken.iter();
+    broken
+        .map(|(name, path)| format!("  broken: {name}\n{}", steps(path)))
+        .collect()
 }

@@ -1,6 +1,6 @@
 //! What may befall the world from outside.
 
-use crate::fs::{Ofd, Pid, Tid};
+use crate::fs::{Ofd, Pid, Record, Tid};
 use crate::state::{Pc, State, Thread};
 use crate::world::World;
 
@@ -40,15 +40,22 @@ impl World {
                 faults.push(Fault::Fork(tid));
             }
         }
-        if s.budget.rm > 0 && s.fs.lock_path.is_some() {
-            faults.push(Fault::Rm);
-        }
+        faults.extend(self.may_rm(s).then_some(Fault::Rm));
         if s.fs.session_path.is_some() {
             faults.extend((s.budget.replace > 0).then_some(Fault::Replace));
             faults.extend((s.budget.reset > 0).then_some(Fault::Reset));
         }
         faults.extend(s.child.is_some().then_some(Fault::ChildCloses));
         faults
+    }
+
+    fn may_rm(&self, s: &State) -> bool {
+        let spared = self.rm_spares_foreign
+            && matches!(
+                s.fs.named_record(),
+                Some(Record::Foreign(_) | Record::Empty(_))
+            );
+        s.budget.rm > 0 && s.fs.lock_path.is_some() && !spared
     }
 
     /// A process that has nothing left to do is not worth killing.

@@ -2,7 +2,7 @@
 
 use crate::fs::{Record, Tid};
 use crate::state::{Event, Pc, State, Wrong};
-use crate::world::World;
+use crate::world::{Op, World};
 
 impl World {
     pub fn foreign_create(&self, s: &mut State, tid: Tid) {
@@ -56,7 +56,11 @@ impl World {
         if s.fs.lock_path == Some(ino) && self.post_in_flight(s) {
             s.flag(Wrong::PostOvertaken);
         }
-        s.go(tid, Pc::ForeignAppend);
+        let pc = match self.op(tid, s.thread(tid).op) {
+            Some(Op::ForeignRewrite) => Pc::ForeignLoad,
+            _ => Pc::ForeignAppend,
+        };
+        s.go(tid, pc);
     }
 
     fn overwrite(&self, s: &mut State, ino: u8) {
@@ -71,11 +75,13 @@ impl World {
     /// record says so), nor one whose own lock the peer's remove-and-create has removed.
     fn post_in_flight(&self, s: &State) -> bool {
         (0..).zip(&s.threads).any(|(tid, thread)| {
-            let writing = matches!(thread.pc, Pc::Write | Pc::CutBack | Pc::Acknowledge);
-            let respected = match (thread.turn, thread.file) {
-                (Some(turn), _) => !s.lost.has(turn.owner),
-                (None, Some(_)) => true,
-                (None, None) => self.budget.crash == 0,
+            let writing = matches!(
+                thread.pc,
+                Pc::Write | Pc::CutBack | Pc::CompareAgain | Pc::FenceAgain
+            );
+            let respected = match thread.turn {
+                Some(turn) => !s.lost.has(turn.owner),
+                None => self.has_borrowed(s, tid) || self.budget.crash == 0,
             };
             self.at_post(s, tid) && writing && respected
         })
@@ -87,6 +93,25 @@ impl World {
             let id = self.id(s, tid);
             s.fs.write_line(ino, id, true, false);
         }
+        s.go(tid, Pc::ForeignRemove);
+    }
+
+    pub fn foreign_load(&self, s: &mut State, tid: Tid) {
+        let known =
+            s.fs.session_path
+                .map_or(0, |ino| s.fs.session(ino).lines.len());
+        s.thread_mut(tid).carried = u8::try_from(known).unwrap();
+        s.go(tid, Pc::ForeignStore);
+    }
+
+    /// The file becomes what was read, and a line more. What came in between is gone.
+    pub fn foreign_store(&self, s: &mut State, tid: Tid) {
+        let (id, known) = (self.id(s, tid), usize::from(s.thread(tid).carried));
+        if let Some(ino) = s.fs.session_path {
+            s.fs.session_mut(ino).lines.truncate(known);
+            s.fs.write_line(ino, id, true, true);
+        }
+        s.thread_mut(tid).carried = 0;
         s.go(tid, Pc::ForeignRemove);
     }
 

@@ -12,6 +12,7 @@ pub const HOLDS: &str =
 pub const UNDER_DATA_LOCK: &str = "I2: who holds changes only under the data lock";
 pub const ONE_INSIDE: &str = "I2: one section at a time";
 pub const FENCE: &str = "I4: no append by one who has lost the turn";
+pub const NOT_INSIDE: &str = "I4: no revoke goes through inside an append";
 pub const COMPLETE: &str = "I5: a lock file of ours is complete when its name exists";
 pub const ALL_OF_IT: &str = "I9: every acknowledged line is in the file, whole and once";
 pub const NOT_OVERTAKEN: &str = "I10: a post in flight is not overtaken by a foreign program";
@@ -23,6 +24,7 @@ pub fn all(world: &World) -> Vec<Property<World>> {
         always(ONE_HOLDER, |_, s| s.rightful().len() <= 1),
         always(HOLDS, |_, s| holds(s)),
         always(FENCE, |_, s| !s.wrong.has(Wrong::LostWrote as u8)),
+        always(NOT_INSIDE, |_, s| !s.wrong.has(Wrong::RevokedInside as u8)),
         always(COMPLETE, complete),
         always(ALL_OF_IT, |_, s| all_of_it(s)),
         always(NOT_STUCK, not_stuck),
@@ -86,7 +88,10 @@ fn not_stuck(world: &World, s: &State) -> bool {
         return true;
     }
     let waits = |tid: Tid| {
-        let done = matches!(s.thread(tid).pc, Pc::Idle | Pc::Done | Pc::Dead);
+        let done = matches!(
+            s.thread(tid).pc,
+            Pc::Idle | Pc::Done | Pc::Dead | Pc::Parked | Pc::KeepRest
+        );
         !done && !s.stopped.has(world.pid(tid))
     };
     let stuck = (0..).take(s.threads.len()).any(waits);

@@ -40,7 +40,7 @@ impl World {
     }
 
     /// Does the path still name the turn's inode, and the record its owner?
-    fn is_mine(&self, s: &State, turn: Turn) -> bool {
+    pub fn is_mine(&self, s: &State, turn: Turn) -> bool {
         s.fs.lock_path == Some(turn.ino) && s.fs.lock(turn.ino).record == Record::Owner(turn.owner)
     }
 

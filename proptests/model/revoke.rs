@@ -1,8 +1,9 @@
 //! Revoke; and the late unlink of a keeper, which is also a sweep's.
 
-use crate::fs::{Ofd, Record, Tid};
-use crate::state::{After, Event, Pc, State, Then};
-use crate::world::World;
+use crate::fs::{Ofd, Owner, Record, Tid};
+use crate::state::{After, Event, Pc, State, Then, Wrong};
+use crate::step::Choice;
+use crate::world::{Role, World};
 
 impl World {
     /// The caller names an owner: whoever the record shows now.
@@ -39,10 +40,25 @@ impl World {
         self.unlink_lock(s, tid, named);
         if let Some(Record::Owner(owner)) = named {
             s.revoked.insert(owner);
+            Self::watch_revoke(s, owner);
         }
         self.saw(Event::Revoked);
         Self::forget_named(s, tid);
         s.go(tid, Pc::Unlock(After::NextOp));
+    }
+
+    /// The holder must not be between its fence and its acknowledgement.
+    fn watch_revoke(s: &mut State, owner: Owner) {
+        let inside = s.threads.iter().any(|thread| {
+            let writing = matches!(
+                thread.pc,
+                Pc::Write | Pc::CutBack | Pc::CompareAgain | Pc::FenceAgain
+            );
+            writing && thread.turn.is_some_and(|turn| turn.owner == owner)
+        });
+        if inside {
+            s.flag(Wrong::RevokedInside);
+        }
     }
 
     /// A sweep means whatever record it finds first.
@@ -58,11 +74,36 @@ impl World {
     pub fn keep_try(&self, s: &mut State, tid: Tid) {
         let ino = s.thread(tid).file.unwrap();
         if s.fs.lock(ino).flock.is_some() {
-            Self::forget_named(s, tid);
-            return s.go(tid, Pc::Unlock(After::NextOp));
+            return self.keep_busy(s, tid);
         }
         s.fs.lock_mut(ino).flock = Some(Ofd::Keeper(tid));
         s.go(tid, Pc::KeepCheck);
+    }
+
+    /// Somebody has the lock: a sweep leaves it at that. A keeper rests, because that one may let go (or die) without
+    /// having taken over, and then the file would be left behind with the record of a living process.
+    fn keep_busy(&self, s: &mut State, tid: Tid) {
+        let keeper = self.threads[usize::from(tid)].role == Role::Keeper;
+        if keeper && !self.bugs.keeper_tries_once {
+            return s.go(tid, Pc::Unlock(After::KeepRest));
+        }
+        Self::forget_named(s, tid);
+        s.go(tid, Pc::Unlock(After::NextOp));
+    }
+
+    /// Time passes. The model wakes it when there is something to see.
+    pub fn keeper_wakes(&self, s: &State, tid: Tid) -> Vec<Choice> {
+        let free = s.fs.lock(s.thread(tid).file.unwrap()).flock.is_none();
+        let wakes = free || !self.is_named(s, tid);
+        wakes.then_some(Choice::Go).into_iter().collect()
+    }
+
+    pub fn keep_again(&self, s: &mut State, tid: Tid) {
+        if self.is_named(s, tid) {
+            return s.go(tid, self.enter(Then::KeepTry));
+        }
+        Self::forget_named(s, tid);
+        s.next_op(self, tid);
     }
 
     pub fn keep_check(&self, s: &mut State, tid: Tid) {

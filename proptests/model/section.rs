@@ -114,6 +114,7 @@ impl World {
             }
             After::Wait => s.go(tid, Pc::Wait),
             After::Poll => s.go(tid, Pc::Poll),
+            After::KeepRest => s.go(tid, Pc::KeepRest),
             After::LetGo => s.go(tid, Pc::LetGo),
             After::Lost if self.at_closure(tid) => {
                 s.thread_mut(tid).turn = None;

@@ -29,6 +29,8 @@ pub enum After {
     NextOp,
     Wait,
     Poll,
+    /// The keeper looks again later.
+    KeepRest,
     /// Unlock the turn lock, and the release is over.
     LetGo,
     /// The fence refused: the turn is lost, only its release is left to do.
@@ -63,6 +65,10 @@ pub enum Pc {
     WriteMade,
     PutBack,
     Wait,
+    /// The task gave up; its waiting thread still blocks.
+    Parked,
+    /// The lock came when nobody wanted it any more.
+    Unwanted,
     Poll,
     // Release.
     Choose,
@@ -78,7 +84,9 @@ pub enum Pc {
     FenceRecord,
     Write,
     CutBack,
-    Acknowledge,
+    CompareAgain,
+    FenceAgain,
+    PostedBorrowed,
     Snapshot,
     Carry,
     LockNew,
@@ -89,6 +97,7 @@ pub enum Pc {
     RevokeCheck,
     RevokeUnlink,
     SweepOpen,
+    KeepRest,
     KeepTry,
     KeepCheck,
     KeepUnlink,
@@ -100,6 +109,8 @@ pub enum Pc {
     ForeignPoll,
     ForeignWrite,
     ForeignAppend,
+    ForeignLoad,
+    ForeignStore,
     ForeignRemove,
 }
 
@@ -190,6 +201,8 @@ pub enum Wrong {
     LostWrote,
     /// I10: a foreign program took the session while a post was in flight.
     PostOvertaken,
+    /// I4, I15: a revoke went through while the holder was inside an append.
+    RevokedInside,
     /// I14: an unlink removed a lock that lives, and that it did not mean.
     LiveUnlinked,
 }
@@ -299,7 +312,7 @@ impl State {
             Some(Op::Post) => Pc::Open(Then::Look),
             Some(Op::Revoke) => Pc::Name,
             Some(Op::Sweep) => Pc::SweepOpen,
-            Some(Op::Foreign) => Pc::ForeignCreate,
+            Some(Op::Foreign | Op::ForeignRewrite) => Pc::ForeignCreate,
             None if world.threads[usize::from(tid)].role == Role::Task => Pc::Done,
             None => Pc::Idle,
         };
@@ -393,7 +406,7 @@ impl World {
     }
 
     pub fn is_foreign(&self, tid: Tid) -> bool {
-        self.threads[usize::from(tid)].script == [Op::Foreign]
+        matches!(self.op(tid, 0), Some(Op::Foreign | Op::ForeignRewrite))
     }
 
     pub fn saw(&self, event: Event) {

@@ -47,6 +47,11 @@ impl World {
                 free.then_some(Choice::Go).into_iter().collect()
             }
             Pc::Wait => self.waiting(s, tid),
+            Pc::Parked => {
+                let free = s.fs.lock(thread.file.unwrap()).flock.is_none();
+                free.then_some(Choice::Granted).into_iter().collect()
+            }
+            Pc::KeepRest => self.keeper_wakes(s, tid),
             Pc::Poll => self.or_give_up(thread.seen != Some(self.glimpse(s)), Choice::Go),
             Pc::ForeignPoll if thread.seen == Some(self.glimpse(s)) => Vec::new(),
             Pc::Choose => self.ways_to_release(s, tid),
@@ -64,7 +69,8 @@ impl World {
         let wanted = s.thread(tid).file;
         let free = s.fs.lock(wanted.unwrap()).flock.is_none();
         let mut choices = self.or_give_up(free, Choice::Granted);
-        if wanted != s.fs.lock_path && !self.bugs.no_watch {
+        let seen = s.fs.lock_path.is_some() || !self.bugs.watch_other_only;
+        if wanted != s.fs.lock_path && seen && !self.bugs.no_watch {
             choices.push(Choice::Watch);
         }
         choices
@@ -109,6 +115,8 @@ impl World {
             Pc::PutBack => self.put_back(s, tid),
             Pc::Wait if choice == Choice::Watch => self.watch(s, tid),
             Pc::Wait => self.granted(s, tid),
+            Pc::Parked => self.granted_parked(s, tid),
+            Pc::Unwanted => self.unwanted(s, tid),
             Pc::Poll => self.look_again(s, tid),
             Pc::Choose => self.choose(s, tid, choice),
             Pc::HandCheck => self.hand_check(s, tid),
@@ -128,7 +136,9 @@ impl World {
             Pc::FenceRecord => self.fence_record(s, tid),
             Pc::Write => self.write(s, tid, choice),
             Pc::CutBack => self.cut_back(s, tid),
-            Pc::Acknowledge => self.acknowledge(s, tid),
+            Pc::CompareAgain => self.compare_again(s, tid),
+            Pc::FenceAgain => self.fence_again(s, tid),
+            Pc::PostedBorrowed => self.give_back_borrowed(s, tid),
             Pc::Snapshot => self.snapshot(s, tid),
             Pc::Carry => self.carry(s, tid),
             Pc::LockNew => self.lock_new(s, tid),
@@ -138,6 +148,7 @@ impl World {
             Pc::RevokeCheck => self.revoke_check(s, tid),
             Pc::RevokeUnlink => self.revoke_unlink(s, tid),
             Pc::SweepOpen => self.sweep_open(s, tid),
+            Pc::KeepRest => self.keep_again(s, tid),
             Pc::KeepTry => self.keep_try(s, tid),
             Pc::KeepCheck => self.keep_check(s, tid),
             Pc::KeepUnlink => self.keep_unlink(s, tid),
@@ -148,6 +159,8 @@ impl World {
             Pc::ForeignPoll => self.foreign_look_again(s, tid),
             Pc::ForeignWrite => self.foreign_write(s, tid),
             Pc::ForeignAppend => self.foreign_append(s, tid),
+            Pc::ForeignLoad => self.foreign_load(s, tid),
+            Pc::ForeignStore => self.foreign_store(s, tid),
             Pc::ForeignRemove => self.foreign_remove(s, tid),
             _ => {}
         }

@@ -26,6 +26,8 @@ pub enum Op {
     Sweep,
     /// A foreign program's whole turn: create, write, append, remove.
     Foreign,
+    /// The same, but it reads the session file and writes it anew, in place, with a line more.
+    ForeignRewrite,
 }
 
 /// A thread.
@@ -76,6 +78,7 @@ pub struct Bugs {
     pub publish_outside: bool,
     pub take_outside: bool,
     pub create_then_fill: bool,
+    pub wait_inside: bool,
     pub remove_and_create: bool,
     pub fence_early: bool,
     pub no_session_compare: bool,
@@ -87,6 +90,12 @@ pub struct Bugs {
     pub post_keeps_record: bool,
     pub no_seal: bool,
     pub no_watch: bool,
+    /// As `docs/protocol.md` first had it: the watch sees another file at the path, not none.
+    pub watch_other_only: bool,
+    /// As `docs/protocol.md` first had it: the keeper tries once, and forgets a file that was busy.
+    pub keeper_tries_once: bool,
+    /// As `docs/protocol.md` first had it: before it acknowledges, an append compares the session file only.
+    pub ack_session_only: bool,
     pub session_removed_first: bool,
     pub unlink_blindly: bool,
 }
@@ -105,6 +114,8 @@ pub struct World {
     pub session: bool,
     /// May a waiter give up?
     pub give_up: bool,
+    /// Does whoever removes lock files spare those of foreign programs? Those have no fence.
+    pub rm_spares_foreign: bool,
     /// Is a foreign program so slow between create and write that the 30 s are over?
     pub slow_foreign: bool,
 }
@@ -119,6 +130,7 @@ impl World {
             watch_sections: true,
             session: true,
             give_up: false,
+            rm_spares_foreign: false,
             slow_foreign: false,
         }
     }
@@ -159,6 +171,12 @@ impl World {
 
     pub fn giving_up(mut self) -> Self {
         self.give_up = true;
+        self
+    }
+
+    pub fn rm_sparing_foreign(mut self) -> Self {
+        self.budget.rm = 1;
+        self.rm_spares_foreign = true;
         self
     }
 

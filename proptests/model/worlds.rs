@@ -1,84 +1,403 @@
-//! The worlds in which the protocol must hold.
+//! The worlds in which the protocol must hold. Small ones always, large ones when `TURNLOCK_MODEL=long`.
 
 use crate::check::holds;
-use crate::world::Op::{Abandon, Acquire, Append, Foreign, Post, Release, Revoke, Rewrite, Sweep};
-use crate::world::World;
+use crate::state::Event;
+use crate::world::Op::{
+    Abandon, Acquire, Append, Foreign, ForeignRewrite, Post, Release, Revoke, Rewrite, Sweep,
+};
+use crate::world::{Op, World};
 
-#[test]
-fn two_turns() {
-    let turn = [Acquire, Append, Release];
-    let world = World::new().task(0, &turn).task(1, &turn);
-    holds("two turns", &world);
+pub const TURN: [Op; 3] = [Acquire, Append, Release];
+const EMPTY_TURN: [Op; 2] = [Acquire, Release];
+const REWRITE: [Op; 3] = [Acquire, Rewrite, Release];
+const ABANDON: [Op; 3] = [Acquire, Abandon, Release];
+const TWO_TURNS: [Op; 6] = [Acquire, Append, Release, Acquire, Append, Release];
+
+/// Two processes take a turn each.
+pub fn two() -> World {
+    World::new().task(0, &TURN).task(1, &TURN)
+}
+
+/// Three do.
+pub fn three() -> World {
+    two().task(2, &TURN)
+}
+
+/// Two tasks of one process, and a second process.
+pub fn local() -> World {
+    World::new().task(0, &TURN).task(0, &TURN).task(1, &TURN)
+}
+
+/// A cancelled append runs on while its turn is released.
+pub fn abandoned() -> World {
+    World::new().task(0, &ABANDON).closure(0).task(1, &TURN)
+}
+
+/// One rewrites, others post.
+pub fn rewrite_and_posts() -> World {
+    World::new()
+        .task(0, &REWRITE)
+        .task(1, &[Post])
+        .task(2, &[Post])
+}
+
+/// One rewrites, one posts, one revokes.
+pub fn rewrite_and_revoke() -> World {
+    World::new()
+        .task(0, &REWRITE)
+        .task(1, &[Post])
+        .task(2, &[Revoke])
+}
+
+/// We, and a program that takes no kernel lock.
+pub fn beside_foreign(peer: Op) -> World {
+    World::new().task(0, &TURN).keeper(0).task(1, &[peer])
+}
+
+/// The same, and a post.
+pub fn post_beside_foreign(peer: Op) -> World {
+    beside_foreign(peer).task(2, &[Post])
+}
+
+/// Nobody has made the session file, and one turn writes nothing.
+pub fn no_session() -> World {
+    World::new()
+        .without_session()
+        .task(0, &EMPTY_TURN)
+        .task(1, &TURN)
+        .task(2, &[Revoke])
+}
+
+/// Waiters give up while a foreign program waits, too.
+pub fn giving_up() -> World {
+    two().giving_up().keeper(0).keeper(1).task(2, &[Foreign])
 }
 
 #[test]
-fn two_turns_crash() {
-    let turn = [Acquire, Append, Release];
-    let world = World::new()
-        .task(0, &turn)
-        .task(1, &turn)
+fn two_processes() {
+    holds(
+        "two turns",
+        &two(),
+        &[Event::Published, Event::TakenOver, Event::Restarted],
+    );
+    holds(
+        "two turns, a crash",
+        &two().budget(|b| b.crash = 1),
+        &[Event::TakenOver],
+    );
+    holds(
+        "two turns, two crashes",
+        &two().budget(|b| b.crash = 2),
+        &[],
+    );
+    holds(
+        "two turns, rm",
+        &two().budget(|b| b.rm = 1),
+        &[Event::Refused],
+    );
+    holds(
+        "two turns, rm twice",
+        &two().budget(|b| b.rm = 2),
+        &[Event::Refused],
+    );
+    let stopped = two().budget(|b| (b.rm, b.stop) = (1, 1));
+    holds(
+        "two turns, rm, a stop",
+        &stopped,
+        &[Event::Refused, Event::Restarted],
+    );
+    let all = two().budget(|b| (b.rm, b.stop, b.crash) = (1, 1, 1));
+    holds("two turns, rm, a stop, a crash", &all, &[Event::Refused]);
+    holds(
+        "two turns, a fork",
+        &two().budget(|b| b.fork = 1),
+        &[Event::TakenOver],
+    );
+    let fork_crash = two().budget(|b| (b.fork, b.crash) = (1, 1));
+    holds("two turns, a fork, a crash", &fork_crash, &[]);
+    let keepers = two().keeper(0).keeper(1).budget(|b| b.crash = 1);
+    holds(
+        "two turns, keepers, a crash",
+        &keepers,
+        &[Event::LateUnlink],
+    );
+}
+
+#[test]
+fn two_processes_and_the_session_file() {
+    holds(
+        "two turns, session file replaced",
+        &two().budget(|b| b.replace = 1),
+        &[Event::Restarted],
+    );
+    holds(
+        "two turns, session file renamed away",
+        &two().budget(|b| b.reset = 1),
+        &[Event::Restarted],
+    );
+    holds(
+        "two turns, no session file at first",
+        &two().without_session(),
+        &[],
+    );
+    holds(
+        "an empty turn, a turn, a revoke, no session file",
+        &no_session(),
+        &[Event::Revoked],
+    );
+    let short = two().task(2, &[Post]).budget(|b| b.short = 1);
+    holds(
+        "two turns, a post, a short write",
+        &short,
+        &[Event::PostedBeside],
+    );
+}
+
+#[test]
+fn three_processes() {
+    holds("three turns", &three(), &[Event::TakenOver]);
+    holds(
+        "three turns, a crash",
+        &three().budget(|b| b.crash = 1),
+        &[],
+    );
+    holds(
+        "three turns, rm",
+        &three().budget(|b| b.rm = 1),
+        &[Event::Refused],
+    );
+    holds(
+        "two turns, a revoke",
+        &two().task(2, &[Revoke]),
+        &[Event::Revoked, Event::Refused],
+    );
+    let stopped = two().task(2, &[Revoke]).budget(|b| b.stop = 1);
+    holds("two turns, a revoke, a stop", &stopped, &[Event::Revoked]);
+    holds(
+        "two turns, a post",
+        &two().task(2, &[Post]),
+        &[Event::PostedBeside],
+    );
+    let sweep = two().task(2, &[Sweep]).budget(|b| b.crash = 1);
+    holds("two turns, a sweep, a crash", &sweep, &[Event::LateUnlink]);
+}
+
+#[test]
+fn one_process_with_two_tasks() {
+    holds("two tasks and a process", &local(), &[Event::HandedOver]);
+    holds(
+        "two tasks and a process, a crash",
+        &local().budget(|b| b.crash = 1),
+        &[],
+    );
+    holds(
+        "two tasks and a process, rm",
+        &local().budget(|b| b.rm = 1),
+        &[Event::Refused],
+    );
+    let revoked = local().task(2, &[Revoke]);
+    holds(
+        "two tasks and a process, a revoke",
+        &revoked,
+        &[Event::Revoked, Event::HandedOver],
+    );
+    holds("an abandoned append", &abandoned(), &[Event::Refused]);
+    let handed = World::new().task(0, &ABANDON).closure(0).task(0, &TURN);
+    holds(
+        "an abandoned append, a hand-over",
+        &handed,
+        &[Event::Refused, Event::HandedOver],
+    );
+    let removed = abandoned().budget(|b| b.rm = 1);
+    holds("an abandoned append, rm", &removed, &[Event::Refused]);
+}
+
+#[test]
+fn posts_and_rewrites() {
+    holds(
+        "a rewrite, two posts",
+        &rewrite_and_posts(),
+        &[Event::Rewritten, Event::PostedBeside],
+    );
+    let crash = rewrite_and_posts().budget(|b| b.crash = 1);
+    holds("a rewrite, two posts, a crash", &crash, &[Event::Rewritten]);
+    holds(
+        "a rewrite, a post, a revoke",
+        &rewrite_and_revoke(),
+        &[Event::Rewritten, Event::Revoked],
+    );
+    let turn = World::new().task(0, &REWRITE).task(1, &TURN);
+    holds("a rewrite, a turn", &turn, &[Event::Rewritten]);
+}
+
+#[test]
+fn foreign_programs() {
+    holds(
+        "a turn, a peer",
+        &beside_foreign(Foreign),
+        &[Event::ForeignHeld, Event::LateUnlink],
+    );
+    let crash = beside_foreign(Foreign).budget(|b| b.crash = 1);
+    holds(
+        "a turn, a peer, a crash",
+        &crash,
+        &[Event::ForeignHeld, Event::TakenOver],
+    );
+    let rm = beside_foreign(Foreign).budget(|b| b.rm = 1);
+    holds(
+        "a turn, a peer, rm",
+        &rm,
+        &[Event::ForeignHeld, Event::Refused],
+    );
+    let slow = beside_foreign(Foreign).slow_foreign();
+    holds("a turn, a peer later than 30 s", &slow, &[Event::Refused]);
+    holds(
+        "a turn, a post, a peer",
+        &post_beside_foreign(Foreign),
+        &[Event::PostedBeside],
+    );
+    let crash = post_beside_foreign(Foreign).budget(|b| b.crash = 1);
+    holds(
+        "a turn, a post, a peer, a crash",
+        &crash,
+        &[Event::PostedBeside],
+    );
+    let crash = post_beside_foreign(ForeignRewrite).budget(|b| b.crash = 1);
+    holds(
+        "a turn, a post, a rewriting peer, a crash",
+        &crash,
+        &[Event::PostedBeside],
+    );
+    let rm = beside_foreign(ForeignRewrite).rm_sparing_foreign();
+    holds(
+        "a turn, a rewriting peer, rm of ours",
+        &rm,
+        &[Event::Refused],
+    );
+    let crash = two()
+        .keeper(0)
+        .keeper(1)
+        .task(2, &[Foreign])
         .budget(|b| b.crash = 1);
-    holds("two turns, a crash", &world);
+    holds("two turns, a peer, a crash", &crash, &[Event::ForeignHeld]);
+    holds(
+        "two turns that give up, a peer",
+        &giving_up(),
+        &[Event::LateUnlink],
+    );
 }
 
+/// Minutes, not seconds: set `TURNLOCK_MODEL=long`, and build with `--release`.
 #[test]
-fn two_turns_rm() {
-    let turn = [Acquire, Append, Release];
-    let world = World::new()
-        .task(0, &turn)
-        .task(1, &turn)
-        .budget(|b| b.rm = 1);
-    holds("two turns, an rm", &world);
+fn large_worlds() {
+    if std::env::var("TURNLOCK_MODEL").as_deref() != Ok("long") {
+        eprintln!("skipped: set TURNLOCK_MODEL=long");
+        return;
+    }
+    for (name, world) in large() {
+        holds(name, &world, &[]);
+    }
 }
 
-#[test]
-fn misc() {
-    let turn = [Acquire, Append, Release];
-    let base = || World::new().task(0, &turn).task(1, &turn);
-    holds("stop", &base().budget(|b| b.stop = 1));
-    holds(
-        "stop rm",
-        &base().budget(|b| {
-            b.stop = 1;
-            b.rm = 1
-        }),
-    );
-    holds("keepers", &base().keeper(0).keeper(1));
-    holds(
-        "keepers crash",
-        &base().keeper(0).keeper(1).budget(|b| b.crash = 1),
-    );
-    holds("post", &base().task(2, &[Post]));
-    holds(
-        "foreign",
-        &World::new().task(0, &turn).keeper(0).task(1, &[Foreign]),
-    );
-    holds(
-        "foreign crash",
-        &World::new()
-            .task(0, &turn)
-            .keeper(0)
-            .task(1, &[Foreign])
-            .budget(|b| b.crash = 1),
-    );
-    holds("revoke", &base().task(2, &[Revoke]));
-    holds(
-        "rewrite",
-        &World::new()
-            .task(0, &[Acquire, Rewrite, Release])
-            .task(1, &[Post])
-            .task(2, &[Post]),
-    );
-    holds(
-        "handover",
-        &World::new().task(0, &turn).task(0, &turn).task(1, &turn),
-    );
-    holds(
-        "abandon",
-        &World::new()
-            .task(0, &[Acquire, Abandon, Release])
-            .closure(0)
-            .task(1, &turn),
-    );
-    holds("sweep", &base().task(2, &[Sweep]).budget(|b| b.crash = 1));
+fn large() -> Vec<(&'static str, World)> {
+    let everything = || three().budget(|b| (b.crash, b.rm, b.stop) = (1, 1, 1));
+    vec![
+        (
+            "three turns, a crash, rm",
+            three().budget(|b| (b.crash, b.rm) = (1, 1)),
+        ),
+        (
+            "three turns, a stop, rm",
+            three().budget(|b| (b.stop, b.rm) = (1, 1)),
+        ),
+        ("three turns, a crash, a stop, rm", everything()),
+        (
+            "two turns twice, a crash, rm",
+            World::new()
+                .task(0, &TWO_TURNS)
+                .task(1, &TWO_TURNS)
+                .budget(|b| (b.crash, b.rm) = (1, 1)),
+        ),
+        (
+            "two turns, a post, a revoke, a crash, rm",
+            two()
+                .task(2, &[Post, Revoke])
+                .budget(|b| (b.crash, b.rm) = (1, 1)),
+        ),
+        (
+            "two turns, a post, a revoke, a stop, a short write",
+            two()
+                .task(2, &[Post])
+                .task(2, &[Revoke])
+                .budget(|b| (b.stop, b.short) = (1, 1)),
+        ),
+        (
+            "two tasks and two processes, keepers, a crash",
+            local()
+                .task(2, &TURN)
+                .keeper(0)
+                .keeper(1)
+                .keeper(2)
+                .budget(|b| b.crash = 1),
+        ),
+        (
+            "two tasks and a process, a revoke, rm",
+            local().task(2, &[Revoke]).budget(|b| b.rm = 1),
+        ),
+        (
+            "a rewrite, a turn, a post, a revoke, a crash",
+            World::new()
+                .task(0, &REWRITE)
+                .task(1, &TURN)
+                .task(2, &[Post])
+                .task(2, &[Revoke])
+                .budget(|b| b.crash = 1),
+        ),
+        (
+            "a rewrite, a turn, a post, session file replaced",
+            World::new()
+                .task(0, &TURN)
+                .task(1, &TURN)
+                .task(2, &[Post])
+                .budget(|b| (b.replace, b.rm) = (1, 1)),
+        ),
+        (
+            "an abandoned append, a post, a revoke, rm",
+            abandoned()
+                .task(2, &[Post])
+                .task(2, &[Revoke])
+                .budget(|b| b.rm = 1),
+        ),
+        (
+            "two turns, a post, a rewriting peer, a crash",
+            two()
+                .keeper(0)
+                .keeper(1)
+                .task(2, &[ForeignRewrite])
+                .task(2, &[Post])
+                .budget(|b| b.crash = 1),
+        ),
+        (
+            "two turns, a post, two peers",
+            two()
+                .keeper(0)
+                .keeper(1)
+                .task(2, &[Foreign])
+                .task(3, &[ForeignRewrite])
+                .task(4, &[Post]),
+        ),
+        (
+            "two turns that give up, a peer, a crash",
+            giving_up().budget(|b| b.crash = 1),
+        ),
+        (
+            "three turns that give up, keepers, rm",
+            three()
+                .giving_up()
+                .keeper(0)
+                .keeper(1)
+                .keeper(2)
+                .budget(|b| b.rm = 1),
+        ),
+    ]
 }
