@@ -15,6 +15,8 @@ mod env;
 mod foreign;
 #[path = "model/fs.rs"]
 mod fs;
+#[path = "model/limits.rs"]
+mod limits;
 #[path = "model/properties.rs"]
 mod properties;
 #[path = "model/release.rs"]

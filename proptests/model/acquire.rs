@@ -258,8 +258,8 @@ impl World {
     pub fn changes(&self, s: &mut State, tid: Tid) {
         let named = s.fs.session_path.map(|ino| s.fs.session(ino).flock);
         let mine = [Some(Some(Ofd::Data(tid))), Some(Some(Ofd::New(tid)))];
-        if self.watch_sections && !mine.contains(&named) {
-            s.flag(Wrong::ChangedOutside);
+        if !mine.contains(&named) {
+            s.flag(self, Wrong::ChangedOutside);
         }
     }
 }

@@ -86,7 +86,7 @@ impl World {
         let overtaken = s.latest != Some(turn.owner) || s.revoked.has(turn.owner);
         let named = s.thread(tid).data == s.fs.session_path;
         if named && (overtaken || s.thread(tid).late) {
-            s.flag(Wrong::LostWrote);
+            s.flag(self, Wrong::LostWrote);
         }
     }
 

@@ -54,7 +54,7 @@ impl World {
         s.fs.lock_mut(ino).record = Record::Foreign(tid);
         self.saw(Event::ForeignHeld);
         if s.fs.lock_path == Some(ino) && self.post_in_flight(s) {
-            s.flag(Wrong::PostOvertaken);
+            s.flag(self, Wrong::PostOvertaken);
         }
         let pc = match self.op(tid, s.thread(tid).op) {
             Some(Op::ForeignRewrite) => Pc::ForeignLoad,

@@ -19,36 +19,48 @@ pub const NOT_OVERTAKEN: &str = "I10: a post in flight is not overtaken by a for
 pub const NOT_STUCK: &str = "I12, I15: nobody is stuck when the holder is gone";
 pub const OWN_UNLINK: &str = "I14: an unlink never removes somebody else's living lock";
 
+type Condition = fn(&World, &State) -> bool;
+
+fn never(s: &State, wrong: Wrong) -> bool {
+    !s.wrong.has(wrong as u8)
+}
+
 pub fn all(world: &World) -> Vec<Property<World>> {
     let mut properties = vec![
         always(ONE_HOLDER, |_, s| s.rightful().len() <= 1),
         always(HOLDS, |_, s| holds(s)),
-        always(FENCE, |_, s| !s.wrong.has(Wrong::LostWrote as u8)),
-        always(NOT_INSIDE, |_, s| !s.wrong.has(Wrong::RevokedInside as u8)),
         always(COMPLETE, complete),
         always(ALL_OF_IT, |_, s| all_of_it(s)),
         always(NOT_STUCK, not_stuck),
-        always(OWN_UNLINK, |_, s| !s.wrong.has(Wrong::LiveUnlinked as u8)),
     ];
-    // A foreign program that renames the session file moves the data lock itself.
-    if world.watch_sections && world.budget.replace + world.budget.reset == 0 {
-        properties.push(always(UNDER_DATA_LOCK, |_, s| {
-            !s.wrong.has(Wrong::ChangedOutside as u8)
-        }));
+    if world.promises(Wrong::ChangedOutside) {
         properties.push(always(ONE_INSIDE, |_, s| {
             s.threads.iter().filter(|thread| thread.inside).count() <= 1
         }));
     }
-    // Whoever removes the lock file lets the foreign program in.
-    if world.budget.rm == 0 {
-        properties.push(always(NOT_OVERTAKEN, |_, s| {
-            !s.wrong.has(Wrong::PostOvertaken as u8)
-        }));
-    }
+    let watched: [(&str, Wrong, Condition); 5] = [
+        (UNDER_DATA_LOCK, Wrong::ChangedOutside, |_, s| {
+            never(s, Wrong::ChangedOutside)
+        }),
+        (FENCE, Wrong::LostWrote, |_, s| never(s, Wrong::LostWrote)),
+        (NOT_INSIDE, Wrong::RevokedInside, |_, s| {
+            never(s, Wrong::RevokedInside)
+        }),
+        (NOT_OVERTAKEN, Wrong::PostOvertaken, |_, s| {
+            never(s, Wrong::PostOvertaken)
+        }),
+        (OWN_UNLINK, Wrong::LiveUnlinked, |_, s| {
+            never(s, Wrong::LiveUnlinked)
+        }),
+    ];
+    let promised = watched
+        .into_iter()
+        .filter(|(_, wrong, _)| world.promises(*wrong));
+    properties.extend(promised.map(|(name, _, condition)| always(name, condition)));
     properties
 }
 
-fn always(name: &'static str, condition: fn(&World, &State) -> bool) -> Property<World> {
+fn always(name: &'static str, condition: Condition) -> Property<World> {
     Property {
         expectation: Expectation::Always,
         name,

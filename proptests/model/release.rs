@@ -142,7 +142,7 @@ impl World {
         self.changes(s, tid);
         let victims = self.living_at_path(s);
         if victims.iter().any(|&victim| Some(victim) != meant) {
-            s.flag(Wrong::LiveUnlinked);
+            s.flag(self, Wrong::LiveUnlinked);
         }
         self.lose_path(s);
         s.fs.lock_path = None;

@@ -40,7 +40,7 @@ impl World {
         self.unlink_lock(s, tid, named);
         if let Some(Record::Owner(owner)) = named {
             s.revoked.insert(owner);
-            Self::watch_revoke(s, owner);
+            self.watch_revoke(s, owner);
         }
         self.saw(Event::Revoked);
         Self::forget_named(s, tid);
@@ -48,7 +48,7 @@ impl World {
     }
 
     /// The holder must not be between its fence and its acknowledgement.
-    fn watch_revoke(s: &mut State, owner: Owner) {
+    fn watch_revoke(&self, s: &mut State, owner: Owner) {
         let inside = s.threads.iter().any(|thread| {
             let writing = matches!(
                 thread.pc,
@@ -57,7 +57,7 @@ impl World {
             writing && thread.turn.is_some_and(|turn| turn.owner == owner)
         });
         if inside {
-            s.flag(Wrong::RevokedInside);
+            s.flag(self, Wrong::RevokedInside);
         }
     }
 

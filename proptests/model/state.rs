@@ -291,8 +291,11 @@ impl State {
         &mut self.threads[usize::from(tid)]
     }
 
-    pub fn flag(&mut self, wrong: Wrong) {
-        self.wrong.insert(wrong as u8);
+    /// Remembers what went wrong, if that is promised in this world. A check goes no further from such a state.
+    pub fn flag(&mut self, world: &World, wrong: Wrong) {
+        if world.promises(wrong) {
+            self.wrong.insert(wrong as u8);
+        }
     }
 
     pub fn go(&mut self, tid: Tid, pc: Pc) {
@@ -403,6 +406,30 @@ impl World {
 
     pub fn pid_of_owner(&self, owner: Owner) -> Pid {
         self.pid(owner / OPS)
+    }
+
+    /// Is this promised here at all? The reasons why not are told in `docs/model.md`.
+    pub fn promises(&self, wrong: Wrong) -> bool {
+        if self.beyond_limits {
+            return wrong != Wrong::ChangedOutside;
+        }
+        let Budget {
+            rm, replace, reset, ..
+        } = self.budget;
+        // A foreign program that renames the session file moves the data lock itself.
+        let data_lock_stays = replace + reset == 0;
+        // That, and a lock file that goes away while its holder lives: two sections at once, one ends the other's turn.
+        let sections_guard = data_lock_stays || (rm == 0 && !self.has(Op::Revoke));
+        match wrong {
+            Wrong::LostWrote | Wrong::RevokedInside | Wrong::LiveUnlinked => sections_guard,
+            Wrong::ChangedOutside => data_lock_stays && self.watch_sections,
+            // Whoever removes the lock file lets the foreign program in.
+            Wrong::PostOvertaken => rm == 0,
+        }
+    }
+
+    fn has(&self, op: Op) -> bool {
+        self.threads.iter().any(|spec| spec.script.contains(&op))
     }
 
     pub fn is_foreign(&self, tid: Tid) -> bool {

@@ -108,6 +108,8 @@ pub struct World {
     pub bugs: Bugs,
     /// What has been seen to happen, by `Event as u32`. Shared by the clones.
     pub events: Arc<AtomicU32>,
+    /// Is even that watched which no program can promise in this world? To show where the limits are.
+    pub beyond_limits: bool,
     /// Is I2 watched outright? Not where a bug is sought by what it breaks.
     pub watch_sections: bool,
     /// Is there a session file at the start?
@@ -127,6 +129,7 @@ impl World {
             budget: Budget::default(),
             bugs: Bugs::default(),
             events: Arc::default(),
+            beyond_limits: false,
             watch_sections: true,
             session: true,
             give_up: false,
