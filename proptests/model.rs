@@ -15,8 +15,12 @@ mod env;
 mod foreign;
 #[path = "model/fs.rs"]
 mod fs;
+#[path = "model/large.rs"]
+mod large;
 #[path = "model/limits.rs"]
 mod limits;
+#[path = "model/lookup.rs"]
+mod lookup;
 #[path = "model/properties.rs"]
 mod properties;
 #[path = "model/release.rs"]
@@ -31,6 +35,8 @@ mod seeded;
 mod state;
 #[path = "model/step.rs"]
 mod step;
+#[path = "model/thread.rs"]
+mod thread;
 #[path = "model/world.rs"]
 mod world;
 #[path = "model/worlds.rs"]

@@ -1,7 +1,8 @@
 //! Acquire: try, wait, judge, publish, take over. A post tries in the same way.
 
 use crate::fs::{Ino, Ofd, Record, Tid};
-use crate::state::{After, Event, Pc, Seen, State, Then, Turn, Wrong};
+use crate::state::{Event, State, Wrong};
+use crate::thread::{After, Pc, Seen, Then, Turn};
 use crate::world::World;
 
 impl World {

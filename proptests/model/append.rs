@@ -1,8 +1,10 @@
 //! Append, post and rewrite: everything that writes to the session file.
 
 use crate::fs::{Ofd, Record, Tid};
-use crate::state::{After, Event, OPS, Pc, State, Then, Wrong};
+use crate::lookup::OPS;
+use crate::state::{Event, State, Wrong};
 use crate::step::Choice;
+use crate::thread::{After, Pc, Then};
 use crate::world::{Op, Role, World};
 
 impl World {

@@ -1,7 +1,8 @@
 //! What may befall the world from outside.
 
 use crate::fs::{Ofd, Pid, Record, Tid};
-use crate::state::{Pc, State, Thread};
+use crate::state::State;
+use crate::thread::{Pc, Thread};
 use crate::world::World;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! A program that takes no kernel lock: `O_EXCL`, a record written afterwards, process ids, remove-and-create.
 
 use crate::fs::{Record, Tid};
-use crate::state::{Event, Pc, State, Wrong};
+use crate::state::{Event, State, Wrong};
+use crate::thread::Pc;
 use crate::world::{Op, World};
 
 impl World {

@@ -3,8 +3,9 @@
 use stateright::{Expectation, Property};
 
 use crate::fs::{Ofd, Record, Tid};
-use crate::state::{Pc, State, Wrong};
-use crate::world::World;
+use crate::state::{State, Wrong};
+use crate::thread::Pc;
+use crate::world::{Op, World};
 
 pub const ONE_HOLDER: &str = "I1: never two holders";
 pub const HOLDS: &str =
@@ -16,6 +17,7 @@ pub const NOT_INSIDE: &str = "I4: no revoke goes through inside an append";
 pub const COMPLETE: &str = "I5: a lock file of ours is complete when its name exists";
 pub const ALL_OF_IT: &str = "I9: every acknowledged line is in the file, whole and once";
 pub const NOT_OVERTAKEN: &str = "I10: a post in flight is not overtaken by a foreign program";
+pub const ALL_SERVED: &str = "I9: where nothing interferes, every append and post is acknowledged";
 pub const NOT_STUCK: &str = "I12, I15: nobody is stuck when the holder is gone";
 pub const OWN_UNLINK: &str = "I14: an unlink never removes somebody else's living lock";
 
@@ -37,6 +39,9 @@ pub fn all(world: &World) -> Vec<Property<World>> {
         properties.push(always(ONE_INSIDE, |_, s| {
             s.threads.iter().filter(|thread| thread.inside).count() <= 1
         }));
+    }
+    if world.is_peaceful() {
+        properties.push(always(ALL_SERVED, all_served));
     }
     let watched: [(&str, Wrong, Condition); 5] = [
         (UNDER_DATA_LOCK, Wrong::ChangedOutside, |_, s| {
@@ -92,6 +97,16 @@ fn all_of_it(s: &State) -> bool {
         found.next().is_some_and(|line| line.whole) && found.next().is_none()
     };
     (0..64).all(|id| !s.acked.has(id) || once_and_whole(id))
+}
+
+/// A fence that refuses everybody would keep every other promise.
+fn all_served(world: &World, s: &State) -> bool {
+    let writes = |op: &Op| matches!(op, Op::Append | Op::Post);
+    let lines = (0..).zip(&world.threads).flat_map(|(tid, spec)| {
+        let at = (0..).zip(&spec.script).filter(|(_, op)| writes(op));
+        at.map(move |(op, _)| World::number(tid, op))
+    });
+    world.any_step(s) || lines.into_iter().all(|line| s.acked.has(line))
 }
 
 /// When no thread can take a step, each is done, or waits for one that is stopped and has what it waits for.

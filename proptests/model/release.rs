@@ -1,8 +1,9 @@
 //! Release: hand over, unlink, or leave the file. And everything else that unlinks a lock file.
 
 use crate::fs::{Ino, Ofd, Record, Tid};
-use crate::state::{After, Event, Pc, State, Then, Turn, Wrong};
+use crate::state::{Event, State, Wrong};
 use crate::step::Choice;
+use crate::thread::{After, Pc, Then, Turn};
 use crate::world::{Role, World};
 
 impl World {

@@ -1,8 +1,9 @@
 //! Revoke; and the late unlink of a keeper, which is also a sweep's.
 
 use crate::fs::{Ofd, Owner, Record, Tid};
-use crate::state::{After, Event, Pc, State, Then, Wrong};
+use crate::state::{Event, State, Wrong};
 use crate::step::Choice;
+use crate::thread::{After, Pc, Then};
 use crate::world::{Role, World};
 
 impl World {

@@ -1,7 +1,8 @@
 //! The data lock: open the session file, lock it, compare (I3), and at the end give it back.
 
 use crate::fs::{Ofd, Tid};
-use crate::state::{After, Event, Pc, State, Then};
+use crate::state::{Event, State};
+use crate::thread::{After, Pc, Then};
 use crate::world::{Op, World};
 
 impl World {

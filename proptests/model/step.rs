@@ -5,7 +5,8 @@ use stateright::{Model, Property};
 use crate::env::Fault;
 use crate::fs::Tid;
 use crate::properties;
-use crate::state::{Pc, Set, State};
+use crate::state::{Set, State};
+use crate::thread::Pc;
 use crate::world::World;
 
 /// Where a step can go more than one way.
