@@ -76,10 +76,7 @@ impl World {
     /// record says so), nor one whose own lock the peer's remove-and-create has removed.
     fn post_in_flight(&self, s: &State) -> bool {
         (0..).zip(&s.threads).any(|(tid, thread)| {
-            let writing = matches!(
-                thread.pc,
-                Pc::Write | Pc::CutBack | Pc::CompareAgain | Pc::FenceAgain
-            );
+            let writing = thread.pc.is_writing();
             let respected = match thread.turn {
                 Some(turn) => !s.lost.has(turn.owner),
                 None => self.has_borrowed(s, tid) || self.budget.crash == 0,

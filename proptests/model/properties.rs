@@ -3,8 +3,8 @@
 use stateright::{Expectation, Property};
 
 use crate::fs::{Ofd, Record, Tid};
-use crate::state::{State, Wrong};
-use crate::thread::Pc;
+use crate::state::{Event, State, Wrong};
+use crate::thread::{Pc, Then, Thread};
 use crate::world::{Op, World};
 
 pub const ONE_HOLDER: &str = "I1: never two holders";
@@ -122,7 +122,17 @@ fn not_stuck(world: &World, s: &State) -> bool {
         !done && !s.stopped.has(world.pid(tid))
     };
     let stuck = (0..).take(s.threads.len()).any(waits);
+    if stuck && revoke_kept_out(s) {
+        world.saw(Event::RevokeKeptOut);
+    }
     !stuck || has_excuse(world, s)
+}
+
+/// A revoke waits for the data lock of one who is stopped inside an append.
+fn revoke_kept_out(s: &State) -> bool {
+    let waits = |pc: Pc| pc == Pc::Lock(Then::RevokeCheck);
+    let writes = |thread: &Thread| thread.turn.is_some() && thread.inside && thread.pc.is_writing();
+    s.threads.iter().any(|thread| waits(thread.pc)) && s.threads.iter().any(writes)
 }
 
 /// A stopped process has the data lock, or the turn lock of the file that the path names, or is a foreign owner;

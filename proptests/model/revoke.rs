@@ -51,10 +51,7 @@ impl World {
     /// The holder must not be between its fence and its acknowledgement.
     fn watch_revoke(&self, s: &mut State, owner: Owner) {
         let inside = s.threads.iter().any(|thread| {
-            let writing = matches!(
-                thread.pc,
-                Pc::Write | Pc::CutBack | Pc::CompareAgain | Pc::FenceAgain
-            );
+            let writing = thread.pc.is_writing();
             writing && thread.turn.is_some_and(|turn| turn.owner == owner)
         });
         if inside {

@@ -51,6 +51,8 @@ pub enum Event {
     HandedOver,
     Refused,
     Revoked,
+    /// A revoke waits for one who is stopped inside an append.
+    RevokeKeptOut,
     Restarted,
     PostedBeside,
     LateUnlink,

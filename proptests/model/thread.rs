@@ -111,6 +111,16 @@ pub enum Pc {
     ForeignRemove,
 }
 
+impl Pc {
+    /// Between the fence, or a post's try, and the acknowledgement.
+    pub fn is_writing(self) -> bool {
+        matches!(
+            self,
+            Pc::Write | Pc::CutBack | Pc::FenceAgain | Pc::CompareAgain
+        )
+    }
+}
+
 /// A hold, as the thread that was granted it believes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Turn {

@@ -172,7 +172,11 @@ fn three_processes() {
         &[Event::Revoked, Event::Refused],
     );
     let stopped = two().task(2, &[Revoke]).budget(|b| b.stop = 1);
-    holds("two turns, a revoke, a stop", &stopped, &[Event::Revoked]);
+    holds(
+        "two turns, a revoke, a stop",
+        &stopped,
+        &[Event::Revoked, Event::RevokeKeptOut],
+    );
     holds(
         "two turns, a post",
         &two().task(2, &[Post]),
