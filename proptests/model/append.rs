@@ -80,7 +80,7 @@ impl World {
         s.fs.write_line(ino, id, whole, !self.bugs.no_seal);
     }
 
-    /// I4, watched at the write itself. A write into a file that the path no longer names hurts nobody.
+    /// I4, watched at the write itself, and at a rewrite's rename. A write into a file that the path no longer names hurts nobody.
     fn watch_write(&self, s: &mut State, tid: Tid) {
         let Some(turn) = s.thread(tid).turn else {
             return;
@@ -199,6 +199,7 @@ impl World {
     }
 
     pub fn rename(&self, s: &mut State, tid: Tid) {
+        self.watch_write(s, tid);
         s.fs.session_path = s.thread(tid).fresh;
         self.saw(Event::Rewritten);
         s.go(tid, Pc::UnlockNew);
