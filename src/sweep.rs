@@ -140,7 +140,7 @@ fn judged(lock: &Path, reading: &Reading, stat: &rustix::fs::Stat, rules: &Rules
 
 fn state_of(obstacle: &Obstacle) -> LockState {
     match obstacle {
-        Obstacle::Kernel => LockState::Held,
+        Obstacle::Kernel(_) => LockState::Held,
         Obstacle::Foreign => LockState::Foreign,
         Obstacle::Fresh => LockState::Fresh,
         Obstacle::Remote(_) => LockState::Remote,
