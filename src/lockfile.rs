@@ -217,24 +217,27 @@ pub(crate) struct Leftover(LockFile);
 
 impl Leftover {
     /// Removes the file if nobody has taken it meanwhile; `false` when that has to be tried again later.
+    ///
+    /// The data lock comes first: else one who tries for the turn just then would meet this look, and take it for a holder.
     pub(crate) fn tidy(&self, place: &Place) -> Result<bool> {
-        let LockFile { file, id, record, .. } = &self.0;
+        if !self.is_untouched(place)? {
+            return Ok(true);
+        }
+        let Some(data) = DataLock::try_now(place, true)? else { return Ok(false) };
+        let file = &self.0.file;
         if !flock::try_lock(file).context("lock", place.lock())? {
             return Ok(true);
         }
-        let tidied = self.remove(place, *id, record);
+        let removed = self.is_untouched(place).and_then(|mine| if mine { self.0.unlink(place, &data) } else { Ok(()) });
         flock::unlock(file);
-        tidied
+        removed.map(|()| true)
     }
 
-    fn remove(&self, place: &Place, id: FileId, record: &[u8]) -> Result<bool> {
-        let Some(data) = DataLock::try_now(place, true)? else { return Ok(false) };
-        let untouched = FileId::named_by(place.lock()).context("look at", place.lock())? == Some(id)
-            && record::is_still(&self.0.file, record).context("read", place.lock())?;
-        if untouched {
-            self.0.unlink(place, &data)?;
-        }
-        Ok(true)
+    /// Whether the path still names this file, with the record that was left in it.
+    fn is_untouched(&self, place: &Place) -> Result<bool> {
+        let LockFile { file, id, record, .. } = &self.0;
+        Ok(FileId::named_by(place.lock()).context("look at", place.lock())? == Some(*id)
+            && record::is_still(file, record).context("read", place.lock())?)
     }
 }
 
