@@ -82,7 +82,8 @@ fn wait(slot: &SlotRef) {
     while slot.turns.leave_to_kernel() {
         match step(slot) {
             Ok(Next::Again) => {}
-            Ok(Next::Pause) => thread::sleep(FOREIGN_LOOK),
+            Ok(Next::Pause) if slot.turns.rest(FOREIGN_LOOK) => {}
+            Ok(Next::Pause) => return,
             Ok(Next::Done) => return,
             // Whoever is first hears of it; the others meet it themselves, or do better.
             Err(error) => {
