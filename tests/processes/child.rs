@@ -54,12 +54,20 @@ pub enum Ask {
 pub enum Answer {
     Ready,
     Held(Uuid),
-    Appended { offset: u64, bytes: u64, intervening: u64, sealed: bool },
+    Appended {
+        offset: u64,
+        bytes: u64,
+        intervening: u64,
+        sealed: bool,
+    },
     Done,
     /// So many turns were lost.
     Lost(u64),
     Cause(Option<String>),
-    Census { threads: usize, descriptors: usize },
+    Census {
+        threads: usize,
+        descriptors: usize,
+    },
     /// The error's variant, and its text.
     Failed(String, String),
 }

@@ -96,8 +96,7 @@ fn waiters_that_run_out_of_time_at_the_moment_of_the_hand_over_leave_no_lock_fil
     let sessions = buffered();
     for round in 0..100u64 {
         let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
-        waiter.tell(&Ask::Acquire(10 + round % 7));
-        room.until_waited_for(1);
+        waiter.tell(&Ask::Acquire(8 + round % 7));
         while turn.held_for() < Duration::from_millis(10) {
             std::hint::spin_loop();
         }
