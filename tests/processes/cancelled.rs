@@ -9,14 +9,11 @@ use tokio::task::JoinSet;
 use turnlock::{Error, Sessions};
 
 use crate::child::{Answer, Ask, Child, How, child};
-use crate::room::{alone, buffered, census, room, until};
+use crate::room::{alone, buffered, census, room, threads_named, until};
 
-/// How many threads of this process wait in the kernel for a turn.
+/// The threads of this process that wait in the kernel for a turn.
 fn waiting_threads() -> usize {
-    let names = fs::read_dir("/proc/self/task").unwrap();
-    let named =
-        |task: &fs::DirEntry| fs::read_to_string(task.path().join("comm")).is_ok_and(|it| it == "turnlock-wait\n");
-    names.filter(|task| named(task.as_ref().unwrap())).count()
+    threads_named("turnlock-wait")
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -240,11 +237,7 @@ fn zero_means_one_try() {
     let error = sessions.turn(&room.session).acquire_blocking().unwrap_err();
     assert!(matches!(error, Error::Timeout { .. }), "{error}");
     assert!(began.elapsed() < Duration::from_secs(5));
-    assert_eq!(waiting_threads_for(&room), 0, "nobody waits for it");
+    assert_eq!(crate::room::kernel_waiters(&room.lock), 0, "nobody waits for it");
     holder.release();
     sessions.turn(&room.session).acquire_blocking().unwrap().release_blocking().unwrap();
-}
-
-fn waiting_threads_for(room: &crate::room::Room) -> usize {
-    crate::room::kernel_waiters(&room.lock)
 }

@@ -28,8 +28,10 @@ fn a_symlinked_directory_is_one_lock() {
     assert!(matches!(sessions.turn(&room.session).try_acquire(), Err(Error::Timeout { .. })));
 }
 
+type Make = fn(&Path);
+
 /// What may stand at a path instead of a file.
-fn strange_files() -> [(&'static str, fn(&Path)); 4] {
+fn strange_files() -> [(&'static str, Make); 4] {
     fn fifo(path: &Path) {
         mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     }

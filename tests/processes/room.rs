@@ -1,5 +1,6 @@
 //! A directory with one session in it, and what there is to see in it.
 
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -89,13 +90,26 @@ pub fn until(what: &str, mut happened: impl FnMut() -> bool) {
     }
 }
 
-/// How many block in `flock` on this file, as the kernel lists them.
+/// How many processes block in `flock` on this file, as the kernel lists them.
 pub fn kernel_waiters(path: &Path) -> usize {
     let Ok(metadata) = fs::symlink_metadata(path) else { return 0 };
-    let inode = format!(":{}", metadata.ino());
+    let (major, minor) = (rustix::fs::major(metadata.dev()), rustix::fs::minor(metadata.dev()));
+    let file = format!("{major:02x}:{minor:02x}:{}", metadata.ino());
     let locks = fs::read_to_string("/proc/locks").unwrap();
-    let waits = |line: &&str| line.contains("-> FLOCK") && line.split_whitespace().any(|word| word.ends_with(&inode));
-    locks.lines().filter(waits).count()
+    let waiter = |line: &str| match line.split_whitespace().collect::<Vec<_>>()[..] {
+        [_, "->", "FLOCK", _, _, pid, named, ..] if named == file => Some(pid.to_owned()),
+        _ => None,
+    };
+    // While others lock and unlock, the list may show an entry twice, or not at all.
+    locks.lines().filter_map(waiter).collect::<HashSet<_>>().len()
+}
+
+/// How many threads of this process bear this name.
+pub fn threads_named(name: &str) -> usize {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    let named =
+        |task: &fs::DirEntry| fs::read_to_string(task.path().join("comm")).is_ok_and(|it| it.trim_end() == name);
+    tasks.filter(|task| named(task.as_ref().unwrap())).count()
 }
 
 /// A record as OpenClaw writes it.
