@@ -1,5 +1,6 @@
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 //! Damaged session files of every kind, made at random: nothing that was whole is lost, and every repair can be taken back.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "repair_parts/damaged.rs"]
 mod damaged;

@@ -18,6 +18,9 @@
 //! When the later attempt finds a record while the earlier one is alive, it waits for that one to fail, and the bytes behind the
 //! record are read again then. Hostile lines could have that done at every record, so the bytes read again are counted: when
 //! they are [`REREAD`] times the line, nothing waits any more.
+//!
+//! Memory: two windows, and eight bytes for each open level of each attempt, which are bounded by
+//! [`MAX_DEPTH`](super::json::MAX_DEPTH).
 
 use std::io;
 use std::ops::Range;
