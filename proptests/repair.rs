@@ -142,7 +142,7 @@ fn outline(file: &[u8], chunk: usize, max_line: usize) -> String {
 }
 
 proptest! {
-    #![proptest_config(cases(3000))]
+    #![proptest_config(cases(2000))]
 
     #[test]
     fn a_repair_loses_no_whole_record_and_can_be_taken_back(made in file()) {

@@ -8,6 +8,7 @@ pub mod quarantine;
 pub mod read;
 pub mod repair;
 pub mod restore;
+mod runs;
 pub mod scan;
 pub mod source;
 mod utf8;
