@@ -10,6 +10,7 @@ pub mod read;
 pub mod repair;
 pub mod restore;
 pub(crate) mod rewrite;
+mod runs;
 pub mod scan;
 pub mod source;
 mod utf8;
