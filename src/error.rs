@@ -186,6 +186,8 @@ pub enum LostCause {
     Replaced,
     /// The lock file bears another owner.
     TakenOver,
+    /// The holder let go of it, or is dead, and nobody has taken over yet.
+    HolderGone,
     /// This turn was released already.
     Closed,
     /// The process that acquired the turn forked, and this is the child.
@@ -198,6 +200,7 @@ impl fmt::Display for LostCause {
             Self::Removed => "the lock file is gone, the turn was revoked",
             Self::Replaced => "another lock file stands in its place",
             Self::TakenOver => "another owner has taken over",
+            Self::HolderGone => "the holder has let go of it",
             Self::Closed => "the turn was released",
             Self::Forked => "this process is a fork of the holder",
         })
