@@ -25,7 +25,7 @@ use failure::Failure;
 #[derive(Parser)]
 #[command(version, about, arg_required_else_help = true, after_help = CODES)]
 struct Cli {
-    /// Live by the conventions of another program's processes, which look at the arguments of whoever holds a lock
+    /// Bear the name of a program that removes the locks of processes without it among their arguments
     #[arg(long, global = true, value_name = "PROGRAM")]
     beside: Option<beside::Program>,
 

@@ -125,7 +125,7 @@ pub enum Error {
     },
 
     /// A revoke named an owner who does not hold the session.
-    #[error("{}: not held by {named}{}; nothing was revoked", lock.display(), HolderStory(holder.as_deref()))]
+    #[error("{}: not held by {named}, but by {}; nothing was revoked", lock.display(), Whom(holder.as_deref()))]
     NotTheHolder {
         /// The lock file.
         lock: PathBuf,
@@ -287,6 +287,18 @@ impl fmt::Display for HolderStory<'_> {
             facts.push("this very process: does a task wait for its own turn?".into());
         }
         if facts.is_empty() { Ok(()) } else { write!(f, " ({})", facts.join(", ")) }
+    }
+}
+
+/// Somebody or nobody, in full.
+struct Whom<'a>(Option<&'a Holder>);
+
+impl fmt::Display for Whom<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(_) => write!(f, "{}{}", HolderFacts(self.0), HolderStory(self.0)),
+            None => f.write_str("nobody that can be told"),
+        }
     }
 }
 

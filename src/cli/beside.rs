@@ -11,7 +11,7 @@ use super::run::own_program;
 /// Whose conventions to live by.
 #[derive(Clone, Copy, clap::ValueEnum)]
 pub(crate) enum Program {
-    /// OpenClaw since 2026.5.12 removes the lock of any process that has no argument `openclaw`.
+    // Since 2026.5.12 it removes the lock of any process that has no argument `openclaw`.
     Openclaw,
 }
 

@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use turnlock::{Durability, Sessions};
+use turnlock::{Durability, Error, Sessions};
 
 use super::failure::Failure;
 use super::options::Wait;
@@ -50,9 +50,9 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     let acquire = sessions.turn(&args.session).label(label);
     let turn = waiting::watched(&sessions, &args.session, || acquire.acquire_blocking())?;
     let code = child::run(&turn, &args.command)?;
-    if let Err(lost) = turn.release_blocking() {
-        // What the command did under it is for the command to judge.
-        output::tell(&lost.to_string());
+    if let Err(Error::LockLost { cause, .. }) = turn.release_blocking() {
+        // What the command did meanwhile is for the command to judge.
+        output::tell(&format!("the turn was lost while the command ran: {cause}"));
     }
     Ok(code)
 }

@@ -83,7 +83,10 @@ fn show(reports: &[LockReport], json: bool) -> Result<(), Failure> {
 
 fn table(reports: &[LockReport]) -> Table {
     let mut table = Table::new();
-    table.set_content_arrangement(ContentArrangement::Dynamic);
+    // Below that a column would be a letter wide; a terminal that does not know its width says 0.
+    if table.width().is_some_and(|width| width >= 60) {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
     table.set_header(["session", "state", "pid", "host", "label", "held since"]);
     for report in reports {
         let [session, state, rest @ ..] = row(report, age).map(Cell::new);
