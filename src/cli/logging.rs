@@ -15,7 +15,7 @@ pub(crate) fn start(verbose: u8) {
         _ => LevelFilter::TRACE,
     };
     let colours = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let layer = tracing_subscriber::fmt::layer().with_writer(stderr).with_ansi(colours);
+    let layer = tracing_subscriber::fmt::layer().with_writer(stderr).with_ansi(colours).log_internal_errors(false);
     let filter = asked.unwrap_or_else(|| Targets::new().with_target("turnlock", level));
     tracing_subscriber::registry().with(layer.with_filter(filter)).init();
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Cell, Color, ContentArrangement, Table};
 use serde::Serialize;
 use turnlock::{LockReport, LockState, Reason, Sessions};
@@ -83,6 +84,7 @@ fn show(reports: &[LockReport], json: bool) -> Result<(), Failure> {
 
 fn table(reports: &[LockReport]) -> Table {
     let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED);
     // Below that a column would be a letter wide; a terminal that does not know its width says 0.
     if table.width().is_some_and(|width| width >= 60) {
         table.set_content_arrangement(ContentArrangement::Dynamic);

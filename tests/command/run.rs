@@ -72,7 +72,7 @@ fn commands_follow_one_another() {
     let room = room();
     let first = room.held();
     let second = room.run(&["--timeout", "60s"], "echo $(cat $DIR/done)");
-    drop(fs::write(room.dir().join("done"), "the first is done"));
+    fs::write(room.dir().join("done"), "the first is done").unwrap();
     first.end();
     assert_eq!(second.end().out, "the first is done\n");
 }
