@@ -62,15 +62,18 @@ mod place;
 mod registry;
 mod sessions;
 mod sweep;
-mod transcript;
+pub mod transcript;
 mod turn;
 
 pub use error::{Error, Holder, LostCause, Result};
 pub use lockfile::verdict::Reason;
 pub use sessions::{Acquire, Builder, LongHold, Sessions};
 pub use sweep::{LockReport, LockState};
+pub use transcript::damage::{Damage, DamageKind};
+pub use transcript::read::Transcript;
+pub use transcript::scan::{Item, Line};
 pub use transcript::{Appended, Durability};
-pub use turn::Turn;
+pub use turn::{Rewritten, Turn};
 
 /// The README's examples are tests.
 #[cfg(doctest)]

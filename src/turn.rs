@@ -1,9 +1,11 @@
 //! A turn: what the holder of a session can do.
 
+mod contents;
 mod release;
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -17,10 +19,12 @@ use crate::caller::{Caller, at_once};
 use crate::error::{Error, LostCause, Result};
 use crate::keeper;
 use crate::lockfile::LockFile;
+use crate::place::FileId;
 use crate::registry::{Hold, SlotRef, Want};
 use crate::sessions::{Rules, data::Door, data::Reached, data::under_data_lock};
 use crate::transcript::{Appended, DataLock, Failed, Lines, Locking, SessionFile};
 
+pub use contents::Rewritten;
 pub(crate) use release::let_go_of_post;
 use release::{Let, Run};
 
@@ -45,8 +49,14 @@ struct Inner {
 pub(crate) struct Grip {
     lock: LockFile,
     session: Option<SessionFile>,
-    /// How far into the file this holder has looked.
+    /// Which file the offsets below are of.
+    file: Option<FileId>,
+    /// How far into the file this holder has looked …
     seen: u64,
+    /// … but for these posts, of which it only knows that they are there.
+    unread: Vec<Range<u64>>,
+    /// A repair has moved lines that were not read.
+    read_first: bool,
     /// Why the first failed sync failed.
     sync_failed: Option<Box<str>>,
     run: Run,
@@ -55,8 +65,7 @@ pub(crate) struct Grip {
 impl Turn {
     /// A turn begins, with the data lock still held; the line's stage is the turn's from now on.
     pub(crate) fn begin(slot: SlotRef, want: &Want, lock: LockFile, data: DataLock) -> Self {
-        let seen = data.len();
-        let grip = Grip { lock, session: data.unlock(), seen, sync_failed: None, run: Run::new() };
+        let grip = Grip::new(lock, data, Run::new());
         Self::with(slot, want, grip)
     }
 
@@ -274,6 +283,9 @@ impl Inner {
         }
         match data.append(lines, self.rules.durability, grip.seen) {
             Ok(appended) => {
+                if appended.intervening > 0 {
+                    grip.unread.push(grip.seen..grip.seen + appended.intervening);
+                }
                 grip.seen = data.len();
                 Ok(appended)
             }
@@ -297,8 +309,25 @@ impl Inner {
 }
 
 impl Grip {
+    fn new(lock: LockFile, data: DataLock, run: Run) -> Self {
+        let (file, seen) = (data.id(), data.len());
+        Self { lock, session: data.unlock(), file, seen, unread: Vec::new(), read_first: false, sync_failed: None, run }
+    }
+
     /// The data lock: the one that was waited for, or that of the turn's own descriptor if it is free.
     fn data_lock(&mut self, door: Door, slot: &SlotRef) -> Result<Option<DataLock>> {
+        let data = self.take_data_lock(door, slot)?;
+        if let Some(data) = &data
+            && data.id() != self.file
+        {
+            // Another program has put a new file in place, of which nothing was read yet.
+            (self.file, self.seen, self.read_first) = (data.id(), 0, true);
+            self.unread.clear();
+        }
+        Ok(data)
+    }
+
+    fn take_data_lock(&mut self, door: Door, slot: &SlotRef) -> Result<Option<DataLock>> {
         if let Door::Have(data) = door {
             return Ok(Some(data));
         }

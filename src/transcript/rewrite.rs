@@ -137,15 +137,17 @@ pub(crate) fn leftover_of(path: &Path) -> Option<PathBuf> {
 /// Opens the quarantine of a session for more entries, at the beginning of a line.
 pub(crate) fn open_quarantine(place: &Place, like: &File) -> Result<(File, PathBuf)> {
     let path = quarantine_path(place.session());
-    let flags = rustix::fs::OFlags::RDWR
-        | rustix::fs::OFlags::APPEND
-        | rustix::fs::OFlags::CREATE
-        | crate::place::CAREFUL;
+    let flags =
+        rustix::fs::OFlags::RDWR | rustix::fs::OFlags::APPEND | rustix::fs::OFlags::CREATE | crate::place::CAREFUL;
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     let mut file = File::from(rustix::fs::open(&path, flags, mode).context("open", &path)?);
-    let (facts, old) = (file.metadata().context("look at", &path)?, like.metadata().context("look at", place.session())?);
+    let (facts, old) =
+        (file.metadata().context("look at", &path)?, like.metadata().context("look at", place.session())?);
     if !facts.is_file() {
-        return Err(Error::NotASession { path, reason: "the quarantine's place is taken by something that is no file" });
+        return Err(Error::NotASession {
+            path,
+            reason: "the quarantine's place is taken by something that is no file",
+        });
     }
     if facts.uid() != old.uid() {
         fchown(&file, Some(old.uid()), Some(old.gid())).context("give to the session's owner", &path)?;

@@ -130,7 +130,7 @@ impl Inner {
             }
             tracing::debug!(session = %place.session().display(), to = %ticket.want.owner, "hand over");
             let run = Run { length: grip.run.length + 1, ..grip.run };
-            let next = Grip { seen: data.len(), session: data.unlock(), sync_failed: None, run, lock: grip.lock };
+            let next = Grip::new(grip.lock, data, run);
             // A waiter that gave up just now: its turn ends at once, and passes the lock on.
             drop(ticket.grant(Ok(Turn::with(self.slot.clone(), &ticket.want, next))));
             return Let::Gone(None);
