@@ -20,6 +20,9 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Stress(stress::Args),
+    /// A child of `stress`.
+    #[command(hide = true)]
+    StressChild(stress::child::Args),
 }
 
 /// Does what was asked; the exit code is the answer.
@@ -27,6 +30,7 @@ pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let done: Result<ExitCode, Failure> = match cli.command {
         Command::Stress(args) => stress::main(args),
+        Command::StressChild(args) => stress::child::main(args),
     };
     done.unwrap_or_else(|failure| failure.report())
 }
