@@ -2,7 +2,6 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
-use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::Table;
@@ -23,7 +22,12 @@ pub(super) struct Report<'a> {
 
 impl Report<'_> {
     pub(super) fn print(&self) -> io::Result<()> {
-        if self.args.json { self.print_json() } else { self.print_text() }
+        let printed = if self.args.json { self.print_json() } else { self.print_text() };
+        match printed {
+            // Whoever has seen enough still gets the exit code.
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            printed => printed,
+        }
     }
 
     fn print_json(&self) -> io::Result<()> {
@@ -167,12 +171,16 @@ impl Report<'_> {
 
 fn times(times: Option<&Times>) -> String {
     let Some(times) = times else { return "none seen".into() };
-    let show = |us| humantime::format_duration(Duration::from_micros(round(us))).to_string();
-    format!("p50 {}, p99 {}, max {}", show(times.p50_us), show(times.p99_us), show(times.max_us))
+    format!("p50 {}, p99 {}, max {}", time(times.p50_us), time(times.p99_us), time(times.max_us))
 }
 
 /// To three digits: the rest is noise.
-fn round(us: u64) -> u64 {
-    let step = 10_u64.pow(us.max(1).ilog10().saturating_sub(2));
-    us / step * step
+fn time(us: u64) -> String {
+    let (value, unit) = match us {
+        0..1000 => return format!("{us} \u{b5}s"),
+        1000..1_000_000 => (us as f64 / 1e3, "ms"),
+        _ => (us as f64 / 1e6, "s"),
+    };
+    let digits = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
+    format!("{value:.digits$} {unit}")
 }
