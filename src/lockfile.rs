@@ -82,13 +82,23 @@ pub(crate) fn try_take(place: &Place, data: &DataLock, want: &Want) -> Result<Tr
             },
         };
         if !flock::try_lock(&file).context("lock", place.lock())? {
-            return Ok(Try::Busy(Obstacle::Kernel));
+            return who_locked(&file, place).map(Try::Busy);
         }
         match settle(place, file, data, want)? {
             Settled::Held(held) => return Ok(Try::Held(held)),
             Settled::Obstacle(obstacle) => return Ok(Try::Busy(obstacle)),
             Settled::Moved => {}
         }
+    }
+}
+
+/// Who has the kernel's lock on a lock file: its holder, by its record; or, on a foreign one, a waiter that was granted it only
+/// to judge the owner, who may well be alive (I10).
+fn who_locked(file: &File, place: &Place) -> Result<Obstacle> {
+    match record::read(file).context("read", place.lock())? {
+        Reading::Ours(_) | Reading::Spoiled => Ok(Obstacle::Kernel),
+        Reading::Foreign(_) => Ok(Obstacle::Foreign),
+        Reading::Malformed { .. } => Ok(Obstacle::Fresh),
     }
 }
 

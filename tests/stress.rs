@@ -27,7 +27,8 @@ fn start(arguments: &[&str]) -> Stress {
     let tmp = tempfile::tempdir().unwrap();
     let child = Command::new(env!("CARGO_BIN_EXE_turnlock"))
         .arg("stress")
-        .args(["--processes", "3", "--tasks", "4", "--sessions", "2", "--seconds", "2", "--seed", "7"])
+        .args(["--processes", "3", "--tasks", "4", "--sessions", "2", "--seed", "7"])
+        .args(if arguments.contains(&"--seconds") { &[][..] } else { &["--seconds", "2"] })
         .args(arguments)
         .env("TMPDIR", tmp.path())
         .stdin(Stdio::null())
@@ -195,7 +196,7 @@ fn children_die_with_their_conductor() {
 
 #[test]
 fn nonsense_is_refused() {
-    for nonsense in [&["--processes", "0"][..], &["--sessions", "0"], &["--seconds", "0"], &["--hold-us", "-1"]] {
+    for nonsense in [&["--dir", ""][..], &["--seconds", "0"], &["--hold-us", "-1"], &["--sideways"]] {
         let (out, code) = start(nonsense).end();
         assert_eq!(code, Some(2), "{out}");
     }
