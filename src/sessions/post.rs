@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use uuid::Uuid;
 
@@ -31,24 +32,39 @@ impl Sessions {
         };
         let slot = caller.run(resolve).await??;
         let want = Want { owner: Uuid::now_v7(), label: Some(Arc::from("post")), rules: Arc::clone(&self.rules) };
-        let operation = {
-            let (slot, lines) = (slot.clone(), lines.clone());
-            move |door| post(door, &slot, &lines, &want, create)
-        };
         let limit = self.rules.acquire_timeout;
-        match under_data_lock(slot.clone(), caller, deadline, limit, create, operation).await? {
-            Posted::Done(appended) => Ok(appended),
-            Posted::NeedsTurn => {
-                let mut acquire = self.turn(slot.place.session()).label("post");
-                if let Some(deadline) = deadline {
-                    acquire = acquire.timeout(deadline.saturating_duration_since(std::time::Instant::now()));
-                }
-                let mut turn = acquire.acquire_as(caller).await?;
-                let appended = turn.append_lines(caller, lines).await?;
-                turn.release_as(caller).await?;
-                Ok(appended)
+        loop {
+            let operation = {
+                let (slot, lines, want) = (slot.clone(), lines.clone(), want.clone());
+                move |door| post(door, &slot, &lines, &want, create)
+            };
+            match under_data_lock(slot.clone(), caller, deadline, limit, create, operation).await? {
+                Posted::Done(appended) => return Ok(appended),
+                Posted::NeedsTurn => match self.post_in_turn(caller, &slot, &lines, deadline).await {
+                    // Somebody took the turn away before anything was written: a post has none to lose, and tries again.
+                    Err(Error::LockLost { .. }) => {}
+                    posted => return posted,
+                },
             }
         }
+    }
+
+    async fn post_in_turn(
+        &self,
+        caller: Caller,
+        slot: &SlotRef,
+        lines: &Lines,
+        deadline: Option<Instant>,
+    ) -> Result<Appended> {
+        let mut acquire = self.turn(slot.place.session()).label("post");
+        if let Some(deadline) = deadline {
+            acquire = acquire.timeout(deadline.saturating_duration_since(Instant::now()));
+        }
+        let mut turn = acquire.acquire_as(caller).await?;
+        let appended = turn.append_lines(caller, lines.clone()).await?;
+        // The line is written: what becomes of the turn after that is nothing to tell.
+        let _ = turn.release_as(caller).await;
+        Ok(appended)
     }
 }
 
