@@ -81,7 +81,11 @@ fn find(path: &Path, create: bool) -> Result<SlotRef> {
 fn post(door: Door, slot: &SlotRef, lines: &Lines, want: &Want, create: bool) -> Result<Reached<Posted>> {
     let Some(mut data) = data_lock(door, &slot.place, create)? else { return Ok(Reached::Busy) };
     let held = match lockfile::try_take(&slot.place, &data, want)? {
-        Try::Held(lock) => Some(lock),
+        Try::Held(lock) => {
+            // A foreign owner, who knows no data lock, may have written until a moment ago.
+            data.look_again()?;
+            Some(lock)
+        }
         Try::Busy(obstacle) if obstacle.is_ours() => None,
         Try::Busy(_) => return Ok(Reached::Done(Posted::NeedsTurn)),
     };
@@ -91,4 +95,28 @@ fn post(door: Door, slot: &SlotRef, lines: &Lines, want: &Want, create: bool) ->
         turn::let_go_of_post(slot, lock, data, &want.rules);
     }
     Ok(Reached::Done(Posted::Done(appended?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::transcript::DataLock;
+
+    #[test]
+    fn what_a_foreign_owner_wrote_just_before_it_went_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let session = dir.path().join("s.jsonl");
+        fs::write(&session, "{}\n").unwrap();
+        let slot = find(&session, false).unwrap();
+        let data = DataLock::try_now(&slot.place, false).unwrap().unwrap();
+        // Between the look at the file's length and the look at the lock file.
+        fs::write(&session, "{}\n{\"torn").unwrap();
+        let want = Want { owner: Uuid::now_v7(), label: None, rules: Arc::default() };
+        let posted = post(Door::Have(data), &slot, &Lines::of([1]).unwrap(), &want, false).unwrap();
+        let Reached::Done(Posted::Done(appended)) = posted else { panic!() };
+        assert_eq!((appended.offset, appended.sealed, appended.intervening), (10, true, 0));
+        assert_eq!(fs::read_to_string(&session).unwrap(), "{}\n{\"torn\n1\n");
+    }
 }

@@ -267,13 +267,17 @@ impl<'a> Conductor<'a> {
     /// A living child that holds a session: which, which session, which hold.
     fn holder(&mut self) -> Option<(usize, u16, Uuid)> {
         let session = self.random.random_range(0..self.args.sessions);
-        let lock = session_path(self.dir, session).with_extension("jsonl.lock");
-        let record: Value = serde_json::from_slice(&fs::read(lock).ok()?).ok()?;
+        let record = self.read_lock(session)?;
         let pid = record.get("pid")?.as_u64()?;
         let index = self.living.iter().position(|slot| u64::from(slot.child.id()) == pid)?;
         let owner = record.get("owner").and_then(Value::as_str).and_then(|owner| owner.parse().ok());
         // A foreign writer's has none: it cannot be revoked.
         Some((index, session, owner.unwrap_or_default()))
+    }
+
+    fn read_lock(&self, session: u16) -> Option<Value> {
+        let lock = session_path(self.dir, session).with_extension("jsonl.lock");
+        serde_json::from_slice(&fs::read(lock).ok()?).ok()
     }
 
     /// Takes the turn from a holder; first, mostly, stops its process for a while.
@@ -296,8 +300,7 @@ impl<'a> Conductor<'a> {
     /// Revokes the owner that is named in the lock file, if it is of this child.
     fn revoke(&self, session: u16, index: usize) {
         let path = session_path(self.dir, session);
-        let Ok(text) = fs::read(path.with_extension("jsonl.lock")) else { return };
-        let Ok(record) = serde_json::from_slice::<Value>(&text) else { return };
+        let Some(record) = self.read_lock(session) else { return };
         let owner = record.get("owner").and_then(Value::as_str).and_then(|owner| owner.parse::<Uuid>().ok());
         let Some(owner) = owner else { return };
         if record.get("pid").and_then(Value::as_u64) != Some(u64::from(self.living[index].child.id())) {
@@ -312,11 +315,12 @@ impl<'a> Conductor<'a> {
     }
 
     fn remove_a_lock(&mut self) {
-        // While foreign writers are at work their locks would be hit, and they have no fence.
-        if self.args.foreign && quiet_for(now()).is_some() {
+        let session = self.random.random_range(0..self.args.sessions);
+        // A foreign writer has no fence: without its lock it would go on.
+        let foreign = self.read_lock(session).is_some_and(|record| record.get("owner").is_none());
+        if foreign || self.args.foreign && quiet_for(now()).is_some() {
             return;
         }
-        let session = self.random.random_range(0..self.args.sessions);
         let about = Record { session, ..Record::now(Kind::Removing) };
         self.journal.note(&about);
         if fs::remove_file(session_path(self.dir, session).with_extension("jsonl.lock")).is_ok() {

@@ -50,6 +50,8 @@ struct Walk<'a> {
     /// Beginnings of lines too short to tell whose, with their offsets.
     scraps: Vec<(u64, Vec<u8>)>,
     revoked: HashMap<u128, (u64, u64)>,
+    /// When foreign writers went on whose lock had been removed by hand.
+    intruders: Vec<(u64, u64)>,
 }
 
 /// Which turn's lines the walk is among.
@@ -77,7 +79,13 @@ impl<'a> Walk<'a> {
             blocks: Blocks::default(),
             scraps: Vec::new(),
             revoked: history.revocations.iter().filter_map(done).collect(),
+            intruders: intruders(history, session),
         }
+    }
+
+    /// A foreign writer without its lock wrote meanwhile, and without the data lock: then little is promised.
+    fn intruded(&self, from: u64, to: u64) -> bool {
+        self.intruders.iter().any(|(begun, ended)| *begun < to && from < *ended)
     }
 
     fn wrong(&mut self, kind: Kind, what: String) {
@@ -98,6 +106,8 @@ impl<'a> Walk<'a> {
     fn line(&mut self, bytes: &[u8]) {
         let id = match line::head(bytes.strip_suffix(b"\n").unwrap_or(bytes)) {
             Head::Id(id) => id,
+            // A foreign writer that saw a line half written has sealed it with a newline, for which there was no need then.
+            Head::Other if bytes == b"\n" && !self.intruders.is_empty() => return,
             Head::Short => return self.scraps.push((self.offset, bytes.to_vec())),
             Head::Other => return self.torn(bytes, "a line of nobody"),
         };
@@ -147,7 +157,10 @@ impl<'a> Walk<'a> {
         if append.outcome == Outcome::Refused {
             self.wrong(Kind::WrittenAfterLoss, format!("line {id} is there, though it was refused"));
         }
-        if nth == 0 && append.offset.is_some_and(|offset| offset != self.offset) {
+        if nth == 0
+            && append.offset.is_some_and(|offset| offset != self.offset)
+            && !self.intruded(append.begun, append.ended)
+        {
             self.wrong(Kind::WrongOffset, format!("line {id} was acknowledged at offset {:?}", append.offset));
         }
         self.in_writers_order(id);
@@ -195,8 +208,7 @@ impl<'a> Walk<'a> {
     /// No turn's lines lie inside another's; posts may lie in a turn of ours, not in a foreign one.
     fn in_its_block(&mut self, index: usize, append: &Append, id: LineId) {
         let foreign_now = self.blocks.current.filter(|&turn| self.history.turns[turn].foreign());
-        if append.turn.is_some_and(|turn| self.is_unprotected(turn)) {
-            // Its lock was removed by hand, and it has no fence: nobody promises it anything.
+        if append.turn.is_some_and(|turn| is_unprotected(self.history, turn)) {
             return;
         }
         if foreign_now.is_some() && append.turn != foreign_now {
@@ -228,12 +240,6 @@ impl<'a> Walk<'a> {
             self.blocks.over.insert(previous, self.offset);
         }
         self.blocks.strangers.clear();
-    }
-
-    fn is_unprotected(&self, turn: usize) -> bool {
-        let turn = &self.history.turns[turn];
-        let told = turn.released || turn.unprotected;
-        turn.foreign() && (turn.unprotected || !told && self.history.removed_within(self.session, turn.asked, u64::MAX))
     }
 
     /// A foreign writer that removed a lock by mistake may find an append under way that had passed its fence.
@@ -299,4 +305,17 @@ impl<'a> Walk<'a> {
             }
         }
     }
+}
+
+/// Whether this is a foreign turn whose lock was removed by hand: it has no fence, and nobody promises it anything.
+fn is_unprotected(history: &History, turn: usize) -> bool {
+    let turn = &history.turns[turn];
+    let told = turn.released || turn.unprotected;
+    turn.foreign() && (turn.unprotected || !told && history.removed_within(turn.session, turn.asked, u64::MAX))
+}
+
+fn intruders(history: &History, session: u16) -> Vec<(u64, u64)> {
+    let unprotected = (0..history.turns.len()).filter(|&turn| is_unprotected(history, turn));
+    let turns = unprotected.map(|turn| &history.turns[turn]).filter(|turn| turn.session == session);
+    turns.map(|turn| (turn.asked, turn.releasing.unwrap_or(u64::MAX))).collect()
 }
