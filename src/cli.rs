@@ -53,6 +53,9 @@ enum Command {
     Man(pages::ManArgs),
     #[command(name = run::EXEC, hide = true)]
     Exec(run::ExecArgs),
+    /// A child of `stress`.
+    #[command(hide = true)]
+    StressChild(stress::child::Args),
 }
 
 /// Does what was asked; the exit code is the answer.
@@ -74,6 +77,7 @@ fn done() -> Result<ExitCode, Failure> {
         Command::Status(args) => status::main(args),
         Command::Break(args) => revoke::main(args),
         Command::Stress(args) => stress::main(args),
+        Command::StressChild(args) => stress::child::main(args),
         Command::Completions(args) => pages::completions(args),
         Command::Man(args) => pages::man(args),
         Command::Exec(args) => run::exec(args),
