@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{Rules, deadline_after};
@@ -21,14 +22,30 @@ use crate::turn::Turn;
 #[must_use = "nothing happens before it is acquired"]
 pub struct Acquire {
     rules: Arc<Rules>,
-    path: PathBuf,
+    at: At,
     label: Option<Arc<str>>,
+    facts: Option<Arc<Map<String, Value>>>,
     limit: Option<Duration>,
+}
+
+/// What is to be acquired.
+#[derive(Debug)]
+enum At {
+    Session(PathBuf),
+    #[cfg(feature = "gateway")]
+    Gateway(PathBuf),
 }
 
 impl Acquire {
     pub(super) fn new(rules: Arc<Rules>, path: PathBuf) -> Self {
-        Self { limit: rules.acquire_timeout, rules, path, label: None }
+        Self { limit: rules.acquire_timeout, rules, at: At::Session(path), label: None, facts: None }
+    }
+
+    /// The lock of a gateway, with further fields for its record.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn gateway(rules: Arc<Rules>, lock: PathBuf, facts: Map<String, Value>) -> Self {
+        let facts = Some(Arc::new(facts));
+        Self { limit: rules.acquire_timeout, rules, at: At::Gateway(lock), label: None, facts }
     }
 
     /// What the holder is doing, for those who wait and those who look: cut after 1024 bytes.
@@ -82,7 +99,7 @@ impl Acquire {
         self.timeout(Duration::ZERO).acquire_blocking()
     }
 
-    pub(super) async fn acquire_as(self, caller: Caller) -> Result<Turn> {
+    pub(crate) async fn acquire_as(self, caller: Caller) -> Result<Turn> {
         let deadline = deadline_after(self.limit);
         let asked = Asked { limit: self.limit, deadline };
         let mut step = caller.run(move || asked.begin(self)).await??;
@@ -119,9 +136,13 @@ struct Asked {
 
 impl Asked {
     fn begin(self, acquire: Acquire) -> Result<Step> {
-        let place = Place::resolve(&acquire.path, true)?;
+        let place = match &acquire.at {
+            At::Session(path) => Place::resolve(path, true)?,
+            #[cfg(feature = "gateway")]
+            At::Gateway(lock) => Place::of_gateway(lock, true)?,
+        };
         let slot = SlotRef::of(place);
-        let want = Want { owner: Uuid::now_v7(), label: acquire.label, rules: acquire.rules };
+        let want = Want { owner: Uuid::now_v7(), label: acquire.label, facts: acquire.facts, rules: acquire.rules };
         let spot = slot.turns.join(want);
         if spot.is_called() { self.attempt(slot, spot) } else { Ok(Step::Wait(slot, spot)) }
     }

@@ -30,7 +30,8 @@ impl Sessions {
             move || find(&path, create)
         };
         let slot = caller.run(resolve).await??;
-        let want = Want { owner: Uuid::now_v7(), label: Some(Arc::from("post")), rules: Arc::clone(&self.rules) };
+        let want =
+            Want { owner: Uuid::now_v7(), label: Some(Arc::from("post")), facts: None, rules: Arc::clone(&self.rules) };
         let operation = {
             let (slot, lines) = (slot.clone(), lines.clone());
             move |door| post(door, &slot, &lines, &want, create)
