@@ -1,6 +1,7 @@
 //! What the command line says, and who does it.
 
 mod failure;
+mod gateway;
 mod stress;
 
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Gateway(gateway::Args),
     Stress(stress::Args),
 }
 
@@ -26,6 +28,7 @@ enum Command {
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let done: Result<ExitCode, Failure> = match cli.command {
+        Command::Gateway(args) => gateway::main(args),
         Command::Stress(args) => stress::main(args),
     };
     done.unwrap_or_else(|failure| failure.report())

@@ -6,6 +6,8 @@
 mod caller;
 mod error;
 mod flock;
+#[cfg(feature = "gateway")]
+pub mod gateway;
 mod keeper;
 mod lockfile;
 mod place;
