@@ -10,6 +10,7 @@ mod flock;
 pub mod gateway;
 mod keeper;
 mod lockfile;
+mod metrics;
 mod place;
 mod registry;
 mod sessions;

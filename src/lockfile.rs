@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use crate::error::{Context, Error, Holder, LostCause, Result};
 use crate::flock;
+use crate::metrics;
 use crate::place::{CAREFUL, FileId, Place, give_to_owner_of, stat_named};
 use crate::registry::{self, Want};
 use crate::sessions::Rules;
@@ -112,6 +113,7 @@ pub(crate) fn settle(place: &Place, file: File, _data: &DataLock, want: &Want) -
     match judge(&reading, &stat, &want.rules) {
         Judgement::Free(reasons) => {
             tracing::info!(lock = %place.lock().display(), ?reasons, "take over");
+            metrics::took_over(place);
             held.write(want, stat.st_size as usize).context("take over", place.lock())?;
             held.mark(want);
             Ok(Settled::Held(held))

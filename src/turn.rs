@@ -15,6 +15,8 @@ use crate::caller::{Caller, at_once};
 use crate::error::{Error, LostCause, Result};
 use crate::keeper;
 use crate::lockfile::LockFile;
+use crate::metrics;
+use crate::place::Place;
 use crate::registry::{Hold, SlotRef, Want};
 use crate::sessions::{Rules, data::Door, data::Reached, data::under_data_lock};
 use crate::transcript::{Appended, DataLock, Failed, Lines, Locking, SessionFile};
@@ -102,6 +104,10 @@ impl Turn {
                 grip: Mutex::new(Some(grip)),
             }),
         }
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.inner.slot.place
     }
 
     /// The session file.
@@ -291,6 +297,9 @@ enum Let {
 
 impl Inner {
     fn lost(&self, cause: LostCause) -> Error {
+        if let LostCause::Removed | LostCause::Replaced | LostCause::TakenOver = cause {
+            metrics::lost(&self.slot.place);
+        }
         Error::LockLost { lock: self.slot.place.lock().to_owned(), cause }
     }
 
@@ -406,6 +415,7 @@ impl Inner {
                 return Let::Gone(None);
             }
             tracing::debug!(session = %place.session().display(), to = %ticket.want.owner, "hand over");
+            metrics::released(place, self.since.elapsed());
             let run = Run { length: grip.run.length + 1, ..grip.run };
             let next = Grip { seen: data.len(), session: data.unlock(), sync_failed: None, run, lock: grip.lock };
             // A waiter that gave up just now: its turn ends at once, and passes the lock on.
@@ -418,6 +428,7 @@ impl Inner {
             return Let::Gone(None);
         }
         tracing::debug!(session = %place.session().display(), owner = %self.owner, "release");
+        metrics::released(place, self.since.elapsed());
         *self.slot.hold.lock() = None;
         // If it cannot be removed it stays for the next one to take over.
         let _ = grip.lock.unlink(place, &data);
@@ -430,6 +441,7 @@ impl Inner {
     /// Unlocks, and leaves the file for whoever waits in the kernel; the line moves on.
     fn leave(&self, grip: Grip, others: bool) {
         tracing::debug!(session = %self.slot.place.session().display(), owner = %self.owner, "release, leaving the lock to others");
+        metrics::released(&self.slot.place, self.since.elapsed());
         *self.slot.hold.lock() = None;
         let leftover = grip.lock.unlock();
         drop(grip.session);

@@ -12,6 +12,7 @@ use crate::caller::{Caller, at_once};
 use crate::error::{Error, Result};
 use crate::lockfile::record::cut_label;
 use crate::lockfile::{self, Obstacle, Try, waiter};
+use crate::metrics;
 use crate::place::Place;
 use crate::registry::{Call, SlotRef, Spot, Want};
 use crate::transcript::{DataLock, who_is_inside};
@@ -100,16 +101,21 @@ impl Acquire {
     }
 
     pub(crate) async fn acquire_as(self, caller: Caller) -> Result<Turn> {
+        let began = Instant::now();
         let deadline = deadline_after(self.limit);
+        let acquired = |turn: Turn| {
+            metrics::acquired(turn.place(), began.elapsed());
+            turn
+        };
         let asked = Asked { limit: self.limit, deadline };
         let mut step = caller.run(move || asked.begin(self)).await??;
         loop {
             let (slot, spot) = match step {
-                Step::Held(turn) => return Ok(turn),
+                Step::Held(turn) => return Ok(acquired(turn)),
                 Step::Wait(slot, spot) => (slot, spot),
             };
             match spot.called(caller, deadline).await {
-                Some(Call::Granted(granted)) => return granted,
+                Some(Call::Granted(granted)) => return granted.map(acquired),
                 Some(Call::Go) => step = caller.run(move || asked.attempt(slot, spot)).await??,
                 None => {
                     let rules = Arc::clone(&spot.want().rules);
@@ -175,6 +181,7 @@ impl Asked {
 
     fn timed_out(self, slot: &SlotRef, rules: &Rules) -> Error {
         let waited = self.limit.unwrap_or_default();
+        metrics::timed_out(&slot.place);
         match lockfile::holder_at(&slot.place, rules) {
             // Nobody holds it: then somebody keeps the data lock, without which nobody can.
             None if !slot.place.lock().exists() => Error::DataLockBusy {
