@@ -29,14 +29,18 @@
 //! ```
 
 mod builder;
+mod doctor;
 mod health;
+mod isolation;
 mod layout;
 mod listener;
 mod owner;
 mod refused;
 mod report;
 mod socket;
+mod stop;
 mod supervise;
+mod watch;
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -48,13 +52,17 @@ use crate::error::{Context, LostCause, Result};
 use crate::turn::Turn;
 
 pub use builder::Builder;
+pub use doctor::{Finding, Trouble, doctor};
 pub use health::{Health, probe};
+pub use isolation::{About, Claims, Conflict, PORT_DISTANCE, check_isolation, claims_of};
 pub use layout::Layout;
 pub use listener::{Listener, listeners};
 pub use owner::{Identity, OwnerProcess};
 pub use refused::Refused;
 pub use report::{GatewayReport, LockFacts, status};
+pub use stop::{Stopped, stop};
 pub use supervise::{EXIT_ALREADY_HEALTHY, Supervised, under_systemd};
+pub use watch::{Change, Condition, Observation, Watch, observe, observe_address};
 
 /// Where a gateway listens unless told otherwise: port 18789.
 pub const DEFAULT_PORT: u16 = 18789;

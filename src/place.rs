@@ -49,7 +49,7 @@ impl Place {
 
     /// Whether it is a gateway's.
     pub(crate) fn is_gateway(&self) -> bool {
-        gateway_name(&self.lock).is_some()
+        is_gateway_lock(&self.lock)
     }
 
     fn beside(path: &Path, name: &OsStr, create: bool) -> Result<Self> {
@@ -72,7 +72,7 @@ impl Place {
 
     /// The place of a lock file that was found in a directory.
     pub(crate) fn of_lock(lock: &Path) -> Result<Self> {
-        if gateway_name(lock).is_some() {
+        if is_gateway_lock(lock) {
             return Self::of_gateway(lock, false);
         }
         let bytes = lock.as_os_str().as_bytes();
@@ -96,6 +96,11 @@ impl Place {
     pub(crate) fn dir(&self) -> &Path {
         self.lock.parent().unwrap_or(Path::new("/"))
     }
+}
+
+/// Whether a path is that of a gateway's lock.
+pub(crate) fn is_gateway_lock(path: &Path) -> bool {
+    gateway_name(path).is_some()
 }
 
 /// `gateway.<key>` of a lock path `gateway.<key>.lock`.

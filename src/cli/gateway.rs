@@ -1,15 +1,19 @@
 //! `turnlock gateway`: one gateway per state directory and port.
 
+mod check;
 mod child;
+mod doctor;
+mod monitor;
 mod run;
 mod serve;
 mod status;
+mod stop;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Subcommand;
 use turnlock::gateway::{Builder, Gateway};
 
 use super::failure::Failure;
@@ -24,8 +28,12 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 enum Command {
     Run(run::Args),
-    #[command(alias = "probe")]
+    #[command(visible_alias = "probe")]
     Status(status::Args),
+    CheckIsolation(check::Args),
+    Doctor(doctor::Args),
+    Stop(stop::Args),
+    Monitor(monitor::Args),
     #[command(hide = true)]
     Exec(child::ExecArgs),
 }
@@ -34,12 +42,16 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     match args.command {
         Command::Run(args) => run::main(args),
         Command::Status(args) => status::main(args),
+        Command::CheckIsolation(args) => check::main(args),
+        Command::Doctor(args) => doctor::main(args),
+        Command::Stop(args) => stop::main(args),
+        Command::Monitor(args) => monitor::main(args),
         Command::Exec(args) => child::exec(args),
     }
 }
 
 /// Which gateway is meant.
-#[derive(Parser, Clone)]
+#[derive(clap::Args)]
 struct Which {
     /// The state directory [default: ~/.openclaw]
     #[arg(long, env = "OPENCLAW_STATE_DIR", value_name = "DIR")]
@@ -53,6 +65,11 @@ struct Which {
     /// The address to listen on
     #[arg(long, default_value_t = Ipv4Addr::LOCALHOST.into(), value_name = "IP")]
     host: IpAddr,
+}
+
+/// One line of JSON.
+fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(|e| Failure::new(e.to_string()))
 }
 
 impl Which {

@@ -74,13 +74,45 @@ pub enum Refused {
         /// The last answer.
         health: Health,
     },
+
+    /// A process was named that is not the verified owner of this gateway's locks. Nothing was done to it.
+    #[error("process {pid} is not ended: {reason}; `turnlock gateway status` shows the owner and the listener")]
+    NotTheOwner {
+        /// Who was named.
+        pid: i32,
+        /// Why it is not the owner.
+        reason: &'static str,
+    },
+
+    /// The owner was ended, and somebody else keeps the port.
+    #[error("process {pid} has been ended, but {url} is still taken{}; end that one too", ByListener(listener.as_deref()))]
+    PortNotFreed {
+        /// Who was ended.
+        pid: i32,
+        /// The address.
+        url: String,
+        /// Who listens there, as far as can be seen.
+        listener: Option<Box<Listener>>,
+    },
+
+    /// A config file cannot be understood.
+    #[error("cannot read the config {}: {reason}", config.display())]
+    BadConfig {
+        /// The config file.
+        config: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
 }
 
 impl Refused {
     /// Whether another gateway, or whoever has the port, stands in the way, and may be gone later.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        !matches!(self, Self::Bind { .. })
+        matches!(
+            self,
+            Self::StateLocked { .. } | Self::ConfigLocked { .. } | Self::PortTaken { .. } | Self::NeverHealthy { .. }
+        )
     }
 }
 

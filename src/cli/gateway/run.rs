@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use turnlock::Sessions;
 use turnlock::gateway::{self, DEFAULT_PORT, Gateway, Layout, Supervised};
 
-use super::{Which, child, serve};
+use super::{Which, child, serve, stop};
 use crate::cli::failure::Failure;
 
 /// Takes the locks and the port, then serves /healthz and /metrics, or runs CMD under the locks
@@ -39,6 +39,11 @@ pub(super) struct Args {
     /// How long --supervised gives another gateway to become healthy
     #[arg(long, default_value = "30s", value_parser = humantime::parse_duration, value_name = "TIME")]
     healthy_within: Duration,
+    /// First end the gateway with this process id, if it is the verified owner of the locks
+    #[arg(long, value_name = "PID")]
+    replace: Option<i32>,
+    #[arg(long, hide = true)]
+    force: bool,
     /// What to run under the locks
     #[arg(last = true, value_name = "CMD")]
     command: Vec<OsString>,
@@ -73,6 +78,12 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
         .multi_gateway(args.multi)
         .acquire_timeout(args.timeout)
         .healthy_within(args.healthy_within);
+    if args.force {
+        return Err(stop::no_force());
+    }
+    if let Some(pid) = args.replace {
+        stop::stop(&builder, pid, Some(args.port))?;
+    }
     let gateway = match args.supervised {
         None => builder.acquire_blocking()?,
         Some(supervisor) => match builder.acquire_supervised_blocking()? {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use turnlock::gateway::{self, GatewayReport, LockFacts};
 
-use super::Which;
+use super::{Which, json};
 use crate::cli::failure::Failure;
 
 /// Tells who has the locks, who listens, and whether it is healthy: three different facts
@@ -31,7 +31,7 @@ pub(super) struct Args {
 pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let report = gateway::status(&args.which.builder()?, args.port)?;
     if args.json {
-        println!("{}", serde_json::to_string(&report).map_err(|e| Failure::new(e.to_string()))?);
+        println!("{}", json(&report)?);
     } else {
         show(&report);
     }
