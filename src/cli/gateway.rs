@@ -6,6 +6,7 @@ mod doctor;
 mod monitor;
 mod run;
 mod serve;
+mod signals;
 mod status;
 mod stop;
 

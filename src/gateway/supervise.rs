@@ -14,6 +14,8 @@ pub const EXIT_ALREADY_HEALTHY: u8 = 78;
 
 /// How long the other one gets between two probes.
 const PAUSE: Duration = Duration::from_millis(500);
+/// A shorter probe tells nothing.
+const SHORTEST: Duration = Duration::from_millis(100);
 
 /// How a supervised start ended.
 #[derive(Debug)]
@@ -63,13 +65,13 @@ impl Builder {
             };
             let until = *until.get_or_insert_with(|| Instant::now() + self.healthy_within);
             let asked = self.clone();
-            let left = until.saturating_duration_since(Instant::now());
-            let (address, health) = caller.run(move || asked.ask(left.min(PROBE))).await??;
+            let left = until.saturating_duration_since(Instant::now()).clamp(SHORTEST, PROBE);
+            let (address, health) = caller.run(move || asked.ask(left)).await??;
             if health.is_healthy() {
                 return Ok(Supervised::AlreadyHealthy(address));
             }
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left <= PAUSE {
                 return Err(Error::Gateway(Refused::NeverHealthy {
                     cause: Box::new(cause),
                     url: health_url(address),
@@ -78,7 +80,7 @@ impl Builder {
                 }));
             }
             // The other one may be starting, or ending.
-            attempt = self.clone().acquire_timeout(left.min(PAUSE));
+            attempt = self.clone().acquire_timeout(PAUSE);
         }
     }
 
@@ -87,8 +89,7 @@ impl Builder {
         let layout = self.layout(false)?;
         let locks = [LockFacts::of(layout.state_lock()), LockFacts::of(layout.config_lock())];
         let address = find_address(self.host, None, locks.iter().flatten(), self.port);
-        // A limit of nothing would be none.
-        Ok((address, probe(address, limit.max(Duration::from_millis(1)))))
+        Ok((address, probe(address, limit)))
     }
 }
 

@@ -12,29 +12,25 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 use tokio::process::Child;
-use tokio::signal::unix::{SignalKind, signal};
 use turnlock::gateway::Gateway;
 
-use super::serve::{WATCH, ensure_ours, runtime};
+use super::serve::{WATCH, ensure_ours};
+use super::signals::Signals;
 use crate::cli::failure::Failure;
 
 /// How long the program may take to end when a lock is lost.
 const GRACE: Duration = Duration::from_secs(5);
 
-pub(super) fn main(mut gateway: Gateway, command: &[OsString]) -> Result<ExitCode, Failure> {
+pub(super) async fn run(gateway: &mut Gateway, signals: Signals, command: &[OsString]) -> Result<ExitCode, Failure> {
     // The port was free: from here on it is the program's.
     drop(gateway.take_listener());
-    let ended = runtime()?.block_on(async {
-        // On this thread, which lasts as long as the process: the kernel watches the thread that started the child.
-        let mut child = start(command)?;
-        let ended = attend(&gateway, &mut child).await;
-        if ended.is_err() {
-            end(&mut child).await;
-        }
-        ended
-    });
-    gateway.release_blocking()?;
-    Ok(exit_code(ended?))
+    // On this thread, which lasts as long as the process: the kernel watches the thread that started the child.
+    let mut child = start(command)?;
+    let ended = attend(gateway, signals, &mut child).await;
+    if ended.is_err() {
+        end(&mut child).await;
+    }
+    ended.map(exit_code)
 }
 
 fn start(command: &[OsString]) -> Result<Child, Failure> {
@@ -47,19 +43,13 @@ fn start(command: &[OsString]) -> Result<Child, Failure> {
 }
 
 /// Passes signals on until the program has ended, or a lock is lost.
-async fn attend(gateway: &Gateway, child: &mut Child) -> Result<ExitStatus, Failure> {
-    let no_signals = |e| Failure::new(format!("cannot wait for signals: {e}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(no_signals)?;
+async fn attend(gateway: &Gateway, mut signals: Signals, child: &mut Child) -> Result<ExitStatus, Failure> {
     let mut watch = tokio::time::interval(WATCH);
     loop {
         tokio::select! {
             ended = child.wait() => return ended.map_err(|e| Failure::new(format!("cannot wait for the program: {e}"))),
-            _ = terminate.recv() => pass_on(child, Signal::TERM),
             // From a terminal the program has it already; from elsewhere it has not, and twice does no harm.
-            _ = interrupt.recv() => pass_on(child, Signal::INT),
-            _ = hangup.recv() => pass_on(child, Signal::HUP),
+            signal = signals.next() => pass_on(child, signal),
             _ = watch.tick() => ensure_ours(gateway)?,
         }
     }

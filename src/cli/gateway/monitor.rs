@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::process::Command;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use turnlock::gateway::{self, Change, Condition, Gateway, Observation, Watch};
 
 use super::json;
-use super::serve::runtime;
+use super::signals::{Signals, runtime};
 use crate::cli::failure::Failure;
 
 /// Probes gateways and their session locks, and tells of every change of state once
@@ -112,9 +111,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
 }
 
 async fn watch(args: &Args) -> Result<ExitCode, Failure> {
-    let no_signals = |e| Failure::new(format!("cannot wait for signals: {e}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    let mut signals = Signals::new()?;
     let mut watches: Vec<_> = args.targets.iter().map(|_| Watch::new(args.after)).collect();
     let mut rounds = tokio::time::interval(args.every);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -124,8 +121,7 @@ async fn watch(args: &Args) -> Result<ExitCode, Failure> {
             look(args, &mut watches).await
         };
         tokio::select! {
-            _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
-            _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
+            _ = signals.next() => return Ok(ExitCode::SUCCESS),
             looked = round => {
                 let all_healthy = looked?;
                 if args.once {

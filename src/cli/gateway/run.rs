@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use turnlock::Sessions;
 use turnlock::gateway::{self, DEFAULT_PORT, Gateway, Layout, Supervised};
 
+use super::signals::{self, Signals};
 use super::{Which, child, serve, stop};
 use crate::cli::failure::Failure;
 
@@ -84,20 +85,46 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     if let Some(pid) = args.replace {
         stop::stop(&builder, pid, Some(args.port))?;
     }
-    let gateway = match args.supervised {
-        None => builder.acquire_blocking()?,
-        Some(supervisor) => match builder.acquire_supervised_blocking()? {
-            Supervised::Started(gateway) => gateway,
+    let runtime = signals::runtime()?;
+    let ran = runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        let start = async {
+            match args.supervised {
+                None => builder.acquire().await.map(Supervised::Started),
+                Some(_) => builder.acquire_supervised().await,
+            }
+        };
+        let started = tokio::select! {
+            _ = signals.next() => return Ok(ExitCode::SUCCESS),
+            started = start => started?,
+        };
+        match started {
+            Supervised::Started(gateway) => run(gateway, signals, &args.command).await,
             Supervised::AlreadyHealthy(address) => {
                 eprintln!("turnlock: a healthy gateway is already listening on ws://{address}; nothing to do");
-                return Ok(supervisor.exit_code());
+                Ok(args.supervised.map_or(ExitCode::SUCCESS, Supervisor::exit_code))
             }
-            _ => return Err(Failure::new("unknown outcome")),
-        },
-    };
+            _ => Err(Failure::new("unknown outcome")),
+        }
+    });
+    // An answer that is still being looked up keeps nobody.
+    runtime.shutdown_background();
+    ran
+}
+
+/// Until it ends, by itself or because it is told to; then all is let go.
+async fn run(mut gateway: Gateway, signals: Signals, command: &[OsString]) -> Result<ExitCode, Failure> {
     tell_start(&gateway);
     sweep_sessions(gateway.layout());
-    if args.command.is_empty() { serve::main(gateway) } else { child::main(gateway, &args.command) }
+    let ended = match command {
+        [] => serve::serve(&mut gateway, signals).await,
+        command => child::run(&mut gateway, signals, command).await,
+    };
+    let released = gateway.release().await;
+    // Why it ended matters more than that a lock was lost by then.
+    let ended = ended?;
+    released?;
+    Ok(ended)
 }
 
 fn tell_start(gateway: &Gateway) {

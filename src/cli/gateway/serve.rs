@@ -1,7 +1,6 @@
 //! The gateway that serves nothing but its own health and metrics.
 
 use std::convert::Infallible;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,11 +13,10 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use turnlock::gateway::Gateway;
+use turnlock::gateway::{Gateway, Layout};
 use turnlock::{LockState, Sessions};
 
+use super::signals::Signals;
 use crate::cli::failure::Failure;
 
 /// How often the locks are looked at, in case somebody removed them.
@@ -29,46 +27,18 @@ const SLOWEST_REQUEST: Duration = Duration::from_secs(5);
 /// What is told of this gateway.
 struct Facts {
     began: Instant,
-    state_dir: PathBuf,
-    session_dirs: Vec<PathBuf>,
+    layout: Layout,
     metrics: PrometheusHandle,
 }
 
-pub(super) fn main(mut gateway: Gateway) -> Result<ExitCode, Failure> {
-    let metrics = PrometheusBuilder::new().install_recorder().map_err(|e| Failure::new(e.to_string()))?;
-    let facts = Arc::new(Facts {
-        began: Instant::now(),
-        state_dir: gateway.layout().state_dir().to_owned(),
-        session_dirs: gateway.layout().session_dirs(),
-        metrics,
-    });
-    let runtime = runtime()?;
-    let served = runtime.block_on(async {
-        let listener = gateway.take_tokio_listener()?.ok_or_else(|| Failure::new("the gateway has no socket"))?;
-        serve(&gateway, listener, facts).await
-    });
-    gateway.release_blocking()?;
-    served.map(|()| ExitCode::SUCCESS)
-}
-
-/// One thread is enough for a command that waits.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::new(format!("cannot start a runtime: {e}")))
-}
-
 /// Until it is told to end, or a lock is lost. The socket closes with the end of this.
-async fn serve(gateway: &Gateway, listener: TcpListener, facts: Arc<Facts>) -> Result<(), Failure> {
-    let no_signals = |e| Failure::new(format!("cannot wait for signals: {e}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+pub(super) async fn serve(gateway: &mut Gateway, mut signals: Signals) -> Result<ExitCode, Failure> {
+    let listener = gateway.take_tokio_listener()?.ok_or_else(|| Failure::new("the gateway has no socket"))?;
+    let facts = Arc::new(Facts::of(gateway)?);
     let mut watch = tokio::time::interval(WATCH);
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+            _ = signals.next() => return Ok(ExitCode::SUCCESS),
             _ = watch.tick() => ensure_ours(gateway)?,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => answer(TokioIo::new(stream), Arc::clone(&facts)),
@@ -134,7 +104,7 @@ fn healthz(facts: &Facts) -> String {
         "pid": std::process::id(),
         "version": env!("CARGO_PKG_VERSION"),
         "uptimeSeconds": facts.began.elapsed().as_secs(),
-        "stateDir": facts.state_dir.display().to_string(),
+        "stateDir": facts.layout.state_dir().display().to_string(),
         "heldSessions": facts.count(LockState::Held) + facts.count(LockState::Foreign),
     });
     format!("{told}\n")
@@ -150,9 +120,16 @@ fn metrics_text(facts: &Facts) -> String {
 }
 
 impl Facts {
+    fn of(gateway: &Gateway) -> Result<Self, Failure> {
+        let metrics = PrometheusBuilder::new().install_recorder().map_err(|e| Failure::new(e.to_string()))?;
+        let layout = gateway.layout().clone();
+        Ok(Self { began: Instant::now(), layout, metrics })
+    }
+
     fn count(&self, state: LockState) -> usize {
         let sessions = Sessions::new();
-        let locks = self.session_dirs.iter().filter_map(|dir| sessions.status(dir).ok()).flatten();
+        let dirs = self.layout.session_dirs();
+        let locks = dirs.iter().filter_map(|dir| sessions.status(dir).ok()).flatten();
         locks.filter(|lock| lock.state == state).count()
     }
 }
