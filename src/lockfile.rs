@@ -51,8 +51,11 @@ pub(crate) enum Try {
 /// What stands in the way.
 #[derive(Debug)]
 pub(crate) enum Obstacle {
-    /// The kernel says that somebody holds it.
-    Kernel,
+    /// The kernel says that somebody has it.
+    Kernel {
+        /// Whether the record is of our protocol. If not, somebody is only judging a foreign owner, who may live.
+        ours: bool,
+    },
     /// A foreign program that lives, by its process.
     Foreign,
     /// An empty or half-written file that is still fresh.
@@ -66,7 +69,7 @@ pub(crate) enum Obstacle {
 impl Obstacle {
     /// Whether this is a living holder of our own protocol, whose turn a post may go beside.
     pub(crate) fn is_ours(&self) -> bool {
-        matches!(self, Self::Kernel)
+        matches!(self, Self::Kernel { ours: true })
     }
 }
 
@@ -83,7 +86,10 @@ pub(crate) fn try_take(place: &Place, data: &DataLock, want: &Want) -> Result<Tr
             },
         };
         if !flock::try_lock(&file).context("lock", place.lock())? {
-            return Ok(Try::Busy(Obstacle::Kernel));
+            // Nobody rewrites it meanwhile: that takes the data lock (I2).
+            let reading = record::read(&file).context("read", place.lock())?;
+            let ours = matches!(reading, Reading::Ours(_) | Reading::Spoiled);
+            return Ok(Try::Busy(Obstacle::Kernel { ours }));
         }
         match settle(place, file, data, want)? {
             Settled::Held(held) => return Ok(Try::Held(held)),

@@ -63,8 +63,8 @@ pub fn stop(gateway: &Builder, pid: i32, port: Option<u16>) -> Result<Stopped> {
 
 /// Whether `pid` is the verified owner of one of the locks.
 fn verify(locks: &[LockFacts], pid: i32) -> Result<(), &'static str> {
-    let named = locks.iter().filter(|lock| lock.owner_lives()).filter_map(|lock| lock.process.as_ref());
-    let Some(owner) = named.filter(|owner| owner.pid == pid).next() else {
+    let mut named = locks.iter().filter(|lock| lock.owner_lives()).filter_map(|lock| lock.process.as_ref());
+    let Some(owner) = named.find(|owner| owner.pid == pid) else {
         return Err("no lock of this gateway is held by it");
     };
     match owner.identity {

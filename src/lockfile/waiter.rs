@@ -147,7 +147,7 @@ fn serve(slot: &SlotRef, file: Option<std::fs::File>, data: DataLock) -> Result<
             drop(ticket.grant(Ok(turn)));
             Ok(Next::Done)
         }
-        Ok(Settled::Moved | Settled::Obstacle(Obstacle::Kernel)) => {
+        Ok(Settled::Moved | Settled::Obstacle(Obstacle::Kernel { .. })) => {
             slot.turns.put_back(ticket);
             Ok(Next::Again)
         }
