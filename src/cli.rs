@@ -4,6 +4,7 @@ mod append;
 mod beside;
 mod enclosing;
 mod failure;
+mod gateway;
 mod input;
 mod logging;
 mod options;
@@ -48,6 +49,7 @@ enum Command {
     Post(append::PostArgs),
     Status(status::Args),
     Break(revoke::Args),
+    Gateway(gateway::Args),
     Stress(stress::Args),
     Completions(pages::CompletionsArgs),
     Man(pages::ManArgs),
@@ -76,6 +78,7 @@ fn done() -> Result<ExitCode, Failure> {
         Command::Post(args) => append::post(args),
         Command::Status(args) => status::main(args),
         Command::Break(args) => revoke::main(args),
+        Command::Gateway(args) => gateway::main(args),
         Command::Stress(args) => stress::main(args),
         Command::StressChild(args) => stress::child::main(args),
         Command::Completions(args) => pages::completions(args),
