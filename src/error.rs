@@ -111,9 +111,10 @@ pub enum Error {
         reason: String,
     },
 
-    /// Another program put a new file at the session's path during the append. The line may be in the old file only.
-    #[error("{} was replaced by another program during the append; read it again to see whether the line is there", session.display())]
-    Replaced {
+    /// Another program took the lock, or put a new file at the session's path, while this was being written. The line is in the
+    /// session, or it is not; it is not acknowledged.
+    #[error("{}: another program came between while this was written; read it again to see whether it is there", session.display())]
+    Overtaken {
         /// The session file.
         session: PathBuf,
     },

@@ -8,11 +8,7 @@ use crate::world::World;
 impl World {
     pub fn door(&self, s: &mut State, tid: Tid) {
         s.door[usize::from(self.pid(tid))] = Some(tid);
-        let pc = if self.bugs.publish_outside {
-            Pc::LookOutside
-        } else {
-            Pc::Open(Then::Look)
-        };
+        let pc = if self.bugs.publish_outside { Pc::LookOutside } else { Pc::Open(Then::Look) };
         s.go(tid, pc);
     }
 
@@ -45,11 +41,7 @@ impl World {
             self.saw(Event::PostedBeside);
             return s.go(tid, Pc::Write);
         }
-        let pc = if self.bugs.wait_inside {
-            Pc::Wait
-        } else {
-            Pc::Unlock(After::Wait)
-        };
+        let pc = if self.bugs.wait_inside { Pc::Wait } else { Pc::Unlock(After::Wait) };
         s.go(tid, pc);
     }
 
@@ -61,11 +53,7 @@ impl World {
     /// The waiting thread's `flock` returns.
     pub fn granted(&self, s: &mut State, tid: Tid) {
         self.grant(s, tid);
-        let pc = if s.thread(tid).inside {
-            Pc::Inode
-        } else {
-            self.enter(Then::Inode)
-        };
+        let pc = if s.thread(tid).inside { Pc::Inode } else { self.enter(Then::Inode) };
         s.go(tid, pc);
     }
 
@@ -157,11 +145,7 @@ impl World {
             Some((Record::Spoiled, flock)) => flock.is_some(),
             None => false,
         };
-        (
-            file.map(|(ino, _)| ino),
-            file.map(|(_, it)| it.record),
-            alive,
-        )
+        (file.map(|(ino, _)| ino), file.map(|(_, it)| it.record), alive)
     }
 
     pub fn put_back(&self, s: &mut State, tid: Tid) {
@@ -247,11 +231,7 @@ impl World {
         let ofd = owner;
         s.thread_mut(tid).turn = Some(Turn { owner, ino, ofd });
         s.latest = Some(owner);
-        let pc = if self.at_post(s, tid) {
-            Pc::Write
-        } else {
-            Pc::Unlock(After::NextOp)
-        };
+        let pc = if self.at_post(s, tid) { Pc::Write } else { Pc::Unlock(After::NextOp) };
         s.go(tid, pc);
     }
 

@@ -18,19 +18,12 @@ impl World {
 
     /// A closure's script is empty, so its one line has the last number.
     fn line(&self, s: &State, tid: Tid) -> u8 {
-        if self.at_closure(tid) {
-            tid * OPS + OPS - 1
-        } else {
-            self.id(s, tid)
-        }
+        if self.at_closure(tid) { tid * OPS + OPS - 1 } else { self.id(s, tid) }
     }
 
     /// I4, first half: the path names the turn's inode.
     pub fn fence_path(&self, s: &mut State, tid: Tid) {
-        let pass = s
-            .thread(tid)
-            .turn
-            .is_some_and(|turn| s.fs.lock_path == Some(turn.ino));
+        let pass = s.thread(tid).turn.is_some_and(|turn| s.fs.lock_path == Some(turn.ino));
         self.fenced(s, tid, pass, Pc::FenceRecord);
     }
 
@@ -175,20 +168,10 @@ impl World {
     pub fn carry(&self, s: &mut State, tid: Tid) {
         let (old, fresh) = (s.thread(tid).data.unwrap(), s.thread(tid).fresh.unwrap());
         let carried = usize::from(s.thread(tid).carried);
-        let since: Vec<_> =
-            s.fs.session(old)
-                .lines
-                .iter()
-                .skip(carried)
-                .copied()
-                .collect();
+        let since: Vec<_> = s.fs.session(old).lines.iter().skip(carried).copied().collect();
         s.fs.session_mut(fresh).lines.extend(since);
         s.thread_mut(tid).carried = 0;
-        let pc = if self.bugs.rewrite_new_unlocked {
-            Pc::Rename
-        } else {
-            Pc::LockNew
-        };
+        let pc = if self.bugs.rewrite_new_unlocked { Pc::Rename } else { Pc::LockNew };
         s.go(tid, pc);
     }
 

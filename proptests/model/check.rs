@@ -21,20 +21,13 @@ pub struct Outcome {
 /// Every state of the world, or as far as the first broken property.
 pub fn check(world: &World) -> Outcome {
     let began = Instant::now();
-    let checker = world
-        .clone()
-        .checker()
-        .finish_when(HasDiscoveries::AnyFailures)
-        .spawn_bfs()
-        .join();
+    let checker = world.clone().checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     let discoveries = checker.discoveries().into_iter();
     Outcome {
         states: checker.unique_state_count(),
         depth: checker.max_depth(),
         took: began.elapsed(),
-        broken: discoveries
-            .map(|(name, path)| (name, until_broken(world, name, path)))
-            .collect(),
+        broken: discoveries.map(|(name, path)| (name, until_broken(world, name, path))).collect(),
     }
 }
 
@@ -42,19 +35,13 @@ pub fn check(world: &World) -> Outcome {
 fn until_broken(world: &World, name: &'static str, path: Path<State, Action>) -> Vec<Action> {
     let condition = world.property(name).condition;
     let steps = path.into_vec().into_iter();
-    steps
-        .take_while(|(state, _)| condition(world, state))
-        .filter_map(|(_, action)| action)
-        .collect()
+    steps.take_while(|(state, _)| condition(world, state)).filter_map(|(_, action)| action).collect()
 }
 
 /// The protocol holds in this world, and these things do happen in it.
 pub fn holds(name: &str, world: &World, events: &[Event]) {
     let outcome = check(world);
-    println!(
-        "| {name} | {} | {} | {:.1?} |",
-        outcome.states, outcome.depth, outcome.took
-    );
+    println!("| {name} | {} | {} | {:.1?} |", outcome.states, outcome.depth, outcome.took);
     assert!(outcome.broken.is_empty(), "{name}:\n{}", told(&outcome));
     for &event in events {
         assert!(world.showed(event), "{name}: nothing shows {event:?}");
@@ -64,11 +51,7 @@ pub fn holds(name: &str, world: &World, events: &[Event]) {
 /// The checker finds how the seeded bug breaks this property.
 pub fn breaks(name: &str, world: &World, property: &str) {
     let outcome = check(world);
-    println!(
-        "{name}, after {} states:\n{}",
-        outcome.states,
-        told(&outcome)
-    );
+    println!("{name}, after {} states:\n{}", outcome.states, told(&outcome));
     let found = outcome.broken.contains_key(property);
     assert!(found, "{name}: found no way to break \"{property}\"");
 }
@@ -80,13 +63,7 @@ pub fn is_harmless(name: &str, world: &World) {
 }
 
 fn told(outcome: &Outcome) -> String {
-    let steps = |path: &[Action]| -> String {
-        path.iter()
-            .map(|action| format!("    {action:?}\n"))
-            .collect()
-    };
+    let steps = |path: &[Action]| -> String { path.iter().map(|action| format!("    {action:?}\n")).collect() };
     let broken = outcome.broken.iter();
-    broken
-        .map(|(name, path)| format!("  broken: {name}\n{}", steps(path)))
-        .collect()
+    broken.map(|(name, path)| format!("  broken: {name}\n{}", steps(path))).collect()
 }

@@ -95,9 +95,7 @@ impl World {
     }
 
     pub fn foreign_load(&self, s: &mut State, tid: Tid) {
-        let known =
-            s.fs.session_path
-                .map_or(0, |ino| s.fs.session(ino).lines.len());
+        let known = s.fs.session_path.map_or(0, |ino| s.fs.session(ino).lines.len());
         s.thread_mut(tid).carried = u8::try_from(known).unwrap();
         s.go(tid, Pc::ForeignStore);
     }

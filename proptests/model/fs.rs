@@ -64,10 +64,7 @@ pub struct Fs {
 
 /// Puts a new inode where the lowest number is free.
 fn place<T>(table: &mut Vec<Option<T>>, it: T) -> Ino {
-    let at = table
-        .iter()
-        .position(Option::is_none)
-        .unwrap_or(table.len());
+    let at = table.iter().position(Option::is_none).unwrap_or(table.len());
     if at == table.len() {
         table.push(None);
     }

@@ -11,10 +11,7 @@ pub const OPS: u8 = 8;
 
 impl World {
     pub fn op(&self, tid: Tid, op: u8) -> Option<Op> {
-        self.threads[usize::from(tid)]
-            .script
-            .get(usize::from(op))
-            .copied()
+        self.threads[usize::from(tid)].script.get(usize::from(op)).copied()
     }
 
     pub fn pid(&self, tid: Tid) -> Pid {
@@ -39,9 +36,7 @@ impl World {
         if self.beyond_limits {
             return wrong != Wrong::ChangedOutside;
         }
-        let Budget {
-            rm, replace, reset, ..
-        } = self.budget;
+        let Budget { rm, replace, reset, .. } = self.budget;
         // A foreign program that renames the session file moves the data lock itself.
         let data_lock_stays = replace + reset == 0;
         // That, and a lock file that goes away while its holder lives: two sections at once, one ends the other's turn.

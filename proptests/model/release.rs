@@ -93,11 +93,7 @@ impl World {
         let turn = s.thread(tid).turn.unwrap();
         self.unlink_lock(s, tid, Some(Record::Owner(turn.owner)));
         let tidy = s.thread(tid).made && s.thread(tid).data.is_some();
-        let pc = if tidy && !self.bugs.session_removed_first {
-            Pc::RemoveSession
-        } else {
-            Pc::Unlock(After::LetGo)
-        };
+        let pc = if tidy && !self.bugs.session_removed_first { Pc::RemoveSession } else { Pc::Unlock(After::LetGo) };
         s.go(tid, pc);
     }
 
@@ -152,11 +148,7 @@ impl World {
     /// The records of those who rightfully hold what the lock path names.
     fn living_at_path(&self, s: &State) -> Vec<Record> {
         let ino = s.fs.lock_path;
-        let ours = s
-            .rightful()
-            .into_iter()
-            .filter(|turn| Some(turn.ino) == ino)
-            .map(|turn| Record::Owner(turn.owner));
+        let ours = s.rightful().into_iter().filter(|turn| Some(turn.ino) == ino).map(|turn| Record::Owner(turn.owner));
         // Between a compare and an unlink a foreign program comes in after an `rm`, by its own remove-and-create
         // of a dead owner's lock, or when it is later than our patience: no system call closes that.
         let shut_out = self.budget.rm + self.budget.crash == 0 && !self.slow_foreign;
@@ -184,13 +176,10 @@ impl World {
         for tid in (0..).take(s.threads.len()) {
             let thread = s.thread(tid);
             let coming = match (thread.pc, thread.heir) {
-                (Pc::Judge | Pc::Spoil | Pc::Restore, _) => {
-                    (thread.file == Some(ino)).then_some(tid)
+                (Pc::Judge | Pc::Spoil | Pc::Restore, _) => (thread.file == Some(ino)).then_some(tid),
+                (Pc::HandSpoil | Pc::HandRestore, Some(heir)) => {
+                    thread.turn.is_some_and(|turn| turn.ino == ino).then_some(heir)
                 }
-                (Pc::HandSpoil | Pc::HandRestore, Some(heir)) => thread
-                    .turn
-                    .is_some_and(|turn| turn.ino == ino)
-                    .then_some(heir),
                 _ => None,
             };
             if let Some(coming) = coming {

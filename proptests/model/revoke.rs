@@ -109,11 +109,7 @@ impl World {
             Some(Record::Foreign(peer) | Record::Empty(peer)) => !s.alive.has(self.pid(peer)),
             _ => true,
         };
-        let pc = if self.is_named(s, tid) && dead {
-            Pc::KeepUnlink
-        } else {
-            Pc::KeepLetGo
-        };
+        let pc = if self.is_named(s, tid) && dead { Pc::KeepUnlink } else { Pc::KeepLetGo };
         s.go(tid, pc);
     }
 

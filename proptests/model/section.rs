@@ -16,11 +16,7 @@ impl World {
             Then::Inode => bugs.take_outside,
             _ => false,
         };
-        if outside {
-            Self::inside(then)
-        } else {
-            Pc::Open(then)
-        }
+        if outside { Self::inside(then) } else { Pc::Open(then) }
     }
 
     /// The first system call inside.
@@ -46,11 +42,7 @@ impl World {
         };
         s.thread_mut(tid).data = Some(ino);
         let unlocked = self.bugs.post_unlocked && self.at_post(s, tid);
-        let pc = if unlocked {
-            Pc::Compare(then)
-        } else {
-            Pc::Lock(then)
-        };
+        let pc = if unlocked { Pc::Compare(then) } else { Pc::Lock(then) };
         s.go(tid, pc);
     }
 
@@ -74,10 +66,7 @@ impl World {
 
     /// Was the turn gone before its section began? Then it must not write in it.
     fn note_lateness(&self, s: &mut State, tid: Tid) {
-        let late = s
-            .thread(tid)
-            .turn
-            .is_some_and(|turn| s.lost.has(turn.owner) || s.closed.has(turn.owner));
+        let late = s.thread(tid).turn.is_some_and(|turn| s.lost.has(turn.owner) || s.closed.has(turn.owner));
         s.thread_mut(tid).late = late;
     }
 

@@ -2,14 +2,14 @@
 
 use crate::check::{breaks, is_harmless};
 use crate::properties::{
-    ALL_OF_IT, COMPLETE, FENCE, HOLDS, NOT_INSIDE, NOT_OVERTAKEN, NOT_STUCK, ONE_HOLDER,
-    ONE_INSIDE, OWN_UNLINK, UNDER_DATA_LOCK,
+    ALL_OF_IT, COMPLETE, FENCE, HOLDS, NOT_INSIDE, NOT_OVERTAKEN, NOT_STUCK, ONE_HOLDER, ONE_INSIDE, OWN_UNLINK,
+    UNDER_DATA_LOCK,
 };
 use crate::world::Op::{Foreign, ForeignRewrite, Post, Revoke};
 use crate::world::World;
 use crate::worlds::{
-    abandoned, beside_foreign, giving_up, local, no_session, post_beside_foreign,
-    rewrite_and_posts, rewrite_and_revoke, three, two,
+    abandoned, beside_foreign, giving_up, local, no_session, post_beside_foreign, rewrite_and_posts,
+    rewrite_and_revoke, three, two,
 };
 
 fn two_and_rm() -> World {
@@ -37,23 +37,13 @@ fn without_the_inode_check_a_removed_file_is_taken_over() {
 #[test]
 fn without_the_owner_check_a_late_foreign_record_is_overlooked() {
     let world = beside_foreign(Foreign).slow_foreign();
-    breaks(
-        "no owner check",
-        &world.bug(|b| b.no_owner_check = true),
-        FENCE,
-    );
+    breaks("no owner check", &world.bug(|b| b.no_owner_check = true), FENCE);
 }
 
 #[test]
 fn without_the_owner_check_our_own_kind_is_still_safe() {
     // Among our own a record changes only when its turn was closed, or its process is dead.
-    for world in [
-        local(),
-        abandoned(),
-        two_and_rm(),
-        two_and_crash(),
-        two_and_revoke(),
-    ] {
+    for world in [local(), abandoned(), two_and_rm(), two_and_crash(), two_and_revoke()] {
         is_harmless("no owner check", &world.bug(|b| b.no_owner_check = true));
     }
 }
@@ -82,11 +72,7 @@ fn an_unlink_outside_the_data_lock_lets_a_peer_overtake_a_post() {
 fn a_revoke_outside_the_data_lock_goes_through_inside_an_append() {
     let world = two_and_revoke().bug(|b| b.revoke_outside = true);
     breaks("revoke outside", &world, NOT_INSIDE);
-    breaks(
-        "revoke outside, rewrite",
-        &rewrite_and_revoke().bug(|b| b.revoke_outside = true),
-        NOT_INSIDE,
-    );
+    breaks("revoke outside, rewrite", &rewrite_and_revoke().bug(|b| b.revoke_outside = true), NOT_INSIDE);
 }
 
 #[test]
@@ -98,14 +84,7 @@ fn a_publish_outside_the_data_lock_breaks_the_fence_after_an_rm() {
 #[test]
 fn a_publish_outside_the_data_lock_is_harmless_without_an_rm() {
     // Who publishes finds no lock file, and none goes away inside somebody's section: only an `rm` does that.
-    for world in [
-        two(),
-        two_and_crash(),
-        two_and_revoke(),
-        two().task(2, &[Post]),
-        local(),
-        abandoned(),
-    ] {
+    for world in [two(), two_and_crash(), two_and_revoke(), two().task(2, &[Post]), local(), abandoned()] {
         is_harmless("publish outside", &world.bug(|b| b.publish_outside = true));
     }
 }
@@ -129,16 +108,9 @@ fn reclaim_by_remove_and_create_removes_living_locks() {
 #[test]
 fn reclaim_by_remove_and_create_under_the_data_lock_robs_peers_only() {
     let crash = post_beside_foreign(ForeignRewrite).budget(|b| b.crash = 1);
-    breaks(
-        "remove and create, a peer",
-        &crash.bug(|b| b.remove_and_create = true),
-        ALL_OF_IT,
-    );
+    breaks("remove and create, a peer", &crash.bug(|b| b.remove_and_create = true), ALL_OF_IT);
     for world in [two(), two_and_crash(), three(), local(), two_and_revoke()] {
-        is_harmless(
-            "remove and create",
-            &world.bug(|b| b.remove_and_create = true),
-        );
+        is_harmless("remove and create", &world.bug(|b| b.remove_and_create = true));
     }
 }
 
@@ -154,19 +126,14 @@ fn a_fence_before_the_data_lock_is_too_early() {
 fn without_comparing_the_session_file_the_section_guards_nothing() {
     let world = rewrite_and_revoke().bug(|b| b.no_session_compare = true);
     breaks("no session compare", &world, NOT_INSIDE);
-    let world =
-        rewrite_and_posts().bug(|b| (b.no_session_compare, b.no_last_compare) = (true, true));
+    let world = rewrite_and_posts().bug(|b| (b.no_session_compare, b.no_last_compare) = (true, true));
     breaks("no session compare at all", &world, ALL_OF_IT);
 }
 
 #[test]
 fn without_the_last_compare_a_line_in_a_replaced_file_is_acknowledged() {
     let world = two().budget(|b| b.replace = 1);
-    breaks(
-        "no last compare",
-        &world.bug(|b| b.no_last_compare = true),
-        ALL_OF_IT,
-    );
+    breaks("no last compare", &world.bug(|b| b.no_last_compare = true), ALL_OF_IT);
 }
 
 #[test]
@@ -192,10 +159,7 @@ fn a_rewrite_that_does_not_lock_the_new_file_opens_a_second_section() {
 fn a_rewrite_that_does_not_lock_the_new_file_loses_nothing_yet() {
     // After the rename nothing is left to do in the old section: no line can be lost by it. See `docs/model.md`.
     for world in [rewrite_and_posts(), rewrite_and_revoke()] {
-        is_harmless(
-            "new file not locked",
-            &world.bug(|b| b.rewrite_new_unlocked = true),
-        );
+        is_harmless("new file not locked", &world.bug(|b| b.rewrite_new_unlocked = true));
     }
 }
 
@@ -210,63 +174,35 @@ fn a_post_without_the_data_lock_is_lost_by_a_rewrite() {
 #[test]
 fn a_post_that_leaves_the_dead_owners_record_is_overtaken() {
     let world = post_beside_foreign(Foreign).budget(|b| b.crash = 1);
-    breaks(
-        "post keeps the record",
-        &world.bug(|b| b.post_keeps_record = true),
-        NOT_OVERTAKEN,
-    );
+    breaks("post keeps the record", &world.bug(|b| b.post_keeps_record = true), NOT_OVERTAKEN);
 }
 
 #[test]
 fn without_the_seal_a_line_is_glued_to_a_torn_tail() {
-    breaks(
-        "no seal",
-        &two_and_crash().bug(|b| b.no_seal = true),
-        ALL_OF_IT,
-    );
+    breaks("no seal", &two_and_crash().bug(|b| b.no_seal = true), ALL_OF_IT);
 }
 
 #[test]
 fn without_the_watch_a_waiter_is_stuck_behind_a_stopped_former_holder() {
-    breaks(
-        "no watch",
-        &two_stopped_and_rm().bug(|b| b.no_watch = true),
-        NOT_STUCK,
-    );
+    breaks("no watch", &two_stopped_and_rm().bug(|b| b.no_watch = true), NOT_STUCK);
 }
 
 #[test]
 fn a_watch_that_does_not_see_a_missing_file_leaves_the_waiter_stuck() {
-    breaks(
-        "watch",
-        &two_stopped_and_rm().bug(|b| b.watch_other_only = true),
-        NOT_STUCK,
-    );
+    breaks("watch", &two_stopped_and_rm().bug(|b| b.watch_other_only = true), NOT_STUCK);
 }
 
 #[test]
 fn a_keeper_that_tries_once_leaves_a_living_record_behind() {
-    breaks(
-        "keeper tries once",
-        &giving_up().bug(|b| b.keeper_tries_once = true),
-        NOT_STUCK,
-    );
+    breaks("keeper tries once", &giving_up().bug(|b| b.keeper_tries_once = true), NOT_STUCK);
 }
 
 #[test]
 fn an_append_that_does_not_fence_again_acknowledges_what_a_peer_writes_over() {
     let crash = post_beside_foreign(ForeignRewrite).budget(|b| b.crash = 1);
-    breaks(
-        "no second fence, a post",
-        &crash.bug(|b| b.ack_session_only = true),
-        ALL_OF_IT,
-    );
+    breaks("no second fence, a post", &crash.bug(|b| b.ack_session_only = true), ALL_OF_IT);
     let rm = beside_foreign(ForeignRewrite).rm_sparing_foreign();
-    breaks(
-        "no second fence, a turn",
-        &rm.bug(|b| b.ack_session_only = true),
-        ALL_OF_IT,
-    );
+    breaks("no second fence, a turn", &rm.bug(|b| b.ack_session_only = true), ALL_OF_IT);
 }
 
 #[test]
@@ -283,25 +219,13 @@ fn an_unlink_without_a_comparison_removes_a_living_lock() {
 
 #[test]
 fn a_lock_file_that_is_filled_after_it_has_its_name_is_seen_empty() {
-    breaks(
-        "create, then fill",
-        &two().bug(|b| b.create_then_fill = true),
-        COMPLETE,
-    );
-    breaks(
-        "create, then fill, rm",
-        &two_and_rm().bug(|b| b.create_then_fill = true),
-        ONE_HOLDER,
-    );
+    breaks("create, then fill", &two().bug(|b| b.create_then_fill = true), COMPLETE);
+    breaks("create, then fill, rm", &two_and_rm().bug(|b| b.create_then_fill = true), ONE_HOLDER);
 }
 
 #[test]
 fn waiting_for_the_turn_lock_inside_a_section_is_a_deadlock() {
-    breaks(
-        "wait inside",
-        &two().bug(|b| b.wait_inside = true),
-        NOT_STUCK,
-    );
+    breaks("wait inside", &two().bug(|b| b.wait_inside = true), NOT_STUCK);
 }
 
 #[test]

@@ -93,11 +93,7 @@ impl State {
         (0..world.processes()).for_each(|pid| alive.insert(u8::try_from(pid).unwrap()));
         let mut state = State {
             fs,
-            threads: world
-                .threads
-                .iter()
-                .map(|_| Thread::new(Pc::Idle))
-                .collect(),
+            threads: world.threads.iter().map(|_| Thread::new(Pc::Idle)).collect(),
             alive,
             stopped: Set::default(),
             door: vec![None; world.processes()],
@@ -190,15 +186,9 @@ impl State {
     pub fn collect(&mut self) {
         let State { fs, threads, .. } = self;
         fs.forget_locks(|ino| {
-            threads.iter().any(|thread| {
-                thread.file == Some(ino) || thread.turn.is_some_and(|turn| turn.ino == ino)
-            })
+            threads.iter().any(|thread| thread.file == Some(ino) || thread.turn.is_some_and(|turn| turn.ino == ino))
         });
-        fs.forget_sessions(|ino| {
-            threads
-                .iter()
-                .any(|thread| thread.data == Some(ino) || thread.fresh == Some(ino))
-        });
+        fs.forget_sessions(|ino| threads.iter().any(|thread| thread.data == Some(ino) || thread.fresh == Some(ino)));
     }
 
     /// Every hold that some living process believes it has and has not closed.

@@ -168,9 +168,7 @@ impl World {
     }
 
     pub fn any_step(&self, s: &State) -> bool {
-        (0..)
-            .take(s.threads.len())
-            .any(|tid| !self.choices(s, tid).is_empty())
+        (0..).take(s.threads.len()).any(|tid| !self.choices(s, tid).is_empty())
     }
 }
 

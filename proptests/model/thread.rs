@@ -114,10 +114,7 @@ pub enum Pc {
 impl Pc {
     /// Between the fence, or a post's try, and the acknowledgement.
     pub fn is_writing(self) -> bool {
-        matches!(
-            self,
-            Pc::Write | Pc::CutBack | Pc::FenceAgain | Pc::CompareAgain
-        )
+        matches!(self, Pc::Write | Pc::CutBack | Pc::FenceAgain | Pc::CompareAgain)
     }
 }
 

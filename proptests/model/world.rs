@@ -189,10 +189,6 @@ impl World {
     }
 
     pub fn processes(&self) -> usize {
-        self.threads
-            .iter()
-            .map(|thread| usize::from(thread.pid) + 1)
-            .max()
-            .unwrap_or(0)
+        self.threads.iter().map(|thread| usize::from(thread.pid) + 1).max().unwrap_or(0)
     }
 }
