@@ -53,8 +53,6 @@ enum Command {
     Stress(stress::Args),
     Completions(pages::CompletionsArgs),
     Man(pages::ManArgs),
-    #[command(name = run::EXEC, hide = true)]
-    Exec(run::ExecArgs),
     /// A child of `stress`.
     #[command(hide = true)]
     StressChild(stress::child::Args),
@@ -66,6 +64,11 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn done() -> Result<ExitCode, Failure> {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == run::EXEC) {
+        // Not for people, and so not among the subcommands that they and their shells are shown.
+        return run::exec(arguments);
+    }
     let cli = Cli::parse();
     if cli.beside.is_some() {
         beside::be_seen()?;
@@ -83,7 +86,6 @@ fn done() -> Result<ExitCode, Failure> {
         Command::StressChild(args) => stress::child::main(args),
         Command::Completions(args) => pages::completions(args),
         Command::Man(args) => pages::man(args),
-        Command::Exec(args) => run::exec(args),
     }
 }
 

@@ -13,7 +13,7 @@ use turnlock::{Durability, Error, Sessions};
 use super::failure::Failure;
 use super::options::Wait;
 use super::{enclosing, output, waiting};
-pub(crate) use exec::{Args as ExecArgs, NAME as EXEC, main as exec, own_program};
+pub(crate) use exec::{NAME as EXEC, main as exec, own_program};
 
 /// Run a command while holding the turn
 ///

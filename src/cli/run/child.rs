@@ -29,7 +29,7 @@ pub(super) fn run(turn: &Turn, command: &[OsString]) -> Result<ExitCode, Failure
 
 fn spawn(turn: &Turn, command: &[OsString]) -> Result<io::Result<Child>, Failure> {
     let mut own = Command::new(exec::own_program()?);
-    own.arg0("turnlock").args([exec::NAME, &std::process::id().to_string(), "--"]).args(command);
+    own.arg0("turnlock").args([exec::NAME, &std::process::id().to_string()]).args(command);
     own.env(enclosing::VARIABLE, enclosing::variable_for(turn));
     let spawned = turn.with_lock_fd(|lock| {
         fcntl_setfd(lock, FdFlags::empty())?;

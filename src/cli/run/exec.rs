@@ -16,31 +16,23 @@ pub(crate) const NAME: &str = "__exec";
 const CANNOT_RUN: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
-#[derive(clap::Args)]
-pub(crate) struct Args {
-    /// The process that must still be the parent
-    parent: i32,
-
-    #[arg(last = true, required = true)]
-    command: Vec<OsString>,
-}
-
-/// Becomes the command.
-pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
-    die_with_parent(args.parent)?;
-    let (program, arguments) = args.command.split_first().ok_or_else(|| Failure::new("no command"))?;
-    let error = Command::new(program).args(arguments).exec();
+/// `turnlock __exec PARENT CMD ARGS…`: becomes the command, if PARENT is still the parent.
+pub(crate) fn main(mut arguments: impl Iterator<Item = OsString>) -> Result<ExitCode, Failure> {
+    let parent = arguments.next().and_then(|pid| pid.to_str()?.parse().ok());
+    die_with_parent(parent)?;
+    let program = arguments.next().ok_or_else(|| Failure::new("no command"))?;
+    let error = Command::new(&program).args(arguments).exec();
     let code = if error.kind() == ErrorKind::NotFound { NOT_FOUND } else { CANNOT_RUN };
-    Err(Failure::with_code(code, format!("cannot run {}: {error}", Path::new(program).display())))
+    Err(Failure::with_code(code, format!("cannot run {}: {error}", Path::new(&program).display())))
 }
 
 #[cfg(target_os = "linux")]
-fn die_with_parent(parent: i32) -> Result<(), Failure> {
+fn die_with_parent(parent: Option<i32>) -> Result<(), Failure> {
     use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
     set_parent_process_death_signal(Some(Signal::TERM))
         .map_err(|e| Failure::new(format!("cannot ask for a signal at the parent's death: {e}")))?;
     // It may have died before it was asked for.
-    if getppid().map(Pid::as_raw_pid) == Some(parent) {
+    if getppid().map(Pid::as_raw_pid) == parent {
         Ok(())
     } else {
         Err(Failure::new("turnlock is gone, the command is not run"))
@@ -48,7 +40,7 @@ fn die_with_parent(parent: i32) -> Result<(), Failure> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn die_with_parent(_parent: i32) -> Result<(), Failure> {
+fn die_with_parent(_parent: Option<i32>) -> Result<(), Failure> {
     Ok(())
 }
 
