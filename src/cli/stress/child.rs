@@ -210,7 +210,7 @@ impl Hand {
                 Some(turn)
             }
             Err(error) => {
-                eprintln!("{:?} waiting for session {}: {error}", self.writer, about.session);
+                eprintln!("{} waiting for session {}: {error}", self.writer, about.session);
                 let kind = if error.is_busy() { Kind::TimedOut } else { Kind::Failed };
                 self.note(Record { at: now(), kind, ..about });
                 None
@@ -285,8 +285,12 @@ impl Hand {
                 self.note(Record { at, kind: Kind::Lost, ..about });
                 Outcome::Over
             }
+            Err(Error::Overtaken { .. }) => {
+                self.note(Record { at, kind: Kind::Overtaken, ..about });
+                Outcome::Over
+            }
             Err(error) => {
-                eprintln!("{:?} appending to session {}: {error}", self.writer, about.session);
+                eprintln!("{} appending to session {}: {error}", self.writer, about.session);
                 self.note(Record { at, kind: Kind::Failed, ..about });
                 Outcome::Over
             }
