@@ -35,9 +35,11 @@ impl Model {
                 let step = self.pending.take().expect("what is done was begun");
                 self.bytes = self.after(&step);
             }
-            // Nothing was acknowledged, and nothing may have happened, unless the error says so.
-            Told::Failed(kind, _) if kind != "Overtaken" => self.pending = None,
-            Told::Ready | Told::Failed(..) | Told::End => {}
+            // Renamed and not made sure of.
+            Told::Failed(kind, _) if kind == "Unsynced" => self.take(&Told::Done),
+            // What failed has changed nothing.
+            Told::Failed(..) => self.pending = None,
+            Told::Ready | Told::End => {}
         }
     }
 

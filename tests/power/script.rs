@@ -223,6 +223,8 @@ fn role() {
     assert_eq!(leash.read(&mut [0]).unwrap(), 0);
     // Calls are counted by thread: on a new one nothing but the script is counted.
     std::thread::spawn(|| play(part)).join().unwrap();
+    // What the test harness does after it would be another matter.
+    std::process::exit(0);
 }
 
 fn play(part: Part) {
