@@ -15,7 +15,7 @@ fn how_many() -> usize {
     match std::env::var("TURNLOCK_FAULTS") {
         Ok(all) if all == "all" => usize::MAX,
         Ok(number) => number.parse().expect("TURNLOCK_FAULTS is `all` or a number"),
-        Err(_) => 40,
+        Err(_) => 80,
     }
 }
 

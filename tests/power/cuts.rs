@@ -13,7 +13,7 @@ use crate::strace::{self, Site};
 fn cuts() -> usize {
     match std::env::var("TURNLOCK_POWER_CUTS") {
         Ok(number) => number.parse().expect("TURNLOCK_POWER_CUTS is a number"),
-        Err(_) => 400,
+        Err(_) => 600,
     }
 }
 
