@@ -2,6 +2,7 @@
 //!
 //! Whatever changes who holds wants a [`DataLock`] as proof that it happens under the data lock (I2).
 
+mod crew;
 pub(crate) mod fence;
 pub(crate) mod judge;
 pub(crate) mod marks;
@@ -18,6 +19,7 @@ use std::io;
 use std::time::SystemTime;
 
 use rustix::io::Errno;
+use uuid::Uuid;
 
 use crate::error::{Context, LostCause, Result};
 use crate::flock;
@@ -39,6 +41,8 @@ pub(crate) struct LockFile {
     id: FileId,
     /// The record, as it was written.
     record: Box<[u8]>,
+    /// Whom it was taken over from, if that was one of our protocol.
+    predecessor: Option<Uuid>,
     /// The process that acquired it.
     pid: u32,
 }
@@ -133,15 +137,26 @@ pub(crate) fn settle(place: &Place, file: File, id: FileId, _data: &DataLock, wa
             metrics::took_over(place);
             held.write(want, stat.st_size as usize).context("take over", place.lock())?;
             held.mark(want);
+            if let Reading::Ours(record) = &reading {
+                held.predecessor = record.owner;
+            }
             Ok(Settled::Held(held))
         }
         Judgement::Obstacle(obstacle) => Ok(Settled::Obstacle(obstacle)),
     }
 }
 
+/// Whether somebody waits for the lock in another process.
+pub(crate) fn others_wait(place: &Place, rules: &Rules) -> bool {
+    match open_to_look(place.lock()) {
+        Ok(Opened::File(file, stat)) => rules.marks(stat.st_dev) && marks::somebody_waits(&file),
+        _ => false,
+    }
+}
+
 impl LockFile {
     fn new(file: File, id: FileId) -> Self {
-        Self { id, file, record: Box::default(), pid: std::process::id() }
+        Self { id, file, record: Box::default(), predecessor: None, pid: std::process::id() }
     }
 
     /// Rewrites the record in place, for a new owner.
@@ -185,6 +200,15 @@ impl LockFile {
     /// Whether this process is a fork of the one that acquired the lock.
     pub(crate) fn is_forked(&self) -> bool {
         self.pid != std::process::id()
+    }
+
+    pub(crate) fn predecessor(&self) -> Option<Uuid> {
+        self.predecessor
+    }
+
+    /// Whether other hosts may share the file.
+    pub(crate) fn is_remote(&self, rules: &Rules) -> bool {
+        rules.remote(self.id.dev)
     }
 
     /// Whether a waiter of another process has marked the file.

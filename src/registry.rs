@@ -1,6 +1,7 @@
 //! Door 1: the queues in memory, one pair for each session that this process is busy with.
 
 mod line;
+mod run;
 mod sync;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use crate::sessions::Rules;
 use crate::transcript::DataLock;
 use crate::turn::Turn;
 pub(crate) use line::{Call, Line, Spot};
+pub(crate) use run::{Left, Run};
 
 /// What a waiter for the turn wants written into the record when its time comes.
 #[derive(Debug, Clone)]
@@ -48,6 +50,25 @@ pub(crate) struct Slot {
     pub(crate) data: Arc<Line<(), DataGrant>>,
     /// Who of this process holds the turn.
     pub(crate) hold: Mutex<Option<Hold>>,
+    /// The run after which this process let the turn go to others.
+    pub(crate) left: Mutex<Option<Left>>,
+}
+
+impl Slot {
+    fn new(place: Place) -> Self {
+        Self { place, turns: Line::new(), data: Line::new(), hold: Mutex::new(None), left: Mutex::new(None) }
+    }
+
+    /// Whether this process has had the session long enough, and is to queue behind the others.
+    pub(crate) fn run_is_over(&self) -> bool {
+        self.left.lock().is_some_and(|left| left.run.is_over())
+    }
+
+    /// The run of a turn that is taken over from `predecessor`.
+    pub(crate) fn begin_run(&self, predecessor: Option<Uuid>) -> Run {
+        let left = self.left.lock().take();
+        left.and_then(|left| left.continued(predecessor)).unwrap_or_else(Run::new)
+    }
 }
 
 /// All sessions that this process is busy with, by canonical path.
@@ -62,8 +83,7 @@ impl SlotRef {
         if let Some(slot) = slots.get(&place) {
             return Self(Arc::clone(slot));
         }
-        let slot =
-            Arc::new(Slot { place: place.clone(), turns: Line::new(), data: Line::new(), hold: Mutex::new(None) });
+        let slot = Arc::new(Slot::new(place.clone()));
         slots.insert(place, Arc::clone(&slot));
         Self(slot)
     }

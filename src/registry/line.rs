@@ -47,11 +47,22 @@ pub(crate) struct Ticket<W, G> {
 }
 
 enum Cell<G> {
-    Queued(Option<Waker>),
+    Queued(Waiting),
     Called,
     Granted(Result<G>),
     Gone,
 }
+
+/// How a waiter is to be woken.
+#[derive(Default)]
+struct Waiting {
+    waker: Option<Waker>,
+    /// The lock has come, and will be granted in a moment.
+    alerted: bool,
+}
+
+/// For how long an alerted thread looks out for its grant before it sleeps again.
+const LOOKOUT: Duration = Duration::from_micros(100);
 
 /// What a waiter gets.
 pub(crate) enum Call<G> {
@@ -70,7 +81,7 @@ impl<W, G> Line<W, G> {
     pub(crate) fn join(self: &Arc<Self>, want: W) -> Spot<W, G> {
         let mut state = self.state.lock();
         let first = state.stage == Stage::Idle;
-        let cell = if first { Cell::Called } else { Cell::Queued(None) };
+        let cell = if first { Cell::Called } else { Cell::Queued(Waiting::default()) };
         let ticket = Arc::new(Ticket { want, cell: Mutex::new(cell), changed: Condvar::new() });
         if first {
             state.stage = Stage::Called;
@@ -149,6 +160,13 @@ impl<W, G> Line<W, G> {
         }
     }
 
+    /// The owner of the stage says that the lock has come, and that the first will have it in a moment.
+    pub(crate) fn alert_first(&self) {
+        if let Some(ticket) = self.state.lock().queue.front() {
+            ticket.alert();
+        }
+    }
+
     /// Whether anybody waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.state.lock().queue.is_empty()
@@ -159,8 +177,8 @@ impl<W, G> Ticket<W, G> {
     /// Gives the waiter its call; gives it back if the waiter is gone.
     fn set(&self, call: Cell<G>) -> Result<(), Cell<G>> {
         let mut cell = self.cell.lock();
-        let Cell::Queued(waker) = &mut *cell else { return Err(call) };
-        let waker = waker.take();
+        let Cell::Queued(waiting) = &mut *cell else { return Err(call) };
+        let waker = waiting.waker.take();
         *cell = call;
         drop(cell);
         match waker {
@@ -168,6 +186,21 @@ impl<W, G> Ticket<W, G> {
             None => drop(self.changed.notify_one()),
         }
         Ok(())
+    }
+
+    /// Wakes a thread that sleeps, so that it is awake when the grant comes; a task needs no such start.
+    fn alert(&self) {
+        if let Cell::Queued(waiting @ Waiting { waker: None, .. }) = &mut *self.cell.lock() {
+            waiting.alerted = true;
+            self.changed.notify_one();
+        }
+    }
+
+    fn look_out(&self) {
+        let until = Instant::now() + LOOKOUT;
+        while matches!(*self.cell.lock(), Cell::Queued(_)) && Instant::now() < until {
+            std::thread::yield_now();
+        }
     }
 
     /// Grants the lock, or says why it cannot be had; gives it back if the waiter is gone.
@@ -217,7 +250,7 @@ impl<W, G> Spot<W, G> {
     /// This waiter, which was called, found the lock busy: it is the first in the queue for whom a thread waits in the kernel.
     pub(crate) fn wait_in_kernel(&self) {
         let mut state = self.line.state.lock();
-        *self.ticket.cell.lock() = Cell::Queued(None);
+        *self.ticket.cell.lock() = Cell::Queued(Waiting::default());
         state.queue.push_front(Arc::clone(&self.ticket));
         state.stage = Stage::Waiting;
     }
@@ -244,7 +277,10 @@ impl<W, G> Spot<W, G> {
                 return Some(call);
             }
             let mut cell = self.ticket.cell.lock();
-            if !matches!(*cell, Cell::Queued(_)) {
+            let Cell::Queued(waiting) = &mut *cell else { continue };
+            if std::mem::take(&mut waiting.alerted) {
+                drop(cell);
+                self.ticket.look_out();
                 continue;
             }
             match deadline {
@@ -267,7 +303,7 @@ impl<W, G> Spot<W, G> {
             }
             let mut cell = self.ticket.cell.lock();
             match &mut *cell {
-                Cell::Queued(waker) => *waker = Some(context.waker().clone()),
+                Cell::Queued(waiting) => waiting.waker = Some(context.waker().clone()),
                 // The call came between; look again at once.
                 _ => context.waker().wake_by_ref(),
             }

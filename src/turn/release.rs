@@ -1,42 +1,21 @@
 //! How a turn ends: handed over, unlinked, or left for others.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Grip, Inner, Turn};
 use crate::error::{LostCause, Result};
 use crate::keeper;
 use crate::lockfile::{Leftover, LockFile, waiter};
 use crate::metrics;
-use crate::registry::SlotRef;
+use crate::registry::{Left, SlotRef};
 use crate::sessions::Rules;
 use crate::transcript::{DataLock, Locking, SessionFile};
 
-/// While other processes wait, a process keeps a session for its own tasks only this long (I8) …
-const RUN: Duration = Duration::from_micros(250);
-/// … and for at most so many hand-overs.
-const RUN_LENGTH: u32 = 64;
 /// When a lock file that was left for others is looked at again.
 const TIDY_AFTER: Duration = Duration::from_millis(5);
 /// At most how long the next look is put off while it cannot be told whether somebody has taken it.
 const TIDY_AT_MOST: Duration = Duration::from_secs(1);
-
-/// Hand-overs in a row inside this process.
-#[derive(Clone, Copy)]
-pub(super) struct Run {
-    began: Instant,
-    length: u32,
-}
-
-impl Run {
-    pub(super) fn new() -> Self {
-        Self { began: Instant::now(), length: 0 }
-    }
-
-    fn is_over(self) -> bool {
-        self.length >= RUN_LENGTH || self.began.elapsed() >= RUN
-    }
-}
 
 impl Drop for Turn {
     fn drop(&mut self) {
@@ -92,6 +71,25 @@ impl Inner {
         }
     }
 
+    /// A task hands its turn over without a detour over the blocking pool, as a drop does; `None` if that is not so quickly done.
+    pub(super) fn hand_over_in_place(&self) -> Option<Result<()>> {
+        if self.slot.turns.is_empty() {
+            return None;
+        }
+        let mut held = self.grip.try_lock()?;
+        if held.as_ref().is_some_and(|grip| grip.lock.is_remote(&self.rules)) {
+            return None;
+        }
+        match self.let_go(held.take()?, false) {
+            Let::Gone(None) => Some(Ok(())),
+            Let::Gone(Some(cause)) => Some(Err(self.lost(cause))),
+            Let::NotNow(grip) => {
+                *held = Some(grip);
+                None
+            }
+        }
+    }
+
     fn data_lock_for_release(&self, grip: &mut Grip, patient: bool) -> Result<DataLock, ()> {
         let place = &self.slot.place;
         let session = match grip.session.take() {
@@ -131,8 +129,7 @@ impl Inner {
             }
             tracing::debug!(session = %place.session().display(), to = %ticket.want.owner, "hand over");
             metrics::released(place, self.since.elapsed());
-            let run = Run { length: grip.run.length + 1, ..grip.run };
-            let next = Grip::new(grip.lock, data, run);
+            let next = Grip::new(grip.lock, data, grip.run.next());
             // A waiter that gave up just now: its turn ends at once, and passes the lock on.
             drop(ticket.grant(Ok(Turn::with(self.slot.clone(), &ticket.want, next))));
             return Let::Gone(None);
@@ -158,6 +155,9 @@ impl Inner {
         tracing::debug!(session = %self.slot.place.session().display(), owner = %self.owner, "release, leaving the lock to others");
         metrics::released(&self.slot.place, self.since.elapsed());
         *self.slot.hold.lock() = None;
+        if others {
+            *self.slot.left.lock() = Some(Left { owner: self.owner, run: grip.run });
+        }
         let made_session = grip.session.as_ref().is_some_and(SessionFile::is_made_by_us);
         let leftover = grip.lock.unlock(made_session);
         drop(grip.session);

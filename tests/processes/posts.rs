@@ -104,7 +104,7 @@ async fn six_hundred_posts() {
         assert!(matches!(error, Error::DataLockBusy { pid: Some(pid), .. } if pid == poster.pid()), "{error}");
     }
     assert!(began.elapsed() >= limit && began.elapsed() < limit + Duration::from_secs(10), "{:?}", began.elapsed());
-    assert!(threads_named("turnlock-data") <= 1, "one thread waits for all of them");
+    assert!(threads_named("turnlock-wait") <= 1, "one thread waits for all of them");
 
     // An append of the turn has its deadline as well, and the release goes through.
     assert!(matches!(turn.append(&json!({"turn": 2})).await, Err(Error::DataLockBusy { .. })));
@@ -118,7 +118,7 @@ async fn six_hundred_posts() {
     assert_eq!(room.lines(), [json!({"turn": 1}), json!({"post": "after"})]);
     fs::remove_file(elsewhere).unwrap();
     room.expect_clean();
-    until("no thread waits any more", || threads_named("turnlock-data") == 0);
+    until("no thread waits any more", || threads_named("turnlock-wait") == 0);
 }
 
 #[test]

@@ -52,6 +52,11 @@ pub(crate) fn is_remote(dev: u64) -> bool {
     DEVICES.read().get(&dev).is_some_and(|device| device.remote)
 }
 
+/// Whether this device was met, and no other host shares it.
+pub(crate) fn is_local(dev: u64) -> bool {
+    DEVICES.read().get(&dev).is_some_and(|device| !device.remote)
+}
+
 /// Whether marks are told apart from the `flock` there.
 pub(crate) fn marks_usable(dev: u64) -> bool {
     DEVICES.read().get(&dev).is_none_or(|device| device.marks)
