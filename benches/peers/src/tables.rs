@@ -80,9 +80,10 @@ fn by_turns(
 ) -> Vec<(&'static str, Waits)> {
     let everybody = everybody(peers);
     let mut all: Vec<_> = everybody.iter().map(|(name, _)| (*name, Waits::default())).collect();
-    for _ in 0..either(3, 1) {
+    for round in 0..either(3, 1) {
         for ((name, start), (_, waits)) in everybody.iter().zip(&mut all) {
-            let session = known_session(dir, &format!("by-turns-{name}.jsonl"));
+            // A new one, since some of the peers do not outlive an actor that was killed as the holder.
+            let session = known_session(dir, &format!("by-turns-{round}-{name}.jsonl"));
             waits.merge(&measure(&**start, &session));
         }
     }
@@ -99,7 +100,7 @@ fn show(title: &str, all: &[(&str, Waits)]) {
 }
 
 pub fn wake_up(dir: &Path, peers: &[Peer], goals: &mut Goals) {
-    let all = by_turns(dir, peers, |start, session| processes::wake_up(start, session, either(100, 2)));
+    let all = by_turns(dir, peers, |start, session| processes::wake_up(start, session, either(60, 2)));
     show("from release to acquire, another process", &all);
     let p50 = |at: usize| all[at].1.percentile(50.0).as_nanos() as f64;
     goals.at_most("wake-up across processes, p50 ÷ flock", p50(1) / p50(0), 2.0, "");
@@ -129,7 +130,7 @@ pub fn contention(dir: &Path, peers: &[Peer], goals: &mut Goals) {
             .into_iter()
             .map(|(name, start)| {
                 let session = known_session(dir, &format!("contention-{name}.jsonl"));
-                let duration = Duration::from_millis(either(3_000, 50));
+                let duration = Duration::from_millis(either(2_000, 50));
                 (name, processes::contend(&*start, &session, processes, hold, duration))
             })
             .collect();
