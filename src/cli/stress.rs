@@ -98,7 +98,7 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     let clean = findings.violations() == 0;
     let kept = (!clean || args.dir.is_some()).then(|| place.keep());
     let report = report::Report { args: &args, seed, numbers: &numbers, findings: &findings, kept: kept.as_deref() };
-    report.print().map_err(failed("cannot print the report"))?;
+    report.print()?;
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -94,7 +94,7 @@ pub(super) fn head(line: &[u8]) -> Head {
 /// Text of a realistic length, with what JSON has to escape.
 fn text(seed: u64, id: LineId) -> String {
     let mut state = mix(seed ^ mix(u64::from(id.writer.child) << 32 | u64::from(id.writer.task)) ^ mix(!id.n));
-    let long = state % LONG_EVERY == 0;
+    let long = state.is_multiple_of(LONG_EVERY);
     state = mix(state);
     let length = if long { LONG } else { SHORT.start + state % (SHORT.end - SHORT.start) };
     let mut text = String::from("\u{201e}na\u{ef}ve\u{201c} \"quoted\"\n");
