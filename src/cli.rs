@@ -3,7 +3,9 @@
 mod append;
 mod beside;
 mod enclosing;
+mod exec;
 mod failure;
+mod gateway;
 mod input;
 mod logging;
 mod options;
@@ -48,14 +50,10 @@ enum Command {
     Post(append::PostArgs),
     Status(status::Args),
     Break(revoke::Args),
+    Gateway(gateway::Args),
     Stress(stress::Args),
     Completions(pages::CompletionsArgs),
     Man(pages::ManArgs),
-    #[command(name = run::EXEC, hide = true)]
-    Exec(run::ExecArgs),
-    /// A child of `stress`.
-    #[command(hide = true)]
-    StressChild(stress::child::Args),
 }
 
 /// Does what was asked; the exit code is the answer.
@@ -64,6 +62,13 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn done() -> Result<ExitCode, Failure> {
+    // Not for people, and so not among the subcommands that they and their shells are shown.
+    let mut arguments = std::env::args_os().skip(1);
+    match arguments.next() {
+        Some(step) if step == exec::NAME => return exec::main(arguments),
+        Some(step) if step == stress::child::NAME => return stress::child::main(arguments),
+        _ => {}
+    }
     let cli = Cli::parse();
     if cli.beside.is_some() {
         beside::be_seen()?;
@@ -76,11 +81,10 @@ fn done() -> Result<ExitCode, Failure> {
         Command::Post(args) => append::post(args),
         Command::Status(args) => status::main(args),
         Command::Break(args) => revoke::main(args),
+        Command::Gateway(args) => gateway::main(args),
         Command::Stress(args) => stress::main(args),
-        Command::StressChild(args) => stress::child::main(args),
         Command::Completions(args) => pages::completions(args),
         Command::Man(args) => pages::man(args),
-        Command::Exec(args) => run::exec(args),
     }
 }
 

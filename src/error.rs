@@ -183,6 +183,11 @@ pub enum Error {
         reason: String,
     },
 
+    /// A gateway may not start, or may not be ended.
+    #[cfg(feature = "gateway")]
+    #[error(transparent)]
+    Gateway(#[from] crate::gateway::Refused),
+
     /// A system call failed.
     #[error("cannot {action} {}: {source}{}", path.display(), remedy(source))]
     Io {
@@ -358,7 +363,11 @@ impl Error {
     /// Whether trying again later may succeed without anybody's doing: the session was busy.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        matches!(self, Self::Timeout { .. } | Self::DataLockBusy { .. } | Self::RemoteOwner { .. })
+        match self {
+            #[cfg(feature = "gateway")]
+            Self::Gateway(refused) => refused.is_busy(),
+            _ => matches!(self, Self::Timeout { .. } | Self::DataLockBusy { .. } | Self::RemoteOwner { .. }),
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use rustix::io::Errno;
 
 use crate::error::{Context, LostCause, Result};
 use crate::flock;
+use crate::metrics;
 use crate::place::{FileId, Place, stat_named};
 use crate::registry::Want;
 use crate::sessions::Rules;
@@ -129,6 +130,7 @@ pub(crate) fn settle(place: &Place, file: File, id: FileId, _data: &DataLock, wa
     match judge(&reading, &stat, &want.rules) {
         Judgement::Free(reasons) => {
             tracing::info!(lock = %place.lock().display(), ?reasons, "take over");
+            metrics::took_over(place);
             held.write(want, stat.st_size as usize).context("take over", place.lock())?;
             held.mark(want);
             Ok(Settled::Held(held))

@@ -54,7 +54,22 @@ pub enum LockState {
     Unreadable,
 }
 
-fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+impl LockState {
+    /// The word for it, as in reports and JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Foreign => "foreign",
+            Self::Stale => "stale",
+            Self::Fresh => "fresh",
+            Self::Remote => "remote",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+pub(crate) fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> std::result::Result<S::Ok, S::Error> {
     serializer.collect_str(&path.display())
 }
 

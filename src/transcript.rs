@@ -116,6 +116,8 @@ impl SessionFile {
         if created {
             give_to_owner_of(place.dir(), &file).context("give to the directory's owner", path)?;
         }
+        // A gateway's is never there for anything but its lock, whoever made it.
+        let created = created || place.is_gateway();
         Ok(Some(Self { file, id: FileId::of(&stat), created, sealed_to: 0 }))
     }
 

@@ -19,7 +19,8 @@ use crate::caller::{Caller, at_once};
 use crate::error::{Error, LostCause, Result};
 use crate::keeper;
 use crate::lockfile::LockFile;
-use crate::place::FileId;
+use crate::metrics;
+use crate::place::{FileId, Place};
 use crate::registry::{Hold, SlotRef, Want};
 use crate::sessions::{Rules, data::Door, data::Reached, data::under_data_lock};
 use crate::transcript::{Appended, DataLock, Failed, Lines, Locking, SessionFile};
@@ -92,6 +93,10 @@ impl Turn {
                 grip: Mutex::new(Some(grip)),
             }),
         }
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.inner.slot.place
     }
 
     /// The session file.
@@ -260,6 +265,9 @@ impl fmt::Debug for Turn {
 
 impl Inner {
     fn lost(&self, cause: LostCause) -> Error {
+        if let LostCause::Removed | LostCause::Replaced | LostCause::TakenOver = cause {
+            metrics::lost(&self.slot.place);
+        }
         Error::LockLost { lock: self.slot.place.lock().to_owned(), cause }
     }
 

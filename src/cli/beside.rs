@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use super::failure::Failure;
-use super::run::own_program;
+use super::exec::own_program;
 
 /// Whose conventions to live by.
 #[derive(Clone, Copy, clap::ValueEnum)]

@@ -31,7 +31,8 @@ impl Sessions {
             move || find(&path, create)
         };
         let slot = caller.run(resolve).await??;
-        let want = Want { owner: Uuid::now_v7(), label: Some(Arc::from("post")), rules: Arc::clone(&self.rules) };
+        let want =
+            Want { owner: Uuid::now_v7(), label: Some(Arc::from("post")), facts: None, rules: Arc::clone(&self.rules) };
         let limit = self.rules.acquire_timeout;
         loop {
             let operation = {
@@ -116,7 +117,7 @@ mod tests {
         let data = DataLock::try_now(&slot.place, false).unwrap().unwrap();
         // Between the look at the file's length and the look at the lock file.
         fs::write(&session, "{}\n{\"torn").unwrap();
-        let want = Want { owner: Uuid::now_v7(), label: None, rules: Arc::default() };
+        let want = Want { owner: Uuid::now_v7(), label: None, facts: None, rules: Arc::default() };
         let posted = post(Door::Have(data), &slot, &Lines::of([1]).unwrap(), &want, false).unwrap();
         let Reached::Done(Posted::Done(appended)) = posted else { panic!() };
         assert_eq!((appended.offset, appended.sealed, appended.intervening), (10, true, 0));

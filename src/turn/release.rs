@@ -7,6 +7,7 @@ use super::{Grip, Inner, Turn};
 use crate::error::{LostCause, Result};
 use crate::keeper;
 use crate::lockfile::{Leftover, LockFile, waiter};
+use crate::metrics;
 use crate::registry::SlotRef;
 use crate::sessions::Rules;
 use crate::transcript::{DataLock, Locking, SessionFile};
@@ -129,6 +130,7 @@ impl Inner {
                 return Let::Gone(None);
             }
             tracing::debug!(session = %place.session().display(), to = %ticket.want.owner, "hand over");
+            metrics::released(place, self.since.elapsed());
             let run = Run { length: grip.run.length + 1, ..grip.run };
             let next = Grip::new(grip.lock, data, run);
             // A waiter that gave up just now: its turn ends at once, and passes the lock on.
@@ -141,6 +143,7 @@ impl Inner {
             return Let::Gone(None);
         }
         tracing::debug!(session = %place.session().display(), owner = %self.owner, "release");
+        metrics::released(place, self.since.elapsed());
         *self.slot.hold.lock() = None;
         // If it cannot be removed it stays for the next one to take over.
         let _ = grip.lock.unlink(place, &data);
@@ -153,6 +156,7 @@ impl Inner {
     /// Unlocks, and leaves the file for whoever waits in the kernel; the line moves on.
     pub(super) fn leave(&self, grip: Grip, others: bool) {
         tracing::debug!(session = %self.slot.place.session().display(), owner = %self.owner, "release, leaving the lock to others");
+        metrics::released(&self.slot.place, self.since.elapsed());
         *self.slot.hold.lock() = None;
         let leftover = grip.lock.unlock();
         drop(grip.session);

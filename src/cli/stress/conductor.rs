@@ -184,7 +184,7 @@ impl<'a> Conductor<'a> {
         let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
         let errors = OpenOptions::new().append(true).create(true).open(self.dir.join("errors.txt"))?;
         let child = Command::new(std::env::current_exe()?)
-            .arg("stress-child")
+            .arg(super::child::NAME)
             .arg("--dir")
             .arg(self.dir)
             .args(arguments)
