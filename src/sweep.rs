@@ -186,7 +186,7 @@ pub(crate) fn sweep_one(lock: &Path, rules: &Rules) -> Option<LockReport> {
 fn try_remove(lock: &Path, rules: &Rules) -> Result<Swept> {
     let place = Place::of_lock(lock)?;
     match DataLock::try_now(&place, true)? {
-        Some(data) => lockfile::remove_stale(&place, &data, rules),
+        Some(mut data) => lockfile::remove_stale(&place, &mut data, rules),
         None => Err(Error::DataLockBusy {
             session: place.session().to_owned(),
             pid: crate::transcript::who_is_inside(&place),
@@ -199,8 +199,8 @@ fn try_remove(lock: &Path, rules: &Rules) -> Result<Swept> {
 pub(crate) fn remove_leftover(path: &Path, rules: &Rules) -> Result<bool> {
     let Some(session) = leftover_of(path) else { return Ok(false) };
     let place = Place::resolve(&session, false)?;
-    let Some(data) = DataLock::try_now(&place, true)? else { return Ok(false) };
-    match lockfile::remove_stale(&place, &data, rules)? {
+    let Some(mut data) = DataLock::try_now(&place, true)? else { return Ok(false) };
+    match lockfile::remove_stale(&place, &mut data, rules)? {
         Swept::Kept => Ok(false),
         Swept::Removed(_) | Swept::Gone => {
             std::fs::remove_file(path).context("remove", path)?;

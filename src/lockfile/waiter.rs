@@ -133,13 +133,13 @@ fn failed(slot: &SlotRef, source: std::io::Error) -> Error {
 }
 
 /// With the data lock, and the lock file's if there is one: grants the turn to the first in the line.
-fn serve(slot: &SlotRef, file: Option<(File, FileId)>, data: DataLock) -> Result<Next> {
+fn serve(slot: &SlotRef, file: Option<(File, FileId)>, mut data: DataLock) -> Result<Next> {
     let place = &slot.place;
     let Some(ticket) = slot.turns.next() else {
         if let Some((file, _)) = file {
             flock::unlock(&file);
             drop(file);
-            remove_stale(place, &data, &Arc::default())?;
+            remove_stale(place, &mut data, &Arc::default())?;
         }
         return Ok(Next::Again);
     };

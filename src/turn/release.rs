@@ -117,7 +117,7 @@ impl Inner {
     }
 
     /// Under the data lock, with the lock still ours.
-    fn hand_over_or_unlink(&self, mut grip: Grip, data: DataLock, others: bool) -> Let {
+    fn hand_over_or_unlink(&self, mut grip: Grip, mut data: DataLock, others: bool) -> Let {
         let place = &self.slot.place;
         if let Some(ticket) = self.slot.turns.next() {
             if grip.lock.hand_over(&data, &ticket.want).is_err() {
@@ -142,6 +142,7 @@ impl Inner {
         tracing::debug!(session = %place.session().display(), owner = %self.owner, "release");
         metrics::released(place, self.since.elapsed());
         *self.slot.hold.lock() = None;
+        data.discard_unused(false);
         // If it cannot be removed it stays for the next one to take over.
         let _ = grip.lock.unlink(place, &data);
         drop(grip);
@@ -197,8 +198,9 @@ fn tidy_later(leftover: Leftover, slot: SlotRef, delay: Duration) {
 }
 
 /// A post took the turn lock for its one append; now it lets it go, with the data lock still held.
-pub(crate) fn let_go_of_post(slot: &SlotRef, lock: LockFile, data: DataLock, rules: &Rules) {
+pub(crate) fn let_go_of_post(slot: &SlotRef, lock: LockFile, mut data: DataLock, rules: &Rules) {
     if !lock.somebody_waits(rules) && matches!(lock.lost(&slot.place), Ok(None)) {
+        data.discard_unused(false);
         // If it cannot be removed it stays for the next one to take over.
         let _ = lock.unlink(&slot.place, &data);
         return;
