@@ -26,15 +26,22 @@ pub struct Held {
     pub descriptors: usize,
 }
 
-/// Two descriptors for each session held; `false` if we may not have so many.
-pub fn raise_descriptor_limit(held: usize) -> bool {
-    let wanted = held as u64 * 2 + 200;
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= wanted) {
-        return true;
+/// So many sessions, or as many as we may have descriptors for: two for each.
+pub fn at_most(wanted: usize) -> usize {
+    const OTHERS: u64 = 200;
+    let needed = wanted as u64 * 2 + OTHERS;
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    // Root may have more than its limit says.
+    let raised = |to: u64| {
+        let limit = Rlimit { current: Some(to), maximum: maximum.map(|maximum| maximum.max(to)) };
+        setrlimit(Resource::Nofile, limit).is_ok()
+    };
+    let allowed = maximum.unwrap_or(needed).min(needed);
+    if raised(needed) {
+        return wanted;
     }
-    let maximum = limit.maximum.map(|maximum| maximum.max(wanted));
-    setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).is_ok()
+    raised(allowed);
+    wanted.min((allowed.saturating_sub(OTHERS) / 2) as usize)
 }
 
 /// Holds more and more sessions.

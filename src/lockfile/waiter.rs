@@ -23,7 +23,7 @@ const FOREIGN_LOOK: Duration = Duration::from_millis(10);
 const FIRST_WATCH: Duration = Duration::from_millis(20);
 const WATCH: Duration = Duration::from_millis(100);
 /// How long a woken waiter of another process may take to come to the lock; it may be stopped as well.
-const PATIENCE: Duration = Duration::from_millis(5);
+const PATIENCE: Duration = Duration::from_millis(2);
 
 /// Starts the thread that waits for the turn lock; the line's stage is left to it.
 pub(crate) fn start(slot: &SlotRef) {
@@ -99,12 +99,13 @@ fn step(slot: &SlotRef) -> Result<Next> {
         Opened::Denied => return Ok(Next::Pause),
         Opened::File(file, stat) => {
             let id = FileId::of(&stat);
+            if slot.run_is_over() {
+                // Not marked yet: two that let each other go first would see nobody else.
+                let_others_go_first(&file);
+            }
             let blocked = Arc::new(Blocked { state: AtomicU8::new(BLOCKED), id });
             marks::wait(&file);
             watch_later(Arc::clone(&blocked), slot.clone(), FIRST_WATCH);
-            if slot.run_is_over() {
-                let_others_go_first(&file);
-            }
             let granted = flock::wait(&file);
             if !blocked.change(CLAIMED) {
                 // Another thread waits on the new file; this one was left to its fate, which is over.
