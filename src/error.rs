@@ -8,6 +8,9 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::transcript::read::ReadError;
+use crate::transcript::restore::RestoreError;
+
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -122,6 +125,22 @@ pub enum Error {
         session: PathBuf,
         /// The first failure.
         reason: String,
+    },
+
+    /// A repair in this turn has moved lines that the turn has not read; a rewrite could lose them.
+    #[error("{}: it was repaired while it held lines that this turn has not read; read it again before it is rewritten", session.display())]
+    ReadFirst {
+        /// The session file.
+        session: PathBuf,
+    },
+
+    /// A repair cannot be taken back. The session is as it was.
+    #[error("{}: {source}", session.display())]
+    Restore {
+        /// The session file.
+        session: PathBuf,
+        /// Why.
+        source: Box<RestoreError>,
     },
 
     /// A revoke named an owner who does not hold the session.
@@ -324,5 +343,19 @@ impl Error {
     #[must_use]
     pub fn is_busy(&self) -> bool {
         matches!(self, Self::Timeout { .. } | Self::DataLockBusy { .. } | Self::RemoteOwner { .. })
+    }
+}
+
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Open { path, source } if source.kind() == io::ErrorKind::NotFound => Self::NoSession { path },
+            ReadError::Open { path, source } => Self::Io { action: "open", path, source },
+            ReadError::Read { path, source } => Self::Io { action: "read", path, source },
+            ReadError::Symlink { path } => {
+                Self::NotASession { path, reason: "it is a symbolic link; name the file itself" }
+            }
+            ReadError::NotAFile { path, kind } => Self::NotASession { path, reason: kind },
+        }
     }
 }

@@ -50,8 +50,11 @@ pub(crate) enum Try {
 /// What stands in the way.
 #[derive(Debug)]
 pub(crate) enum Obstacle {
-    /// The kernel says that somebody holds this lock file.
-    Kernel(File),
+    /// The kernel says that somebody has it.
+    Kernel {
+        /// Whether the record is of our protocol. If not, somebody is only judging a foreign owner, who may live.
+        ours: bool,
+    },
     /// A foreign program that lives, by its process.
     Foreign,
     /// An empty or half-written file that is still fresh.
@@ -63,15 +66,9 @@ pub(crate) enum Obstacle {
 }
 
 impl Obstacle {
-    /// Whether this is a living holder of our own protocol, whose turn a post may go beside. Asked under the data lock.
-    ///
-    /// Those who wait for a foreign owner have the kernel's lock too, each time they look: so the record has a say.
-    pub(crate) fn is_ours(&self, place: &Place, _data: &DataLock) -> Result<bool> {
-        let Self::Kernel(file) = self else { return Ok(false) };
-        let reading = record::read(file).context("read", place.lock())?;
-        let id = FileId::of(&rustix::fs::fstat(file).context("look at", place.lock())?);
-        let named = FileId::named_by(place.lock()).context("look at", place.lock())?;
-        Ok(named == Some(id) && matches!(reading, Reading::Ours(_) | Reading::Spoiled))
+    /// Whether this is a living holder of our own protocol, whose turn a post may go beside.
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(self, Self::Kernel { ours: true })
     }
 }
 
@@ -88,7 +85,10 @@ pub(crate) fn try_take(place: &Place, data: &DataLock, want: &Want) -> Result<Tr
             },
         };
         if !flock::try_lock(&file).context("lock", place.lock())? {
-            return Ok(Try::Busy(Obstacle::Kernel(file)));
+            // Nobody rewrites it meanwhile: that takes the data lock (I2).
+            let reading = record::read(&file).context("read", place.lock())?;
+            let ours = matches!(reading, Reading::Ours(_) | Reading::Spoiled);
+            return Ok(Try::Busy(Obstacle::Kernel { ours }));
         }
         match settle(place, file, data, want)? {
             Settled::Held(held) => return Ok(Try::Held(held)),

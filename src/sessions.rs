@@ -228,11 +228,11 @@ impl Sessions {
     /// They go in beside a turn of this protocol, at any time. A foreign owner is waited for. A session that does not exist is
     /// not created, since its name may be mistyped; see [`post_creating`](Self::post_creating).
     ///
-    /// **Cancel safety** and **blocking** are those of [`Turn::append_all`].
+    /// **Cancel safety** and **blocking** are those of [`Turn::append_all`](crate::Turn::append_all).
     ///
     /// # Errors
     /// [`Error::NoSession`] if there is no such session; [`Error::Timeout`] if a foreign owner kept it;
-    /// the rest as for [`Turn::append_all`].
+    /// the rest as for [`Turn::append_all`](crate::Turn::append_all).
     pub async fn post_all<T: Serialize>(
         &self,
         path: impl AsRef<Path>,
@@ -323,6 +323,15 @@ impl Sessions {
     /// If the directory itself cannot be read.
     pub fn sweep(&self, dir: impl AsRef<Path>) -> Result<Vec<LockReport>> {
         sweep::sweep(dir.as_ref(), &self.rules)
+    }
+
+    /// Removes what an interrupted rewrite or repair left behind (`<session>.rewrite-<uuid>.tmp`), unless somebody holds the
+    /// session, whose work it may be: then `false`. Blocking, for some microseconds.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn remove_leftover(&self, path: impl AsRef<Path>) -> Result<bool> {
+        sweep::remove_leftover(path.as_ref(), &self.rules)
     }
 
     /// Looks at every `*.jsonl.lock` of a directory, and changes nothing.

@@ -13,6 +13,7 @@ use crate::place::Place;
 use crate::registry;
 use crate::sessions::Rules;
 use crate::transcript::DataLock;
+use crate::transcript::rewrite::leftover_of;
 
 /// What was found at a lock path, and what was done about it.
 #[derive(Debug, Serialize)]
@@ -140,7 +141,7 @@ fn judged(lock: &Path, reading: &Reading, stat: &rustix::fs::Stat, rules: &Rules
 
 fn state_of(obstacle: &Obstacle) -> LockState {
     match obstacle {
-        Obstacle::Kernel(_) => LockState::Held,
+        Obstacle::Kernel { .. } => LockState::Held,
         Obstacle::Foreign => LockState::Foreign,
         Obstacle::Fresh => LockState::Fresh,
         Obstacle::Remote(_) => LockState::Remote,
@@ -177,5 +178,19 @@ fn try_remove(lock: &Path, rules: &Rules) -> Result<Swept> {
             pid: crate::transcript::who_is_inside(&place),
             waited: std::time::Duration::ZERO,
         }),
+    }
+}
+
+/// Removes what an interrupted rewrite or repair left behind; `false` while somebody holds the session, whose work it may be.
+pub(crate) fn remove_leftover(path: &Path, rules: &Rules) -> Result<bool> {
+    let Some(session) = leftover_of(path) else { return Ok(false) };
+    let place = Place::resolve(&session, false)?;
+    let Some(data) = DataLock::try_now(&place, true)? else { return Ok(false) };
+    match lockfile::remove_stale(&place, &data, rules)? {
+        Swept::Kept => Ok(false),
+        Swept::Removed(_) | Swept::Gone => {
+            std::fs::remove_file(path).context("remove", path)?;
+            Ok(true)
+        }
     }
 }

@@ -1,4 +1,18 @@
-//! Door 3: the session file, its data lock, and the append under it. Blocking, and knows nothing of runtimes.
+//! The session file. Door 3, its data lock and the append under it; and in the modules: what is in it, what is broken in it, and how that
+//! is put right. All of it blocks, and knows nothing of runtimes.
+
+mod candidate;
+pub mod damage;
+mod dissect;
+pub mod json;
+pub mod quarantine;
+pub mod read;
+pub mod repair;
+pub mod restore;
+pub(crate) mod rewrite;
+pub mod scan;
+pub mod source;
+mod utf8;
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -150,6 +164,10 @@ impl SessionFile {
                 Ok(Err(self))
             }
         }
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        &self.file
     }
 
     /// Makes what was written survive the loss of power.
@@ -375,6 +393,13 @@ impl Lines {
             bytes.push(b'\n');
         }
         Ok(Self(bytes))
+    }
+}
+
+impl Lines {
+    /// The lines alone.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0[1..]
     }
 }
 

@@ -1,7 +1,11 @@
 //! A turn: what the holder of a session can do.
 
+mod contents;
+mod release;
+
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -15,18 +19,14 @@ use crate::caller::{Caller, at_once};
 use crate::error::{Error, LostCause, Result};
 use crate::keeper;
 use crate::lockfile::LockFile;
+use crate::place::FileId;
 use crate::registry::{Hold, SlotRef, Want};
 use crate::sessions::{Rules, data::Door, data::Reached, data::under_data_lock};
 use crate::transcript::{Appended, DataLock, Failed, Lines, Locking, SessionFile};
 
-/// While other processes wait, a process keeps a session for its own tasks only this long (I8) …
-const RUN: Duration = Duration::from_micros(250);
-/// … and for at most so many hand-overs.
-const RUN_LENGTH: u32 = 64;
-/// When a lock file that was left for others is looked at again.
-const TIDY_AFTER: Duration = Duration::from_millis(5);
-/// At most how long that look is put off while the session file is busy.
-const TIDY_AT_MOST: Duration = Duration::from_secs(1);
+pub use contents::Rewritten;
+pub(crate) use release::let_go_of_post;
+use release::{Let, Run};
 
 /// The exclusive hold of a session.
 ///
@@ -49,35 +49,23 @@ struct Inner {
 pub(crate) struct Grip {
     lock: LockFile,
     session: Option<SessionFile>,
-    /// How far into the file this holder has looked.
+    /// Which file the offsets below are of.
+    file: Option<FileId>,
+    /// How far into the file this holder has looked …
     seen: u64,
+    /// … but for these posts, of which it only knows that they are there.
+    unread: Vec<Range<u64>>,
+    /// A repair has moved lines that were not read.
+    read_first: bool,
     /// Why the first failed sync failed.
     sync_failed: Option<Box<str>>,
     run: Run,
 }
 
-/// Hand-overs in a row inside this process.
-#[derive(Clone, Copy)]
-struct Run {
-    began: Instant,
-    length: u32,
-}
-
-impl Run {
-    fn new() -> Self {
-        Self { began: Instant::now(), length: 0 }
-    }
-
-    fn is_over(self) -> bool {
-        self.length >= RUN_LENGTH || self.began.elapsed() >= RUN
-    }
-}
-
 impl Turn {
     /// A turn begins, with the data lock still held; the line's stage is the turn's from now on.
     pub(crate) fn begin(slot: SlotRef, want: &Want, lock: LockFile, data: DataLock) -> Self {
-        let seen = data.len();
-        let grip = Grip { lock, session: data.unlock(), seen, sync_failed: None, run: Run::new() };
+        let grip = Grip::new(lock, data, Run::new());
         Self::with(slot, want, grip)
     }
 
@@ -268,27 +256,6 @@ impl fmt::Debug for Turn {
     }
 }
 
-impl Drop for Turn {
-    fn drop(&mut self) {
-        // An abandoned append that is still writing has the grip: then, as for all that would have to wait, the keeper sees to it.
-        let Some(mut slot) = self.inner.grip.try_lock() else { return self.inner.release_later() };
-        let Some(grip) = slot.take() else { return };
-        drop(slot);
-        if let Let::NotNow(grip) = self.inner.let_go(grip, false) {
-            *self.inner.grip.lock() = Some(grip);
-            self.inner.release_later();
-        }
-    }
-}
-
-/// How a release went.
-enum Let {
-    /// The lock is let go; whether it had been lost before.
-    Gone(Option<LostCause>),
-    /// The data lock is busy.
-    NotNow(Grip),
-}
-
 impl Inner {
     fn lost(&self, cause: LostCause) -> Error {
         Error::LockLost { lock: self.slot.place.lock().to_owned(), cause }
@@ -316,6 +283,9 @@ impl Inner {
         }
         match data.append(lines, self.rules.durability, grip.seen) {
             Ok(appended) => {
+                if appended.intervening > 0 {
+                    grip.unread.push(grip.seen..grip.seen + appended.intervening);
+                }
                 grip.seen = data.len();
                 Ok(appended)
             }
@@ -336,150 +306,28 @@ impl Inner {
             Error::Io { action: "sync", path: self.slot.place.session().to_owned(), source }
         })
     }
-
-    /// Hands over, unlinks, or leaves the lock for others; never waits longer than a few milliseconds, and not at all unless `patient`.
-    fn let_go(&self, mut grip: Grip, patient: bool) -> Let {
-        if grip.lock.is_forked() {
-            // The parent's lock, the parent's line (I14).
-            return Let::Gone(Some(LostCause::Forked));
-        }
-        let turns = &self.slot.turns;
-        let others = grip.lock.somebody_waits(&self.rules);
-        if others && (turns.is_empty() || grip.run.is_over()) {
-            self.leave(grip, true);
-            return Let::Gone(None);
-        }
-        let data = match self.data_lock_for_release(&mut grip, patient) {
-            Ok(data) => data,
-            Err(_) if patient => {
-                self.leave(grip, others);
-                return Let::Gone(None);
-            }
-            Err(_) => return Let::NotNow(grip),
-        };
-        match grip.lock.lost(&self.slot.place) {
-            Ok(None) => self.hand_over_or_unlink(grip, data, others),
-            // Nothing of ours stands there. What cannot be looked at is left alone as well.
-            lost => {
-                drop(data);
-                self.leave(grip, false);
-                Let::Gone(lost.ok().flatten())
-            }
-        }
-    }
-
-    fn data_lock_for_release(&self, grip: &mut Grip, patient: bool) -> Result<DataLock, ()> {
-        let place = &self.slot.place;
-        let session = match grip.session.take() {
-            Some(session) => session,
-            None => SessionFile::open(place, true).ok().flatten().ok_or(())?,
-        };
-        if patient {
-            return match session.lock_soon(place, true) {
-                Ok(Ok(data)) => Ok(data),
-                Ok(Err(session)) => {
-                    grip.session = Some(session);
-                    Err(())
-                }
-                Err(_) => Err(()),
-            };
-        }
-        match session.try_lock(place, true) {
-            Ok(Locking::Locked(data)) => Ok(data),
-            Ok(Locking::Busy(session)) => {
-                grip.session = Some(session);
-                Err(())
-            }
-            Ok(Locking::Missing) | Err(_) => Err(()),
-        }
-    }
-
-    /// Under the data lock, with the lock still ours.
-    fn hand_over_or_unlink(&self, mut grip: Grip, data: DataLock, others: bool) -> Let {
-        let place = &self.slot.place;
-        if let Some(ticket) = self.slot.turns.next() {
-            if grip.lock.hand_over(&data, &ticket.want).is_err() {
-                // The record may be spoiled now: the next one takes it over through the front door.
-                self.slot.turns.put_back(ticket);
-                drop(data);
-                self.leave(grip, others);
-                return Let::Gone(None);
-            }
-            tracing::debug!(session = %place.session().display(), to = %ticket.want.owner, "hand over");
-            let run = Run { length: grip.run.length + 1, ..grip.run };
-            let next = Grip { seen: data.len(), session: data.unlock(), sync_failed: None, run, lock: grip.lock };
-            // A waiter that gave up just now: its turn ends at once, and passes the lock on.
-            drop(ticket.grant(Ok(Turn::with(self.slot.clone(), &ticket.want, next))));
-            return Let::Gone(None);
-        }
-        if others {
-            drop(data);
-            self.leave(grip, true);
-            return Let::Gone(None);
-        }
-        tracing::debug!(session = %place.session().display(), owner = %self.owner, "release");
-        *self.slot.hold.lock() = None;
-        // If it cannot be removed it stays for the next one to take over.
-        let _ = grip.lock.unlink(place, &data);
-        drop(grip);
-        drop(data);
-        self.slot.turns.advance();
-        Let::Gone(None)
-    }
-
-    /// Unlocks, and leaves the file for whoever waits in the kernel; the line moves on.
-    fn leave(&self, grip: Grip, others: bool) {
-        tracing::debug!(session = %self.slot.place.session().display(), owner = %self.owner, "release, leaving the lock to others");
-        *self.slot.hold.lock() = None;
-        let leftover = grip.lock.unlock();
-        drop(grip.session);
-        if !others {
-            self.slot.turns.advance();
-        } else if self.slot.turns.leave_to_kernel() {
-            // Our own tasks queue behind the others, and will tidy up after themselves.
-            crate::lockfile::waiter::start(&self.slot);
-            return;
-        }
-        tidy_later(leftover, self.slot.clone(), TIDY_AFTER);
-    }
-
-    fn release_later(self: &Arc<Self>) {
-        let inner = Arc::clone(self);
-        keeper::after(Duration::ZERO, move || {
-            let Some(mut slot) = inner.grip.try_lock() else {
-                // An append is still writing: it will not take long.
-                let again = Arc::clone(&inner);
-                return keeper::after(Duration::from_millis(1), move || again.release_later());
-            };
-            let Some(grip) = slot.take() else { return };
-            drop(slot);
-            drop(inner.let_go(grip, true));
-        });
-    }
-}
-
-/// A waiter for whom the file was left may have given up in between: then nothing of it is left behind.
-fn tidy_later(leftover: crate::lockfile::Leftover, slot: SlotRef, delay: Duration) {
-    keeper::after(delay, move || match leftover.tidy(&slot.place) {
-        Ok(false) if delay < TIDY_AT_MOST => tidy_later(leftover, slot, delay * 2),
-        // It stays, stale: the next one takes it over.
-        Ok(_) | Err(_) => {}
-    });
-}
-
-/// A post took the turn lock for its one append; now it lets it go, with the data lock still held.
-pub(crate) fn let_go_of_post(slot: &SlotRef, lock: LockFile, data: DataLock, rules: &Rules) {
-    if !lock.somebody_waits(rules) && matches!(lock.lost(&slot.place), Ok(None)) {
-        // If it cannot be removed it stays for the next one to take over.
-        let _ = lock.unlink(&slot.place, &data);
-        return;
-    }
-    tidy_later(lock.unlock(), slot.clone(), TIDY_AFTER);
 }
 
 impl Grip {
+    fn new(lock: LockFile, data: DataLock, run: Run) -> Self {
+        let (file, seen) = (data.id(), data.len());
+        Self { lock, session: data.unlock(), file, seen, unread: Vec::new(), read_first: false, sync_failed: None, run }
+    }
+
     /// The data lock: the one that was waited for, or that of the turn's own descriptor if it is free.
     fn data_lock(&mut self, door: Door, slot: &SlotRef) -> Result<Option<DataLock>> {
+        let data = self.take_data_lock(door, slot)?;
+        if let Some(data) = &data
+            && data.id() != self.file
+        {
+            // Another program has put a new file in place, of which nothing was read yet.
+            (self.file, self.seen, self.read_first) = (data.id(), 0, true);
+            self.unread.clear();
+        }
+        Ok(data)
+    }
+
+    fn take_data_lock(&mut self, door: Door, slot: &SlotRef) -> Result<Option<DataLock>> {
         if let Door::Have(data) = door {
             return Ok(Some(data));
         }

@@ -82,8 +82,13 @@ fn wait(slot: &SlotRef) {
     while slot.turns.leave_to_kernel() {
         match step(slot) {
             Ok(Next::Again) => {}
-            Ok(Next::Pause) if slot.turns.rest(FOREIGN_LOOK) => {}
-            Ok(Next::Pause) => return,
+            Ok(Next::Pause) => {
+                let Some(rest) = slot.turns.rest() else { return };
+                thread::sleep(FOREIGN_LOOK);
+                if !slot.turns.end_rest(rest) {
+                    return;
+                }
+            }
             Ok(Next::Done) => return,
             // Whoever is first hears of it; the others meet it themselves, or do better.
             Err(error) => {
@@ -148,7 +153,7 @@ fn serve(slot: &SlotRef, file: Option<std::fs::File>, data: DataLock) -> Result<
             drop(ticket.grant(Ok(turn)));
             Ok(Next::Done)
         }
-        Ok(Settled::Moved | Settled::Obstacle(Obstacle::Kernel(_))) => {
+        Ok(Settled::Moved | Settled::Obstacle(Obstacle::Kernel { .. })) => {
             slot.turns.put_back(ticket);
             Ok(Next::Again)
         }

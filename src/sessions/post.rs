@@ -66,7 +66,7 @@ fn post(door: Door, slot: &SlotRef, lines: &Lines, want: &Want, create: bool) ->
     let Some(mut data) = data_lock(door, &slot.place, create)? else { return Ok(Reached::Busy) };
     let held = match lockfile::try_take(&slot.place, &data, want)? {
         Try::Held(lock) => Some(lock),
-        Try::Busy(obstacle) if obstacle.is_ours(&slot.place, &data)? => None,
+        Try::Busy(obstacle) if obstacle.is_ours() => None,
         Try::Busy(_) => return Ok(Reached::Done(Posted::NeedsTurn)),
     };
     let seen = data.len();

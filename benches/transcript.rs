@@ -1,0 +1,113 @@
+//! How fast session files are read: a scan of a healthy one, beside `serde_json` line by line, and the tail of a large one.
+//!
+//! `cargo bench --bench transcript`; with `-- --test` everything runs once, on small files.
+
+use std::fs::File;
+use std::hint::black_box;
+use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use serde::de::IgnoredAny;
+use serde_json::{Value, json};
+use turnlock::transcript::read::Transcript;
+use turnlock::transcript::repair::survey;
+use turnlock::transcript::scan::Scanner;
+
+/// A session as OpenClaw writes it: many short entries, tool output of some kilobytes, now and then a picture.
+fn session(bytes: usize) -> Vec<u8> {
+    let code = "fn main() {\n    println!(\"{}\", \"Grüße — 世界\");\n}\n\t// a comment\n";
+    let mut text = serde_json::to_vec(&json!({"type": "session", "version": 3, "id": "4f2c"})).unwrap();
+    for entry in 0_usize.. {
+        text.push(b'\n');
+        if text.len() >= bytes {
+            break;
+        }
+        let content = match entry % 20 {
+            0 => json!([{"type": "image", "data": "iVBORw0KGgoAAAANSUhEUg".repeat(2000)}]),
+            1..6 => json!([{"type": "toolResult", "text": code.repeat(1 + entry % 97)}]),
+            _ => {
+                json!([{"type": "text", "text": "An answer of one or two sentences, as they go. ".repeat(entry % 9)}])
+            }
+        };
+        let record = json!({
+            "type": "message", "id": format!("{entry:08x}"), "parentId": format!("{:08x}", entry.saturating_sub(1)),
+            "timestamp": "2026-02-03T04:05:06.789Z",
+            "message": {"role": "assistant", "content": content, "usage": {"input": entry * 7, "output": 311, "cost": {"total": 0.00123}}},
+        });
+        serde_json::to_writer(&mut text, &record).unwrap();
+    }
+    text
+}
+
+/// A file with these bytes in it, `offset` bytes behind its beginning.
+fn file(dir: &tempfile::TempDir, name: &str, offset: u64, bytes: &[u8]) -> PathBuf {
+    let path = dir.path().join(name);
+    let mut file = File::create_new(&path).unwrap();
+    file.seek(SeekFrom::Start(offset)).unwrap();
+    file.write_all(bytes).unwrap();
+    path
+}
+
+fn scan(c: &mut Criterion) {
+    let size = if quick() { 1 << 20 } else { 64 << 20 };
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = session(size);
+    let path = file(&dir, "s.jsonl", 0, &bytes);
+    let mut group = c.benchmark_group("scan");
+    group.throughput(Throughput::Bytes(bytes.len() as u64)).sample_size(20);
+    group.bench_function("turnlock", |b| {
+        let file = File::open(&path).unwrap();
+        b.iter(|| {
+            let mut scanner = Scanner::new(&file);
+            let mut lines = 0;
+            while let Some(item) = scanner.next_item().unwrap() {
+                black_box(item);
+                lines += 1;
+            }
+            lines
+        });
+    });
+    group.bench_function("survey", |b| {
+        let file = File::open(&path).unwrap();
+        b.iter(|| assert!(survey(&file, bytes.len() as u64).unwrap().is_healthy()));
+    });
+    group.bench_function("serde_json, ignoring", |b| b.iter(|| by_serde::<IgnoredAny>(&path)));
+    group.bench_function("serde_json, values", |b| b.iter(|| by_serde::<Value>(&path)));
+    group.finish();
+}
+
+fn by_serde<T: serde::de::DeserializeOwned>(path: &PathBuf) {
+    let mut reader = BufReader::with_capacity(256 * 1024, File::open(path).unwrap());
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).unwrap() > 0 {
+        std::str::from_utf8(&line).unwrap();
+        black_box(serde_json::from_slice::<T>(&line).unwrap());
+        line.clear();
+    }
+}
+
+fn tail(c: &mut Criterion) {
+    // The hole in front costs no time to make, and no time to read when nobody reads it.
+    let size = if quick() { 1 << 20 } else { 1 << 30 };
+    let dir = tempfile::tempdir().unwrap();
+    let path = file(&dir, "big.jsonl", size, &[b"\n", &session(4 << 20)[..]].concat());
+    let mut group = c.benchmark_group("tail of 1 GB");
+    for n in [1, 10, 100] {
+        group.bench_function(format!("tail({n})"), |b| {
+            b.iter_batched(
+                || (),
+                |()| assert_eq!(Transcript::open(&path).unwrap().tail(n).unwrap().len(), n),
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
+fn quick() -> bool {
+    std::env::args().any(|arg| arg == "--test")
+}
+
+criterion_group!(benches, scan, tail);
+criterion_main!(benches);

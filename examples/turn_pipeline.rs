@@ -1,0 +1,93 @@
+//! A small gateway's pipeline: messages come in for several sessions, each is answered in a turn by a model that takes its time, and
+//! a cron task posts into the sessions meanwhile.
+//!
+//! ```text
+//! cargo run --example turn_pipeline
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use turnlock::{Error, Sessions};
+
+/// A message that somebody sent to a session.
+struct Message {
+    session: usize,
+    text: String,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let dir = tempfile::tempdir()?;
+    let paths: Vec<PathBuf> = (0..3).map(|n| dir.path().join(format!("agents/main/sessions/{n}.jsonl"))).collect();
+    let sessions = Sessions::builder()
+        .acquire_timeout(Duration::from_secs(10))
+        .max_hold(Duration::from_millis(200))
+        .on_long_hold(|hold| println!("  (held long: {:?}, {:?})", hold.label, hold.held))
+        .build()?;
+
+    // At the start: whatever a former life has left.
+    std::fs::create_dir_all(paths[0].parent().unwrap_or(dir.path()))?;
+    println!("swept: {} locks", sessions.sweep(paths[0].parent().unwrap_or(dir.path()))?.len());
+
+    let (queue, mut messages) = mpsc::channel(16);
+    let cron = tokio::spawn(cron(sessions.clone(), paths.clone()));
+    tokio::spawn(async move {
+        for n in 0..9 {
+            let message = Message { session: n % 3, text: format!("question {n}") };
+            if queue.send(message).await.is_err() {
+                return;
+            }
+        }
+    });
+
+    let mut turns = tokio::task::JoinSet::new();
+    while let Some(message) = messages.recv().await {
+        let (sessions, path) = (sessions.clone(), paths[message.session].clone());
+        turns.spawn(async move { answer(&sessions, &path, &message).await });
+    }
+    while let Some(turn) = turns.join_next().await {
+        turn??;
+    }
+    cron.abort();
+
+    for path in &paths {
+        let text = std::fs::read_to_string(path)?;
+        println!("{}: {} lines", path.display(), text.lines().count());
+        assert!(text.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()));
+    }
+    Ok(())
+}
+
+/// One turn: the user's message, the model's answer. Others wait for their turn, in order.
+async fn answer(sessions: &Sessions, path: &Path, message: &Message) -> turnlock::Result<()> {
+    let mut turn = sessions.turn(path).label(format!("answer to {:?}", message.text)).acquire().await?;
+    turn.append(&json!({"type": "message", "role": "user", "text": message.text})).await?;
+    let reply = model(&message.text).await;
+    let appended = turn.append(&json!({"type": "message", "role": "assistant", "text": reply})).await?;
+    if appended.intervening > 0 {
+        println!("  {:?}: {} bytes came in while the model was thinking", message.text, appended.intervening);
+    }
+    turn.release().await
+}
+
+/// A model that takes its time.
+async fn model(question: &str) -> String {
+    tokio::time::sleep(Duration::from_millis(if question.ends_with('8') { 300 } else { 50 })).await;
+    format!("an answer to {question:?}")
+}
+
+/// A side writer: it does not wait for anybody's turn.
+async fn cron(sessions: Sessions, paths: Vec<PathBuf>) {
+    for tick in 0_u32.. {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        for path in &paths {
+            match sessions.post(path, &json!({"type": "custom", "from": "cron", "tick": tick})).await {
+                Ok(_) | Err(Error::NoSession { .. }) => {}
+                Err(error) => println!("  cron: {error}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! A strict JSON validator (RFC 8259) that is fed in pieces of any size.
+//!
+//! It keeps no bytes: a line of 1 GB costs it nothing but time. What it keeps is one bit per level of nesting, up to
+//! [`MAX_DEPTH`] levels (125 KB); deeper than that is "not JSON" here. It does not recurse.
+//!
+//! UTF-8 is not its business: the bytes of a string are only looked at for quotes, escapes and control characters. A
+//! lone surrogate (`"\ud800"`) and a number out of every machine's range (`1e999`) are well-formed, as the RFC says.
+
+/// How deep arrays and objects may be nested.
+pub const MAX_DEPTH: usize = 1_000_000;
+
+/// What may come next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// A value; at depth 0 that is the beginning of the text.
+    Value,
+    /// A value or `]`.
+    FirstElement,
+    /// A key or `}`.
+    FirstKey,
+    /// A key.
+    Key,
+    /// A colon.
+    Colon,
+    /// A comma or the end of the container.
+    After,
+    /// Nothing but whitespace.
+    Done,
+    /// The inside of a string.
+    Text,
+    /// The character after a backslash.
+    Escape,
+    /// So many more digits of `\uXXXX`.
+    Hex(u8),
+    /// The rest of `true`, `false`, `null`.
+    Literal(&'static [u8]),
+    /// A digit after `-`.
+    Minus,
+    /// A number that began with 0.
+    Zero,
+    /// More digits, `.`, `e`, or the end of the number.
+    Integer,
+    /// The first digit after the point.
+    Point,
+    /// More digits, `e`, or the end of the number.
+    Fraction,
+    /// A sign or a digit after `e`.
+    Exponent,
+    /// A digit after `e+`.
+    ExponentSign,
+    /// More digits, or the end of the number.
+    ExponentDigits,
+}
+
+/// Checks one JSON value, with whitespace around it, as its bytes arrive.
+///
+/// ```
+/// use turnlock::transcript::json::Validator;
+///
+/// let mut json = Validator::new();
+/// assert_eq!(json.feed(b"{\"text\":\"one "), Ok(()));
+/// assert!(!json.is_whole());
+/// assert_eq!(json.feed(b"two\"}"), Ok(()));
+/// assert!(json.is_whole());
+/// // A second value does not belong to it: the index tells where the first one ended.
+/// assert_eq!(json.feed(b" {"), Err(1));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Validator {
+    state: State,
+    /// The string being read is a key.
+    is_key: bool,
+    /// The innermost container is an object.
+    in_object: bool,
+    depth: usize,
+    /// One bit per level: 1 for an object. The innermost level is in `in_object` only until something is opened in it.
+    outer: Vec<u64>,
+}
+
+impl Default for Validator {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Validator {
+    /// A validator that has seen nothing.
+    pub fn new() -> Self {
+        Self { state: State::Value, is_key: false, in_object: false, depth: 0, outer: Vec::new() }
+    }
+
+    /// Forgets everything but its memory, for the next text.
+    pub fn reset(&mut self) {
+        self.state = State::Value;
+        self.depth = 0;
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    ///
+    /// The index of the first byte that cannot follow. After an error the validator must be [`reset`](Self::reset)
+    /// before it is fed again.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), usize> {
+        let mut at = 0;
+        while at < bytes.len() {
+            if self.state == State::Text {
+                at += plain_run(&bytes[at..]);
+                if at == bytes.len() {
+                    break;
+                }
+            }
+            if !self.step(bytes[at]) {
+                return Err(at);
+            }
+            at += 1;
+        }
+        Ok(())
+    }
+
+    /// Whether the bytes so far are one whole value.
+    pub fn is_whole(&self) -> bool {
+        use State::{Done, ExponentDigits, Fraction, Integer, Zero};
+        self.depth == 0 && matches!(self.state, Done | Zero | Integer | Fraction | ExponentDigits)
+    }
+
+    /// Whether the bytes so far are nothing but whitespace.
+    pub fn is_blank(&self) -> bool {
+        self.depth == 0 && self.state == State::Value
+    }
+
+    /// How many arrays and objects are open.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// Whether the next byte belongs to a string that has begun.
+    pub(super) fn in_text(&self) -> bool {
+        matches!(self.state, State::Text | State::Escape | State::Hex(_))
+    }
+
+    /// The same, and not to an escape in it.
+    pub(super) fn in_plain_text(&self) -> bool {
+        self.state == State::Text
+    }
+
+    /// Takes one byte; false if it cannot follow.
+    #[inline]
+    pub(super) fn step(&mut self, byte: u8) -> bool {
+        match self.state {
+            State::Text => self.text(byte),
+            State::After => self.after(byte),
+            State::Colon => self.expect(byte, b':', State::Value),
+            State::Key => self.key(byte),
+            State::Value => self.value(byte),
+            State::FirstKey if byte == b'}' => self.close(),
+            State::FirstKey => self.key(byte),
+            State::FirstElement if byte == b']' => self.close(),
+            State::FirstElement => self.value(byte),
+            State::Done => is_space(byte),
+            State::Escape => self.escape(byte),
+            State::Hex(left) => self.hex(byte, left),
+            State::Literal(rest) => self.literal(byte, rest),
+            _ => self.number(byte),
+        }
+    }
+
+    #[inline]
+    fn text(&mut self, byte: u8) -> bool {
+        match byte {
+            b'"' if self.is_key => self.state = State::Colon,
+            b'"' => self.end_value(),
+            b'\\' => self.state = State::Escape,
+            _ => return byte >= 0x20,
+        }
+        true
+    }
+
+    #[inline]
+    fn after(&mut self, byte: u8) -> bool {
+        match byte {
+            b',' if self.in_object => self.state = State::Key,
+            b',' => self.state = State::Value,
+            b'}' if self.in_object => return self.close(),
+            b']' if !self.in_object => return self.close(),
+            _ => return is_space(byte),
+        }
+        true
+    }
+
+    #[inline]
+    fn key(&mut self, byte: u8) -> bool {
+        self.is_key = true;
+        self.expect(byte, b'"', State::Text)
+    }
+
+    #[inline]
+    fn value(&mut self, byte: u8) -> bool {
+        self.state = match byte {
+            b'"' => {
+                self.is_key = false;
+                State::Text
+            }
+            b'{' => return self.open(true),
+            b'[' => return self.open(false),
+            b't' => State::Literal(b"rue"),
+            b'f' => State::Literal(b"alse"),
+            b'n' => State::Literal(b"ull"),
+            b'-' => State::Minus,
+            b'0' => State::Zero,
+            b'1'..=b'9' => State::Integer,
+            _ => return is_space(byte),
+        };
+        true
+    }
+
+    #[inline]
+    fn expect(&mut self, byte: u8, wanted: u8, next: State) -> bool {
+        if byte == wanted {
+            self.state = next;
+            return true;
+        }
+        is_space(byte)
+    }
+
+    fn escape(&mut self, byte: u8) -> bool {
+        self.state = match byte {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => State::Text,
+            b'u' => State::Hex(4),
+            _ => return false,
+        };
+        true
+    }
+
+    fn hex(&mut self, byte: u8, left: u8) -> bool {
+        self.state = if left > 1 { State::Hex(left - 1) } else { State::Text };
+        byte.is_ascii_hexdigit()
+    }
+
+    fn literal(&mut self, byte: u8, rest: &'static [u8]) -> bool {
+        match rest {
+            [last] => {
+                let fits = byte == *last;
+                self.end_value();
+                fits
+            }
+            [next, rest @ ..] => {
+                self.state = State::Literal(rest);
+                byte == *next
+            }
+            [] => false,
+        }
+    }
+
+    fn number(&mut self, byte: u8) -> bool {
+        use State::*;
+        self.state = match (self.state, byte) {
+            (Minus, b'0') => Zero,
+            (Minus, b'1'..=b'9') | (Integer, b'0'..=b'9') => Integer,
+            (Zero | Integer, b'.') => Point,
+            (Point | Fraction, b'0'..=b'9') => Fraction,
+            (Zero | Integer | Fraction, b'e' | b'E') => Exponent,
+            (Exponent, b'+' | b'-') => ExponentSign,
+            (Exponent | ExponentSign | ExponentDigits, b'0'..=b'9') => ExponentDigits,
+            (Zero | Integer | Fraction | ExponentDigits, _) => {
+                // Only the byte behind a number tells that it has ended.
+                self.end_value();
+                return self.step_after_value(byte);
+            }
+            _ => return false,
+        };
+        true
+    }
+
+    fn step_after_value(&mut self, byte: u8) -> bool {
+        if self.depth == 0 { is_space(byte) } else { self.after(byte) }
+    }
+
+    #[inline]
+    fn end_value(&mut self) {
+        self.state = if self.depth == 0 { State::Done } else { State::After };
+    }
+
+    fn open(&mut self, object: bool) -> bool {
+        if self.depth == MAX_DEPTH {
+            return false;
+        }
+        let (word, bit) = (self.depth / 64, 1 << (self.depth % 64));
+        if word == self.outer.len() {
+            self.outer.push(0);
+        }
+        if object {
+            self.outer[word] |= bit;
+            self.state = State::FirstKey;
+        } else {
+            self.outer[word] &= !bit;
+            self.state = State::FirstElement;
+        }
+        self.in_object = object;
+        self.depth += 1;
+        true
+    }
+
+    fn close(&mut self) -> bool {
+        self.depth -= 1;
+        if let Some(outer) = self.depth.checked_sub(1) {
+            self.in_object = self.outer[outer / 64] & (1 << (outer % 64)) != 0;
+        }
+        self.end_value();
+        true
+    }
+}
+
+/// JSON's whitespace. (A newline never gets here: it ends the line.)
+#[inline]
+pub(super) fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+const ONES: u64 = u64::MAX / 255;
+const HIGH: u64 = ONES << 7;
+
+/// The high bit of the lowest byte of `word` that is zero (bytes above it may be marked wrongly).
+#[inline]
+fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word & HIGH
+}
+
+/// How many bytes at the front are neither quote, backslash nor control character; eight at a time.
+#[inline]
+pub(super) fn plain_run(bytes: &[u8]) -> usize {
+    run(bytes, |word| {
+        zero_bytes(word ^ (ONES * b'"' as u64))
+            | zero_bytes(word ^ (ONES * b'\\' as u64))
+            | (word.wrapping_sub(ONES * 0x20) & !word & HIGH)
+    })
+}
+
+/// The same, and no opening brace.
+#[inline]
+pub(super) fn quiet_run(bytes: &[u8]) -> usize {
+    run(bytes, |word| {
+        zero_bytes(word ^ (ONES * b'"' as u64))
+            | zero_bytes(word ^ (ONES * b'\\' as u64))
+            | zero_bytes(word ^ (ONES * b'{' as u64))
+            | (word.wrapping_sub(ONES * 0x20) & !word & HIGH)
+    })
+}
+
+#[inline]
+fn run(bytes: &[u8], marks: impl Fn(u64) -> u64) -> usize {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let found = marks(u64::from_le_bytes(*word));
+        if found != 0 {
+            return index * 8 + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let mut last = [0; 8]; // zeros count as control characters and end the run
+    last[..rest.len()].copy_from_slice(rest);
+    words.len() * 8 + marks(u64::from_le_bytes(last)).trailing_zeros() as usize / 8
+}
+
+#[cfg(test)]
+#[path = "json_tests.rs"]
+mod tests;

@@ -1,0 +1,353 @@
+//! Reading a session file without a lock.
+//!
+//! Whoever reads without the data lock may see a write that is not finished: a torn tail that is whole a moment later.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use serde::de::DeserializeOwned;
+
+use super::damage::Damage;
+use super::scan::{Item, Line, MAX_LINE, Scanner};
+use super::source::read_exact;
+
+/// How much is read at a time when looking back from the end.
+const BLOCK: u64 = 64 * 1024;
+
+/// How much damage [`Transcript::tail`] looks past, give or take a step of looking back.
+pub const MAX_DAMAGE: usize = 10_000;
+
+/// Why a session file cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// It cannot be opened.
+    #[error("{}: cannot open it: {source}", path.display())]
+    Open {
+        /// The session file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is a symbolic link, which could lead anywhere.
+    #[error("{}: is a symbolic link; name the file that it points to", path.display())]
+    Symlink {
+        /// The link.
+        path: PathBuf,
+    },
+    /// It is a directory, a pipe, a device or a socket.
+    #[error("{}: is {kind}, not a regular file; name a .jsonl file", path.display())]
+    NotAFile {
+        /// What was named.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// Reading failed on the way.
+    #[error("{}: cannot read it: {source}", path.display())]
+    Read {
+        /// The session file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Why a record could not be handed out as the type that was asked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// Something is damaged here. The whole records in it follow.
+    #[error("{0}")]
+    Damage(Damage),
+    /// The record is valid JSON, but not of this type (or nested more than 128 levels deep).
+    #[error("bytes {}..{}: {source}", range.start, range.end)]
+    Mismatch {
+        /// Where the record is.
+        range: Range<u64>,
+        /// What serde said.
+        source: serde_json::Error,
+    },
+    /// The record is longer than [`Transcript::max_line`].
+    #[error("bytes {}..{}: longer than the longest line that is handed out", range.start, range.end)]
+    TooLong {
+        /// Where the record is.
+        range: Range<u64>,
+    },
+    /// Reading failed; nothing follows.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// A session file, open for reading.
+///
+/// ```no_run
+/// use turnlock::transcript::read::Transcript;
+/// use turnlock::transcript::scan::Item;
+///
+/// for item in Transcript::open("agents/main/sessions/4f2c.jsonl")?.lines() {
+///     match item? {
+///         Item::Line(line) => println!("{} bytes", line.range.end - line.range.start),
+///         Item::Damage(damage) => eprintln!("{damage}"),
+///     }
+/// }
+/// # Ok::<(), turnlock::transcript::read::ReadError>(())
+/// ```
+#[derive(Debug)]
+pub struct Transcript {
+    file: File,
+    path: PathBuf,
+    max_line: usize,
+    /// What is behind this is not read.
+    end: Option<u64>,
+}
+
+impl Transcript {
+    /// Opens a session file. Takes no lock, and never blocks, whatever the path names.
+    ///
+    /// # Errors
+    ///
+    /// If it is not a regular file (symbolic links are not followed) or cannot be opened.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, ReadError> {
+        let path = path.as_ref();
+        // NONBLOCK: the open of a pipe without a writer would wait for one.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        match rustix::fs::open(path, flags, Mode::empty()) {
+            Ok(file) => Self::from_file(file.into(), path),
+            Err(rustix::io::Errno::LOOP) if path.is_symlink() => Err(ReadError::Symlink { path: path.to_owned() }),
+            // So the open of a socket fails.
+            Err(rustix::io::Errno::NXIO) => {
+                Err(ReadError::NotAFile { path: path.to_owned(), kind: "a socket or a device without a driver" })
+            }
+            Err(error) => Err(ReadError::Open { path: path.to_owned(), source: error.into() }),
+        }
+    }
+
+    /// Reads a session file that is open already; its cursor is neither used nor moved.
+    ///
+    /// # Errors
+    ///
+    /// If it is not a regular file.
+    pub fn from_file(file: File, path: impl Into<PathBuf>) -> Result<Self, ReadError> {
+        let path = path.into();
+        match file.metadata() {
+            Ok(facts) if facts.is_file() => Ok(Self { file, path, max_line: MAX_LINE, end: None }),
+            Ok(facts) => Err(ReadError::NotAFile { path, kind: kind_of(facts.file_type()) }),
+            Err(source) => Err(ReadError::Open { path, source }),
+        }
+    }
+
+    /// Hands out the bytes of lines up to this length (64 MiB if not said). See [`Scanner::max_line`].
+    pub fn max_line(mut self, bytes: usize) -> Self {
+        self.max_line = bytes;
+        self
+    }
+
+    /// Reads nothing behind this offset.
+    #[must_use]
+    pub fn until(mut self, end: u64) -> Self {
+        self.end = Some(end);
+        self
+    }
+
+    /// Up to where the file consists of whole lines: whatever is behind may be a write that is not finished.
+    pub(crate) fn whole_lines_to(&self) -> io::Result<u64> {
+        let mut at = self.file.metadata()?.len();
+        let mut block = vec![0; BLOCK as usize];
+        while at > 0 {
+            let size = BLOCK.min(at);
+            let part = &mut block[..size as usize];
+            read_exact(&self.file, part, at - size)?;
+            if let Some(newline) = memchr::memrchr(b'\n', part) {
+                return Ok(at - size + newline as u64 + 1);
+            }
+            at -= size;
+        }
+        Ok(0)
+    }
+
+    /// The open file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The lines in order. Each [`Damage`] is followed by the whole records that it saves, as lines.
+    ///
+    /// Blocks while the file is read. After an error it ends.
+    pub fn lines(&self) -> Lines<'_> {
+        let scanner = Scanner::new(&self.file);
+        self.lines_of(match self.end {
+            Some(end) => scanner.part(0..end),
+            None => scanner,
+        })
+    }
+
+    /// The records in order, read as `T` by serde. What is damaged, or no `T`, is an error in its place; the iteration goes on.
+    ///
+    /// Blocks while the file is read.
+    pub fn records<T: DeserializeOwned>(&self) -> impl Iterator<Item = Result<T, RecordError>> + use<'_, T> {
+        self.lines().map(|item| match item? {
+            Item::Damage(damage) => Err(RecordError::Damage(damage)),
+            Item::Line(Line { range, bytes: Some(bytes), .. }) => {
+                serde_json::from_slice(&bytes).map_err(|source| RecordError::Mismatch { range, source })
+            }
+            Item::Line(line) => Err(RecordError::TooLong { range: line.range }),
+        })
+    }
+
+    /// The last `n` records, in order, and the damage behind the first of them; everything if there are fewer records.
+    /// Reads from the end, as far as is needed, but not past more than [`MAX_DAMAGE`] damaged lines: then it gives fewer
+    /// records.
+    ///
+    /// Blocks while that part is read, and keeps it in memory. Lines have no numbers.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading.
+    pub fn tail(&self, n: usize) -> Result<Vec<Item<'static>>, ReadError> {
+        if n == 0 {
+            return Ok(Vec::new());
+        }
+        let end = self.file.metadata().map_err(|e| self.error(e))?.len().min(self.end.unwrap_or(u64::MAX));
+        let mut lines = n;
+        loop {
+            let start = self.start_of_last(lines, end).map_err(|e| self.error(e))?;
+            let tail = self.last_records(n, start..end)?;
+            let records = tail.iter().filter(|item| is_record(item)).count();
+            if records == n || start == 0 || tail.len() - records > MAX_DAMAGE {
+                return Ok(tail);
+            }
+            // Lines of which nothing can be saved: look further back, in growing steps.
+            lines = lines.saturating_mul(2).saturating_add(n - records);
+        }
+    }
+
+    /// The items of `part` from its `n`th record from the end on; all of them if there are fewer records.
+    fn last_records(&self, n: usize, part: Range<u64>) -> Result<Vec<Item<'static>>, ReadError> {
+        let mut tail = VecDeque::new();
+        let mut records = 0;
+        for item in self.lines_of(Scanner::new(&self.file).part(part)) {
+            let item = item?;
+            records += usize::from(is_record(&item));
+            tail.push_back(item);
+            while records >= n && !tail.front().is_none_or(is_record) || records > n {
+                records -= usize::from(tail.pop_front().as_ref().is_some_and(is_record));
+            }
+        }
+        Ok(tail.into())
+    }
+
+    /// Where the last `lines` lines that are not blank begin.
+    fn start_of_last(&self, lines: usize, end: u64) -> io::Result<u64> {
+        let mut block = vec![0; BLOCK.min(end) as usize];
+        let (mut at, mut inked, mut seen) = (end, false, 0);
+        while at > 0 {
+            let size = BLOCK.min(at) as usize;
+            at -= size as u64;
+            read_exact(&self.file, &mut block[..size], at)?;
+            let mut rest = &block[..size];
+            while let Some(newline) = memchr::memrchr(b'\n', rest) {
+                inked |= has_ink(&rest[newline + 1..]);
+                seen += usize::from(inked);
+                if seen == lines {
+                    return Ok(at + newline as u64 + 1);
+                }
+                inked = false;
+                rest = &rest[..newline];
+            }
+            inked |= has_ink(rest);
+        }
+        Ok(0)
+    }
+
+    fn lines_of<'a>(&'a self, scanner: Scanner<&'a File>) -> Lines<'a> {
+        Lines { transcript: self, scanner: Some(scanner.max_line(self.max_line)), saved: VecDeque::new(), number: None }
+    }
+
+    fn error(&self, source: io::Error) -> ReadError {
+        ReadError::Read { path: self.path.clone(), source }
+    }
+}
+
+fn is_record(item: &Item<'_>) -> bool {
+    matches!(item, Item::Line(_))
+}
+
+fn has_ink(bytes: &[u8]) -> bool {
+    bytes.iter().any(|byte| !super::json::is_space(*byte))
+}
+
+#[cfg(unix)]
+fn kind_of(kind: std::fs::FileType) -> &'static str {
+    use std::os::unix::fs::FileTypeExt;
+    match kind {
+        _ if kind.is_dir() => "a directory",
+        _ if kind.is_fifo() => "a named pipe",
+        _ if kind.is_socket() => "a socket",
+        _ => "a device",
+    }
+}
+
+/// The lines of a [`Transcript`], and what is damaged between them.
+pub struct Lines<'a> {
+    transcript: &'a Transcript,
+    /// `None` after an error.
+    scanner: Option<Scanner<&'a File>>,
+    /// What the last damage saves, and the number of its line.
+    saved: VecDeque<Range<u64>>,
+    number: Option<u64>,
+}
+
+impl Lines<'_> {
+    fn read(&mut self) -> io::Result<Option<Item<'static>>> {
+        if let Some(range) = self.saved.pop_front() {
+            return self.saved_line(range).map(Some);
+        }
+        let Some(scanner) = &mut self.scanner else {
+            return Ok(None);
+        };
+        Ok(match scanner.next_item()? {
+            Some(Item::Damage(damage)) => {
+                self.saved = damage.saved.iter().cloned().collect();
+                self.number = damage.line;
+                Some(Item::Damage(damage))
+            }
+            Some(Item::Line(line)) => Some(Item::Line(line.into_owned())),
+            None => None,
+        })
+    }
+
+    fn saved_line(&self, range: Range<u64>) -> io::Result<Item<'static>> {
+        let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        let bytes = if length <= self.transcript.max_line {
+            let mut bytes = vec![0; length];
+            read_exact(&self.transcript.file, &mut bytes, range.start)?;
+            Some(bytes.into())
+        } else {
+            None
+        };
+        Ok(Item::Line(Line { range, number: self.number, bytes }))
+    }
+}
+
+impl Iterator for Lines<'_> {
+    type Item = Result<Item<'static>, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read()
+            .map_err(|error| {
+                self.scanner = None;
+                self.saved.clear();
+                self.transcript.error(error)
+            })
+            .transpose()
+    }
+}
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;

@@ -1,0 +1,170 @@
+//! A rewrite is a rename (I11): the new file is built beside, and takes the old one's place under the old one's data lock.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use super::{DataLock, SessionFile};
+use crate::error::{Context, Error, Result};
+use crate::flock;
+use crate::place::{FileId, Place};
+
+/// Between a session's name and an identity: the new file before it is renamed.
+const INFIX: &[u8] = b".rewrite-";
+const SUFFIX: &[u8] = b".tmp";
+/// How much is copied at a time.
+const CHUNK: u64 = 256 * 1024;
+
+/// The file that is to take the session file's place. Dropped before that, it is removed.
+#[derive(Debug)]
+pub(crate) struct Replacement {
+    file: File,
+    path: PathBuf,
+    place: Place,
+    len: u64,
+}
+
+impl Replacement {
+    /// An empty one beside the session file, with its mode and owner.
+    pub(crate) fn beside(place: &Place, like: &File) -> Result<Self> {
+        let mut path = place.session().as_os_str().to_owned();
+        path.push(std::ffi::OsStr::from_bytes(INFIX));
+        path.push(format!("{}.tmp", Uuid::now_v7()));
+        let path = PathBuf::from(path);
+        let created = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&path);
+        let file = created.context("create", &path)?;
+        let this = Self { file, path, place: place.clone(), len: 0 };
+        this.take_after(like).context("give mode and owner to", &this.path)?;
+        Ok(this)
+    }
+
+    fn take_after(&self, like: &File) -> io::Result<()> {
+        let (old, new) = (like.metadata()?, self.file.metadata()?);
+        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+            fchown(&self.file, Some(old.uid()), Some(old.gid()))?;
+        }
+        self.file.set_permissions(std::fs::Permissions::from_mode(old.mode() & 0o7777))
+    }
+
+    /// How long it is by now.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Carries over a part of the old file, as it is.
+    pub(crate) fn carry(&mut self, from: &File, mut range: Range<u64>) -> Result<()> {
+        let mut chunk = vec![0; CHUNK.min(range.end.saturating_sub(range.start)) as usize];
+        while range.start < range.end {
+            let size = CHUNK.min(range.end - range.start) as usize;
+            from.read_exact_at(&mut chunk[..size], range.start).context("read", self.place.session())?;
+            self.write_all(&chunk[..size]).context("write", &self.path)?;
+            range.start += size as u64;
+        }
+        Ok(())
+    }
+
+    /// Carries over a part of the old file as lines of their own.
+    pub(crate) fn carry_lines(&mut self, from: &File, mut range: Range<u64>) -> Result<()> {
+        // A post that met a torn tail brought the newline that closes it; here nothing is torn.
+        let mut first = [0];
+        while range.start < range.end {
+            from.read_exact_at(&mut first, range.start).context("read", self.place.session())?;
+            if first[0] != b'\n' {
+                break;
+            }
+            range.start += 1;
+        }
+        self.carry(from, range)
+    }
+
+    /// Makes it survive the loss of power, before it is needed.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.file.sync_all().context("sync", &self.path)
+    }
+
+    /// Takes the session file's place. What comes back is the data lock of the new file, taken before anybody could see it.
+    pub(crate) fn install(self, old: DataLock) -> Result<DataLock> {
+        self.sync()?;
+        let stat = rustix::fs::fstat(&self.file).context("look at", &self.path)?;
+        flock::try_lock(&self.file).context("lock", &self.path)?;
+        std::fs::rename(&self.path, self.place.session()).context("put in place", self.place.session())?;
+        // From here on it is the session file, whatever else fails.
+        let file = self.file.try_clone().context("keep open", self.place.session());
+        let synced = File::open(self.place.dir()).and_then(|dir| dir.sync_all());
+        drop(old);
+        let session = SessionFile { file: file?, id: FileId::of(&stat), created: false, sealed_to: self.len };
+        let new = DataLock { session: Some(session), len: self.len, place: self.place.clone() };
+        synced.context("sync", self.place.dir())?;
+        Ok(new)
+    }
+}
+
+impl Write for Replacement {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.len += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        // Only if it never took its place: the rename took the name away.
+        if FileId::named_by(&self.path).is_ok_and(|named| named.is_some()) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// The session whose interrupted rewrite left this file behind, if that is what it is.
+pub(crate) fn leftover_of(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.as_bytes().strip_suffix(SUFFIX)?;
+    let at = memchr::memmem::rfind(name, INFIX)?;
+    let (session, identity) = (&name[..at], &name[at + INFIX.len()..]);
+    Uuid::try_parse_ascii(identity).ok()?;
+    session.ends_with(b".jsonl").then(|| path.with_file_name(std::ffi::OsStr::from_bytes(session)))
+}
+
+/// Opens the quarantine of a session for more entries, at the beginning of a line.
+pub(crate) fn open_quarantine(place: &Place, like: &File) -> Result<(File, PathBuf)> {
+    let path = quarantine_path(place.session());
+    let flags =
+        rustix::fs::OFlags::RDWR | rustix::fs::OFlags::APPEND | rustix::fs::OFlags::CREATE | crate::place::CAREFUL;
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    let mut file = File::from(rustix::fs::open(&path, flags, mode).context("open", &path)?);
+    let (facts, old) =
+        (file.metadata().context("look at", &path)?, like.metadata().context("look at", place.session())?);
+    if !facts.is_file() {
+        return Err(Error::NotASession {
+            path,
+            reason: "the quarantine's place is taken by something that is no file",
+        });
+    }
+    if facts.uid() != old.uid() {
+        fchown(&file, Some(old.uid()), Some(old.gid())).context("give to the session's owner", &path)?;
+    }
+    if facts.len() > 0 {
+        let mut last = [0];
+        file.read_exact_at(&mut last, facts.len() - 1).context("read", &path)?;
+        if last[0] != b'\n' {
+            file.seek(SeekFrom::End(0)).and_then(|_| file.write_all(b"\n")).context("write", &path)?;
+        }
+    }
+    Ok((file, path))
+}
+
+/// Where what a repair takes out of a session goes.
+pub(crate) fn quarantine_path(session: &Path) -> PathBuf {
+    let mut path = session.as_os_str().to_owned();
+    path.push(".damaged");
+    path.into()
+}

@@ -1,0 +1,278 @@
+//! Reads a session file line by line and reports what is damaged, instead of stopping or skipping in silence.
+//!
+//! A line is whole when it is one JSON value in UTF-8, with whitespace around it if need be (a carriage return before the
+//! newline is whitespace). Lines of nothing but whitespace are passed over. The rest is [`Damage`].
+//!
+//! Memory is bounded however large the file or a line: by the chunk size, the longest line that is to be handed out
+//! ([`Scanner::max_line`]) and [`MAX_SAVED`]. Time is linear in the size of the file, for hostile files too.
+
+use std::borrow::Cow;
+use std::io;
+use std::ops::Range;
+
+use super::damage::{Damage, DamageKind};
+use super::dissect::Dissection;
+use super::json::Validator;
+use super::source::{ReadAt, read_some};
+use super::utf8::Utf8;
+
+/// How many saved records one [`Damage`] lists at most.
+pub const MAX_SAVED: usize = 1024;
+
+const CHUNK: usize = 256 * 1024;
+pub(super) const MAX_LINE: usize = 64 * 1024 * 1024;
+
+/// What a scanner finds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item<'a> {
+    /// A whole line.
+    Line(Line<'a>),
+    /// A damaged one.
+    Damage(Damage),
+}
+
+/// A whole record: valid JSON in UTF-8.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Line<'a> {
+    /// Where it is, without the newline.
+    pub range: Range<u64>,
+    /// The number of the line, from 1; `None` when the file was not read from its beginning.
+    pub number: Option<u64>,
+    /// The bytes; `None` if there are more than [`Scanner::max_line`] of them.
+    pub bytes: Option<Cow<'a, [u8]>>,
+}
+
+impl Line<'_> {
+    /// The same with bytes of its own.
+    pub fn into_owned(self) -> Line<'static> {
+        Line { range: self.range, number: self.number, bytes: self.bytes.map(|bytes| Cow::Owned(bytes.into_owned())) }
+    }
+}
+
+/// Reads through a file (or anything with [`ReadAt`]) once.
+///
+/// ```
+/// use turnlock::transcript::scan::{Item, Scanner};
+///
+/// let file = b"{\"a\":1}\n{\"text\":\"cut he{\"b\":2}\n";
+/// let mut scanner = Scanner::new(&file[..]);
+/// let Some(Item::Line(line)) = scanner.next_item()? else { panic!() };
+/// assert_eq!(line.range, 0..7);
+/// let Some(Item::Damage(damage)) = scanner.next_item()? else { panic!() };
+/// assert_eq!(damage.to_string(),
+///     "line 2, bytes 8..30: a cut record with whole ones glued to it; 1 whole record, 15 bytes to take out");
+/// assert_eq!(damage.saved, [23..30]);
+/// # std::io::Result::Ok(())
+/// ```
+pub struct Scanner<S> {
+    source: S,
+    chunk: usize,
+    max_line: usize,
+    end: u64,
+    /// Bytes that were read; those before `cursor` have been dealt with.
+    buffer: Vec<u8>,
+    cursor: usize,
+    filled: usize,
+    /// Where `buffer` begins in the file.
+    start: u64,
+    lines: Option<u64>,
+    validator: Validator,
+    damaged: Option<Dissection>,
+}
+
+/// What the next line turned out to be; `Range<usize>` is in the buffer.
+enum Found {
+    End,
+    Blank,
+    Whole(Range<u64>, Option<Range<usize>>),
+    /// Whole, but without a newline.
+    Unterminated(Range<u64>),
+    Damaged(Range<u64>, bool),
+}
+
+impl<S: ReadAt> Scanner<S> {
+    /// A scanner at the beginning of `source`.
+    pub fn new(source: S) -> Self {
+        Self {
+            source,
+            chunk: CHUNK,
+            max_line: MAX_LINE,
+            end: u64::MAX,
+            buffer: Vec::new(),
+            cursor: 0,
+            filled: 0,
+            start: 0,
+            lines: Some(0),
+            validator: Validator::new(),
+            damaged: None,
+        }
+    }
+
+    /// Hands out the bytes of lines up to this length (64 MiB if not said); longer ones are checked all the same, and
+    /// reported by their range. With 0 the memory needed is that of a few chunks.
+    pub fn max_line(mut self, bytes: usize) -> Self {
+        self.max_line = bytes;
+        self
+    }
+
+    /// Reads so many bytes at a time (256 KiB if not said). What is found does not depend on it.
+    pub fn chunk_size(mut self, bytes: usize) -> Self {
+        self.chunk = bytes.max(1);
+        self
+    }
+
+    /// Reads a part of the file only: it is taken to begin with a line and to end at its end.
+    ///
+    /// Unless it begins at 0, lines have no numbers.
+    pub fn part(mut self, part: Range<u64>) -> Self {
+        self.start = part.start;
+        self.end = part.end;
+        self.lines = (part.start == 0).then_some(0);
+        self
+    }
+
+    /// The next line or damage, in the order of the file; `None` at its end.
+    ///
+    /// Blocks while the file is read.
+    ///
+    /// # Errors
+    ///
+    /// Only those of reading. Damage is an item, not an error.
+    pub fn next_item(&mut self) -> io::Result<Option<Item<'_>>> {
+        loop {
+            if let Some(dissection) = &mut self.damaged {
+                if let Some(damage) = dissection.next_damage(&self.source)? {
+                    return Ok(Some(Item::Damage(damage)));
+                }
+                self.damaged = None;
+            }
+            match self.next_line()? {
+                Found::End => return Ok(None),
+                Found::Blank => {}
+                Found::Whole(range, at) => {
+                    return Ok(Some(Item::Line(Line {
+                        range,
+                        number: self.lines,
+                        bytes: at.map(|at| Cow::Borrowed(&self.buffer[at])),
+                    })));
+                }
+                Found::Unterminated(range) => {
+                    return Ok(Some(Item::Damage(self.missing_newline(range))));
+                }
+                Found::Damaged(range, terminated) => {
+                    let number = self.lines;
+                    self.damaged = Some(Dissection::new(range, terminated, number, self.chunk));
+                }
+            }
+        }
+    }
+
+    fn missing_newline(&self, range: Range<u64>) -> Damage {
+        Damage {
+            kind: DamageKind::MissingNewline,
+            saved: vec![range.clone()],
+            range,
+            line: self.lines,
+            terminated: false,
+        }
+    }
+
+    fn next_line(&mut self) -> io::Result<Found> {
+        let mut searched = 0;
+        loop {
+            let pending = &self.buffer[self.cursor..self.filled];
+            if let Some(length) = memchr::memchr(b'\n', &pending[searched..]) {
+                return Ok(self.complete(searched + length, true));
+            }
+            searched = pending.len();
+            if searched >= self.chunk.max(self.max_line.saturating_add(1)) {
+                return self.long_line();
+            }
+            if self.fill()? == 0 {
+                return Ok(match searched {
+                    0 => Found::End,
+                    length => self.complete(length, false),
+                });
+            }
+        }
+    }
+
+    /// Judges the line of `length` bytes at the cursor.
+    fn complete(&mut self, length: usize, terminated: bool) -> Found {
+        let at = self.cursor..self.cursor + length;
+        let line = &self.buffer[at.clone()];
+        self.validator.reset();
+        let fits = self.validator.feed(line).is_ok();
+        let good = fits && self.validator.is_whole() && std::str::from_utf8(line).is_ok();
+        let range = self.start + at.start as u64..self.start + at.end as u64;
+        self.cursor = at.end + usize::from(terminated);
+        let bytes = (length <= self.max_line).then_some(at);
+        self.judge(range, bytes, fits, good, terminated)
+    }
+
+    fn judge(
+        &mut self,
+        range: Range<u64>,
+        bytes: Option<Range<usize>>,
+        fits: bool,
+        good: bool,
+        terminated: bool,
+    ) -> Found {
+        if let Some(lines) = &mut self.lines {
+            *lines += 1;
+        }
+        match (good, terminated) {
+            (true, true) => Found::Whole(range, bytes),
+            (true, false) => Found::Unterminated(range),
+            _ if fits && self.validator.is_blank() => Found::Blank,
+            _ => Found::Damaged(range, terminated),
+        }
+    }
+
+    /// Judges the line at the cursor without keeping it; all that is in the buffer belongs to it.
+    fn long_line(&mut self) -> io::Result<Found> {
+        let first = self.start + self.cursor as u64;
+        let mut utf8 = Utf8::default();
+        let mut fits = true;
+        self.validator.reset();
+        let terminated = loop {
+            let pending = &self.buffer[self.cursor..self.filled];
+            let newline = memchr::memchr(b'\n', pending);
+            let piece = &pending[..newline.unwrap_or(pending.len())];
+            fits = fits && utf8.feed(piece) && self.validator.feed(piece).is_ok();
+            self.cursor += piece.len();
+            if newline.is_some() {
+                break true;
+            }
+            if self.fill()? == 0 {
+                break false;
+            }
+        };
+        let range = first..self.start + self.cursor as u64;
+        self.cursor += usize::from(terminated);
+        let good = fits && utf8.is_whole() && self.validator.is_whole();
+        Ok(self.judge(range, None, fits, good, terminated))
+    }
+
+    /// Reads another chunk behind what is pending, which moves to the front; says how many bytes came.
+    fn fill(&mut self) -> io::Result<usize> {
+        self.buffer.copy_within(self.cursor..self.filled, 0);
+        self.start += self.cursor as u64;
+        self.filled -= self.cursor;
+        self.cursor = 0;
+        let offset = self.start + self.filled as u64;
+        let left = usize::try_from(self.end.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let wanted = self.filled + self.chunk.min(left);
+        if self.buffer.len() < wanted {
+            self.buffer.resize(wanted, 0);
+        }
+        let read = read_some(&self.source, &mut self.buffer[self.filled..wanted], offset)?;
+        self.filled += read;
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+#[path = "scan_tests.rs"]
+mod tests;

@@ -1,0 +1,188 @@
+use super::*;
+use DamageKind::*;
+
+/// The lines as text, and for each damage its kind and what is saved.
+fn scan(file: &[u8]) -> (Vec<String>, Vec<(DamageKind, Vec<String>)>) {
+    let text = |range: &Range<u64>| String::from_utf8(file[range.start as usize..range.end as usize].to_vec()).unwrap();
+    let (mut lines, mut damages) = (Vec::new(), Vec::new());
+    let mut scanner = Scanner::new(file);
+    while let Some(item) = scanner.next_item().unwrap() {
+        match item {
+            Item::Line(line) => lines.push(text(&line.range)),
+            Item::Damage(damage) => {
+                damages.push((damage.kind, damage.saved.iter().map(text).collect()));
+            }
+        }
+    }
+    (lines, damages)
+}
+
+/// What is found in the one damaged line of a file.
+fn damage(file: impl AsRef<[u8]>) -> (DamageKind, Vec<String>) {
+    let (lines, mut damages) = scan(file.as_ref());
+    assert_eq!((lines.len(), damages.len()), (0, 1), "{damages:?}");
+    damages.remove(0)
+}
+
+fn found(kind: DamageKind, saved: &[&str]) -> (DamageKind, Vec<String>) {
+    (kind, saved.iter().map(|text| text.to_string()).collect())
+}
+
+#[test]
+fn a_healthy_file_has_no_damage() {
+    let (lines, damages) = scan(b"{\"a\":1}\n\n  \t\r\n[1,2]\r\n\"text\"\n 4 \n{\"u\":\"\xc3\xa9\"}\n");
+    assert_eq!(lines, ["{\"a\":1}", "[1,2]\r", "\"text\"", " 4 ", "{\"u\":\"é\"}"]);
+    assert_eq!(damages, []);
+    assert_eq!(scan(b""), (vec![], vec![]));
+    assert_eq!(scan(b"\n\n  "), (vec![], vec![]));
+}
+
+#[test]
+fn a_torn_tail() {
+    assert_eq!(damage("{\"a\":\"cut"), found(TornTail, &[]));
+    assert_eq!(damage("{"), found(TornTail, &[]));
+    assert_eq!(damage("{\"a\":\"é".as_bytes().split_last().unwrap().1), found(TornTail, &[]));
+    // Cut right behind a nested object: it is not taken for a record.
+    assert_eq!(damage("{\"a\":{\"b\":1}"), found(TornTail, &[]));
+}
+
+#[test]
+fn a_last_line_without_newline() {
+    assert_eq!(damage("{\"a\":1}"), found(MissingNewline, &["{\"a\":1}"]));
+    assert_eq!(damage("[1]"), found(MissingNewline, &["[1]"]));
+}
+
+#[test]
+fn a_missing_newline_saves_both() {
+    let expected = found(MissingNewline, &["{\"a\":1}", "{\"b\":2}"]);
+    assert_eq!(damage("{\"a\":1}{\"b\":2}\n"), expected);
+    assert_eq!(damage("{\"a\":1}{\"b\":2}"), expected);
+    let spaced = found(MissingNewline, &["{\"a\":1} ", "{} ", "{\"b\":2}\r"]);
+    assert_eq!(damage(" {\"a\":1} {} {\"b\":2}\r\n"), spaced);
+}
+
+#[test]
+fn a_splice_saves_the_whole_record_wherever_the_other_was_cut() {
+    let cut = r#"{"type":"message","n":[1,-2.5e3,true,{"k":null}],"text":"a\"b\\ \u00e9 é{x","o":{"p":{}}}"#;
+    let whole = r#"{"type":"reply","text":"{\"a\":[]}","o":{"p":[{"q":1}]}}"#;
+    for at in 1..cut.len() {
+        let file = [&cut.as_bytes()[..at], whole.as_bytes(), b"\n"].concat();
+        let (kind, mut saved) = damage(&file);
+        assert_eq!(saved.pop().as_deref(), Some(whole), "cut at {at}");
+        // Cut right behind a nested object, that object cannot be told from a record.
+        assert!(saved.is_empty() || cut.as_bytes()[at - 1] == b'}', "cut at {at}: {saved:?}");
+        assert_eq!(kind, Splice);
+    }
+}
+
+#[test]
+fn a_whole_record_with_a_cut_one_behind_it() {
+    assert_eq!(damage("{\"a\":1}{\"b\":\"cu\n"), found(Splice, &["{\"a\":1}"]));
+    assert_eq!(damage("{\"a\":1}{\"b\":\"cu"), found(Splice, &["{\"a\":1}"]));
+    assert_eq!(damage("{\"a\":1},\n"), found(Splice, &["{\"a\":1}"]));
+    let both = found(Splice, &["{\"a\":1}", "{\"c\":3}"]);
+    assert_eq!(damage("{\"a\":1}{\"b\":\"cu{\"c\":3}\n"), both);
+    assert_eq!(damage("{\"x{\"a\":1}{\"b\":\"cu{\"c\":3}{\"d\n"), both);
+}
+
+#[test]
+fn two_cut_records_before_a_whole_one() {
+    let saved = found(Splice, &["{\"c\":1}"]);
+    assert_eq!(damage("{\"a\":\"x{\"b\":\"y{\"c\":1}\n"), saved);
+    assert_eq!(damage("{\"a\":\"x{\"b\":{\"c\":1}\n"), saved);
+}
+
+#[test]
+fn nul_bytes_leave_the_records() {
+    assert_eq!(damage("\0\0\0\n"), found(NulRun, &[]));
+    assert_eq!(damage("\0\0\0"), found(NulRun, &[]));
+    assert_eq!(damage("\0\0{\"a\":1}\n"), found(NulRun, &["{\"a\":1}"]));
+    assert_eq!(damage("{\"a\":1}\0\0\n"), found(NulRun, &["{\"a\":1}"]));
+    assert_eq!(damage("{\"a\":1}\0{\"b\":2}\0\0"), found(NulRun, &["{\"a\":1}", "{\"b\":2}"]));
+    assert_eq!(damage("{\"cut\0\0{\"b\":2}\n"), found(Splice, &["{\"b\":2}"]));
+    assert_eq!(damage("{\"a\":\"\0\"}\n"), found(NotJson, &[]));
+    assert_eq!(damage("\0{}\n"), found(NulRun, &["{}"]));
+}
+
+#[test]
+fn invalid_utf8() {
+    assert_eq!(damage(b"{\"a\":\"\xff\"}\n"), found(InvalidUtf8, &[]));
+    assert_eq!(damage(b"{\"a\":\"\xff\"}{\"b\":2}\n"), found(Splice, &["{\"b\":2}"]));
+    assert_eq!(damage(b"{\"a\":\"\xe2\x82{\"b\":2}\n"), found(Splice, &["{\"b\":2}"]));
+}
+
+#[test]
+fn what_is_no_json() {
+    for line in ["hello", "{\"a\":1,}", "{a:1}", "// {}", "}", "1 2", "[1]{}", "text {} text", "\u{feff}"] {
+        assert_eq!(damage(format!("{line}\n")), found(NotJson, &[]), "{line}");
+    }
+    assert_eq!(damage("\u{feff}{\"a\":1}\n"), found(Splice, &["{\"a\":1}"]));
+}
+
+#[test]
+fn strings_that_look_like_records_do_not_break_the_record_around_them() {
+    // Read from the second brace, it is an object, too: {",":1}.
+    let tricky = r#"{"a":["{",":1}"]}"#;
+    assert_eq!(damage(format!("{tricky}{tricky}\n")), found(MissingNewline, &[tricky, tricky]));
+    assert_eq!(damage(format!("{{\"cut{tricky}\n")), found(Splice, &[tricky]));
+}
+
+#[test]
+fn many_records_on_one_line_come_in_parts() {
+    for count in [MAX_SAVED, MAX_SAVED + 1, 3 * MAX_SAVED] {
+        let file = "{\"a\":1}".repeat(count) + "\n";
+        let (lines, damages) = scan(file.as_bytes());
+        assert!(lines.is_empty());
+        assert_eq!(damages.len(), count.div_ceil(MAX_SAVED));
+        assert_eq!(damages.iter().map(|(_, saved)| saved.len()).sum::<usize>(), count);
+    }
+}
+
+#[test]
+fn lines_beyond_the_cap_are_checked_but_not_handed_out() {
+    let long = format!("{{\"a\":\"{}\"}}", "é".repeat(1000));
+    let file = format!("{{\"b\":1}}\n{long}\n{long}{long}\n{long}x\n");
+    for chunk in [1, 7, 100, 2000, 100_000] {
+        let mut scanner = Scanner::new(file.as_bytes()).max_line(100).chunk_size(chunk);
+        let mut seen = Vec::new();
+        while let Some(item) = scanner.next_item().unwrap() {
+            seen.push(match item {
+                Item::Line(line) => (line.number, line.bytes.is_some(), 0),
+                Item::Damage(damage) => (damage.line, false, damage.saved.len()),
+            });
+        }
+        let expected = [(Some(1), true, 0), (Some(2), false, 0), (Some(3), false, 2), (Some(4), false, 1)];
+        assert_eq!(seen, expected, "chunks of {chunk}");
+    }
+}
+
+#[test]
+fn hostile_lines_take_linear_time() {
+    let size = 1 << 20;
+    let started = std::time::Instant::now();
+    for unit in [
+        "{",
+        "[",
+        "{\"",
+        "{\"a\":",
+        "{\"a\":[",
+        "{\"a\":{}",
+        "{\"{",
+        "{\\\"",
+        "{ ",
+        "{}",
+        "\0{",
+        "}{",
+        "{\",\":\",\"}",
+        "[\"{\",\":1}\"",
+        "{\",\":[\"{\",\":\",\"}",
+        "{\":[\"{\",\":1}\",\"",
+    ] {
+        let mut file = b"x".to_vec();
+        file.extend(unit.bytes().cycle().take(size));
+        file.push(b'\n');
+        scan(&file);
+    }
+    // Quadratic would be hours. (Debug builds do some 20 MB/s.)
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+}

@@ -1,0 +1,330 @@
+//! What a holder can do with the whole file: read it, rewrite it, repair it, and take a repair back.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use super::{Grip, Inner, Turn};
+use crate::caller::{Caller, at_once};
+use crate::error::{Context, Error, Result};
+use crate::place::FileId;
+use crate::sessions::data::{Reached, under_data_lock};
+use crate::transcript::quarantine::mark_undone;
+use crate::transcript::read::Transcript;
+use crate::transcript::repair::{Repair, RepairError, repair};
+use crate::transcript::restore::{Restored, restore};
+use crate::transcript::rewrite::{Replacement, open_quarantine, quarantine_path};
+use crate::transcript::{DataLock, Lines, SessionFile};
+
+/// What a rewrite did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Rewritten {
+    /// How long the file is now, in bytes.
+    pub bytes: u64,
+    /// How many of them were carried over: posts that this turn had not read.
+    pub carried: u64,
+}
+
+impl Turn {
+    /// The session's lines as they are now, and damage if there is any.
+    ///
+    /// What this covers counts as read: posts that arrive later are told by the next append as `intervening`, and are carried over by
+    /// [`rewrite`](Self::rewrite). Takes no lock. Opening is quick; iterating blocks while the file is read.
+    ///
+    /// # Errors
+    /// [`Error::LockLost`] after the turn was closed; [`Error::NoSession`] if somebody removed the file; [`Error::Io`].
+    pub fn read(&self) -> Result<Transcript> {
+        let mut grip = self.inner.grip.lock();
+        let grip = grip.as_mut().ok_or_else(|| self.inner.lost(crate::LostCause::Closed))?;
+        let transcript = Transcript::open(self.path())?;
+        let whole = transcript.whole_lines_to().context("read", self.path())?;
+        let stat = rustix::fs::fstat(transcript.file()).context("look at", self.path())?;
+        let file = Some(FileId::of(&stat));
+        // A torn tail from before the turn was seen as well.
+        let end = if file == grip.file { whole.max(grip.seen) } else { whole };
+        (grip.file, grip.seen) = (file, end);
+        grip.unread.clear();
+        grip.read_first = false;
+        Ok(transcript.until(end))
+    }
+
+    /// Replaces what this turn has seen of the session by these lines (a compaction). Posts that it has not read are carried over
+    /// behind them. The new file is synced in every case; a crash at any point leaves the old or the new one.
+    ///
+    /// Seen is: what was there when the turn began, what [`read`](Self::read) covered, and what the turn has appended.
+    ///
+    /// **Cancel safety**: it happens or it does not. **Blocking**: file work is done on tokio's blocking pool.
+    ///
+    /// # Errors
+    /// Those of [`append_all`](Self::append_all); [`Error::ReadFirst`] if a repair has moved lines that the turn has not read.
+    pub async fn rewrite<T: Serialize>(&mut self, values: impl IntoIterator<Item = T>) -> Result<Rewritten> {
+        let lines = Lines::of(values)?;
+        self.rewrite_as(Caller::Task, lines).await
+    }
+
+    /// [`rewrite`](Self::rewrite) for threads that may block.
+    ///
+    /// # Errors
+    /// Those of [`rewrite`](Self::rewrite).
+    pub fn rewrite_blocking<T: Serialize>(&mut self, values: impl IntoIterator<Item = T>) -> Result<Rewritten> {
+        at_once(self.rewrite_as(Caller::Thread, Lines::of(values)?))
+    }
+
+    async fn rewrite_as(&mut self, caller: Caller, lines: Lines) -> Result<Rewritten> {
+        let prepared = {
+            let inner = std::sync::Arc::clone(&self.inner);
+            caller.run(move || inner.prepare_rewrite(&lines)).await??
+        };
+        let prepared = Mutex::new(Some(prepared));
+        self.under_data_lock(caller, move |inner, grip, data| {
+            let Some(new) = prepared.lock().take() else { return Err(inner.gone()) };
+            inner.finish_rewrite(grip, data, new)
+        })
+        .await
+    }
+
+    /// Takes what is damaged out of the session, into `<session>.jsonl.damaged`, whence it can be taken back.
+    ///
+    /// Two things hold: the repaired file and the quarantine together give the original, byte for byte; and every record that was whole
+    /// before is there after, once, in order. Posts go in meanwhile, and are kept. A crash at any point leaves the old or the
+    /// new file. If nothing is damaged nothing is written.
+    ///
+    /// **Cancel safety** and **blocking** are those of [`rewrite`](Self::rewrite).
+    ///
+    /// # Errors
+    /// Those of [`append_all`](Self::append_all).
+    pub async fn repair(&mut self) -> Result<Repair> {
+        self.repair_as(Caller::Task).await
+    }
+
+    /// [`repair`](Self::repair) for threads that may block.
+    ///
+    /// # Errors
+    /// Those of [`repair`](Self::repair).
+    pub fn repair_blocking(&mut self) -> Result<Repair> {
+        at_once(self.repair_as(Caller::Thread))
+    }
+
+    async fn repair_as(&mut self, caller: Caller) -> Result<Repair> {
+        let view = self.view(caller).await?;
+        let prepared = {
+            let inner = std::sync::Arc::clone(&self.inner);
+            caller.run(move || inner.prepare_repair(view)).await??
+        };
+        let (repair, view, new) = match prepared {
+            (repair, None) => return Ok(repair),
+            (repair, Some((view, new))) => (repair, view, new),
+        };
+        let prepared = Mutex::new(Some((view, new)));
+        self.under_data_lock(caller, move |inner, grip, data| {
+            let Some((view, new)) = prepared.lock().take() else { return Err(inner.gone()) };
+            inner.finish_repair(grip, data, &view, new)
+        })
+        .await?;
+        Ok(repair)
+    }
+
+    /// Takes back the latest repair that was not taken back yet: the session is as it was, byte for byte.
+    ///
+    /// **Cancel safety** and **blocking** are those of [`rewrite`](Self::rewrite).
+    ///
+    /// # Errors
+    /// [`Error::Restore`] if there is none, or if anything was appended since; those of [`append_all`](Self::append_all).
+    pub async fn restore(&mut self) -> Result<Restored> {
+        self.restore_as(Caller::Task).await
+    }
+
+    /// [`restore`](Self::restore) for threads that may block.
+    ///
+    /// # Errors
+    /// Those of [`restore`](Self::restore).
+    pub fn restore_blocking(&mut self) -> Result<Restored> {
+        at_once(self.restore_as(Caller::Thread))
+    }
+
+    async fn restore_as(&mut self, caller: Caller) -> Result<Restored> {
+        let view = self.view(caller).await?;
+        let (restored, view, new) = {
+            let inner = std::sync::Arc::clone(&self.inner);
+            caller.run(move || inner.prepare_restore(view)).await??
+        };
+        let prepared = Mutex::new(Some((restored.clone(), view, new)));
+        self.under_data_lock(caller, move |inner, grip, data| {
+            let Some((restored, view, new)) = prepared.lock().take() else { return Err(inner.gone()) };
+            inner.finish_restore(grip, data, &restored, &view, new)
+        })
+        .await?;
+        Ok(restored)
+    }
+
+    /// The file as it is when nobody is writing to it.
+    async fn view(&mut self, caller: Caller) -> Result<View> {
+        self.under_data_lock(caller, |inner, grip, data| {
+            inner.fence(grip)?;
+            let file = data.file().try_clone().context("keep open", inner.slot.place.session())?;
+            let view = View { file, id: data.id(), len: data.len() };
+            grip.session = data.unlock();
+            Ok(view)
+        })
+        .await
+    }
+
+    /// Does a piece of work under the data lock, with the turn's grip.
+    async fn under_data_lock<R: Send + 'static>(
+        &mut self,
+        caller: Caller,
+        work: impl Fn(&Inner, &mut Grip, DataLock) -> Result<R> + Send + 'static,
+    ) -> Result<R> {
+        let inner = std::sync::Arc::clone(&self.inner);
+        let (deadline, limit) = (inner.rules.deadline(), inner.rules.acquire_timeout);
+        under_data_lock(inner.slot.clone(), caller, deadline, limit, true, move |door| {
+            let mut grip = inner.grip.lock();
+            let grip = grip.as_mut().ok_or_else(|| inner.lost(crate::LostCause::Closed))?;
+            let Some(data) = grip.data_lock(door, &inner.slot)? else { return Ok(Reached::Busy) };
+            work(&inner, grip, data).map(Reached::Done)
+        })
+        .await
+    }
+}
+
+/// The session file at a moment when nobody was writing to it. What is behind `len` came later.
+struct View {
+    file: File,
+    id: Option<FileId>,
+    len: u64,
+}
+
+impl Inner {
+    fn fence(&self, grip: &Grip) -> Result<()> {
+        match grip.lock.lost(&self.slot.place)? {
+            Some(cause) => Err(self.lost(cause)),
+            None => Ok(()),
+        }
+    }
+
+    /// The work of an operation was taken by an earlier call of it: it is done only once.
+    fn gone(&self) -> Error {
+        self.lost(crate::LostCause::Closed)
+    }
+
+    fn replaced(&self) -> Error {
+        Error::Replaced { session: self.slot.place.session().to_owned() }
+    }
+
+    fn prepare_rewrite(&self, lines: &Lines) -> Result<Replacement> {
+        let place = &self.slot.place;
+        let old =
+            SessionFile::open(place, true)?.ok_or_else(|| Error::NoSession { path: place.session().to_owned() })?;
+        let mut new = Replacement::beside(place, old.file())?;
+        new.write_all(lines.bytes()).context("write", place.session())?;
+        new.sync()?;
+        Ok(new)
+    }
+
+    fn finish_rewrite(&self, grip: &mut Grip, data: DataLock, mut new: Replacement) -> Result<Rewritten> {
+        self.fence(grip)?;
+        if grip.read_first {
+            return Err(Error::ReadFirst { session: self.slot.place.session().to_owned() });
+        }
+        let content = new.len();
+        for unread in grip.unread.iter().cloned().chain(Some(grip.seen..data.len())) {
+            new.carry_lines(data.file(), unread)?;
+        }
+        let data = new.install(data)?;
+        let bytes = data.len();
+        (grip.file, grip.seen) = (data.id(), bytes);
+        grip.unread.clear();
+        if bytes > content {
+            grip.unread.push(content..bytes);
+        }
+        grip.session = data.unlock();
+        Ok(Rewritten { bytes, carried: bytes - content })
+    }
+
+    fn prepare_repair(&self, view: View) -> Result<(Repair, Option<(View, Replacement)>)> {
+        let place = &self.slot.place;
+        let mut new = Replacement::beside(place, &view.file)?;
+        let (quarantine, path) = open_quarantine(place, &view.file)?;
+        let repaired = {
+            let (mut to, mut notes) = (BufWriter::new(&mut new), BufWriter::new(&quarantine));
+            repair(&view.file, view.len, &mut to, &mut notes)
+                .and_then(|repair| to.flush().map_err(RepairError::WriteRepaired).map(|()| repair))
+                .and_then(|repair| notes.flush().map_err(RepairError::WriteQuarantine).map(|()| repair))
+        };
+        let repaired = repaired.map_err(|error| repair_failed(error, place.session(), &path));
+        if quarantine.metadata().is_ok_and(|facts| facts.len() == 0) {
+            // Opened in vain.
+            let _ = std::fs::remove_file(&path);
+        }
+        let repaired = repaired?;
+        if !repaired.changed() {
+            return Ok((repaired, None));
+        }
+        // The quarantine first: once the new file stands, what was taken out must be there.
+        quarantine.sync_all().context("sync", &path)?;
+        File::open(place.dir()).and_then(|dir| dir.sync_all()).context("sync", place.dir())?;
+        new.sync()?;
+        Ok((repaired, Some((view, new))))
+    }
+
+    fn finish_repair(&self, grip: &mut Grip, data: DataLock, view: &View, mut new: Replacement) -> Result<()> {
+        self.fence(grip)?;
+        if data.id() != view.id || data.len() < view.len {
+            return Err(self.replaced());
+        }
+        // What came meanwhile was not looked at; it stays as it is.
+        new.carry(data.file(), view.len..data.len())?;
+        grip.read_first |= data.len() > grip.seen || !grip.unread.is_empty();
+        self.install(grip, data, new)
+    }
+
+    fn prepare_restore(&self, view: View) -> Result<(Restored, View, Replacement)> {
+        let place = &self.slot.place;
+        let mut new = Replacement::beside(place, &view.file)?;
+        let mut to = BufWriter::new(&mut new);
+        let restored = restore(&view.file, view.len, &quarantine_path(place.session()), &mut to)
+            .map_err(|source| Error::Restore { session: place.session().to_owned(), source: Box::new(source) })?;
+        to.flush().context("write", place.session())?;
+        drop(to);
+        new.sync()?;
+        Ok((restored, view, new))
+    }
+
+    fn finish_restore(
+        &self,
+        grip: &mut Grip,
+        data: DataLock,
+        restored: &Restored,
+        view: &View,
+        new: Replacement,
+    ) -> Result<()> {
+        self.fence(grip)?;
+        if data.id() != view.id || data.len() != view.len {
+            return Err(self.replaced());
+        }
+        let (mut quarantine, path) = open_quarantine(&self.slot.place, data.file())?;
+        grip.read_first |= !grip.unread.is_empty();
+        self.install(grip, data, new)?;
+        mark_undone(&mut quarantine, restored.repair).and_then(|()| quarantine.sync_all()).context("write", &path)
+    }
+
+    fn install(&self, grip: &mut Grip, data: DataLock, new: Replacement) -> Result<()> {
+        let data = new.install(data)?;
+        (grip.file, grip.seen) = (data.id(), data.len());
+        grip.unread.clear();
+        grip.session = data.unlock();
+        Ok(())
+    }
+}
+
+fn repair_failed(error: RepairError, session: &std::path::Path, quarantine: &std::path::Path) -> Error {
+    let (action, path, source) = match error {
+        RepairError::Read(source) => ("read", session, source),
+        RepairError::WriteRepaired(source) => ("write the repaired file beside", session, source),
+        RepairError::WriteQuarantine(source) => ("write", quarantine, source),
+    };
+    Error::Io { action, path: path.to_owned(), source }
+}

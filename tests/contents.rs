@@ -1,0 +1,141 @@
+//! The whole file under a turn: read, rewrite, repair, restore.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use turnlock::{Durability, Error, Item, Sessions};
+
+struct Room {
+    dir: tempfile::TempDir,
+    session: PathBuf,
+    sessions: Sessions,
+}
+
+fn room() -> Room {
+    let dir = tempfile::tempdir().unwrap();
+    let session = dir.path().canonicalize().unwrap().join("s.jsonl");
+    Room { session, dir, sessions: Sessions::builder().durability(Durability::Buffered).build().unwrap() }
+}
+
+impl Room {
+    fn text(&self) -> String {
+        fs::read_to_string(&self.session).unwrap()
+    }
+
+    fn post(&self, n: u32) {
+        self.sessions.post_blocking(&self.session, &json!({"post": n})).unwrap();
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(self.dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+#[test]
+fn a_read_tells_lines_and_damage_and_counts_as_seen() {
+    let room = room();
+    fs::write(&room.session, "{\"a\":1}\n{\"b\":\n{\"c\":3}\n").unwrap();
+    let mut turn = room.sessions.turn(&room.session).acquire_blocking().unwrap();
+    room.post(1);
+    let items: Vec<_> = turn.read().unwrap().lines().map(Result::unwrap).collect();
+    assert_eq!(items.iter().filter(|item| matches!(item, Item::Line(_))).count(), 3);
+    assert_eq!(items.iter().filter(|item| matches!(item, Item::Damage(_))).count(), 1);
+    assert_eq!(turn.append_blocking(&json!({"d": 4})).unwrap().intervening, 0);
+}
+
+#[test]
+fn a_rewrite_carries_over_the_posts_that_the_turn_has_not_read() {
+    let room = room();
+    let mut turn = room.sessions.turn(&room.session).acquire_blocking().unwrap();
+    turn.append_all_blocking((0..10).map(|n| json!({"old": n}))).unwrap();
+    room.post(1);
+    turn.append_blocking(&json!({"own": 1})).unwrap();
+    room.post(2);
+    let rewritten = turn.rewrite_blocking([json!({"summary": true}), json!({"own": 1})]).unwrap();
+    assert_eq!(room.text(), "{\"summary\":true}\n{\"own\":1}\n{\"post\":1}\n{\"post\":2}\n");
+    assert_eq!(rewritten.carried, 22);
+    // Still unread: a second rewrite carries them again, and what came since.
+    room.post(3);
+    turn.rewrite_blocking([json!({"summary": 2})]).unwrap();
+    assert_eq!(room.text(), "{\"summary\":2}\n{\"post\":1}\n{\"post\":2}\n{\"post\":3}\n");
+    // Once they are read they are the holder's to keep or to drop.
+    assert_eq!(turn.read().unwrap().records::<Value>().count(), 4);
+    turn.rewrite_blocking([json!({"summary": 3})]).unwrap();
+    assert_eq!(room.text(), "{\"summary\":3}\n");
+    assert_eq!(turn.append_blocking(&json!({"n": 1})).unwrap().intervening, 0);
+    turn.release_blocking().unwrap();
+    assert_eq!(room.names(), ["s.jsonl"]);
+}
+
+#[test]
+fn a_repair_takes_damage_out_and_a_restore_puts_it_back() {
+    let room = room();
+    let damaged = b"{\"a\":1}\n{\"cut\":\"in the mid{\"whole\":2}\n\0\0\0\0{\"c\":3}\n{\"torn\":";
+    fs::write(&room.session, damaged).unwrap();
+    let mut turn = room.sessions.turn(&room.session).acquire_blocking().unwrap();
+    let repair = turn.repair_blocking().unwrap();
+    assert!(repair.changed());
+    assert_eq!(room.text(), "{\"a\":1}\n{\"whole\":2}\n{\"c\":3}\n");
+    assert!(!turn.repair_blocking().unwrap().changed());
+    assert_eq!(room.names(), ["s.jsonl", "s.jsonl.damaged", "s.jsonl.lock"]);
+    turn.restore_blocking().unwrap();
+    assert_eq!(fs::read(&room.session).unwrap(), damaged);
+    assert!(matches!(turn.restore_blocking(), Err(Error::Restore { .. })));
+}
+
+#[test]
+fn a_restore_is_refused_once_something_was_appended() {
+    let room = room();
+    fs::write(&room.session, "{\"a\":1}\n{\"torn\":").unwrap();
+    let mut turn = room.sessions.turn(&room.session).acquire_blocking().unwrap();
+    turn.repair_blocking().unwrap();
+    turn.append_blocking(&json!({"b": 2})).unwrap();
+    let before = room.text();
+    assert!(matches!(turn.restore_blocking(), Err(Error::Restore { .. })));
+    assert_eq!(room.text(), before);
+}
+
+#[test]
+fn a_rewrite_after_a_repair_loses_no_unread_post() {
+    let room = room();
+    let mut turn = room.sessions.turn(&room.session).acquire_blocking().unwrap();
+    turn.append_blocking(&json!({"a": 1})).unwrap();
+    room.post(1);
+    let mut file = fs::OpenOptions::new().append(true).open(&room.session).unwrap();
+    std::io::Write::write_all(&mut file, b"{\"torn\":").unwrap();
+    turn.repair_blocking().unwrap();
+    assert!(matches!(turn.rewrite_blocking([json!({"summary": 1})]), Err(Error::ReadFirst { .. })));
+    assert_eq!(turn.read().unwrap().records::<Value>().filter_map(Result::ok).count(), 2);
+    turn.rewrite_blocking([json!({"summary": 1})]).unwrap();
+    assert_eq!(room.text(), "{\"summary\":1}\n");
+}
+
+#[test]
+fn a_rewrite_after_a_revoke_is_refused_and_leaves_nothing() {
+    let room = room();
+    let mut turn = room.sessions.turn(&room.session).acquire_blocking().unwrap();
+    turn.append_blocking(&json!({"a": 1})).unwrap();
+    room.sessions.revoke(&room.session, turn.owner()).unwrap();
+    assert!(matches!(turn.rewrite_blocking([json!({"b": 1})]), Err(Error::LockLost { .. })));
+    assert!(matches!(turn.repair_blocking(), Err(Error::LockLost { .. })));
+    drop(turn);
+    assert_eq!(room.text(), "{\"a\":1}\n");
+    assert_eq!(room.names(), ["s.jsonl"]);
+}
+
+#[tokio::test]
+async fn the_async_twins_do_the_same() {
+    let room = room();
+    let mut turn = room.sessions.turn(&room.session).acquire().await.unwrap();
+    turn.append(&json!({"a": 1})).await.unwrap();
+    turn.rewrite([json!({"b": 1})]).await.unwrap();
+    assert!(!turn.repair().await.unwrap().changed());
+    assert!(turn.restore().await.is_err());
+    turn.sync().await.unwrap();
+    turn.release().await.unwrap();
+    assert_eq!(room.text(), "{\"b\":1}\n");
+}
