@@ -160,9 +160,11 @@ impl Door {
     /// As before a foreign owner, who wakes nobody; whether this thread still waits for somebody afterwards.
     fn rest(&self) -> bool {
         self.threads.fetch_sub(1, Ordering::SeqCst);
-        let Some(rest) = self.line.rest() else { return false };
+        if !self.line.rest() {
+            return false;
+        }
         thread::yield_now();
-        let goes_on = self.line.end_rest(rest);
+        let goes_on = self.line.end_rest();
         if goes_on {
             assert_eq!(self.threads.fetch_add(1, Ordering::SeqCst), 0, "at most one thread waits in the kernel");
         }

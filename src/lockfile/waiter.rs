@@ -83,9 +83,11 @@ fn wait(slot: &SlotRef) {
         match step(slot) {
             Ok(Next::Again) => {}
             Ok(Next::Pause) => {
-                let Some(rest) = slot.turns.rest() else { return };
+                if !slot.turns.rest() {
+                    return;
+                }
                 thread::sleep(FOREIGN_LOOK);
-                if !slot.turns.end_rest(rest) {
+                if !slot.turns.end_rest() {
                     return;
                 }
             }

@@ -22,8 +22,8 @@ enum Stage {
     Called,
     /// A thread waits in the kernel, for whoever is first when it gets there.
     Waiting,
-    /// The thread rests before it looks again: it has the stage back only if somebody waits all the while. Rests are counted.
-    Resting(u64),
+    /// The thread rests before it looks again. If all who wait give up meanwhile, the stage is not its own any more.
+    Resting,
     /// The lock is had, by a grant.
     Granted,
 }
@@ -36,7 +36,6 @@ pub(crate) struct Line<W, G> {
 struct LineState<W, G> {
     stage: Stage,
     queue: VecDeque<Arc<Ticket<W, G>>>,
-    rests: u64,
 }
 
 /// One waiter.
@@ -63,7 +62,7 @@ pub(crate) enum Call<G> {
 
 impl<W, G> Line<W, G> {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(LineState { stage: Stage::Idle, queue: VecDeque::new(), rests: 0 }) })
+        Arc::new(Self { state: Mutex::new(LineState { stage: Stage::Idle, queue: VecDeque::new() }) })
     }
 
     /// Joins at the end; called at once if nobody is before.
@@ -118,33 +117,28 @@ impl<W, G> Line<W, G> {
         state.stage == Stage::Waiting
     }
 
-    /// The thread that owns the stage rests for a while; `None` if nobody waits, and then the line is idle.
-    pub(crate) fn rest(&self) -> Option<u64> {
+    /// The thread that owns the stage rests for a while; `false` if nobody waits, and then the line is idle.
+    pub(crate) fn rest(&self) -> bool {
         let mut state = self.state.lock();
-        if state.queue.is_empty() {
-            state.stage = Stage::Idle;
-            return None;
-        }
-        state.rests += 1;
-        state.stage = Stage::Resting(state.rests);
-        Some(state.rests)
+        state.stage = if state.queue.is_empty() { Stage::Idle } else { Stage::Resting };
+        state.stage == Stage::Resting
     }
 
-    /// The thread goes on; `false` if all who waited gave up during the rest: then the stage is somebody else's, or nobody's.
-    pub(crate) fn end_rest(&self, rest: u64) -> bool {
+    /// A thread goes on after its rest; `false` if there is nothing to do for it. Of several that rest the first goes on.
+    pub(crate) fn end_rest(&self) -> bool {
         let mut state = self.state.lock();
-        let mine = state.stage == Stage::Resting(rest);
-        if mine {
+        let rests = state.stage == Stage::Resting;
+        if rests {
             state.stage = Stage::Waiting;
         }
-        mine
+        rests
     }
 
     /// A waiter gave up. Whoever comes after the last one must not wait for the end of a rest.
     fn give_up(&self, gone: &Arc<Ticket<W, G>>) {
         let mut state = self.state.lock();
         state.queue.retain(|ticket| !Arc::ptr_eq(ticket, gone));
-        if state.queue.is_empty() && matches!(state.stage, Stage::Resting(_)) {
+        if state.queue.is_empty() && state.stage == Stage::Resting {
             state.stage = Stage::Idle;
         }
     }
