@@ -200,6 +200,11 @@ impl LockFile {
         }
     }
 
+    /// Which file it is.
+    pub(crate) fn id(&self) -> FileId {
+        self.id
+    }
+
     /// The descriptor, for a child that is to inherit the lock.
     pub(crate) fn file(&self) -> &File {
         &self.file

@@ -203,7 +203,7 @@ impl<W, G> Spot<W, G> {
     }
 
     /// This waiter, which was called, got the lock by itself: the grant owns the stage from now on.
-    pub(crate) fn granted(self) {
+    pub(crate) fn granted(&self) {
         *self.ticket.cell.lock() = Cell::Gone;
         self.line.granted();
     }
