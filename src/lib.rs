@@ -56,8 +56,11 @@
 mod caller;
 mod error;
 mod flock;
+#[cfg(feature = "gateway")]
+pub mod gateway;
 mod keeper;
 mod lockfile;
+mod metrics;
 mod place;
 mod registry;
 mod sessions;

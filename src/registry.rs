@@ -11,6 +11,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use parking_lot::Mutex;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::place::{FileId, Place};
@@ -24,6 +25,8 @@ pub(crate) use line::{Call, Line, Spot};
 pub(crate) struct Want {
     pub(crate) owner: Uuid,
     pub(crate) label: Option<Arc<str>>,
+    /// Further fields of the record: a gateway's.
+    pub(crate) facts: Option<Arc<Map<String, Value>>>,
     pub(crate) rules: Arc<Rules>,
 }
 
@@ -130,7 +133,7 @@ pub(crate) fn hold_of(place: &Place) -> Option<Hold> {
 
 /// How many sessions this process holds right now.
 pub(crate) fn held_count() -> usize {
-    SLOTS.lock().values().filter(|slot| slot.hold.lock().is_some()).count()
+    SLOTS.lock().values().filter(|slot| !slot.place.is_gateway() && slot.hold.lock().is_some()).count()
 }
 
 /// Tells the holds that have lasted longer than their `max_hold`, once each; answers when the next one is due.

@@ -3,6 +3,7 @@
 mod acquire;
 pub(crate) mod data;
 mod post;
+mod under;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use uuid::Uuid;
 use crate::caller::{Caller, at_once};
 use crate::error::{Error, Holder, Result};
 use crate::lockfile::{self, Named, probe};
+use crate::metrics;
 use crate::place::Place;
 use crate::registry::{Hold, SlotRef};
 use crate::sweep::{self, LockReport};
@@ -298,6 +300,7 @@ impl Sessions {
         let place = Place::resolve(path, false)?;
         let rules = Arc::clone(&self.rules);
         let slot = SlotRef::of(place.clone());
+        let named_place = place.clone();
         let revoke = move |door| {
             let Some(data) = data_lock(door, &place, true)? else { return Ok(data::Reached::Busy) };
             lockfile::revoke(&place, &data, named, &rules).map(data::Reached::Done)
@@ -312,6 +315,7 @@ impl Sessions {
         );
         let holder = at_once(operation)?;
         tracing::warn!(session = %path.display(), ?named, "revoked");
+        metrics::revoked(&named_place);
         Ok(holder)
     }
 

@@ -7,6 +7,7 @@ use super::{Grip, Inner, Turn};
 use crate::error::{LostCause, Result};
 use crate::keeper;
 use crate::lockfile::{Leftover, LockFile, waiter};
+use crate::metrics;
 use crate::registry::SlotRef;
 use crate::sessions::Rules;
 use crate::transcript::{DataLock, Locking, SessionFile};
@@ -17,7 +18,7 @@ const RUN: Duration = Duration::from_micros(250);
 const RUN_LENGTH: u32 = 64;
 /// When a lock file that was left for others is looked at again.
 const TIDY_AFTER: Duration = Duration::from_millis(5);
-/// At most how long that look is put off while the session file is busy.
+/// At most how long the next look is put off while it cannot be told whether somebody has taken it.
 const TIDY_AT_MOST: Duration = Duration::from_secs(1);
 
 /// Hand-overs in a row inside this process.
@@ -121,6 +122,7 @@ impl Inner {
     fn hand_over_or_unlink(&self, mut grip: Grip, data: DataLock, others: bool) -> Let {
         let place = &self.slot.place;
         if !self.slot.end_hold(self.owner) {
+            metrics::released(place, self.since.elapsed());
             return Let::Gone(Some(LostCause::Removed));
         }
         if let Some(ticket) = self.slot.turns.next() {
@@ -132,6 +134,7 @@ impl Inner {
                 return Let::Gone(None);
             }
             tracing::debug!(session = %place.session().display(), to = %ticket.want.owner, "hand over");
+            metrics::released(place, self.since.elapsed());
             let run = Run { length: grip.run.length + 1, ..grip.run };
             let next = Grip::new(grip.lock, data, run);
             // A waiter that gave up just now: its turn ends at once, and passes the lock on.
@@ -144,6 +147,7 @@ impl Inner {
             return Let::Gone(None);
         }
         tracing::debug!(session = %place.session().display(), owner = %self.owner, "release");
+        metrics::released(place, self.since.elapsed());
         // If it cannot be removed it stays for the next one to take over.
         let _ = grip.lock.unlink(place, &data);
         drop(grip);
@@ -158,11 +162,14 @@ impl Inner {
     pub(super) fn leave(&self, grip: Grip, others: bool) {
         if self.slot.end_hold(self.owner) {
             self.leave_to_line(grip, others);
+        } else {
+            metrics::released(&self.slot.place, self.since.elapsed());
         }
     }
 
     fn leave_to_line(&self, grip: Grip, others: bool) {
         tracing::debug!(session = %self.slot.place.session().display(), owner = %self.owner, "release, leaving the lock to others");
+        metrics::released(&self.slot.place, self.since.elapsed());
         let leftover = grip.lock.unlock();
         drop(grip.session);
         if !others {
@@ -192,10 +199,11 @@ impl Inner {
 
 /// A waiter for whom the file was left may have given up in between: then nothing of it is left behind.
 fn tidy_later(leftover: Leftover, slot: SlotRef, delay: Duration) {
-    keeper::after(delay, move || match leftover.tidy(&slot.place) {
-        Ok(false) if delay < TIDY_AT_MOST => tidy_later(leftover, slot, delay * 2),
-        // It stays, stale: the next one takes it over.
-        Ok(_) | Err(_) => {}
+    keeper::after(delay, move || {
+        // What cannot be looked at stays, stale: the next one takes it over.
+        if let Ok(false) = leftover.tidy(&slot.place) {
+            tidy_later(leftover, slot, (delay * 2).min(TIDY_AT_MOST));
+        }
     });
 }
 

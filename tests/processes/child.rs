@@ -322,7 +322,7 @@ impl Me {
         for n in 0..count {
             match self.two_lines(writer, n) {
                 Ok(()) => {}
-                Err(Error::LockLost { .. }) => lost += 1,
+                Err(Error::LockLost { .. } | Error::Overtaken { .. }) => lost += 1,
                 Err(error) => return Err(error),
             }
         }

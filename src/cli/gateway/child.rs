@@ -1,0 +1,103 @@
+//! A gateway program that runs under the locks.
+//!
+//! It must not outlive them. It inherits no lock, so that nothing it leaves running keeps the next gateway from starting;
+//! instead the kernel kills it when this process dies, however that happens. The request for that can only be made by
+//! the child itself, before it becomes the program: so the child is this command again, as `gateway exec`.
+
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitCode, ExitStatus};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+use tokio::process::Child;
+use turnlock::gateway::Gateway;
+
+use super::serve::{WATCH, ensure_ours};
+use super::signals::Signals;
+use crate::cli::failure::Failure;
+
+/// How long the program may take to end when a lock is lost.
+const GRACE: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(gateway: &mut Gateway, signals: Signals, command: &[OsString]) -> Result<ExitCode, Failure> {
+    // The port was free: from here on it is the program's.
+    drop(gateway.take_listener());
+    // On this thread, which lasts as long as the process: the kernel watches the thread that started the child.
+    let mut child = start(command)?;
+    let ended = attend(gateway, signals, &mut child).await;
+    if ended.is_err() {
+        end(&mut child).await;
+    }
+    ended.map(exit_code)
+}
+
+fn start(command: &[OsString]) -> Result<Child, Failure> {
+    // Not by its name, which an upgrade may have given to another file.
+    let own =
+        if cfg!(target_os = "linux") { "/proc/self/exe".into() } else { std::env::current_exe().unwrap_or_default() };
+    let mut under = Command::new(own);
+    under.arg0("turnlock").args(["gateway", "exec"]).arg(std::process::id().to_string()).arg("--").args(command);
+    tokio::process::Command::from(under).spawn().map_err(|e| Failure::new(format!("cannot start the program: {e}")))
+}
+
+/// Passes signals on until the program has ended, or a lock is lost.
+async fn attend(gateway: &Gateway, mut signals: Signals, child: &mut Child) -> Result<ExitStatus, Failure> {
+    let mut watch = tokio::time::interval(WATCH);
+    loop {
+        tokio::select! {
+            ended = child.wait() => return ended.map_err(|e| Failure::new(format!("cannot wait for the program: {e}"))),
+            // From a terminal the program has it already; from elsewhere it has not, and twice does no harm.
+            signal = signals.next() => pass_on(child, signal),
+            _ = watch.tick() => ensure_ours(gateway)?,
+        }
+    }
+}
+
+fn pass_on(child: &Child, signal: Signal) {
+    // It has an id until it has been waited for, and nobody else gets that id before.
+    if let Some(pid) = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())) {
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}
+
+async fn end(child: &mut Child) {
+    pass_on(child, Signal::TERM);
+    if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
+        // If even that fails, the kernel does it when this process ends.
+        let _ = child.kill().await;
+    }
+}
+
+/// As a shell tells it.
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+/// Becomes the program, to be killed when PARENT dies (used by `gateway run`)
+#[derive(clap::Args)]
+pub(super) struct ExecArgs {
+    parent: i32,
+    #[arg(last = true, required = true)]
+    command: Vec<OsString>,
+}
+
+pub(super) fn exec(args: ExecArgs) -> Result<ExitCode, Failure> {
+    let Err(failure) = become_program(&args);
+    Err(failure)
+}
+
+fn become_program(args: &ExecArgs) -> Result<Infallible, Failure> {
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|e| Failure::new(format!("cannot bind the program's life to the gateway's: {e}")))?;
+    // It may have died before the request.
+    if rustix::process::getppid() != Pid::from_raw(args.parent) {
+        return Err(Failure::new("the gateway has ended already"));
+    }
+    let Some((program, rest)) = args.command.split_first() else { return Err(Failure::new("no program is named")) };
+    let error = Command::new(program).args(rest).exec();
+    Err(Failure::new(format!("cannot run {}: {error}", program.display())))
+}
