@@ -3,6 +3,7 @@
 mod append;
 mod beside;
 mod enclosing;
+mod exec;
 mod failure;
 mod gateway;
 mod input;
@@ -53,9 +54,6 @@ enum Command {
     Stress(stress::Args),
     Completions(pages::CompletionsArgs),
     Man(pages::ManArgs),
-    /// A child of `stress`.
-    #[command(hide = true)]
-    StressChild(stress::child::Args),
 }
 
 /// Does what was asked; the exit code is the answer.
@@ -64,10 +62,12 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn done() -> Result<ExitCode, Failure> {
+    // Not for people, and so not among the subcommands that they and their shells are shown.
     let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|first| first == run::EXEC) {
-        // Not for people, and so not among the subcommands that they and their shells are shown.
-        return run::exec(arguments);
+    match arguments.next() {
+        Some(step) if step == exec::NAME => return exec::main(arguments),
+        Some(step) if step == stress::child::NAME => return stress::child::main(arguments),
+        _ => {}
     }
     let cli = Cli::parse();
     if cli.beside.is_some() {
@@ -83,7 +83,6 @@ fn done() -> Result<ExitCode, Failure> {
         Command::Break(args) => revoke::main(args),
         Command::Gateway(args) => gateway::main(args),
         Command::Stress(args) => stress::main(args),
-        Command::StressChild(args) => stress::child::main(args),
         Command::Completions(args) => pages::completions(args),
         Command::Man(args) => pages::man(args),
     }

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::history::{History, Outcome};
+use super::history::{Append, History, Outcome};
 
 /// What can be wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -122,12 +122,22 @@ pub(super) fn check(history: &History, sessions: &[PathBuf], terms: Terms, findi
         file::check(history, session as u16, path, terms, findings)?;
     }
     holds::check(history, terms, findings);
-    for append in history.appends.iter().filter(|append| append.outcome == Outcome::Refused) {
-        let lost = append.turn.is_some_and(|turn| history.turns[turn].lost == Some(append.ended));
-        if !lost {
-            let what = format!("an append of {}.{} failed", append.writer.child, append.writer.task);
-            findings.add(Kind::Failed, Some(append.session), None, what);
-        }
+    for append in &history.appends {
+        failed(history, append, findings);
     }
     Ok(())
+}
+
+/// An append may fail because its turn was lost, which is looked at elsewhere, or because a program came between; not otherwise.
+fn failed(history: &History, append: &Append, findings: &mut Findings) {
+    let lost = append.turn.is_some_and(|turn| history.turns[turn].lost == Some(append.ended));
+    let kind = match append.outcome {
+        Outcome::Refused if !lost => Kind::Failed,
+        Outcome::Overtaken if !history.removed_within(append.session, append.begun, append.ended) => {
+            Kind::LostWithoutCause
+        }
+        _ => return,
+    };
+    let what = format!("an append of {} was answered by {:?}", append.writer, append.outcome);
+    findings.add(kind, Some(append.session), None, what);
 }

@@ -1,5 +1,6 @@
 //! A child process of a stress run: tasks that take turns, and tasks that post.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use clap::Parser;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::{sleep, timeout};
@@ -28,8 +30,10 @@ pub(super) enum Role {
     Foreign,
 }
 
+pub(crate) const NAME: &str = "__stress-child";
+
 /// What the conductor tells a child.
-#[derive(clap::Args, Debug, Clone)]
+#[derive(clap::Parser, Debug, Clone)]
 pub(crate) struct Args {
     #[arg(long)]
     pub(super) dir: PathBuf,
@@ -66,7 +70,8 @@ pub(crate) struct Args {
 /// How many posting tasks a writing child has beside its others, and a posting child.
 const POSTERS: [u32; 2] = [1, 4];
 
-pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> Result<ExitCode, Failure> {
+    let args = Args::parse_from(std::iter::once(NAME.into()).chain(arguments));
     die_with(args.parent)?;
     let failed = |what: &str, error: &dyn std::fmt::Display| Failure::new(format!("stress child: {what}: {error}"));
     let journal = Journal::open(&args.dir, Some(args.child)).map_err(|e| failed("journal", &e))?;
@@ -205,7 +210,7 @@ impl Hand {
                 Some(turn)
             }
             Err(error) => {
-                eprintln!("{:?} waiting for session {}: {error}", self.writer, about.session);
+                eprintln!("{} waiting for session {}: {error}", self.writer, about.session);
                 let kind = if error.is_busy() { Kind::TimedOut } else { Kind::Failed };
                 self.note(Record { at: now(), kind, ..about });
                 None
@@ -280,8 +285,12 @@ impl Hand {
                 self.note(Record { at, kind: Kind::Lost, ..about });
                 Outcome::Over
             }
+            Err(Error::Overtaken { .. }) => {
+                self.note(Record { at, kind: Kind::Overtaken, ..about });
+                Outcome::Over
+            }
             Err(error) => {
-                eprintln!("{:?} appending to session {}: {error}", self.writer, about.session);
+                eprintln!("{} appending to session {}: {error}", self.writer, about.session);
                 self.note(Record { at, kind: Kind::Failed, ..about });
                 Outcome::Over
             }

@@ -67,7 +67,7 @@ fn progress_bar(args: &Args) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(args.seconds * 1000);
-    if let Ok(style) = ProgressStyle::with_template("{bar:32} {msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{bar:24} {wide_msg}") {
         bar.set_style(style);
     }
     bar
@@ -184,7 +184,7 @@ impl<'a> Conductor<'a> {
         let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
         let errors = OpenOptions::new().append(true).create(true).open(self.dir.join("errors.txt"))?;
         let child = Command::new(std::env::current_exe()?)
-            .arg("stress-child")
+            .arg(super::child::NAME)
             .arg("--dir")
             .arg(self.dir)
             .args(arguments)

@@ -54,6 +54,8 @@ pub(super) enum Outcome {
     /// It was never told: its writer was killed, or gave up. It may be there, once.
     Untold,
     Acknowledged,
+    /// Another program came between. It may be there, once.
+    Overtaken,
     /// Refused or failed: nothing of it may be there.
     Refused,
 }
@@ -151,7 +153,9 @@ impl History {
                     self.by_writer.entry(writer).or_default().push(self.appends.len());
                     self.appends.push(Append::begun(writer, turn, record));
                 }
-                Kind::Acknowledged | Kind::Lost | Kind::Failed if record.count > 0 => self.end_append(writer, record),
+                Kind::Acknowledged | Kind::Lost | Kind::Overtaken | Kind::Failed if record.count > 0 => {
+                    self.end_append(writer, record);
+                }
                 Kind::Removing | Kind::Removed => self.add_removal(record),
                 _ => {
                     if let Some(&turn) = turns.get(&record.turn) {
@@ -166,17 +170,17 @@ impl History {
         let Some(index) = self.starting_with(LineId { writer, n: record.n }) else { return };
         let append = &mut self.appends[index];
         append.ended = record.at;
-        if record.kind == Kind::Acknowledged {
-            append.outcome = Outcome::Acknowledged;
-            append.offset = (record.detail != UNKNOWN).then_some(record.detail);
-        } else {
-            append.outcome = Outcome::Refused;
-        }
+        append.outcome = match record.kind {
+            Kind::Acknowledged => Outcome::Acknowledged,
+            Kind::Overtaken => Outcome::Overtaken,
+            _ => Outcome::Refused,
+        };
+        append.offset = (record.kind == Kind::Acknowledged && record.detail != UNKNOWN).then_some(record.detail);
         let begun = append.begun;
         let Some(turn) = append.turn.map(|turn| &mut self.turns[turn]) else { return };
         match record.kind {
             Kind::Acknowledged => turn.wrote = turn.wrote.max(Some(begun)),
-            Kind::Lost => turn.lost = turn.lost.or(Some(record.at)),
+            Kind::Lost | Kind::Overtaken => turn.lost = turn.lost.or(Some(record.at)),
             _ => {}
         }
     }

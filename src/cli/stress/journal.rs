@@ -50,6 +50,8 @@ kinds! {
     Acknowledged,
     /// It was refused because the turn was lost.
     Lost,
+    /// Another program came between while it was written: it is there, or not.
+    Overtaken,
     /// It failed otherwise; the process's standard error says how.
     Failed,
     /// The turn is about to be released.

@@ -16,6 +16,12 @@ pub(super) struct Writer {
     pub(super) task: u32,
 }
 
+impl std::fmt::Display for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.child, self.task)
+    }
+}
+
 /// A line: its writer, and a number that the writer gives to its lines in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LineId {
@@ -25,7 +31,7 @@ pub(super) struct LineId {
 
 impl std::fmt::Display for LineId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}.{}", self.writer.child, self.writer.task, self.n)
+        write!(f, "{}.{}", self.writer, self.n)
     }
 }
 

@@ -221,10 +221,7 @@ impl<'a> Walk<'a> {
         if self.blocks.current == Some(turn) {
             for (stranger, offset) in std::mem::take(&mut self.blocks.strangers) {
                 let other = &self.history.appends[stranger];
-                let what = format!(
-                    "line {}.{}.{} lies inside a foreign turn, before {id}",
-                    other.writer.child, other.writer.task, other.first
-                );
+                let what = format!("line {}.{} lies inside a foreign turn, before {id}", other.writer, other.first);
                 self.findings.add(Kind::TurnsOverlap, Some(self.session), Some(offset), what);
             }
             return;
@@ -260,7 +257,7 @@ impl<'a> Walk<'a> {
                 _ if append.session != self.session => {}
                 Outcome::Acknowledged if !whole => missing.push((index, seen.lines)),
                 // All or nothing, unless a kill came between.
-                Outcome::Untold if seen.lines > 0 && !whole && !self.may_be_cut(append) => {
+                Outcome::Untold | Outcome::Overtaken if seen.lines > 0 && !whole && !self.may_be_cut(append) => {
                     missing.push((index, seen.lines));
                 }
                 _ => {}

@@ -15,7 +15,7 @@ pub(super) fn check(history: &History, terms: Terms, findings: &mut Findings) {
 
 fn name(turn: &Turn) -> String {
     let kind = if turn.foreign() { "foreign turn" } else { "turn" };
-    format!("a {kind} of {}.{}", turn.writer.child, turn.writer.task)
+    format!("a {kind} of {}", turn.writer)
 }
 
 /// From when to when a turn certainly held: had, and not given back; or, where turns are taken away, until its last append was begun

@@ -351,3 +351,22 @@ fn waiting_in_vain_and_failures_are_found() {
     tale.note(2, Record { n: 1, count: 1, ..record(Event::Failed, 92) });
     tale.is_wrong(TAMPERED, &[Kind::Stuck, Kind::Failed]);
 }
+
+#[test]
+fn an_overtaken_append_may_be_there_if_somebody_came_between() {
+    let overtaken = |removed: bool, there: bool| {
+        let mut tale = good();
+        tale.begin(2, POST, 1, 1, 90);
+        tale.note(2, Record { n: 1, count: 1, ..record(Event::Overtaken, 95) });
+        if removed {
+            tale.conductor.extend([record(Event::Removing, 91), record(Event::Removed, 92)]);
+        }
+        if there {
+            tale.file.extend(line(2, 1));
+        }
+        tale
+    };
+    overtaken(true, true).is_clean(TAMPERED);
+    overtaken(true, false).is_clean(TAMPERED);
+    overtaken(false, true).is_wrong(TAMPERED, &[Kind::LostWithoutCause]);
+}

@@ -1,4 +1,4 @@
-//! The step between `turnlock run` and its command: a process that asks to die with its parent, and then becomes the command.
+//! The step between turnlock and a program that it runs: a process that asks to die with its parent, and then becomes the program.
 //!
 //! The request must come from the process itself, and nothing but an `exec` keeps it.
 
@@ -8,7 +8,9 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use crate::cli::failure::Failure;
+use rustix::process::Signal;
+
+use super::failure::Failure;
 
 pub(crate) const NAME: &str = "__exec";
 
@@ -16,10 +18,20 @@ pub(crate) const NAME: &str = "__exec";
 const CANNOT_RUN: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
-/// `turnlock __exec PARENT CMD ARGS…`: becomes the command, if PARENT is still the parent.
+/// `turnlock __exec PARENT SIGNAL CMD ARGS…`, to be started from a thread that lives as long as the program is to live: the kernel
+/// sends the signal when that thread ends.
+pub(crate) fn command(signal: Signal, program: &[OsString]) -> Result<Command, Failure> {
+    let mut step = Command::new(own_program()?);
+    let (parent, signal) = (std::process::id().to_string(), signal.as_raw().to_string());
+    step.arg0("turnlock").args([NAME, &parent, &signal]).args(program);
+    Ok(step)
+}
+
+/// Becomes the program, if PARENT is still the parent.
 pub(crate) fn main(mut arguments: impl Iterator<Item = OsString>) -> Result<ExitCode, Failure> {
-    let parent = arguments.next().and_then(|pid| pid.to_str()?.parse().ok());
-    die_with_parent(parent)?;
+    let mut number = || arguments.next().and_then(|number| number.to_str()?.parse().ok());
+    let (parent, signal) = (number(), number().and_then(Signal::from_named_raw));
+    die_with_parent(parent, signal)?;
     let program = arguments.next().ok_or_else(|| Failure::new("no command"))?;
     let error = Command::new(&program).args(arguments).exec();
     let code = if error.kind() == ErrorKind::NotFound { NOT_FOUND } else { CANNOT_RUN };
@@ -27,9 +39,9 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = OsString>) -> Result<Exit
 }
 
 #[cfg(target_os = "linux")]
-fn die_with_parent(parent: Option<i32>) -> Result<(), Failure> {
-    use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
-    set_parent_process_death_signal(Some(Signal::TERM))
+fn die_with_parent(parent: Option<i32>, signal: Option<Signal>) -> Result<(), Failure> {
+    use rustix::process::{Pid, getppid, set_parent_process_death_signal};
+    set_parent_process_death_signal(signal)
         .map_err(|e| Failure::new(format!("cannot ask for a signal at the parent's death: {e}")))?;
     // It may have died before it was asked for.
     if getppid().map(Pid::as_raw_pid) == parent {
@@ -40,7 +52,7 @@ fn die_with_parent(parent: Option<i32>) -> Result<(), Failure> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn die_with_parent(_parent: Option<i32>) -> Result<(), Failure> {
+fn die_with_parent(_parent: Option<i32>, _signal: Option<Signal>) -> Result<(), Failure> {
     Ok(())
 }
 
