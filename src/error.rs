@@ -111,9 +111,10 @@ pub enum Error {
         reason: String,
     },
 
-    /// Another program put a new file at the session's path during the append. The line may be in the old file only.
-    #[error("{} was replaced by another program during the append; read it again to see whether the line is there", session.display())]
-    Replaced {
+    /// Another program took the lock, or put a new file at the session's path, while this was being written. The line is in the
+    /// session, or it is not; it is not acknowledged.
+    #[error("{}: another program came between while this was written; read it again to see whether it is there", session.display())]
+    Overtaken {
         /// The session file.
         session: PathBuf,
     },
@@ -144,7 +145,7 @@ pub enum Error {
     },
 
     /// A revoke named an owner who does not hold the session.
-    #[error("{}: not held by {named}{}; nothing was revoked", lock.display(), HolderStory(holder.as_deref()))]
+    #[error("{}: not held by {named}, but by {}; nothing was revoked", lock.display(), Whom(holder.as_deref()))]
     NotTheHolder {
         /// The lock file.
         lock: PathBuf,
@@ -210,6 +211,8 @@ pub enum LostCause {
     Replaced,
     /// The lock file bears another owner.
     TakenOver,
+    /// The holder let go of it, or is dead, and nobody has taken over yet.
+    HolderGone,
     /// This turn was released already.
     Closed,
     /// The process that acquired the turn forked, and this is the child.
@@ -222,6 +225,7 @@ impl fmt::Display for LostCause {
             Self::Removed => "the lock file is gone, the turn was revoked",
             Self::Replaced => "another lock file stands in its place",
             Self::TakenOver => "another owner has taken over",
+            Self::HolderGone => "the holder has let go of it",
             Self::Closed => "the turn was released",
             Self::Forked => "this process is a fork of the holder",
         })
@@ -308,6 +312,18 @@ impl fmt::Display for HolderStory<'_> {
             facts.push("this very process: does a task wait for its own turn?".into());
         }
         if facts.is_empty() { Ok(()) } else { write!(f, " ({})", facts.join(", ")) }
+    }
+}
+
+/// Somebody or nobody, in full.
+struct Whom<'a>(Option<&'a Holder>);
+
+impl fmt::Display for Whom<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(_) => write!(f, "{}{}", HolderFacts(self.0), HolderStory(self.0)),
+            None => f.write_str("nobody that can be told"),
+        }
     }
 }
 

@@ -117,16 +117,15 @@ pub(crate) fn look(lock: &Path, rules: &Rules) -> Option<LockReport> {
 }
 
 fn try_look(lock: &Path, rules: &Rules) -> Result<Option<LockReport>> {
-    let file = match lockfile::open_to_look(lock)? {
-        Opened::File(file) => file,
+    let (file, stat) = match lockfile::open_to_look(lock)? {
+        Opened::File(file, stat) => (file, stat),
         Opened::None => return Ok(None),
         Opened::Denied => return Err(rustix::io::Errno::ACCESS).context("open", lock),
     };
-    let stat = rustix::fs::fstat(&file).context("look at", lock)?;
     let reading = record::read(&file).context("read", lock)?;
     let known = Place::of_lock(lock).is_ok_and(|place| registry::hold_of(&place).is_some());
     let report = match &reading {
-        Reading::Ours(record) if known || lockfile::somebody_lives(&file, rules) => {
+        Reading::Ours(record) if known || lockfile::somebody_lives(&file, &stat, rules) => {
             LockReport::new(lock, LockState::Held, Some(record.holder(true, false)), Vec::new())
         }
         Reading::Foreign(record) => {

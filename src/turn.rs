@@ -161,7 +161,7 @@ impl Turn {
     /// # Errors
     /// [`Error::LockLost`] if the turn is not this holder's any more; [`Error::BadLine`] if a value is no JSON;
     /// [`Error::DataLockBusy`] if another process stays inside an append; [`Error::SyncFailed`] after an earlier failed sync;
-    /// [`Error::Replaced`]; [`Error::Io`], for example on a full disk. After any but `Replaced` the file is as it was before.
+    /// [`Error::Overtaken`]; [`Error::Io`], for example on a full disk. After any but `Overtaken` the file is as it was before.
     pub async fn append_all<T: Serialize>(&mut self, values: impl IntoIterator<Item = T>) -> Result<Appended> {
         let lines = Lines::of(values)?;
         self.append_lines(Caller::Task, lines).await
@@ -289,7 +289,7 @@ impl Inner {
         if let Some(cause) = grip.lock.lost(&self.slot.place)? {
             return Err(self.lost(cause));
         }
-        match data.append(lines, self.rules.durability, grip.seen) {
+        match data.append(lines, self.rules.durability, grip.seen, grip.lock.id()) {
             Ok(appended) => {
                 if appended.intervening > 0 {
                     grip.unread.push(grip.seen..grip.seen + appended.intervening);

@@ -67,7 +67,7 @@ pub(super) struct Owner {
 impl Owner {
     /// Who is named at `lock`; `None` if there is no lock file, or no record of a process in it.
     pub(super) fn at(lock: &Path) -> Result<Option<Self>> {
-        let Opened::File(file) = lockfile::open_to_look(lock)? else { return Ok(None) };
+        let Opened::File(file, _) = lockfile::open_to_look(lock)? else { return Ok(None) };
         let record = match record::read(&file).context("read", lock)? {
             Reading::Ours(record) | Reading::Foreign(record) => record,
             Reading::Spoiled | Reading::Malformed { .. } => return Ok(None),

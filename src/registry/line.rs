@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::task::{Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::sync::{Arc, Condvar, Mutex};
 use crate::caller::Caller;
@@ -22,6 +22,8 @@ enum Stage {
     Called,
     /// A thread waits in the kernel, for whoever is first when it gets there.
     Waiting,
+    /// The thread rests before it looks again, the so-manieth time: it has the stage only while somebody waits.
+    Resting(u64),
     /// The lock is had, by a grant.
     Granted,
 }
@@ -34,6 +36,7 @@ pub(crate) struct Line<W, G> {
 struct LineState<W, G> {
     stage: Stage,
     queue: VecDeque<Arc<Ticket<W, G>>>,
+    rests: u64,
 }
 
 /// One waiter.
@@ -60,7 +63,7 @@ pub(crate) enum Call<G> {
 
 impl<W, G> Line<W, G> {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(LineState { stage: Stage::Idle, queue: VecDeque::new() }) })
+        Arc::new(Self { state: Mutex::new(LineState { stage: Stage::Idle, queue: VecDeque::new(), rests: 0 }) })
     }
 
     /// Joins at the end; called at once if nobody is before.
@@ -113,6 +116,37 @@ impl<W, G> Line<W, G> {
         let mut state = self.state.lock();
         state.stage = if state.queue.is_empty() { Stage::Idle } else { Stage::Waiting };
         state.stage == Stage::Waiting
+    }
+
+    /// The thread that owns the stage rests for a while; `false` if nobody waits any more, and then the stage is somebody else's.
+    pub(crate) fn rest(&self, pause: Duration) -> bool {
+        let rest = {
+            let mut state = self.state.lock();
+            if state.queue.is_empty() {
+                state.stage = Stage::Idle;
+                return false;
+            }
+            state.rests += 1;
+            state.stage = Stage::Resting(state.rests);
+            state.stage
+        };
+        std::thread::sleep(pause);
+        let mut state = self.state.lock();
+        let mine = state.stage == rest;
+        if mine {
+            state.stage = Stage::Waiting;
+        }
+        mine
+    }
+
+    /// A waiter has given up.
+    fn leave(&self, ticket: &Arc<Ticket<W, G>>) {
+        let mut state = self.state.lock();
+        state.queue.retain(|other| !Arc::ptr_eq(other, ticket));
+        // Whoever comes next must not wait for the end of a rest that nobody needs.
+        if state.queue.is_empty() && matches!(state.stage, Stage::Resting(_)) {
+            state.stage = Stage::Idle;
+        }
     }
 
     /// Whether anybody waits.
@@ -246,7 +280,7 @@ impl<W, G> Drop for Spot<W, G> {
     fn drop(&mut self) {
         let cell = std::mem::replace(&mut *self.ticket.cell.lock(), Cell::Gone);
         match cell {
-            Cell::Queued(_) => self.line.state.lock().queue.retain(|ticket| !Arc::ptr_eq(ticket, &self.ticket)),
+            Cell::Queued(_) => self.line.leave(&self.ticket),
             Cell::Called => self.line.advance(),
             // A grant that came too late ends here, and passes the lock on by itself.
             Cell::Granted(grant) => drop(grant),

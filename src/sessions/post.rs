@@ -65,15 +65,20 @@ fn find(path: &Path, create: bool) -> Result<SlotRef> {
 
 fn post(door: Door, slot: &SlotRef, lines: &Lines, want: &Want, create: bool) -> Result<Reached<Posted>> {
     let Some(mut data) = data_lock(door, &slot.place, create)? else { return Ok(Reached::Busy) };
-    let held = match lockfile::try_take(&slot.place, &data, want)? {
-        Try::Held(lock) => Some(lock),
-        Try::Busy(obstacle) if obstacle.is_ours() => None,
-        Try::Busy(_) => return Ok(Reached::Done(Posted::NeedsTurn)),
+    let (held, lock) = match lockfile::try_take(&slot.place, &data, want)? {
+        Try::Held(held) => {
+            let id = held.id();
+            (Some(held), id)
+        }
+        Try::Busy(obstacle) => match obstacle.ours() {
+            Some(id) => (None, id),
+            None => return Ok(Reached::Done(Posted::NeedsTurn)),
+        },
     };
     let seen = data.len();
-    let appended = data.append(lines, want.rules.durability, seen);
-    if let Some(lock) = held {
-        turn::let_go_of_post(slot, lock, data, &want.rules);
+    let appended = data.append(lines, want.rules.durability, seen, lock);
+    if let Some(held) = held {
+        turn::let_go_of_post(slot, held, data, &want.rules);
     }
     Ok(Reached::Done(Posted::Done(appended?)))
 }

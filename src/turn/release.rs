@@ -18,7 +18,7 @@ const RUN: Duration = Duration::from_micros(250);
 const RUN_LENGTH: u32 = 64;
 /// When a lock file that was left for others is looked at again.
 const TIDY_AFTER: Duration = Duration::from_millis(5);
-/// At most how long that look is put off while the session file is busy.
+/// At most how long the next look is put off while it cannot be told whether somebody has taken it.
 const TIDY_AT_MOST: Duration = Duration::from_secs(1);
 
 /// Hand-overs in a row inside this process.
@@ -187,10 +187,11 @@ impl Inner {
 
 /// A waiter for whom the file was left may have given up in between: then nothing of it is left behind.
 fn tidy_later(leftover: Leftover, slot: SlotRef, delay: Duration) {
-    keeper::after(delay, move || match leftover.tidy(&slot.place) {
-        Ok(false) if delay < TIDY_AT_MOST => tidy_later(leftover, slot, delay * 2),
-        // It stays, stale: the next one takes it over.
-        Ok(_) | Err(_) => {}
+    keeper::after(delay, move || {
+        // What cannot be looked at stays, stale: the next one takes it over.
+        if let Ok(false) = leftover.tidy(&slot.place) {
+            tidy_later(leftover, slot, (delay * 2).min(TIDY_AT_MOST));
+        }
     });
 }
 

@@ -44,7 +44,7 @@ fn it_dies_with_the_gateway_and_what_it_started_delays_nobody() {
     let (note, daemon) = (room.dir.path().join("pid"), room.dir.path().join("daemon"));
     // Deaf to all that can be ignored, and with something left behind in the background.
     let script = format!(
-        "trap '' TERM INT HUP; setsid sleep 1000 >/dev/null 2>&1 & echo $! > {}; echo $$ > {}; while :; do sleep 0.01; done",
+        "trap '' TERM INT HUP; setsid sleep 60 >/dev/null 2>&1 & echo $! > {}; echo $$ > {}; while :; do sleep 0.01; done",
         daemon.display(),
         note.display()
     );

@@ -6,6 +6,7 @@ use turnlock::gateway::{self, Builder};
 
 use super::Which;
 use crate::cli::failure::Failure;
+use crate::cli::output;
 
 /// Ends the gateway with a process id, if it is the verified owner of the locks
 ///
@@ -39,7 +40,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
 pub(super) fn stop(gateway: &Builder, pid: i32, port: Option<u16>) -> Result<(), Failure> {
     let stopped = gateway::stop(gateway, pid, port)?;
     let how = if stopped.killed { "it did not end within 700 ms of being asked, and was killed" } else { "it ended" };
-    eprintln!("turnlock: gateway with pid {pid}: {how}; its port is free");
+    output::tell(&format!("gateway with pid {pid}: {how}; its port is free"));
     Ok(())
 }
 
