@@ -39,6 +39,18 @@ fn the_port_is_left_to_it_and_signals_reach_it() {
 }
 
 #[test]
+fn a_program_that_is_deaf_is_stopped_with_its_gateway() {
+    let room = room();
+    let note = room.dir.path().join("pid");
+    let script = format!("trap '' TERM INT HUP; echo $$ > {}; while :; do sleep 0.01; done", note.display());
+    let running = Running::ready(&mut room.run(&["--", "sh", "-c", &script]));
+    let program = pid_in(&note);
+    let stopped = room.ask("stop", &["--pid", &running.pid().to_string()]);
+    assert!(stopped.code == Some(0) && stopped.err.contains("was killed"), "{stopped:?}");
+    eventually("the program is gone", || (!lives(program)).then_some(()));
+}
+
+#[test]
 fn it_dies_with_the_gateway_and_what_it_started_delays_nobody() {
     let room = room();
     let (note, daemon) = (room.dir.path().join("pid"), room.dir.path().join("daemon"));

@@ -8,7 +8,7 @@ use turnlock::gateway;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, printable};
 
-/// Compares gateways that are to run beside each other: config, state directory, workspaces, ports
+/// Compare gateways that are to run beside each other: config, state directory, workspaces, ports
 ///
 /// Each must have its own. Ports are derived from the base port (browser control: base + 2; browsers: up to base + 110), so
 /// that base ports must be at least 120 apart. Nothing is changed.

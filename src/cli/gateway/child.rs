@@ -76,7 +76,7 @@ fn exit_code(status: ExitStatus) -> ExitCode {
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
-/// Becomes the program, to be killed when PARENT dies (used by `gateway run`)
+/// Become the program, to be killed when PARENT dies (used by `gateway run`)
 #[derive(clap::Args)]
 pub(super) struct ExecArgs {
     parent: i32,

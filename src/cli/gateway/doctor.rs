@@ -8,7 +8,7 @@ use super::Which;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, printable};
 
-/// Tells what is wrong with a gateway's locks and port; --fix removes what nobody holds
+/// Tell what is wrong with a gateway's locks and port, and with --fix remove what nobody holds
 ///
 /// Stale gateway locks, orphaned .reclaim directories, a listener that no lock names, an owner that does not listen.
 #[derive(clap::Args)]

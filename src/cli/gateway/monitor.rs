@@ -16,7 +16,7 @@ use super::signals::{Signals, runtime};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, printable};
 
-/// Probes gateways and their session locks, and tells of every change of state once
+/// Probe gateways and their session locks, and tell of every change of state once
 ///
 /// healthy: the owner lives and answers. degraded: something is wrong (a stale or very long session lock, an owner that does
 /// not listen, an answer that is not ok). locked up: it accepts connections and does not answer. gone: nobody is there.

@@ -13,7 +13,7 @@ use super::{Which, child, serve, stop};
 use crate::cli::failure::Failure;
 use crate::cli::output;
 
-/// Takes the locks and the port, then serves /healthz and /metrics, or runs CMD under the locks
+/// Take the locks and the port, then serve /healthz and /metrics, or run CMD under the locks
 ///
 /// The state lock first, then the config lock, then the port: only when all three are had anything else is touched. With CMD the
 /// port is left to it; it dies with this process.

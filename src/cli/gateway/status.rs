@@ -9,7 +9,7 @@ use super::Which;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, printable};
 
-/// Tells who has the locks, who listens, and whether it is healthy: three different facts
+/// Tell who has the locks, who listens, and whether it is healthy: three different facts
 ///
 /// A bound port, a healthy endpoint and a living owner say nothing of each other.
 #[derive(clap::Args)]

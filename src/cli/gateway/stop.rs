@@ -8,7 +8,7 @@ use super::Which;
 use crate::cli::failure::Failure;
 use crate::cli::output;
 
-/// Ends the gateway with a process id, if it is the verified owner of the locks
+/// End the gateway with a process id, if it is the verified owner of the locks
 ///
 /// SIGTERM, then SIGKILL after 700 ms; then its port is free within 2 s. The process must be the one that the lock names, by its
 /// id and by the time at which it was started.
