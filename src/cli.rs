@@ -3,6 +3,7 @@
 mod append;
 mod beside;
 mod enclosing;
+mod exec;
 mod failure;
 mod gateway;
 mod input;
@@ -53,8 +54,6 @@ enum Command {
     Stress(stress::Args),
     Completions(pages::CompletionsArgs),
     Man(pages::ManArgs),
-    #[command(name = run::EXEC, hide = true)]
-    Exec(run::ExecArgs),
 }
 
 /// Does what was asked; the exit code is the answer.
@@ -63,6 +62,13 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn done() -> Result<ExitCode, Failure> {
+    // Not for people, and so not among the subcommands that they and their shells are shown.
+    let mut arguments = std::env::args_os().skip(1);
+    match arguments.next() {
+        Some(step) if step == exec::NAME => return exec::main(arguments),
+        Some(step) if step == stress::child::NAME => return stress::child::main(arguments),
+        _ => {}
+    }
     let cli = Cli::parse();
     if cli.beside.is_some() {
         beside::be_seen()?;
@@ -79,7 +85,6 @@ fn done() -> Result<ExitCode, Failure> {
         Command::Stress(args) => stress::main(args),
         Command::Completions(args) => pages::completions(args),
         Command::Man(args) => pages::man(args),
-        Command::Exec(args) => run::exec(args),
     }
 }
 

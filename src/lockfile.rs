@@ -52,13 +52,10 @@ pub(crate) enum Try {
 /// What stands in the way.
 #[derive(Debug)]
 pub(crate) enum Obstacle {
-    /// The kernel says that somebody has it.
+    /// The kernel says that somebody has it, and the record is of our protocol.
     Kernel {
         /// Which lock file was tried.
         id: FileId,
-        /// Whether its record is of our protocol. If not, somebody is only judging a foreign owner, who may live: those who wait for
-        /// one have the kernel's lock each time they look.
-        ours: bool,
     },
     /// A foreign program that lives, by its process.
     Foreign,
@@ -74,7 +71,7 @@ impl Obstacle {
     /// The lock file of a holder of our own protocol, whose turn a post may go beside.
     pub(crate) fn ours(&self) -> Option<FileId> {
         match self {
-            Self::Kernel { id, ours: true } => Some(*id),
+            Self::Kernel { id } => Some(*id),
             _ => None,
         }
     }
@@ -93,16 +90,23 @@ pub(crate) fn try_take(place: &Place, data: &DataLock, want: &Want) -> Result<Tr
             },
         };
         if !flock::try_lock(&file).context("lock", place.lock())? {
-            // Nobody rewrites it meanwhile: that takes the data lock (I2).
-            let ours =
-                matches!(record::read(&file).context("read", place.lock())?, Reading::Ours(_) | Reading::Spoiled);
-            return Ok(Try::Busy(Obstacle::Kernel { id: FileId::of(&stat), ours }));
+            return who_locked(&file, FileId::of(&stat), place).map(Try::Busy);
         }
         match settle(place, file, FileId::of(&stat), data, want)? {
             Settled::Held(held) => return Ok(Try::Held(held)),
             Settled::Obstacle(obstacle) => return Ok(Try::Busy(obstacle)),
             Settled::Moved => {}
         }
+    }
+}
+
+/// Who has the kernel's lock on a lock file: its holder, by its record; or, on a foreign one, a waiter that was granted it only
+/// to judge the owner, who may well be alive (I10).
+fn who_locked(file: &File, id: FileId, place: &Place) -> Result<Obstacle> {
+    match record::read(file).context("read", place.lock())? {
+        Reading::Ours(_) | Reading::Spoiled => Ok(Obstacle::Kernel { id }),
+        Reading::Foreign(_) => Ok(Obstacle::Foreign),
+        Reading::Malformed { .. } => Ok(Obstacle::Fresh),
     }
 }
 

@@ -212,6 +212,12 @@ impl DataLock {
         self.len
     }
 
+    /// Looks anew how long the file is.
+    pub(crate) fn look_again(&mut self) -> Result<()> {
+        self.len = size(&rustix::fs::fstat(self.file()).context("look at", self.place.session())?);
+        Ok(())
+    }
+
     /// Which file it is.
     pub(crate) fn id(&self) -> Option<FileId> {
         self.session.as_ref().map(|session| session.id)

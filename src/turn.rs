@@ -65,7 +65,9 @@ pub(crate) struct Grip {
 
 impl Turn {
     /// A turn begins, with the data lock still held; the line's stage is the turn's from now on.
-    pub(crate) fn begin(slot: SlotRef, want: &Want, lock: LockFile, data: DataLock) -> Self {
+    pub(crate) fn begin(slot: SlotRef, want: &Want, lock: LockFile, mut data: DataLock) -> Self {
+        // A foreign owner may have written until a moment ago. If it cannot be told, that counts as posts.
+        let _ = data.look_again();
         let grip = Grip::new(lock, data, Run::new());
         Self::with(slot, want, grip)
     }

@@ -35,8 +35,6 @@ enum Command {
     Doctor(doctor::Args),
     Stop(stop::Args),
     Monitor(monitor::Args),
-    #[command(hide = true)]
-    Exec(child::ExecArgs),
 }
 
 pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
@@ -47,7 +45,6 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
         Command::Doctor(args) => doctor::main(args),
         Command::Stop(args) => stop::main(args),
         Command::Monitor(args) => monitor::main(args),
-        Command::Exec(args) => child::exec(args),
     }
 }
 

@@ -21,7 +21,7 @@ fn its_exit_code_is_the_commands_and_nothing_is_left() {
     let ended = end(&mut room.run(&["--", "sh", "-c", "kill -TERM $$"]));
     assert_eq!(ended.code, Some(128 + 15), "{ended:?}");
     let ended = end(&mut room.run(&["--", "/no/such/program"]));
-    assert!(ended.code == Some(1) && ended.err.contains("cannot run /no/such/program"), "{ended:?}");
+    assert!(ended.code == Some(127) && ended.err.contains("cannot run /no/such/program"), "{ended:?}");
     assert!(room.files().is_empty(), "{:?}", room.files());
 }
 

@@ -2,12 +2,11 @@
 //!
 //! It must not outlive them. It inherits no lock, so that nothing it leaves running keeps the next gateway from starting;
 //! instead the kernel kills it when this process dies, however that happens. The request for that can only be made by
-//! the child itself, before it becomes the program: so the child is this command again, as `gateway exec`.
+//! the child itself, before it becomes the program: so the child is this command again, for a moment.
 
-use std::convert::Infallible;
 use std::ffi::OsString;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Command, ExitCode, ExitStatus};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
@@ -16,6 +15,7 @@ use turnlock::gateway::Gateway;
 
 use super::serve::{WATCH, ensure_ours};
 use super::signals::Signals;
+use crate::cli::exec;
 use crate::cli::failure::Failure;
 
 /// How long the program may take to end when a lock is lost.
@@ -34,11 +34,7 @@ pub(super) async fn run(gateway: &mut Gateway, signals: Signals, command: &[OsSt
 }
 
 fn start(command: &[OsString]) -> Result<Child, Failure> {
-    // Not by its name, which an upgrade may have given to another file.
-    let own =
-        if cfg!(target_os = "linux") { "/proc/self/exe".into() } else { std::env::current_exe().unwrap_or_default() };
-    let mut under = Command::new(own);
-    under.arg0("turnlock").args(["gateway", "exec"]).arg(std::process::id().to_string()).arg("--").args(command);
+    let under = exec::command(Signal::KILL, command)?;
     tokio::process::Command::from(under).spawn().map_err(|e| Failure::new(format!("cannot start the program: {e}")))
 }
 
@@ -48,11 +44,21 @@ async fn attend(gateway: &Gateway, mut signals: Signals, child: &mut Child) -> R
     loop {
         tokio::select! {
             ended = child.wait() => return ended.map_err(|e| Failure::new(format!("cannot wait for the program: {e}"))),
-            // From a terminal the program has it already; from elsewhere it has not, and twice does no harm.
-            signal = signals.next() => pass_on(child, signal),
+            signal = signals.next() => {
+                // A key pressed on the terminal reaches the program as well, and twice would mean something else to it.
+                if signal != Signal::INT || !in_foreground() {
+                    pass_on(child, signal);
+                }
+            }
             _ = watch.tick() => ensure_ours(gateway)?,
         }
     }
+}
+
+/// Whether this process, and the program with it, is what the keys of a terminal reach.
+fn in_foreground() -> bool {
+    let terminal = std::fs::File::open("/dev/tty");
+    terminal.is_ok_and(|terminal| rustix::termios::tcgetpgrp(terminal) == Ok(rustix::process::getpgrp()))
 }
 
 fn pass_on(child: &Child, signal: Signal) {
@@ -74,30 +80,4 @@ async fn end(child: &mut Child) {
 fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
     ExitCode::from(u8::try_from(code).unwrap_or(1))
-}
-
-/// Become the program, to be killed when PARENT dies (used by `gateway run`)
-#[derive(clap::Args)]
-pub(super) struct ExecArgs {
-    parent: i32,
-    #[arg(last = true, required = true)]
-    command: Vec<OsString>,
-}
-
-pub(super) fn exec(args: ExecArgs) -> Result<ExitCode, Failure> {
-    let Err(failure) = become_program(&args);
-    Err(failure)
-}
-
-fn become_program(args: &ExecArgs) -> Result<Infallible, Failure> {
-    #[cfg(target_os = "linux")]
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
-        .map_err(|e| Failure::new(format!("cannot bind the program's life to the gateway's: {e}")))?;
-    // It may have died before the request.
-    if rustix::process::getppid() != Pid::from_raw(args.parent) {
-        return Err(Failure::new("the gateway has ended already"));
-    }
-    let Some((program, rest)) = args.command.split_first() else { return Err(Failure::new("no program is named")) };
-    let error = Command::new(program).args(rest).exec();
-    Err(Failure::new(format!("cannot run {}: {error}", program.display())))
 }
