@@ -173,6 +173,11 @@ impl SessionFile {
         &self.file
     }
 
+    /// Whether this process made the file, for the sake of its lock.
+    pub(crate) fn is_made_by_us(&self) -> bool {
+        self.created
+    }
+
     /// Makes what was written survive the loss of power.
     pub(crate) fn sync(&self, place: &Place) -> io::Result<()> {
         self.file.sync_data()?;
@@ -221,6 +226,13 @@ impl DataLock {
     /// Which file it is.
     pub(crate) fn id(&self) -> Option<FileId> {
         self.session.as_ref().map(|session| session.id)
+    }
+
+    /// The session file was made by a turn of ours: it goes with this lock if nobody has written into it.
+    pub(crate) fn session_made_by_us(&mut self, made: bool) {
+        if let Some(session) = &mut self.session {
+            session.created |= made;
+        }
     }
 
     /// The file itself.

@@ -158,7 +158,8 @@ impl Inner {
         tracing::debug!(session = %self.slot.place.session().display(), owner = %self.owner, "release, leaving the lock to others");
         metrics::released(&self.slot.place, self.since.elapsed());
         *self.slot.hold.lock() = None;
-        let leftover = grip.lock.unlock();
+        let made_session = grip.session.as_ref().is_some_and(SessionFile::is_made_by_us);
+        let leftover = grip.lock.unlock(made_session);
         drop(grip.session);
         if !others {
             self.slot.turns.advance();
@@ -202,5 +203,5 @@ pub(crate) fn let_go_of_post(slot: &SlotRef, lock: LockFile, data: DataLock, rul
         let _ = lock.unlink(&slot.place, &data);
         return;
     }
-    tidy_later(lock.unlock(), slot.clone(), TIDY_AFTER);
+    tidy_later(lock.unlock(false), slot.clone(), TIDY_AFTER);
 }
