@@ -25,7 +25,7 @@ fn race(pair: impl Fn(&Room, u16) -> [Command; 2], refused: &str) {
     for round in 0..ROUNDS {
         let commands = pair(&room, second);
         let mut racers: Vec<_> =
-            commands.iter().zip(&logs).map(|(command, log)| Racer(at_the_line(command, log))).collect();
+            commands.iter().zip(&logs).map(|(command, log)| Doomed(at_the_line(command, log))).collect();
         for racer in &mut racers {
             racer.0.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
         }
@@ -39,15 +39,6 @@ fn race(pair: impl Fn(&Room, u16) -> [Command; 2], refused: &str) {
         assert_eq!((starts, refusals), (1, 1), "round {round}: {told:?}");
         drop(racers);
         logs.iter().for_each(|log| std::fs::remove_file(log).unwrap());
-    }
-}
-
-struct Racer(Child);
-
-impl Drop for Racer {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 

@@ -203,6 +203,16 @@ impl Drop for Running {
     }
 }
 
+/// A process that is killed when the test is done with it, and whose pipes are the test's.
+pub struct Doomed(pub Child);
+
+impl Drop for Doomed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// The lines of a pipe, as they come.
 pub fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
     let (send, lines) = channel();
