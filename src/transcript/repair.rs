@@ -38,7 +38,7 @@ impl Survey {
         self.damages.is_empty()
     }
 
-    fn count(&mut self, damage: &Damage) {
+    pub(crate) fn count(&mut self, damage: &Damage) {
         match self.damages.binary_search_by_key(&damage.kind, |d| d.0) {
             Ok(index) => self.damages[index].1 += 1,
             Err(index) => self.damages.insert(index, (damage.kind, 1)),
