@@ -1,32 +1,89 @@
 //! What the command line says, and who does it.
 
+mod append;
+mod beside;
+mod enclosing;
 mod failure;
+mod input;
+mod logging;
+mod options;
+mod output;
+mod pages;
+mod revoke;
+mod run;
+mod status;
 mod stress;
+mod waiting;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgAction, Parser, Subcommand};
 
 use failure::Failure;
 
 /// One turn at a time on the JSONL session files of AI agents.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(version, about, arg_required_else_help = true, after_help = CODES)]
 struct Cli {
+    /// Bear the name of a program that removes the locks of processes without it among their arguments
+    #[arg(long, global = true, value_name = "PROGRAM")]
+    beside: Option<beside::Program>,
+
+    /// Say what happens, on standard error; twice for more (RUST_LOG says it more exactly)
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+
     #[command(subcommand)]
     command: Command,
 }
 
+const CODES: &str = "\
+Exit codes: 0 done; 1 failure; 2 usage; 65 the input is not JSON; 75 busy, try again.
+`run` passes on the exit code of its command; 126 and 127 when that cannot be run or found; 128 + N when signal N ended it.";
+
 #[derive(Subcommand)]
 enum Command {
+    Run(run::Args),
+    Append(append::Args),
+    Post(append::PostArgs),
+    Status(status::Args),
+    Break(revoke::Args),
     Stress(stress::Args),
+    Completions(pages::CompletionsArgs),
+    Man(pages::ManArgs),
+    #[command(name = run::EXEC, hide = true)]
+    Exec(run::ExecArgs),
 }
 
 /// Does what was asked; the exit code is the answer.
 pub(crate) fn main() -> ExitCode {
+    done().unwrap_or_else(|failure| failure.report())
+}
+
+fn done() -> Result<ExitCode, Failure> {
     let cli = Cli::parse();
-    let done: Result<ExitCode, Failure> = match cli.command {
+    if cli.beside.is_some() {
+        beside::be_seen()?;
+    }
+    logging::start(cli.verbose);
+    outlive_the_size_limit()?;
+    match cli.command {
+        Command::Run(args) => run::main(args),
+        Command::Append(args) => append::main(args),
+        Command::Post(args) => append::post(args),
+        Command::Status(args) => status::main(args),
+        Command::Break(args) => revoke::main(args),
         Command::Stress(args) => stress::main(args),
-    };
-    done.unwrap_or_else(|failure| failure.report())
+        Command::Completions(args) => pages::completions(args),
+        Command::Man(args) => pages::man(args),
+        Command::Exec(args) => run::exec(args),
+    }
+}
+
+/// A write beyond the file size limit is to fail, not to kill: a handler that does nothing is enough, and a child does not inherit it.
+fn outlive_the_size_limit() -> Result<(), Failure> {
+    let seen = std::sync::Arc::default();
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, seen)
+        .map(drop)
+        .map_err(|e| Failure::new(format!("cannot handle SIGXFSZ: {e}")))
 }

@@ -144,7 +144,7 @@ pub enum Error {
     },
 
     /// A revoke named an owner who does not hold the session.
-    #[error("{}: not held by {named}{}; nothing was revoked", lock.display(), HolderStory(holder.as_deref()))]
+    #[error("{}: not held by {named}, but by {}; nothing was revoked", lock.display(), Whom(holder.as_deref()))]
     NotTheHolder {
         /// The lock file.
         lock: PathBuf,
@@ -205,6 +205,8 @@ pub enum LostCause {
     Replaced,
     /// The lock file bears another owner.
     TakenOver,
+    /// The holder let go of it, or is dead, and nobody has taken over yet.
+    HolderGone,
     /// This turn was released already.
     Closed,
     /// The process that acquired the turn forked, and this is the child.
@@ -217,6 +219,7 @@ impl fmt::Display for LostCause {
             Self::Removed => "the lock file is gone, the turn was revoked",
             Self::Replaced => "another lock file stands in its place",
             Self::TakenOver => "another owner has taken over",
+            Self::HolderGone => "the holder has let go of it",
             Self::Closed => "the turn was released",
             Self::Forked => "this process is a fork of the holder",
         })
@@ -303,6 +306,18 @@ impl fmt::Display for HolderStory<'_> {
             facts.push("this very process: does a task wait for its own turn?".into());
         }
         if facts.is_empty() { Ok(()) } else { write!(f, " ({})", facts.join(", ")) }
+    }
+}
+
+/// Somebody or nobody, in full.
+struct Whom<'a>(Option<&'a Holder>);
+
+impl fmt::Display for Whom<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(_) => write!(f, "{}{}", HolderFacts(self.0), HolderStory(self.0)),
+            None => f.write_str("nobody that can be told"),
+        }
     }
 }
 

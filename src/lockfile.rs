@@ -2,6 +2,7 @@
 //!
 //! Whatever changes who holds wants a [`DataLock`] as proof that it happens under the data lock (I2).
 
+pub(crate) mod fence;
 pub(crate) mod marks;
 pub(crate) mod probe;
 pub(crate) mod process;

@@ -3,6 +3,7 @@
 mod acquire;
 pub(crate) mod data;
 mod post;
+mod under;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

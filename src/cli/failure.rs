@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use super::output;
+
 /// Another try later may do (`EX_TEMPFAIL`).
 const BUSY: u8 = 75;
 /// The input is no JSON (`EX_DATAERR`).
@@ -16,12 +18,28 @@ pub(crate) struct Failure {
 impl Failure {
     /// Any failure that has no code of its own.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: 1 }
+        Self::with_code(1, message)
+    }
+
+    /// The input is not what it should be.
+    pub(crate) fn bad_data(message: impl Into<String>) -> Self {
+        Self::with_code(BAD_DATA, message)
+    }
+
+    /// A failure that scripts are to tell from others.
+    pub(crate) fn with_code(code: u8, message: impl Into<String>) -> Self {
+        Self { message: message.into(), code }
+    }
+
+    /// The same failure, with something more to say about it.
+    pub(crate) fn and(mut self, remark: &str) -> Self {
+        self.message.push_str(remark);
+        self
     }
 
     /// Tells it on standard error; gives the exit code.
     pub(crate) fn report(self) -> ExitCode {
-        eprintln!("turnlock: {}", self.message);
+        output::tell(&self.message);
         ExitCode::from(self.code)
     }
 }
@@ -33,6 +51,6 @@ impl From<turnlock::Error> for Failure {
             turnlock::Error::BadLine { .. } => BAD_DATA,
             _ => 1,
         };
-        Self { message: error.to_string(), code }
+        Self::with_code(code, error.to_string())
     }
 }
