@@ -2,6 +2,7 @@
 
 mod append;
 mod beside;
+mod doctor;
 mod enclosing;
 mod failure;
 mod input;
@@ -9,6 +10,7 @@ mod logging;
 mod options;
 mod output;
 mod pages;
+mod places;
 mod revoke;
 mod run;
 mod status;
@@ -47,6 +49,7 @@ enum Command {
     Append(append::Args),
     Post(append::PostArgs),
     Status(status::Args),
+    Doctor(doctor::Args),
     Break(revoke::Args),
     Stress(stress::Args),
     Completions(pages::CompletionsArgs),
@@ -72,6 +75,7 @@ fn done() -> Result<ExitCode, Failure> {
         Command::Append(args) => append::main(args),
         Command::Post(args) => append::post(args),
         Command::Status(args) => status::main(args),
+        Command::Doctor(args) => doctor::main(args),
         Command::Break(args) => revoke::main(args),
         Command::Stress(args) => stress::main(args),
         Command::Completions(args) => pages::completions(args),
