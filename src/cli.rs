@@ -11,6 +11,7 @@ mod options;
 mod output;
 mod pages;
 mod places;
+mod read;
 mod revoke;
 mod run;
 mod status;
@@ -48,6 +49,7 @@ enum Command {
     Run(run::Args),
     Append(append::Args),
     Post(append::PostArgs),
+    Read(read::Args),
     Status(status::Args),
     Doctor(doctor::Args),
     Break(revoke::Args),
@@ -74,6 +76,7 @@ fn done() -> Result<ExitCode, Failure> {
         Command::Run(args) => run::main(args),
         Command::Append(args) => append::main(args),
         Command::Post(args) => append::post(args),
+        Command::Read(args) => read::main(args),
         Command::Status(args) => status::main(args),
         Command::Doctor(args) => doctor::main(args),
         Command::Break(args) => revoke::main(args),

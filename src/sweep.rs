@@ -67,7 +67,12 @@ impl LockReport {
     }
 
     fn unreadable(lock: PathBuf, error: &Error) -> Self {
-        Self { error: Some(error.to_string()), ..Self::new(lock, LockState::Unreadable) }
+        let told = match error {
+            // The path is told beside it.
+            Error::NotALockFile { reason, .. } => format!("not a lock file: {reason}; move it away"),
+            other => other.to_string(),
+        };
+        Self { error: Some(told), ..Self::new(lock, LockState::Unreadable) }
     }
 
     /// Whether its record names this very process, which does not hold it.

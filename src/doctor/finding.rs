@@ -83,7 +83,7 @@ pub enum Problem {
 
 /// What becomes of a finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "treatment", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+#[serde(tag = "action", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 #[non_exhaustive]
 pub enum Treatment {
     /// Nothing is wrong with it; it is told for completeness' sake.

@@ -90,7 +90,12 @@ impl Visit {
             Ok(checkup) => self.checked(&path, &named, checkup, in_use, pulse, findings),
             Err(Error::NoSession { .. }) => {}
             Err(error) => {
-                let problem = Problem::UnreadableTranscript { error: error.to_string() };
+                let error = match error {
+                    // The path is told beside it.
+                    Error::NotASession { reason, .. } => reason.to_owned(),
+                    other => other.to_string(),
+                };
+                let problem = Problem::UnreadableTranscript { error };
                 findings.push(Finding::reported(named, problem, "it was not looked into"));
             }
         }

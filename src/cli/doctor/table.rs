@@ -79,12 +79,14 @@ fn known(finding: &Finding) -> String {
     }
 }
 
-/// `17s`, `2h 3m`.
+/// `17s`, `2h3m`, `4d5h`: two units at most.
 pub(super) fn age(age: Duration) -> String {
-    let seconds = match age.as_secs() {
-        short @ ..60 => short,
-        minutes @ 60..86_400 => minutes - minutes % 60,
-        long => long - long % 3600,
-    };
-    humantime::format_duration(Duration::from_secs(seconds)).to_string()
+    let seconds = age.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match seconds {
+        ..60 => format!("{seconds}s"),
+        60..3600 => format!("{minutes}m{}s", seconds % 60),
+        3600..86_400 => format!("{hours}h{}m", minutes % 60),
+        _ => format!("{days}d{}h", hours % 24),
+    }
 }
