@@ -89,8 +89,9 @@ impl Looker {
         let stat = rustix::fs::fstat(&file).context("look at", named)?;
         let reading = record::read(&file).context("read", named)?;
         let lives = || registry::hold_of(place).is_some() || lockfile::somebody_lives(&file, &self.rules);
+        let elsewhere = |record: &record::Record| self.rules.remote(stat.st_dev) && !record.same_boot();
         let (state, holder, reasons) = match &reading {
-            Reading::Ours(record) if lives() => {
+            Reading::Ours(record) if !elsewhere(record) && lives() => {
                 let holder = record.holder(true, false);
                 let reasons = self.remark_on_age(&holder);
                 (LockState::Held, Some(holder), reasons)
@@ -130,16 +131,26 @@ impl Looker {
     /// Looks at a lock, and removes it if it is stale, by a judgement made anew under its flock; `None` if there is none any more.
     pub(crate) fn sweep(&self, dir: &Directory, name: &OsStr) -> Option<LockReport> {
         let found = self.look(dir, name)?;
-        if found.state != LockState::Stale {
+        let place = Place::of_lock_in(&dir.real, name);
+        if found.state != LockState::Stale && !(found.state == LockState::Held && self.is_without_marks(&place)) {
             return Some(found);
         }
-        match self.remove(&Place::of_lock_in(&dir.real, name)) {
-            Ok(Swept::Removed(reasons)) => Some(LockReport { removed: true, reasons, ..found }),
+        match self.remove(&place) {
+            Ok(Swept::Removed(reasons)) => {
+                Some(LockReport { state: LockState::Stale, removed: true, reasons, ..found })
+            }
             // Somebody was faster.
             Ok(Swept::Gone) => None,
             Ok(Swept::Kept) => self.look(dir, name),
+            Err(_) if found.state == LockState::Held => Some(found),
             Err(error) => Some(LockReport { error: Some(error.to_string()), ..found }),
         }
+    }
+
+    /// Where there are no marks, only its flock could tell whether a lock is held: whoever removes may try that.
+    fn is_without_marks(&self, place: &Place) -> bool {
+        let stat = crate::place::stat_named(place.lock());
+        matches!(stat, Ok(Some(stat)) if !self.rules.marks(stat.st_dev)) && registry::hold_of(place).is_none()
     }
 
     fn remove(&self, place: &Place) -> Result<Swept> {

@@ -30,11 +30,8 @@ fn asked() -> Option<(std::path::PathBuf, String)> {
 #[ignore = "a process of nothing_is_lost_while_a_doctor_works"]
 fn ours() {
     let Some((session, who)) = asked() else { return };
-    let sessions = Sessions::builder()
-        .durability(Durability::Buffered)
-        .acquire_timeout(Duration::from_secs(60))
-        .build()
-        .unwrap();
+    let sessions =
+        Sessions::builder().durability(Durability::Buffered).acquire_timeout(Duration::from_secs(60)).build().unwrap();
     for n in 0..RECORDS {
         let record = json!({"who": who, "n": n});
         if n % 3 == 0 {

@@ -34,6 +34,9 @@ pub(super) fn from(transcript: Transcript, args: &Args, show: &mut Show, interru
     if let Some(n) = args.tail {
         follower.at = follower.whole_lines_to()?;
         for item in transcript.until(follower.at).tail(n)? {
+            if let Item::Line(line) = &item {
+                follower.is_known(&line.range, &mut Counts::new())?;
+            }
             show.item(&follower.file, &item).map_err(Stop::Output)?;
         }
     }
@@ -79,10 +82,7 @@ impl<'a> Follower<'a> {
     fn round(&mut self, show: &mut Show, interrupted: &AtomicBool) -> Result<(), Stop> {
         // Looked for first: then all that the old file ever gets is in it, or in its successor too.
         let successor = self.successor();
-        let length = self.length()?;
-        if length < self.at {
-            self.cut_back(length)?;
-        }
+        self.step_back()?;
         self.show_rest(show, &mut Counts::new(), interrupted)?;
         if let Some(successor) = successor {
             self.go_over_to(&successor, show, interrupted)?;
@@ -153,23 +153,31 @@ impl<'a> Follower<'a> {
         Ok(known.get_mut(&hash).filter(|count| **count > 0).map(|count| *count -= 1).is_some())
     }
 
-    /// The file became shorter. A failed append is taken back to the end of a line that is still there; else it is another text.
-    fn cut_back(&mut self, length: u64) -> Result<(), Stop> {
-        while self.last.back().is_some_and(|(line, _)| line.end + 1 > length) {
+    /// Goes back to the last line that is still where it was. A failed append is taken back to the end of one; what was written over
+    /// has none.
+    fn step_back(&mut self) -> Result<(), Stop> {
+        let length = self.length()?;
+        let shown = self.last.len();
+        while let Some((line, hash)) = self.last.back() {
+            if line.end < length && self.ends_with_newline(line)? && self.identity(line)? == *hash {
+                break;
+            }
             self.last.pop_back();
         }
-        let still = match self.last.back() {
-            Some((line, hash)) if line.end + 1 == length => self.identity(line)? == *hash,
-            _ => false,
-        };
-        if still {
-            self.at = length;
-        } else {
-            output::tell(&format!("{} was cut back; it is shown from its beginning", self.path.display()));
-            self.at = 0;
-            self.last.clear();
+        if self.last.len() == shown && length >= self.at {
+            return Ok(());
+        }
+        self.at = self.last.back().map_or(0, |(line, _)| line.end + 1);
+        if self.at == 0 {
+            output::tell(&format!("{} was written anew; it is shown from its beginning", self.path.display()));
         }
         Ok(())
+    }
+
+    fn ends_with_newline(&self, line: &Range<u64>) -> Result<bool, Stop> {
+        let mut byte = [0];
+        let read = self.file.read_at(&mut byte, line.end).map_err(|source| failed(self.path, source))?;
+        Ok(read == 1 && byte == *b"\n")
     }
 
     /// By what a line is known again.
