@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench transcript`; with `-- --test` everything runs once, on small files.
 
+#![allow(clippy::unwrap_used, missing_docs, reason = "a bench fails by panicking")]
+
 use std::fs::File;
 use std::hint::black_box;
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
@@ -87,6 +89,18 @@ fn by_serde<T: serde::de::DeserializeOwned>(path: &PathBuf) {
     }
 }
 
+/// One line that is damaged all over, of the sorts that make a simple search for records quadratic.
+fn hostile(c: &mut Criterion) {
+    let size = if quick() { 1 << 16 } else { 16 << 20 };
+    let mut group = c.benchmark_group("one hostile line");
+    group.throughput(Throughput::Bytes(size as u64)).sample_size(10);
+    for unit in ["{\"a\":", "{\"", "{\"a\":1}x", "{\",\":[\"{\",\":1}\",\"", "iVBORw0KGgo"] {
+        let line: Vec<u8> = b"x".iter().chain(unit.as_bytes().iter().cycle()).take(size).copied().collect();
+        group.bench_function(unit, |b| b.iter(|| survey(&&line[..], size as u64).unwrap()));
+    }
+    group.finish();
+}
+
 fn tail(c: &mut Criterion) {
     // The hole in front costs no time to make, and no time to read when nobody reads it.
     let size = if quick() { 1 << 20 } else { 1 << 30 };
@@ -109,5 +123,5 @@ fn quick() -> bool {
     std::env::args().any(|arg| arg == "--test")
 }
 
-criterion_group!(benches, scan, tail);
+criterion_group!(benches, scan, hostile, tail);
 criterion_main!(benches);

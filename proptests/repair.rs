@@ -1,11 +1,16 @@
 //! Damaged session files of every kind, made at random: nothing that was whole is lost, and every repair can be taken back.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "repair_parts/damaged.rs"]
 mod damaged;
 #[path = "repair_parts/json.rs"]
 mod json;
+#[path = "repair_parts/rule.rs"]
+mod rule;
 
 use std::io::Write;
+use std::ops::Range;
 
 use damaged::{Made, file, long_file, soup};
 use proptest::prelude::*;
@@ -21,7 +26,7 @@ fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig {
         cases: told.and_then(|n| n.parse().ok()).unwrap_or(cases),
         failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
-        max_shrink_iters: 20_000,
+        max_shrink_iters: 2_000,
         ..ProptestConfig::default()
     }
 }
@@ -119,7 +124,7 @@ fn outline(file: &[u8], chunk: usize, max_line: usize) -> String {
 }
 
 proptest! {
-    #![proptest_config(cases(3000))]
+    #![proptest_config(cases(2000))]
 
     #[test]
     fn a_repair_loses_no_whole_record_and_can_be_taken_back(made in file()) {
@@ -129,6 +134,25 @@ proptest! {
     #[test]
     fn whatever_the_bytes_the_original_comes_back(bytes in soup()) {
         check(&bytes);
+    }
+
+    #[test]
+    fn what_is_saved_is_what_the_rule_says(
+        bytes in prop_oneof![3 => soup(), 1 => file().prop_map(|made| made.bytes)],
+    ) {
+        for item in items(&bytes, 1 << 20, 0) {
+            if let Item::Damage(damage) = item {
+                let range = |range: &Range<u64>| range.start as usize..range.end as usize;
+                let start = damage.range.start as usize;
+                let line = &bytes[range(&damage.range)];
+                let moved = |range: Range<usize>| (range.start + start) as u64..(range.end + start) as u64;
+                let mut rule: Vec<_> = rule::saved(line, damage.terminated).into_iter().map(moved).collect();
+                if healthy(line) {
+                    rule = vec![damage.range.clone()]; // It lacks nothing but the newline.
+                }
+                prop_assert_eq!(&damage.saved, &rule, "in {:?}", String::from_utf8_lossy(line));
+            }
+        }
     }
 
     #[test]

@@ -19,6 +19,15 @@ pub(crate) enum Caller {
 }
 
 impl Caller {
+    /// Lets some time pass.
+    #[cfg(feature = "gateway")]
+    pub(crate) async fn pause(self, pause: std::time::Duration) {
+        match self {
+            Self::Thread => std::thread::sleep(pause),
+            Self::Task => tokio::time::sleep(pause).await,
+        }
+    }
+
     /// Does a piece of blocking file work, which never waits for a lock.
     ///
     /// A task that is cancelled meanwhile leaves the work running; its result is dropped when it ends.

@@ -4,7 +4,9 @@ mod append;
 mod beside;
 mod doctor;
 mod enclosing;
+mod exec;
 mod failure;
+mod gateway;
 mod input;
 mod logging;
 mod options;
@@ -53,11 +55,10 @@ enum Command {
     Status(status::Args),
     Doctor(doctor::Args),
     Break(revoke::Args),
+    Gateway(gateway::Args),
     Stress(stress::Args),
     Completions(pages::CompletionsArgs),
     Man(pages::ManArgs),
-    #[command(name = run::EXEC, hide = true)]
-    Exec(run::ExecArgs),
 }
 
 /// Does what was asked; the exit code is the answer.
@@ -66,6 +67,13 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn done() -> Result<ExitCode, Failure> {
+    // Not for people, and so not among the subcommands that they and their shells are shown.
+    let mut arguments = std::env::args_os().skip(1);
+    match arguments.next() {
+        Some(step) if step == exec::NAME => return exec::main(arguments),
+        Some(step) if step == stress::child::NAME => return stress::child::main(arguments),
+        _ => {}
+    }
     let cli = Cli::parse();
     if cli.beside.is_some() {
         beside::be_seen()?;
@@ -80,10 +88,10 @@ fn done() -> Result<ExitCode, Failure> {
         Command::Status(args) => status::main(args),
         Command::Doctor(args) => doctor::main(args),
         Command::Break(args) => revoke::main(args),
+        Command::Gateway(args) => gateway::main(args),
         Command::Stress(args) => stress::main(args),
         Command::Completions(args) => pages::completions(args),
         Command::Man(args) => pages::man(args),
-        Command::Exec(args) => run::exec(args),
     }
 }
 

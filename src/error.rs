@@ -111,9 +111,10 @@ pub enum Error {
         reason: String,
     },
 
-    /// Another program put a new file at the session's path during the append. The line may be in the old file only.
-    #[error("{} was replaced by another program during the append; read it again to see whether the line is there", session.display())]
-    Replaced {
+    /// Another program took the lock, or put a new file at the session's path, while this was being written. The line is in the
+    /// session, or it is not; it is not acknowledged.
+    #[error("{}: another program came between while this was written; read it again to see whether it is there", session.display())]
+    Overtaken {
         /// The session file.
         session: PathBuf,
     },
@@ -181,6 +182,11 @@ pub enum Error {
         /// What happened.
         reason: String,
     },
+
+    /// A gateway may not start, or may not be ended.
+    #[cfg(feature = "gateway")]
+    #[error(transparent)]
+    Gateway(#[from] crate::gateway::Refused),
 
     /// A system call failed.
     #[error("cannot {action} {}: {source}{}", path.display(), remedy(source))]
@@ -357,7 +363,11 @@ impl Error {
     /// Whether trying again later may succeed without anybody's doing: the session was busy.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        matches!(self, Self::Timeout { .. } | Self::DataLockBusy { .. } | Self::RemoteOwner { .. })
+        match self {
+            #[cfg(feature = "gateway")]
+            Self::Gateway(refused) => refused.is_busy(),
+            _ => matches!(self, Self::Timeout { .. } | Self::DataLockBusy { .. } | Self::RemoteOwner { .. }),
+        }
     }
 }
 

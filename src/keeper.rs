@@ -2,6 +2,7 @@
 //! over paths that threads wait on. It never waits for a lock.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -52,7 +53,9 @@ fn report_long_holds() {
         let held = hold.since.elapsed();
         tracing::warn!(session = %session.display(), owner = %hold.owner, label = hold.label.as_deref(), ?held, "a turn is held long");
         if let Some(tell) = &hold.rules.on_long_hold {
-            tell(&crate::sessions::LongHold::new(session, hold, held));
+            let long = crate::sessions::LongHold::new(session, hold, held);
+            // The panic hook has told of it; the late work of all others goes on.
+            let _ = catch_unwind(AssertUnwindSafe(|| tell(&long)));
         }
     }));
 }

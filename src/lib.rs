@@ -57,8 +57,11 @@ mod caller;
 pub mod doctor;
 mod error;
 mod flock;
+#[cfg(feature = "gateway")]
+pub mod gateway;
 mod keeper;
 mod lockfile;
+mod metrics;
 mod place;
 mod registry;
 mod sessions;

@@ -36,7 +36,24 @@ impl Place {
         if session.as_os_str().as_bytes().contains(&0) {
             return Err(refuse("its name contains a NUL byte"));
         }
-        let dir = match session.parent() {
+        Self::beside(session, name, create)
+    }
+
+    /// The place of a gateway's lock, `<dir>/gateway.<key>.lock`. What is the session elsewhere is an empty file here, which
+    /// exists for its data lock only.
+    pub(crate) fn of_gateway(lock: &Path, create: bool) -> Result<Self> {
+        let refuse = |reason| Error::NotALockFile { path: lock.to_owned(), reason };
+        let name = gateway_name(lock).ok_or_else(|| refuse("its name is not that of a gateway lock"))?;
+        Self::beside(lock, OsStr::from_bytes(name), create)
+    }
+
+    /// Whether it is a gateway's.
+    pub(crate) fn is_gateway(&self) -> bool {
+        is_gateway_lock(&self.lock)
+    }
+
+    fn beside(path: &Path, name: &OsStr, create: bool) -> Result<Self> {
+        let dir = match path.parent() {
             Some(dir) if !dir.as_os_str().is_empty() => dir,
             _ => Path::new("."),
         };
@@ -72,9 +89,20 @@ impl Place {
     }
 }
 
+/// Whether a path is that of a gateway's lock.
+pub(crate) fn is_gateway_lock(path: &Path) -> bool {
+    gateway_name(path).is_some()
+}
+
+/// `gateway.<key>` of a lock path `gateway.<key>.lock`.
+fn gateway_name(lock: &Path) -> Option<&[u8]> {
+    let name = lock.file_name()?.as_bytes().strip_suffix(LOCK_SUFFIX)?;
+    (name.starts_with(b"gateway.") && !name.ends_with(b".jsonl")).then_some(name)
+}
+
 /// Creates what is missing of `dir`, private to the user, each entry synced; also one that somebody else
 /// made in the meantime, who may have died before the sync.
-fn create_dirs(dir: &Path) -> io::Result<()> {
+pub(crate) fn create_dirs(dir: &Path) -> io::Result<()> {
     if dir.as_os_str().is_empty() || dir.is_dir() {
         return Ok(());
     }

@@ -17,6 +17,7 @@ use crate::caller::{Caller, at_once};
 use crate::doctor::Doctor;
 use crate::error::{Error, Holder, Result};
 use crate::lockfile::{self, Named, probe};
+use crate::metrics;
 use crate::place::Place;
 use crate::registry::{Hold, SlotRef};
 use crate::sweep::{self, DirectoryReport, LockReport};
@@ -310,6 +311,7 @@ impl Sessions {
         let place = Place::resolve(path, false)?;
         let rules = Arc::clone(&self.rules);
         let slot = SlotRef::of(place.clone());
+        let named_place = place.clone();
         let revoke = move |door| {
             let Some(data) = data_lock(door, &place, true)? else { return Ok(data::Reached::Busy) };
             lockfile::revoke(&place, &data, named, &rules).map(data::Reached::Done)
@@ -324,6 +326,7 @@ impl Sessions {
         );
         let holder = at_once(operation)?;
         tracing::warn!(session = %path.display(), ?named, "revoked");
+        metrics::revoked(&named_place);
         Ok(holder)
     }
 

@@ -5,7 +5,7 @@ pub(crate) mod look;
 pub(crate) mod pool;
 mod processes;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +55,21 @@ pub enum LockState {
     Remote,
     /// It could not be looked at.
     Unreadable,
+}
+
+impl LockState {
+    /// The word for it, as in reports and JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Foreign => "foreign",
+            Self::Stale => "stale",
+            Self::Fresh => "fresh",
+            Self::Remote => "remote",
+            Self::Unreadable => "unreadable",
+        }
+    }
 }
 
 pub(crate) fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> std::result::Result<S::Ok, S::Error> {
@@ -107,6 +122,15 @@ enum Deed {
     Sweep,
 }
 
+impl Deed {
+    fn on(self, looker: &Looker, dir: &Directory, name: &OsStr) -> Option<LockReport> {
+        match self {
+            Self::Look => looker.look(dir, name),
+            Self::Sweep => looker.sweep(dir, name),
+        }
+    }
+}
+
 /// Looks at every lock of a directory; changes nothing.
 pub(crate) fn look_at_all(dir: &Path, rules: &Arc<Rules>) -> Result<Vec<LockReport>> {
     one(Deed::Look, dir, rules)
@@ -129,9 +153,19 @@ pub(crate) fn sweep_many(dirs: Vec<PathBuf>, rules: &Arc<Rules>) -> Vec<Director
 
 /// Looks at a lock, without touching it; `None` if there is none.
 pub(crate) fn look(lock: &Path, rules: &Arc<Rules>) -> Option<LockReport> {
+    one_lock(Deed::Look, lock, rules)
+}
+
+/// Removes a lock if it is stale; `None` if there is none any more.
+pub(crate) fn sweep_one(lock: &Path, rules: &Arc<Rules>) -> Option<LockReport> {
+    one_lock(Deed::Sweep, lock, rules)
+}
+
+fn one_lock(deed: Deed, lock: &Path, rules: &Arc<Rules>) -> Option<LockReport> {
     let (dir, name) = look::split(lock)?;
     match Directory::open(&dir) {
-        Ok(dir) => Looker::new(rules).look(&dir, name),
+        Ok(dir) => deed.on(&Looker::new(rules), &dir, name),
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => Some(LockReport::unreadable(lock.to_owned(), &error)),
     }
 }
@@ -157,10 +191,7 @@ fn many(deed: Deed, dirs: Vec<PathBuf>, rules: &Arc<Rules>) -> Vec<DirectoryRepo
     }
     let paths: Vec<_> = entries.iter().map(|(dir, name)| (Arc::clone(&dir.named), name.clone())).collect();
     let looker = Looker::new(rules);
-    let work = move |(dir, name): &(Directory, OsString), _: &pool::Pulse| match deed {
-        Deed::Look => looker.look(dir, name),
-        Deed::Sweep => looker.sweep(dir, name),
-    };
+    let work = move |(dir, name): &(Directory, OsString), _: &pool::Pulse| deed.on(&looker, dir, name);
     let results = pool::each(entries, pool::Pace { limit: STUCK_AFTER, per_thread: 64 }, work, |_| {});
     let mut found = results.into_iter().zip(paths);
     let mut take = |count: usize| {

@@ -10,6 +10,7 @@ pub mod read;
 pub mod repair;
 pub mod restore;
 pub(crate) mod rewrite;
+mod runs;
 pub mod scan;
 pub mod source;
 mod utf8;
@@ -115,6 +116,8 @@ impl SessionFile {
         if created {
             give_to_owner_of(place.dir(), &file).context("give to the directory's owner", path)?;
         }
+        // A gateway's is never there for anything but its lock, whoever made it.
+        let created = created || place.is_gateway();
         Ok(Some(Self { file, id: FileId::of(&stat), created, sealed_to: 0 }))
     }
 
@@ -170,6 +173,11 @@ impl SessionFile {
         &self.file
     }
 
+    /// Whether this process made the file, for the sake of its lock.
+    pub(crate) fn is_made_by_us(&self) -> bool {
+        self.created
+    }
+
     /// Makes what was written survive the loss of power.
     pub(crate) fn sync(&self, place: &Place) -> io::Result<()> {
         self.file.sync_data()?;
@@ -209,9 +217,22 @@ impl DataLock {
         self.len
     }
 
+    /// Looks anew how long the file is.
+    pub(crate) fn look_again(&mut self) -> Result<()> {
+        self.len = size(&rustix::fs::fstat(self.file()).context("look at", self.place.session())?);
+        Ok(())
+    }
+
     /// Which file it is.
     pub(crate) fn id(&self) -> Option<FileId> {
         self.session.as_ref().map(|session| session.id)
+    }
+
+    /// The session file was made by a turn of ours: it goes with this lock if nobody has written into it.
+    pub(crate) fn session_made_by_us(&mut self, made: bool) {
+        if let Some(session) = &mut self.session {
+            session.created |= made;
+        }
     }
 
     /// The file itself.
@@ -234,8 +255,14 @@ impl DataLock {
 
     /// Appends whole lines: all of them or nothing (I9). `lines` begins with the newline that seals a torn tail where there is one.
     ///
-    /// `seen` is how far the caller has looked at the file.
-    pub(crate) fn append(&mut self, lines: &Lines, durability: Durability, seen: u64) -> Result<Appended, Failed> {
+    /// `seen` is how far the caller has looked at the file; `lock` the lock file under which, or beside whose holder, it is written.
+    pub(crate) fn append(
+        &mut self,
+        lines: &Lines,
+        durability: Durability,
+        seen: u64,
+        lock: FileId,
+    ) -> Result<Appended, Failed> {
         let sealed = self.has_torn_tail().context("read", self.place.session())?;
         let bytes = if sealed { &lines.0[..] } else { &lines.0[1..] };
         let before = self.len;
@@ -254,7 +281,7 @@ impl DataLock {
         if let Some(session) = &mut self.session {
             session.sealed_to = self.len;
         }
-        self.confirm_named()?;
+        self.confirm(lock)?;
         Ok(Appended {
             offset: before + u64::from(sealed),
             bytes: lines.0.len() as u64 - 1,
@@ -308,13 +335,16 @@ impl DataLock {
         Error::Io { action, path: self.place.session().to_owned(), source }
     }
 
-    /// Another program may have renamed a new file into place without the data lock.
-    fn confirm_named(&self) -> Result<()> {
-        // What was written is written: a look that fails does not make it undone.
-        match FileId::named_by(self.place.session()) {
-            Ok(named) if named != self.id() => Err(Error::Replaced { session: self.place.session().to_owned() }),
-            _ => Ok(()),
+    /// Once more before acknowledging (I9): a program without the data lock may have put its own lock file there meanwhile and read the
+    /// session before this line was in it, or renamed a new file into place. In this order: a rename comes after a lock.
+    fn confirm(&self, lock: FileId) -> Result<()> {
+        for (path, id) in [(self.place.lock(), Some(lock)), (self.place.session(), self.id())] {
+            // What was written is written: a look that fails does not make it undone.
+            if FileId::named_by(path).is_ok_and(|named| named != id) {
+                return Err(Error::Overtaken { session: self.place.session().to_owned() });
+            }
         }
+        Ok(())
     }
 }
 
@@ -430,14 +460,20 @@ fn sync_directory_once(file: &File, id: FileId, place: &Place) -> io::Result<()>
 /// The process that is inside an append, where the system tells.
 pub(crate) fn who_is_inside(place: &Place) -> Option<u32> {
     let stat = stat_named(place.session()).ok()??;
-    let locks = std::fs::read_to_string("/proc/locks").ok()?;
     let wanted =
         format!("{:02x}:{:02x}:{}", rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev), stat.st_ino);
-    locks.lines().find_map(|line| {
-        let fields: Vec<_> = line.split_whitespace().collect();
-        match fields[..] {
-            [_, "FLOCK", _, "WRITE", pid, file, ..] if file == wanted => pid.parse().ok(),
-            _ => None,
-        }
+    // The list comes page by page, and while others lock and unlock one or the other entry is skipped.
+    (0..5).find_map(|_| {
+        let locks = std::fs::read_to_string("/proc/locks").ok()?;
+        locks.lines().find_map(|line| writer_of(line, &wanted))
     })
+}
+
+/// Who has the `flock` on this file, if a line of `/proc/locks` says so.
+fn writer_of(line: &str, file: &str) -> Option<u32> {
+    let fields: Vec<_> = line.split_whitespace().collect();
+    match fields[..] {
+        [_, "FLOCK", _, "WRITE", pid, named, ..] if named == file => pid.parse().ok(),
+        _ => None,
+    }
 }

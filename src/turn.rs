@@ -19,7 +19,8 @@ use crate::caller::{Caller, at_once};
 use crate::error::{Error, LostCause, Result};
 use crate::keeper;
 use crate::lockfile::LockFile;
-use crate::place::FileId;
+use crate::metrics;
+use crate::place::{FileId, Place};
 use crate::registry::{Hold, SlotRef, Want};
 use crate::sessions::{Rules, data::Door, data::Reached, data::under_data_lock};
 use crate::transcript::{Appended, DataLock, Failed, Lines, Locking, SessionFile};
@@ -64,7 +65,9 @@ pub(crate) struct Grip {
 
 impl Turn {
     /// A turn begins, with the data lock still held; the line's stage is the turn's from now on.
-    pub(crate) fn begin(slot: SlotRef, want: &Want, lock: LockFile, data: DataLock) -> Self {
+    pub(crate) fn begin(slot: SlotRef, want: &Want, lock: LockFile, mut data: DataLock) -> Self {
+        // A foreign owner may have written until a moment ago. If it cannot be told, that counts as posts.
+        let _ = data.look_again();
         let grip = Grip::new(lock, data, Run::new());
         Self::with(slot, want, grip)
     }
@@ -90,6 +93,10 @@ impl Turn {
                 grip: Mutex::new(Some(grip)),
             }),
         }
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.inner.slot.place
     }
 
     /// The session file.
@@ -156,7 +163,7 @@ impl Turn {
     /// # Errors
     /// [`Error::LockLost`] if the turn is not this holder's any more; [`Error::BadLine`] if a value is no JSON;
     /// [`Error::DataLockBusy`] if another process stays inside an append; [`Error::SyncFailed`] after an earlier failed sync;
-    /// [`Error::Replaced`]; [`Error::Io`], for example on a full disk. After any but `Replaced` the file is as it was before.
+    /// [`Error::Overtaken`]; [`Error::Io`], for example on a full disk. After any but `Overtaken` the file is as it was before.
     pub async fn append_all<T: Serialize>(&mut self, values: impl IntoIterator<Item = T>) -> Result<Appended> {
         let lines = Lines::of(values)?;
         self.append_lines(Caller::Task, lines).await
@@ -258,6 +265,9 @@ impl fmt::Debug for Turn {
 
 impl Inner {
     fn lost(&self, cause: LostCause) -> Error {
+        if let LostCause::Removed | LostCause::Replaced | LostCause::TakenOver = cause {
+            metrics::lost(&self.slot.place);
+        }
         Error::LockLost { lock: self.slot.place.lock().to_owned(), cause }
     }
 
@@ -281,7 +291,7 @@ impl Inner {
         if let Some(cause) = grip.lock.lost(&self.slot.place)? {
             return Err(self.lost(cause));
         }
-        match data.append(lines, self.rules.durability, grip.seen) {
+        match data.append(lines, self.rules.durability, grip.seen, grip.lock.id()) {
             Ok(appended) => {
                 if appended.intervening > 0 {
                     grip.unread.push(grip.seen..grip.seen + appended.intervening);

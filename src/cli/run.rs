@@ -1,7 +1,6 @@
 //! `turnlock run`: a program that runs while its session is held.
 
 mod child;
-mod exec;
 mod signals;
 
 use std::ffi::{OsStr, OsString};
@@ -13,7 +12,6 @@ use turnlock::{Durability, Error, Sessions};
 use super::failure::Failure;
 use super::options::Wait;
 use super::{enclosing, output, waiting};
-pub(crate) use exec::{Args as ExecArgs, NAME as EXEC, main as exec, own_program};
 
 /// Run a command while holding the turn
 ///

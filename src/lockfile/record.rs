@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::process;
@@ -43,6 +43,8 @@ struct Written<'a> {
     pid_ns: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<&'a str>,
+    #[serde(flatten)]
+    facts: Option<&'a Map<String, Value>>,
 }
 
 /// The bytes of the record for a new hold, at least `length` of them.
@@ -59,12 +61,20 @@ pub(crate) fn encode(want: &Want, began: SystemTime, length: usize) -> Vec<u8> {
         boot_id: me.boot_id.as_deref(),
         pid_ns: me.pid_namespace,
         label: want.label.as_deref(),
+        facts: want.facts.as_deref(),
     };
-    if serde_json::to_writer(&mut bytes, &written).is_err() || bytes.len() >= MAX_WRITTEN {
+    // Strings and numbers into memory: nothing in this can fail.
+    let _ = serde_json::to_writer(&mut bytes, &written);
+    if bytes.len() >= MAX_WRITTEN {
         // Escapes can make a label six times as long; the record matters more.
         written.label = None;
         bytes.clear();
-        // Strings and numbers into memory: nothing in this can fail.
+        let _ = serde_json::to_writer(&mut bytes, &written);
+    }
+    if bytes.len() >= MAX_WRITTEN {
+        // Paths can be as long; who holds it matters most.
+        written.facts = None;
+        bytes.clear();
         let _ = serde_json::to_writer(&mut bytes, &written);
     }
     bytes.resize(bytes.len().max(length.saturating_sub(1).min(MAX_WRITTEN)), b' ');
@@ -133,6 +143,8 @@ pub(crate) struct Record {
     pub(crate) boot_id: Option<String>,
     pub(crate) pid_ns: Option<u64>,
     pub(crate) label: Option<String>,
+    /// All of it, as written.
+    pub(crate) fields: Map<String, Value>,
 }
 
 impl Record {
@@ -207,8 +219,10 @@ pub(crate) fn parse(bytes: &[u8]) -> Reading {
         boot_id: text("bootId").map(str::to_owned),
         pid_ns: number("pidNs"),
         label: text("label").map(str::to_owned),
+        fields: Map::new(),
     };
     let speaks_ours = text("protocol").is_some_and(|protocol| protocol.starts_with("turnlock/"));
+    let record = Record { fields, ..record };
     if speaks_ours && record.owner.is_some() { Reading::Ours(record) } else { Reading::Foreign(record) }
 }
 
@@ -223,7 +237,7 @@ mod tests {
     use std::sync::Arc;
 
     fn want(label: &str) -> Want {
-        Want { owner: Uuid::now_v7(), label: Some(Arc::from(label)), rules: Arc::default() }
+        Want { owner: Uuid::now_v7(), label: Some(Arc::from(label)), facts: None, rules: Arc::default() }
     }
 
     #[test]
@@ -244,6 +258,17 @@ mod tests {
         let bytes = encode(&want(cut_label(&label)), SystemTime::now(), 100_000);
         assert!(bytes.len() <= 4096);
         assert!(matches!(parse(&bytes), Reading::Ours(_)));
+    }
+
+    #[test]
+    fn further_facts_are_written_unless_they_are_too_long() {
+        let facts = |path: String| Some(Arc::new(Map::from_iter([("configPath".to_owned(), path.into())])));
+        let written = Want { facts: facts("/etc/x".into()), ..want("gateway") };
+        let Reading::Ours(record) = parse(&encode(&written, SystemTime::now(), 0)) else { panic!() };
+        assert_eq!(record.fields["configPath"], "/etc/x");
+        let written = Want { facts: facts("x".repeat(4096)), ..want("gateway") };
+        let Reading::Ours(record) = parse(&encode(&written, SystemTime::now(), 0)) else { panic!() };
+        assert_eq!((record.owner, record.fields.get("configPath")), (Some(written.owner), None));
     }
 
     #[test]

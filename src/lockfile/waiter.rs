@@ -82,7 +82,8 @@ fn wait(slot: &SlotRef) {
     while slot.turns.leave_to_kernel() {
         match step(slot) {
             Ok(Next::Again) => {}
-            Ok(Next::Pause) => thread::sleep(FOREIGN_LOOK),
+            Ok(Next::Pause) if slot.turns.rest(FOREIGN_LOOK) => {}
+            Ok(Next::Pause) => return,
             Ok(Next::Done) => return,
             // Whoever is first hears of it; the others meet it themselves, or do better.
             Err(error) => {
@@ -98,9 +99,9 @@ fn step(slot: &SlotRef) -> Result<Next> {
     let file = match open(slot.place.lock())? {
         Opened::None => None,
         Opened::Denied => return Ok(Next::Pause),
-        Opened::File(file) => {
-            let stat = rustix::fs::fstat(&file).map_err(|e| failed(slot, e.into()))?;
-            let blocked = Arc::new(Blocked { state: AtomicU8::new(BLOCKED), id: FileId::of(&stat) });
+        Opened::File(file, stat) => {
+            let id = FileId::of(&stat);
+            let blocked = Arc::new(Blocked { state: AtomicU8::new(BLOCKED), id });
             marks::wait(&file);
             watch_later(Arc::clone(&blocked), slot.clone(), FIRST_WATCH);
             let granted = flock::wait(&file);
@@ -111,7 +112,7 @@ fn step(slot: &SlotRef) -> Result<Next> {
             }
             granted.map_err(|e| failed(slot, e))?;
             marks::end_wait(&file);
-            Some(file)
+            Some((file, id))
         }
     };
     serve(slot, file, DataLock::wait(&slot.place, true)?)
@@ -122,10 +123,10 @@ fn failed(slot: &SlotRef, source: std::io::Error) -> Error {
 }
 
 /// With the data lock, and the lock file's if there is one: grants the turn to the first in the line.
-fn serve(slot: &SlotRef, file: Option<std::fs::File>, data: DataLock) -> Result<Next> {
+fn serve(slot: &SlotRef, file: Option<(std::fs::File, FileId)>, data: DataLock) -> Result<Next> {
     let place = &slot.place;
     let Some(ticket) = slot.turns.next() else {
-        if let Some(file) = file {
+        if let Some((file, _)) = file {
             flock::unlock(&file);
             drop(file);
             remove_stale(place, &data, &Arc::default())?;
@@ -133,7 +134,7 @@ fn serve(slot: &SlotRef, file: Option<std::fs::File>, data: DataLock) -> Result<
         return Ok(Next::Again);
     };
     let taken = match file {
-        Some(file) => settle(place, file, &data, &ticket.want),
+        Some((file, id)) => settle(place, file, id, &data, &ticket.want),
         None => try_take(place, &data, &ticket.want).map(|tried| match tried {
             Try::Held(lock) => Settled::Held(lock),
             Try::Busy(obstacle) => Settled::Obstacle(obstacle),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{Rules, deadline_after};
@@ -11,6 +12,7 @@ use crate::caller::{Caller, at_once};
 use crate::error::{Error, Result};
 use crate::lockfile::record::cut_label;
 use crate::lockfile::{self, Obstacle, Try, waiter};
+use crate::metrics;
 use crate::place::Place;
 use crate::registry::{Call, SlotRef, Spot, Want};
 use crate::transcript::{DataLock, who_is_inside};
@@ -21,14 +23,30 @@ use crate::turn::Turn;
 #[must_use = "nothing happens before it is acquired"]
 pub struct Acquire {
     rules: Arc<Rules>,
-    path: PathBuf,
+    at: At,
     label: Option<Arc<str>>,
+    facts: Option<Arc<Map<String, Value>>>,
     limit: Option<Duration>,
+}
+
+/// What is to be acquired.
+#[derive(Debug)]
+enum At {
+    Session(PathBuf),
+    #[cfg(feature = "gateway")]
+    Gateway(PathBuf),
 }
 
 impl Acquire {
     pub(super) fn new(rules: Arc<Rules>, path: PathBuf) -> Self {
-        Self { limit: rules.acquire_timeout, rules, path, label: None }
+        Self { limit: rules.acquire_timeout, rules, at: At::Session(path), label: None, facts: None }
+    }
+
+    /// The lock of a gateway, with further fields for its record.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn gateway(rules: Arc<Rules>, lock: PathBuf, facts: Map<String, Value>) -> Self {
+        let facts = Some(Arc::new(facts));
+        Self { limit: rules.acquire_timeout, rules, at: At::Gateway(lock), label: None, facts }
     }
 
     /// What the holder is doing, for those who wait and those who look: cut after 1024 bytes.
@@ -82,17 +100,22 @@ impl Acquire {
         self.timeout(Duration::ZERO).acquire_blocking()
     }
 
-    pub(super) async fn acquire_as(self, caller: Caller) -> Result<Turn> {
+    pub(crate) async fn acquire_as(self, caller: Caller) -> Result<Turn> {
+        let began = Instant::now();
         let deadline = deadline_after(self.limit);
+        let acquired = |turn: Turn| {
+            metrics::acquired(turn.place(), began.elapsed());
+            turn
+        };
         let asked = Asked { limit: self.limit, deadline };
         let mut step = caller.run(move || asked.begin(self)).await??;
         loop {
             let (slot, spot) = match step {
-                Step::Held(turn) => return Ok(turn),
+                Step::Held(turn) => return Ok(acquired(turn)),
                 Step::Wait(slot, spot) => (slot, spot),
             };
             match spot.called(caller, deadline).await {
-                Some(Call::Granted(granted)) => return granted,
+                Some(Call::Granted(granted)) => return granted.map(acquired),
                 Some(Call::Go) => step = caller.run(move || asked.attempt(slot, spot)).await??,
                 None => {
                     let rules = Arc::clone(&spot.want().rules);
@@ -119,9 +142,13 @@ struct Asked {
 
 impl Asked {
     fn begin(self, acquire: Acquire) -> Result<Step> {
-        let place = Place::resolve(&acquire.path, true)?;
+        let place = match &acquire.at {
+            At::Session(path) => Place::resolve(path, true)?,
+            #[cfg(feature = "gateway")]
+            At::Gateway(lock) => Place::of_gateway(lock, true)?,
+        };
         let slot = SlotRef::of(place);
-        let want = Want { owner: Uuid::now_v7(), label: acquire.label, rules: acquire.rules };
+        let want = Want { owner: Uuid::now_v7(), label: acquire.label, facts: acquire.facts, rules: acquire.rules };
         let spot = slot.turns.join(want);
         if spot.is_called() { self.attempt(slot, spot) } else { Ok(Step::Wait(slot, spot)) }
     }
@@ -154,6 +181,7 @@ impl Asked {
 
     fn timed_out(self, slot: &SlotRef, rules: &Rules) -> Error {
         let waited = self.limit.unwrap_or_default();
+        metrics::timed_out(&slot.place);
         match lockfile::holder_at(&slot.place, rules) {
             // Nobody holds it: then somebody keeps the data lock, without which nobody can.
             None if !slot.place.lock().exists() => Error::DataLockBusy {

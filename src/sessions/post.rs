@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use uuid::Uuid;
 
@@ -30,25 +31,41 @@ impl Sessions {
             move || find(&path, create)
         };
         let slot = caller.run(resolve).await??;
-        let want = Want { owner: Uuid::now_v7(), label: Some(Arc::from("post")), rules: Arc::clone(&self.rules) };
-        let operation = {
-            let (slot, lines) = (slot.clone(), lines.clone());
-            move |door| post(door, &slot, &lines, &want, create)
-        };
+        let want =
+            Want { owner: Uuid::now_v7(), label: Some(Arc::from("post")), facts: None, rules: Arc::clone(&self.rules) };
         let limit = self.rules.acquire_timeout;
-        match under_data_lock(slot.clone(), caller, deadline, limit, create, operation).await? {
-            Posted::Done(appended) => Ok(appended),
-            Posted::NeedsTurn => {
-                let mut acquire = self.turn(slot.place.session()).label("post");
-                if let Some(deadline) = deadline {
-                    acquire = acquire.timeout(deadline.saturating_duration_since(std::time::Instant::now()));
-                }
-                let mut turn = acquire.acquire_as(caller).await?;
-                let appended = turn.append_lines(caller, lines).await?;
-                turn.release_as(caller).await?;
-                Ok(appended)
+        loop {
+            let operation = {
+                let (slot, lines, want) = (slot.clone(), lines.clone(), want.clone());
+                move |door| post(door, &slot, &lines, &want, create)
+            };
+            match under_data_lock(slot.clone(), caller, deadline, limit, create, operation).await? {
+                Posted::Done(appended) => return Ok(appended),
+                Posted::NeedsTurn => match self.post_in_turn(caller, &slot, &lines, deadline).await {
+                    // Somebody took the turn away before anything was written: a post has none to lose, and tries again.
+                    Err(Error::LockLost { .. }) => {}
+                    posted => return posted,
+                },
             }
         }
+    }
+
+    async fn post_in_turn(
+        &self,
+        caller: Caller,
+        slot: &SlotRef,
+        lines: &Lines,
+        deadline: Option<Instant>,
+    ) -> Result<Appended> {
+        let mut acquire = self.turn(slot.place.session()).label("post");
+        if let Some(deadline) = deadline {
+            acquire = acquire.timeout(deadline.saturating_duration_since(Instant::now()));
+        }
+        let mut turn = acquire.acquire_as(caller).await?;
+        let appended = turn.append_lines(caller, lines.clone()).await?;
+        // The line is written: what becomes of the turn after that is nothing to tell.
+        let _ = turn.release_as(caller).await;
+        Ok(appended)
     }
 }
 
@@ -64,15 +81,46 @@ fn find(path: &Path, create: bool) -> Result<SlotRef> {
 
 fn post(door: Door, slot: &SlotRef, lines: &Lines, want: &Want, create: bool) -> Result<Reached<Posted>> {
     let Some(mut data) = data_lock(door, &slot.place, create)? else { return Ok(Reached::Busy) };
-    let held = match lockfile::try_take(&slot.place, &data, want)? {
-        Try::Held(lock) => Some(lock),
-        Try::Busy(obstacle) if obstacle.is_ours() => None,
-        Try::Busy(_) => return Ok(Reached::Done(Posted::NeedsTurn)),
+    let (held, lock) = match lockfile::try_take(&slot.place, &data, want)? {
+        Try::Held(held) => {
+            // A foreign owner, who knows no data lock, may have written until a moment ago.
+            data.look_again()?;
+            let id = held.id();
+            (Some(held), id)
+        }
+        Try::Busy(obstacle) => match obstacle.ours() {
+            Some(id) => (None, id),
+            None => return Ok(Reached::Done(Posted::NeedsTurn)),
+        },
     };
     let seen = data.len();
-    let appended = data.append(lines, want.rules.durability, seen);
-    if let Some(lock) = held {
-        turn::let_go_of_post(slot, lock, data, &want.rules);
+    let appended = data.append(lines, want.rules.durability, seen, lock);
+    if let Some(held) = held {
+        turn::let_go_of_post(slot, held, data, &want.rules);
     }
     Ok(Reached::Done(Posted::Done(appended?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::transcript::DataLock;
+
+    #[test]
+    fn what_a_foreign_owner_wrote_just_before_it_went_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let session = dir.path().join("s.jsonl");
+        fs::write(&session, "{}\n").unwrap();
+        let slot = find(&session, false).unwrap();
+        let data = DataLock::try_now(&slot.place, false).unwrap().unwrap();
+        // Between the look at the file's length and the look at the lock file.
+        fs::write(&session, "{}\n{\"torn").unwrap();
+        let want = Want { owner: Uuid::now_v7(), label: None, facts: None, rules: Arc::default() };
+        let posted = post(Door::Have(data), &slot, &Lines::of([1]).unwrap(), &want, false).unwrap();
+        let Reached::Done(Posted::Done(appended)) = posted else { panic!() };
+        assert_eq!((appended.offset, appended.sealed, appended.intervening), (10, true, 0));
+        assert_eq!(fs::read_to_string(&session).unwrap(), "{}\n{\"torn\n1\n");
+    }
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::data::{Door, Reached, under_data_lock};
 use super::{Rules, Sessions, data_lock};
 use crate::caller::{Caller, at_once};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::lockfile::fence;
 use crate::place::Place;
 use crate::registry::SlotRef;
@@ -26,7 +26,7 @@ impl Sessions {
     /// **Cancel safety** and **blocking** are those of [`Turn::append_all`](crate::Turn::append_all).
     ///
     /// # Errors
-    /// [`Error::LockLost`] if that turn is over, was revoked, or another has taken over; the rest as for
+    /// [`Error::LockLost`](crate::Error::LockLost) if that turn is over, was revoked, or another has taken over; the rest as for
     /// [`Turn::append_all`](crate::Turn::append_all).
     pub async fn append_under<T: Serialize>(
         &self,
@@ -68,9 +68,7 @@ impl Sessions {
 
 fn append(door: Door, place: &Place, owner: Uuid, lines: &Lines, rules: &Rules) -> Result<Reached<Appended>> {
     let Some(mut data) = data_lock(door, place, true)? else { return Ok(Reached::Busy) };
-    if let Some(cause) = fence::lost(place, &data, owner, rules)? {
-        return Err(Error::LockLost { lock: place.lock().to_owned(), cause });
-    }
+    let lock = fence::pass(place, &data, owner, rules)?;
     let seen = data.len();
-    Ok(Reached::Done(data.append(lines, rules.durability, seen)?))
+    Ok(Reached::Done(data.append(lines, rules.durability, seen, lock)?))
 }

@@ -81,14 +81,13 @@ impl Looker {
     }
 
     fn try_look(&self, place: &Place, named: &Path) -> Result<Option<LockReport>> {
-        let file = match lockfile::open_to_look(place.lock())? {
-            Opened::File(file) => file,
+        let (file, stat) = match lockfile::open_to_look(place.lock())? {
+            Opened::File(file, stat) => (file, stat),
             Opened::None => return Ok(None),
             Opened::Denied => return Err(rustix::io::Errno::ACCESS).context("open", named),
         };
-        let stat = rustix::fs::fstat(&file).context("look at", named)?;
         let reading = record::read(&file).context("read", named)?;
-        let lives = || registry::hold_of(place).is_some() || lockfile::somebody_lives(&file, &self.rules);
+        let lives = || registry::hold_of(place).is_some() || lockfile::somebody_lives(&file, &stat, &self.rules);
         let elsewhere = |record: &record::Record| self.rules.remote(stat.st_dev) && !record.same_boot();
         let (state, holder, reasons) = match &reading {
             Reading::Ours(record) if !elsewhere(record) && lives() => {

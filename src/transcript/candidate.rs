@@ -16,8 +16,10 @@ pub(super) enum Stop {
     },
 }
 
-/// An attempt that has not failed yet.
+/// An attempt, or room for one: there may be one at every byte of a long line, so its memory is used again.
+#[derive(Default)]
 pub(super) struct Candidate {
+    live: bool,
     json: Validator,
     /// Where each open array and object begins.
     open: Vec<u64>,
@@ -31,12 +33,25 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
-    /// An attempt that begins with the `{` at `start`.
-    pub(super) fn new(start: u64, expected: bool) -> Self {
-        let mut candidate =
-            Self { json: Validator::new(), open: Vec::new(), expected, start, closed: None, last: b'{' };
-        candidate.step(b'{', start);
-        candidate
+    /// Begins with the `{` at `start`.
+    pub(super) fn begin(&mut self, start: u64, expected: bool) {
+        self.live = true;
+        self.json.reset();
+        self.open.clear();
+        self.expected = expected;
+        self.start = start;
+        self.step(b'{', start);
+    }
+
+    /// Whether it has begun and not failed yet.
+    pub(super) fn is_live(&self) -> bool {
+        self.live
+    }
+
+    /// What was read does not go on.
+    pub(super) fn give_up(&mut self) {
+        self.live = false;
+        self.closed = None;
     }
 
     pub(super) fn start(&self) -> u64 {
@@ -54,6 +69,7 @@ impl Candidate {
     }
 
     /// Takes the byte at `at`; false if it cannot follow.
+    #[inline]
     pub(super) fn step(&mut self, byte: u8, at: u64) -> bool {
         let depth = self.json.depth();
         if !self.json.step(byte) {

@@ -18,13 +18,17 @@
 //! When the later attempt finds a record while the earlier one is alive, it waits for that one to fail, and the bytes behind the
 //! record are read again then. Hostile lines could have that done at every record, so the bytes read again are counted: when
 //! they are [`REREAD`] times the line, nothing waits any more.
+//!
+//! Memory: two windows, and eight bytes for each open level of each attempt, which are bounded by
+//! [`MAX_DEPTH`](super::json::MAX_DEPTH).
 
 use std::io;
 use std::ops::Range;
 
 use super::candidate::{Candidate, Stop};
 use super::damage::{Damage, DamageKind};
-use super::json::{is_space, quiet_run};
+use super::json::is_space;
+use super::runs::quiet_run;
 use super::scan::MAX_SAVED;
 use super::source::{ReadAt, Window, each_piece};
 use super::utf8::Utf8;
@@ -43,6 +47,7 @@ pub(super) struct Dissection {
     reread: u64,
     window: Window,
     second_window: Window,
+    search: Search,
 }
 
 impl Dissection {
@@ -55,6 +60,7 @@ impl Dissection {
             number,
             window: Window::new(chunk),
             second_window: Window::new(chunk),
+            search: Search::default(),
         }
     }
 
@@ -86,7 +92,8 @@ impl Dissection {
 
     /// The next whole record behind `self.at`.
     fn next_record(&mut self, source: &impl ReadAt) -> io::Result<Option<Range<u64>>> {
-        let mut search = Search::default();
+        let search = &mut self.search;
+        search.reset();
         let mut at = self.at;
         while at < self.line.end {
             let bytes = self.window.front(source, at..self.line.end)?;
@@ -116,7 +123,7 @@ impl Dissection {
         if let Some(record) = &search.held {
             self.reread = self.reread.saturating_sub(self.line.end - record.end);
         }
-        Ok(search.held)
+        Ok(search.held.clone())
     }
 
     fn kind(&mut self, source: &impl ReadAt, damage: &Damage) -> io::Result<DamageKind> {
@@ -172,7 +179,7 @@ fn is_utf8(source: &impl ReadAt, window: &mut Window, range: Range<u64>) -> io::
 
 /// The live attempts, at most one inside and one outside of a string.
 struct Search {
-    live: [Option<Candidate>; 2],
+    live: [Candidate; 2],
     /// The next byte is where a record is expected.
     expected: bool,
     /// The record that begins first of those found, kept while an attempt that began before it is alive.
@@ -181,49 +188,68 @@ struct Search {
 
 impl Default for Search {
     fn default() -> Self {
-        Self { live: [None, None], expected: true, held: None }
+        Self { live: [Candidate::default(), Candidate::default()], expected: true, held: None }
     }
 }
 
 impl Search {
+    /// Where a record is expected again; the memory is kept.
+    fn reset(&mut self) {
+        self.live.iter_mut().for_each(Candidate::give_up);
+        self.expected = true;
+        self.held = None;
+    }
+
     /// How many bytes at the front change nothing.
+    #[inline]
     fn skip(&self, bytes: &[u8]) -> usize {
-        match &self.live {
-            [None, None] if !self.expected && self.held.is_none() => {
+        let [one, other] = &self.live;
+        match (one.is_live(), other.is_live()) {
+            (false, false) if !self.expected && self.held.is_none() => {
                 memchr::memchr2(b'{', 0, bytes).unwrap_or(bytes.len())
             }
-            [Some(one), None] | [None, Some(one)] if one.in_plain_text() => quiet_run(bytes),
+            (true, false) if one.in_plain_text() => quiet_run(bytes),
+            (false, true) if other.in_plain_text() => quiet_run(bytes),
             _ => 0,
         }
     }
 
     /// Takes the byte at `at`; the whole records that it puts an end to.
+    #[inline]
     fn take(&mut self, byte: u8, at: u64) -> [Option<Range<u64>>; 2] {
-        let found = self.live.each_mut().map(|slot| {
-            let candidate = slot.as_mut()?;
-            if candidate.step(byte, at) {
-                return None;
+        let mut found = [None, None];
+        for (candidate, found) in self.live.iter_mut().zip(&mut found) {
+            if candidate.is_live() && !candidate.step(byte, at) {
+                *found = candidate.record(Stop::Byte(byte), at);
+                candidate.give_up();
             }
-            let record = candidate.record(Stop::Byte(byte), at);
-            *slot = None;
-            record
-        });
-        let outside = self.live.iter().flatten().any(|one| !one.in_text());
-        if byte == b'{' && !outside {
-            let free = self.live.iter_mut().find(|slot| slot.is_none());
-            // There is always one: if both were alive, one would be outside.
-            if let Some(slot) = free {
-                *slot = Some(Candidate::new(at, self.expected));
-            }
+        }
+        if byte == b'{' {
+            self.begin(at);
         }
         self.expected = byte == 0 || (self.expected && is_space(byte));
         found
     }
 
+    /// Begins an attempt with the `{` at `at`, unless a live one reads it outside of a string.
+    fn begin(&mut self, at: u64) {
+        if self.live().any(|one| !one.in_text()) {
+            return;
+        }
+        // There is always one that is free: if both were live, one would be outside.
+        if let Some(free) = self.live.iter_mut().find(|one| !one.is_live()) {
+            free.begin(at, self.expected);
+        }
+    }
+
+    fn live(&self) -> impl Iterator<Item = &Candidate> {
+        self.live.iter().filter(|one| one.is_live())
+    }
+
     /// The line ends at `at`; the whole records that it ends with.
-    fn finish(&mut self, at: u64, terminated: bool) -> [Option<Range<u64>>; 2] {
+    fn finish(&self, at: u64, terminated: bool) -> [Option<Range<u64>>; 2] {
         let stop = Stop::EndOfLine { terminated };
-        self.live.each_mut().map(|slot| slot.take()?.record(stop, at))
+        self.live.each_ref().map(|one| one.record(stop, at))
     }
 
     fn hold(&mut self, record: Range<u64>) {
@@ -233,10 +259,11 @@ impl Search {
     }
 
     /// The record to take, once no attempt that began before it is alive, or it has waited too long.
+    #[inline]
     fn decided(&self, at: u64, patience: u64) -> Option<Range<u64>> {
         let held = self.held.as_ref()?;
         let earlier = |one: &Candidate| one.start() < held.start;
-        let contested = self.live.iter().flatten().any(earlier);
+        let contested = self.live().any(earlier);
         (!contested || at - held.end >= patience).then(|| held.clone())
     }
 }

@@ -6,6 +6,8 @@
 //! UTF-8 is not its business: the bytes of a string are only looked at for quotes, escapes and control characters. A
 //! lone surrogate (`"\ud800"`) and a number out of every machine's range (`1e999`) are well-formed, as the RFC says.
 
+use super::runs::plain_run;
+
 /// How deep arrays and objects may be nested.
 pub const MAX_DEPTH: usize = 1_000_000;
 
@@ -315,50 +317,6 @@ impl Validator {
 #[inline]
 pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
-}
-
-const ONES: u64 = u64::MAX / 255;
-const HIGH: u64 = ONES << 7;
-
-/// The high bit of the lowest byte of `word` that is zero (bytes above it may be marked wrongly).
-#[inline]
-fn zero_bytes(word: u64) -> u64 {
-    word.wrapping_sub(ONES) & !word & HIGH
-}
-
-/// How many bytes at the front are neither quote, backslash nor control character; eight at a time.
-#[inline]
-pub(super) fn plain_run(bytes: &[u8]) -> usize {
-    run(bytes, |word| {
-        zero_bytes(word ^ (ONES * b'"' as u64))
-            | zero_bytes(word ^ (ONES * b'\\' as u64))
-            | (word.wrapping_sub(ONES * 0x20) & !word & HIGH)
-    })
-}
-
-/// The same, and no opening brace.
-#[inline]
-pub(super) fn quiet_run(bytes: &[u8]) -> usize {
-    run(bytes, |word| {
-        zero_bytes(word ^ (ONES * b'"' as u64))
-            | zero_bytes(word ^ (ONES * b'\\' as u64))
-            | zero_bytes(word ^ (ONES * b'{' as u64))
-            | (word.wrapping_sub(ONES * 0x20) & !word & HIGH)
-    })
-}
-
-#[inline]
-fn run(bytes: &[u8], marks: impl Fn(u64) -> u64) -> usize {
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let found = marks(u64::from_le_bytes(*word));
-        if found != 0 {
-            return index * 8 + found.trailing_zeros() as usize / 8;
-        }
-    }
-    let mut last = [0; 8]; // zeros count as control characters and end the run
-    last[..rest.len()].copy_from_slice(rest);
-    words.len() * 8 + marks(u64::from_le_bytes(last)).trailing_zeros() as usize / 8
 }
 
 #[cfg(test)]

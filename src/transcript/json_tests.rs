@@ -105,21 +105,3 @@ fn a_hundred_thousand_levels_are_accepted_and_more_than_the_cap_is_not() {
     assert!(whole(text.as_bytes()));
     assert!(!whole(&text.as_bytes()[..text.len() - 1]));
 }
-
-#[test]
-fn runs_end_at_the_first_special_byte_wherever_it_is() {
-    for length in 0..40 {
-        for special in [b'"', b'\\', 0, 0x1f] {
-            for at in 0..length {
-                let mut bytes = vec![0xe9; length];
-                bytes[at] = special;
-                assert_eq!(plain_run(&bytes), at);
-                assert_eq!(quiet_run(&bytes), at);
-            }
-        }
-        assert_eq!(plain_run(&vec![b'{'; length]), length);
-        assert_eq!(quiet_run(&vec![b'{'; length]), 0);
-    }
-    let harmless: Vec<u8> = (0x20..=0xff).filter(|b| !b"\"\\".contains(b)).collect();
-    assert_eq!(plain_run(&harmless), harmless.len());
-}

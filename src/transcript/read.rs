@@ -292,7 +292,6 @@ fn has_ink(bytes: &[u8]) -> bool {
     bytes.iter().any(|byte| !super::json::is_space(*byte))
 }
 
-#[cfg(unix)]
 fn kind_of(kind: std::fs::FileType) -> &'static str {
     use std::os::unix::fs::FileTypeExt;
     match kind {

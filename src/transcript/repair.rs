@@ -4,6 +4,7 @@
 //! repaired file and the quarantine together give the original, byte for byte ([`restore`](super::restore::restore)); and every
 //! record that was whole before is there after, once, in order.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::ops::Range;
 
@@ -22,8 +23,8 @@ use super::source::{ReadAt, Window};
 pub struct Survey {
     /// Whole lines, blank ones not counted.
     pub lines: u64,
-    /// How many times each kind of damage was found, in the order of [`DamageKind::ALL`]; kinds not found are left out.
-    pub damages: Vec<(DamageKind, u64)>,
+    /// How many times each kind of damage was found; kinds not found are left out.
+    pub damages: BTreeMap<DamageKind, u64>,
     /// Whole records in damaged lines.
     pub records_saved: u64,
     /// Bytes to be taken out, or taken out.
@@ -39,10 +40,7 @@ impl Survey {
     }
 
     pub(crate) fn count(&mut self, damage: &Damage) {
-        match self.damages.binary_search_by_key(&damage.kind, |d| d.0) {
-            Ok(index) => self.damages[index].1 += 1,
-            Err(index) => self.damages.insert(index, (damage.kind, 1)),
-        }
+        *self.damages.entry(damage.kind).or_default() += 1;
         self.records_saved += damage.saved.len() as u64;
         for edit in damage.edits() {
             self.bytes_removed += edit.removed.end - edit.removed.start;
@@ -110,7 +108,7 @@ pub fn survey(original: &impl ReadAt, length: u64) -> io::Result<Survey> {
 /// Writes the first `length` bytes of a session file to `repaired` without what is damaged, and that to `quarantine`.
 ///
 /// It looks first: if nothing is damaged, nothing is written. `quarantine` should be at the beginning of a line. Both are
-/// written in pieces and in order; make them durable, the quarantine first, before the repaired file takes the place of
+/// written in pieces that may be small, so buffer them, and in order. Make them durable, the quarantine first, before the repaired file takes the place of
 /// the original. Blocks; memory is bounded whatever the file contains.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 use super::super::quarantine::mark_undone;
 use super::super::restore::{RestoreError, restore};
+use super::super::scan::MAX_SAVED;
 use super::*;
 use DamageKind::*;
 
@@ -79,7 +80,7 @@ fn a_healthy_file_is_not_written() {
 fn the_quarantine_says_what_was_taken_out_and_why() {
     let mut session = Session::new("{\"a\":\"cu{\"b\":2}{\"c\":3}\n");
     let report = session.repair();
-    assert_eq!(report.survey.damages, [(Splice, 1)]);
+    assert_eq!(report.survey.damages, [(Splice, 1)].into());
     assert_eq!((report.survey.records_saved, report.survey.lines), (2, 0));
     assert_eq!((report.survey.bytes_removed, report.survey.newlines_inserted), (8, 1));
     assert_eq!((report.original_length, report.repaired_length), (23, 16));
@@ -111,6 +112,18 @@ fn a_large_piece_comes_in_several_entries() {
     assert_eq!(session.file, b"{\"a\":1}\n");
     session.undo().unwrap();
     assert_eq!(session.file, original);
+    let junk = "x".repeat(3 * PIECE);
+    repaired(&format!("{{\"a\":1}}{junk}{{\"b\":2}}\n"), "{\"a\":1}\n{\"b\":2}\n");
+}
+
+#[test]
+fn many_records_on_one_line_get_a_line_each() {
+    for count in [MAX_SAVED - 1, MAX_SAVED, MAX_SAVED + 1, 3 * MAX_SAVED] {
+        for end in ["\n", "", "x\n", "{\"cut"] {
+            let original = "{\"a\":1}".repeat(count) + end;
+            repaired(&original, &"{\"a\":1}\n".repeat(count));
+        }
+    }
 }
 
 #[test]

@@ -86,7 +86,12 @@ pub fn restore(
     quarantine: &Path,
     out: &mut impl Write,
 ) -> Result<Restored, RestoreError> {
-    let entries = Transcript::open(quarantine)?;
+    let entries = match Transcript::open(quarantine) {
+        Err(ReadError::Open { path, source }) if source.kind() == io::ErrorKind::NotFound => {
+            return Err(RestoreError::NothingToUndo { path });
+        }
+        opened => opened?,
+    };
     let repair = latest(&entries, quarantine)?;
     let mut undo = Undo {
         repaired,

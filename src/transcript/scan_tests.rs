@@ -158,7 +158,7 @@ fn lines_beyond_the_cap_are_checked_but_not_handed_out() {
 
 #[test]
 fn hostile_lines_take_linear_time() {
-    let size = 1 << 20;
+    let size = 1 << 18;
     let started = std::time::Instant::now();
     for unit in [
         "{",
@@ -183,6 +183,6 @@ fn hostile_lines_take_linear_time() {
         file.push(b'\n');
         scan(&file);
     }
-    // Quadratic would be hours. (Debug builds do some 20 MB/s.)
-    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+    // Half a second in a debug build; minutes if it were quadratic.
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
 }

@@ -211,7 +211,7 @@ impl Inner {
     }
 
     fn replaced(&self) -> Error {
-        Error::Replaced { session: self.slot.place.session().to_owned() }
+        Error::Overtaken { session: self.slot.place.session().to_owned() }
     }
 
     fn prepare_rewrite(&self, lines: &Lines) -> Result<Replacement> {

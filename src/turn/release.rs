@@ -7,6 +7,7 @@ use super::{Grip, Inner, Turn};
 use crate::error::{LostCause, Result};
 use crate::keeper;
 use crate::lockfile::{Leftover, LockFile, waiter};
+use crate::metrics;
 use crate::registry::SlotRef;
 use crate::sessions::Rules;
 use crate::transcript::{DataLock, Locking, SessionFile};
@@ -17,7 +18,7 @@ const RUN: Duration = Duration::from_micros(250);
 const RUN_LENGTH: u32 = 64;
 /// When a lock file that was left for others is looked at again.
 const TIDY_AFTER: Duration = Duration::from_millis(5);
-/// At most how long that look is put off while the session file is busy.
+/// At most how long the next look is put off while it cannot be told whether somebody has taken it.
 const TIDY_AT_MOST: Duration = Duration::from_secs(1);
 
 /// Hand-overs in a row inside this process.
@@ -129,6 +130,7 @@ impl Inner {
                 return Let::Gone(None);
             }
             tracing::debug!(session = %place.session().display(), to = %ticket.want.owner, "hand over");
+            metrics::released(place, self.since.elapsed());
             let run = Run { length: grip.run.length + 1, ..grip.run };
             let next = Grip::new(grip.lock, data, run);
             // A waiter that gave up just now: its turn ends at once, and passes the lock on.
@@ -141,6 +143,7 @@ impl Inner {
             return Let::Gone(None);
         }
         tracing::debug!(session = %place.session().display(), owner = %self.owner, "release");
+        metrics::released(place, self.since.elapsed());
         *self.slot.hold.lock() = None;
         // If it cannot be removed it stays for the next one to take over.
         let _ = grip.lock.unlink(place, &data);
@@ -153,8 +156,10 @@ impl Inner {
     /// Unlocks, and leaves the file for whoever waits in the kernel; the line moves on.
     pub(super) fn leave(&self, grip: Grip, others: bool) {
         tracing::debug!(session = %self.slot.place.session().display(), owner = %self.owner, "release, leaving the lock to others");
+        metrics::released(&self.slot.place, self.since.elapsed());
         *self.slot.hold.lock() = None;
-        let leftover = grip.lock.unlock();
+        let made_session = grip.session.as_ref().is_some_and(SessionFile::is_made_by_us);
+        let leftover = grip.lock.unlock(made_session);
         drop(grip.session);
         if !others {
             self.slot.turns.advance();
@@ -183,10 +188,11 @@ impl Inner {
 
 /// A waiter for whom the file was left may have given up in between: then nothing of it is left behind.
 fn tidy_later(leftover: Leftover, slot: SlotRef, delay: Duration) {
-    keeper::after(delay, move || match leftover.tidy(&slot.place) {
-        Ok(false) if delay < TIDY_AT_MOST => tidy_later(leftover, slot, delay * 2),
-        // It stays, stale: the next one takes it over.
-        Ok(_) | Err(_) => {}
+    keeper::after(delay, move || {
+        // What cannot be looked at stays, stale: the next one takes it over.
+        if let Ok(false) = leftover.tidy(&slot.place) {
+            tidy_later(leftover, slot, (delay * 2).min(TIDY_AT_MOST));
+        }
     });
 }
 
@@ -197,5 +203,5 @@ pub(crate) fn let_go_of_post(slot: &SlotRef, lock: LockFile, data: DataLock, rul
         let _ = lock.unlink(&slot.place, &data);
         return;
     }
-    tidy_later(lock.unlock(), slot.clone(), TIDY_AFTER);
+    tidy_later(lock.unlock(false), slot.clone(), TIDY_AFTER);
 }

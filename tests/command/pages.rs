@@ -24,6 +24,7 @@ fn shells_can_complete_it() {
         let answer = ended(turnlock(["completions", shell]));
         assert_eq!(answer.code, Some(0));
         assert!(COMMANDS.iter().all(|command| answer.out.contains(command)), "{shell}");
+        assert!(!answer.out.contains("__exec"), "{shell}");
     }
     assert_eq!(ended(turnlock(["completions", "cmd.exe"])).code, Some(2));
 }

@@ -2,16 +2,16 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitCode, ExitStatus};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ExitCode, ExitStatus};
 
 use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::process::Signal;
 use turnlock::Turn;
 
-use super::exec;
 use super::signals::Signals;
-use crate::cli::enclosing;
 use crate::cli::failure::Failure;
+use crate::cli::{enclosing, exec};
 
 /// Runs the command to its end, on the main thread, with which its parent-death signal comes.
 pub(super) fn run(turn: &Turn, command: &[OsString]) -> Result<ExitCode, Failure> {
@@ -28,8 +28,7 @@ pub(super) fn run(turn: &Turn, command: &[OsString]) -> Result<ExitCode, Failure
 }
 
 fn spawn(turn: &Turn, command: &[OsString]) -> Result<io::Result<Child>, Failure> {
-    let mut own = Command::new(exec::own_program()?);
-    own.arg0("turnlock").args([exec::NAME, &std::process::id().to_string(), "--"]).args(command);
+    let mut own = exec::command(Signal::TERM, command)?;
     own.env(enclosing::VARIABLE, enclosing::variable_for(turn));
     let spawned = turn.with_lock_fd(|lock| {
         fcntl_setfd(lock, FdFlags::empty())?;

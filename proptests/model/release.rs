@@ -1,0 +1,191 @@
+//! Release: hand over, unlink, or leave the file. And everything else that unlinks a lock file.
+
+use crate::fs::{Ino, Ofd, Record, Tid};
+use crate::state::{Event, State, Wrong};
+use crate::step::Choice;
+use crate::thread::{After, Pc, Then, Turn};
+use crate::world::{Role, World};
+
+impl World {
+    /// The turn is closed first; then one of three ways, whichever the hints suggest.
+    pub fn choose(&self, s: &mut State, tid: Tid, choice: Choice) {
+        let Some(turn) = s.thread(tid).turn else {
+            return s.next_op(self, tid);
+        };
+        s.closed.insert(turn.owner);
+        match choice {
+            Choice::HandOver(heir) => {
+                s.thread_mut(tid).heir = Some(heir);
+                s.go(tid, Pc::Open(Then::HandCheck));
+            }
+            Choice::Unlink => s.go(tid, self.enter(Then::UnlinkCheck)),
+            _ => s.go(tid, Pc::LetGo),
+        }
+    }
+
+    fn wake_keeper(&self, s: &mut State, tid: Tid, turn: Turn) {
+        let pid = self.pid(tid);
+        let keeper = (0..)
+            .zip(&self.threads)
+            .find_map(|(at, spec)| (spec.role == Role::Keeper && spec.pid == pid).then_some(at));
+        let Some(keeper) = keeper else { return };
+        // Nothing is left behind, or it is busy with what this process left before.
+        if !self.is_mine(s, turn) || s.thread(keeper).pc != Pc::Idle {
+            return;
+        }
+        let enter = self.enter(Then::KeepTry);
+        let thread = s.thread_mut(keeper);
+        thread.file = Some(turn.ino);
+        thread.named = Some(Record::Owner(turn.owner));
+        thread.pc = enter;
+    }
+
+    /// Does the path still name the turn's inode, and the record its owner?
+    pub fn is_mine(&self, s: &State, turn: Turn) -> bool {
+        s.fs.lock_path == Some(turn.ino) && s.fs.lock(turn.ino).record == Record::Owner(turn.owner)
+    }
+
+    pub fn hand_check(&self, s: &mut State, tid: Tid) {
+        let mine = self.is_mine(s, s.thread(tid).turn.unwrap());
+        let pc = if mine {
+            Pc::HandSpoil
+        } else {
+            s.thread_mut(tid).heir = None;
+            Pc::Unlock(After::LetGo)
+        };
+        s.go(tid, pc);
+    }
+
+    pub fn hand_spoil(&self, s: &mut State, tid: Tid) {
+        let turn = s.thread(tid).turn.unwrap();
+        self.changes(s, tid);
+        s.fs.lock_mut(turn.ino).record = Record::Spoiled;
+        s.go(tid, Pc::HandRestore);
+    }
+
+    pub fn hand_restore(&self, s: &mut State, tid: Tid) {
+        let turn = s.thread_mut(tid).turn.take().unwrap();
+        let heir = s.thread_mut(tid).heir.take().unwrap();
+        let owner = self.id(s, heir);
+        self.changes(s, tid);
+        s.fs.lock_mut(turn.ino).record = Record::Owner(owner);
+        s.latest = Some(owner);
+        self.saw(Event::HandedOver);
+        s.thread_mut(heir).turn = Some(Turn { owner, ..turn });
+        s.door[usize::from(self.pid(tid))] = Some(heir);
+        s.next_op(self, heir);
+        s.go(tid, Pc::Unlock(After::NextOp));
+    }
+
+    pub fn unlink_check(&self, s: &mut State, tid: Tid) {
+        let mine = self.is_mine(s, s.thread(tid).turn.unwrap());
+        let pc = if !mine && !self.bugs.unlink_blindly {
+            Pc::Unlock(After::LetGo)
+        } else if s.thread(tid).made && self.bugs.session_removed_first {
+            Pc::RemoveSession
+        } else {
+            Pc::Unlink
+        };
+        s.go(tid, pc);
+    }
+
+    pub fn unlink(&self, s: &mut State, tid: Tid) {
+        let turn = s.thread(tid).turn.unwrap();
+        self.unlink_lock(s, tid, Some(Record::Owner(turn.owner)));
+        let tidy = s.thread(tid).made && s.thread(tid).data.is_some();
+        let pc = if tidy && !self.bugs.session_removed_first { Pc::RemoveSession } else { Pc::Unlock(After::LetGo) };
+        s.go(tid, pc);
+    }
+
+    /// A turn that wrote nothing removes the empty session file that it made.
+    pub fn remove_session(&self, s: &mut State, tid: Tid) {
+        let ino = s.thread(tid).data.unwrap();
+        if s.fs.session(ino).lines.is_empty() && s.fs.session_path == Some(ino) {
+            s.fs.session_path = None;
+        }
+        s.thread_mut(tid).made = false;
+        if self.bugs.session_removed_first {
+            return s.go(tid, Pc::Unlink);
+        }
+        // The last thing done inside: the next section is on another inode.
+        s.thread_mut(tid).inside = false;
+        s.go(tid, Pc::Unlock(After::LetGo));
+    }
+
+    /// `LOCK_UN`, then `close`.
+    pub fn let_go(&self, s: &mut State, tid: Tid) {
+        let turn = s.thread(tid).turn.unwrap();
+        let mine = Ofd::Turn(turn.ofd);
+        let copied = self.bugs.close_only && s.child == Some(mine);
+        if !copied {
+            s.fs.unlock(|ofd| ofd == mine);
+        }
+        s.thread_mut(tid).turn = None;
+        self.wake_keeper(s, tid, turn);
+        if self.at_post(s, tid) {
+            return s.next_op(self, tid);
+        }
+        self.end_turn(s, tid);
+    }
+
+    fn end_turn(&self, s: &mut State, tid: Tid) {
+        s.thread_mut(tid).made = false;
+        s.door[usize::from(self.pid(tid))] = None;
+        s.next_op(self, tid);
+    }
+
+    /// `unlink` of the lock path, by one who means `meant`. Watched for I2 and I14.
+    pub fn unlink_lock(&self, s: &mut State, tid: Tid, meant: Option<Record>) {
+        self.changes(s, tid);
+        let victims = self.living_at_path(s);
+        if victims.iter().any(|&victim| Some(victim) != meant) {
+            s.flag(self, Wrong::LiveUnlinked);
+        }
+        self.lose_path(s);
+        s.fs.lock_path = None;
+    }
+
+    /// The records of those who rightfully hold what the lock path names.
+    fn living_at_path(&self, s: &State) -> Vec<Record> {
+        let ino = s.fs.lock_path;
+        let ours = s.rightful().into_iter().filter(|turn| Some(turn.ino) == ino).map(|turn| Record::Owner(turn.owner));
+        // Between a compare and an unlink a foreign program comes in after an `rm`, by its own remove-and-create
+        // of a dead owner's lock, or when it is later than our patience: no system call closes that.
+        let shut_out = self.budget.rm + self.budget.crash == 0 && !self.slow_foreign;
+        let foreign = s.fs.named_record().filter(|&record| match record {
+            Record::Foreign(tid) | Record::Empty(tid) => shut_out && s.alive.has(self.pid(tid)),
+            _ => false,
+        });
+        ours.chain(foreign).collect()
+    }
+
+    /// Whoever holds the file at the lock path is about to lose it.
+    pub fn lose_path(&self, s: &mut State) {
+        for turn in s.rightful() {
+            if s.fs.lock_path == Some(turn.ino) {
+                s.lost.insert(turn.owner);
+            }
+        }
+        if let Some(ino) = s.fs.lock_path {
+            self.lose_coming(s, ino);
+        }
+    }
+
+    /// Who has compared and is about to be established on this inode loses it, too.
+    fn lose_coming(&self, s: &mut State, ino: Ino) {
+        for tid in (0..).take(s.threads.len()) {
+            let thread = s.thread(tid);
+            let coming = match (thread.pc, thread.heir) {
+                (Pc::Judge | Pc::Spoil | Pc::Restore, _) => (thread.file == Some(ino)).then_some(tid),
+                (Pc::HandSpoil | Pc::HandRestore, Some(heir)) => {
+                    thread.turn.is_some_and(|turn| turn.ino == ino).then_some(heir)
+                }
+                _ => None,
+            };
+            if let Some(coming) = coming {
+                let owner = self.id(s, coming);
+                s.lost.insert(owner);
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The queue of door 1 under all interleavings that a scheduler can find: the very file `src/registry/line.rs`, on shuttle's locks.
+//!
+//! Checked: one holder at a time (I1); first come, first served (I8); a waiter that gave up, at whatever moment, is never served and
+//! delays nobody; nobody is forgotten (I12); in the end the line is idle.
+//!
+//! `TURNLOCK_QUEUE_RUNS` sets how many schedules each scenario is run through (1,000).
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+/// What the line takes from the crate.
+mod caller {
+    #[derive(Debug, Clone, Copy)]
+    pub(crate) enum Caller {
+        Thread,
+        Task,
+    }
+}
+
+mod error {
+    pub(crate) type Result<T, E = &'static str> = std::result::Result<T, E>;
+}
+
+#[path = "queue/registry.rs"]
+mod registry;
+
+#[path = "queue/door.rs"]
+mod door;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use caller::Caller;
+use door::{Door, Outcome};
+use shuttle::rand::Rng;
+use shuttle::{future, thread};
+
+fn check(scenario: impl Fn() + Send + Sync + 'static) {
+    let runs = std::env::var("TURNLOCK_QUEUE_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(1000);
+    shuttle::check_random(scenario, runs);
+}
+
+/// Runs `waiter` in as many threads, and looks at the door when all are done.
+fn with_threads(count: usize, busy: usize, waiter: impl Fn(&Arc<Door>, usize) + Send + Sync + 'static) {
+    let waiter = Arc::new(waiter);
+    check(move || {
+        let door = Door::new(busy);
+        let threads: Vec<_> = (0..count)
+            .map(|n| {
+                let (door, waiter) = (Arc::clone(&door), Arc::clone(&waiter));
+                thread::spawn(move || waiter(&door, n))
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        door.join_waiting_threads();
+        door.assert_idle();
+    });
+}
+
+#[test]
+fn threads_are_served_one_at_a_time_in_order() {
+    with_threads(4, 0, |door, n| {
+        let spot = door.join(n);
+        assert_eq!(door.acquire(spot, Caller::Thread, None), Outcome::Served);
+    });
+}
+
+#[test]
+fn a_busy_kernel_is_waited_for_by_one_thread() {
+    with_threads(3, 2, |door, n| {
+        let spot = door.join(n);
+        assert_eq!(door.acquire(spot, Caller::Thread, None), Outcome::Served);
+    });
+}
+
+#[test]
+fn who_leaves_at_any_moment_delays_nobody() {
+    with_threads(4, 1, |door, n| {
+        let spot = door.join(n);
+        if n % 2 == 0 {
+            drop(spot);
+        } else {
+            assert_eq!(door.acquire(spot, Caller::Thread, None), Outcome::Served);
+        }
+    });
+}
+
+#[test]
+fn deadlines_that_pass_at_any_moment_delay_nobody() {
+    with_threads(4, 1, |door, n| {
+        let spot = door.join(n);
+        // Under this scheduler a wait with a deadline may end at any time.
+        let deadline = (n % 2 == 0).then(Instant::now);
+        let outcome = door.acquire(spot, Caller::Thread, deadline);
+        assert!(outcome == Outcome::Served || deadline.is_some());
+    });
+}
+
+#[test]
+fn all_who_wait_may_give_up() {
+    with_threads(3, 2, |door, n| {
+        let spot = door.join(n);
+        door.acquire(spot, Caller::Thread, Some(Instant::now()));
+    });
+}
+
+#[test]
+fn tasks_are_woken_and_may_be_cancelled_at_any_await() {
+    check(|| {
+        let door = Door::new(1);
+        let tasks: Vec<_> = (0..4)
+            .map(|n| {
+                let door = Arc::clone(&door);
+                future::spawn(async move {
+                    let spot = door.join(n);
+                    door.acquire_async(spot).await
+                })
+            })
+            .collect();
+        let cancelled = shuttle::rand::thread_rng().gen_range(0..4);
+        tasks[cancelled].abort();
+        future::block_on(async {
+            for (n, task) in tasks.into_iter().enumerate() {
+                let outcome = task.await;
+                assert!(n == cancelled || matches!(outcome, Ok(Outcome::Served)));
+            }
+        });
+        door.join_waiting_threads();
+        door.assert_idle();
+    });
+}
+
+#[test]
+fn an_error_reaches_one_and_stops_nobody() {
+    with_threads(3, 1, |door, n| {
+        door.fail_once();
+        let spot = door.join(n);
+        door.acquire(spot, Caller::Thread, None);
+    });
+}

@@ -1,0 +1,215 @@
+//! A kernel lock in front of which the line stands, and what turns and waiting threads do with the line: as `turn/release.rs` and
+//! `lockfile/waiter.rs` do it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use shuttle::rand::Rng;
+use shuttle::sync::Mutex;
+use shuttle::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use shuttle::thread;
+
+use crate::caller::Caller;
+use crate::registry::line::{Call, Line, Spot};
+
+pub(crate) struct Door {
+    line: Arc<Line<usize, Grant>>,
+    /// How often the kernel still says that somebody else has it.
+    busy: AtomicUsize,
+    held: AtomicBool,
+    fails: AtomicBool,
+    /// Who joined, and has neither been served nor left.
+    order: Mutex<Vec<usize>>,
+    waiting: Mutex<Vec<thread::JoinHandle<()>>>,
+    threads: AtomicUsize,
+}
+
+/// The lock, held. It passes itself on.
+pub(crate) struct Grant {
+    door: Arc<Door>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Served,
+    TimedOut,
+    Failed,
+}
+
+impl Door {
+    pub(crate) fn new(busy: usize) -> Arc<Self> {
+        Arc::new(Self {
+            line: Line::new(),
+            busy: AtomicUsize::new(busy),
+            held: AtomicBool::new(false),
+            fails: AtomicBool::new(false),
+            order: Mutex::new(Vec::new()),
+            waiting: Mutex::new(Vec::new()),
+            threads: AtomicUsize::new(0),
+        })
+    }
+
+    /// Joins, and notes in which order.
+    pub(crate) fn join(self: &Arc<Self>, n: usize) -> Place {
+        let mut order = self.order.lock().unwrap();
+        let spot = self.line.join(n);
+        order.push(n);
+        Place { door: Arc::clone(self), n, spot: Some(spot) }
+    }
+
+    pub(crate) fn acquire(self: &Arc<Self>, mut place: Place, caller: Caller, deadline: Option<Instant>) -> Outcome {
+        loop {
+            let spot = place.spot.as_ref().unwrap();
+            let call = shuttle::future::block_on(spot.called(caller, deadline));
+            match self.meet(&mut place, call) {
+                Some(outcome) => return outcome,
+                None => continue,
+            }
+        }
+    }
+
+    pub(crate) async fn acquire_async(self: &Arc<Self>, mut place: Place) -> Outcome {
+        loop {
+            let call = place.spot.as_ref().unwrap().called(Caller::Task, None).await;
+            if let Some(outcome) = self.meet(&mut place, call) {
+                return outcome;
+            }
+        }
+    }
+
+    fn meet(self: &Arc<Self>, place: &mut Place, call: Option<Call<Grant>>) -> Option<Outcome> {
+        match call {
+            None => Some(Outcome::TimedOut),
+            Some(Call::Granted(Err(_))) => Some(Outcome::Failed),
+            Some(Call::Granted(Ok(grant))) => {
+                self.served(place.n);
+                drop(grant);
+                Some(Outcome::Served)
+            }
+            Some(Call::Go) => self.attempt(place),
+        }
+    }
+
+    /// As `Asked::attempt`: the kernel lock is free, or a thread waits for it.
+    fn attempt(self: &Arc<Self>, place: &mut Place) -> Option<Outcome> {
+        if self.try_kernel() {
+            let spot = place.spot.take().unwrap();
+            assert_eq!(*spot.want(), place.n);
+            spot.granted();
+            let grant = Grant { door: Arc::clone(self) };
+            self.served(place.n);
+            drop(grant);
+            return Some(Outcome::Served);
+        }
+        place.spot.as_ref().unwrap().wait_in_kernel();
+        self.start_waiting();
+        None
+    }
+
+    fn try_kernel(&self) -> bool {
+        if self.busy.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |busy| busy.checked_sub(1)).is_ok() {
+            return false;
+        }
+        !self.held.swap(true, Ordering::SeqCst)
+    }
+
+    /// As `waiter::start`: whoever is first when the lock comes gets it.
+    fn start_waiting(self: &Arc<Self>) {
+        let door = Arc::clone(self);
+        let thread = thread::spawn(move || {
+            assert_eq!(door.threads.fetch_add(1, Ordering::SeqCst), 0, "at most one thread waits in the kernel");
+            door.wait_in_kernel();
+        });
+        self.waiting.lock().unwrap().push(thread);
+    }
+
+    fn wait_in_kernel(self: &Arc<Self>) {
+        while self.line.leave_to_kernel() {
+            thread::yield_now();
+            if !self.try_kernel() {
+                continue;
+            }
+            let Some(ticket) = self.line.next() else {
+                self.held.store(false, Ordering::SeqCst);
+                continue;
+            };
+            if shuttle::rand::thread_rng().gen_bool(0.2) {
+                // As after a lock file that moved: nothing was had, the ticket keeps its place.
+                self.line.put_back(ticket);
+                self.held.store(false, Ordering::SeqCst);
+                continue;
+            }
+            self.threads.fetch_sub(1, Ordering::SeqCst);
+            if self.fails.swap(false, Ordering::SeqCst) {
+                self.threads.fetch_add(1, Ordering::SeqCst);
+                self.held.store(false, Ordering::SeqCst);
+                self.left(ticket.want);
+                drop(ticket.grant(Err("the kernel is out of order")));
+                continue;
+            }
+            self.line.granted();
+            drop(ticket.grant(Ok(Grant { door: Arc::clone(self) })));
+            return;
+        }
+        self.threads.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// First come, first served: nobody who joined before is still waiting.
+    fn served(&self, n: usize) {
+        assert!(self.held.load(Ordering::SeqCst));
+        let mut order = self.order.lock().unwrap();
+        assert_eq!(order.first(), Some(&n), "served before one who came first");
+        order.remove(0);
+    }
+
+    fn left(&self, n: usize) {
+        self.order.lock().unwrap().retain(|other| *other != n);
+    }
+
+    pub(crate) fn fail_once(&self) {
+        self.fails.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn join_waiting_threads(&self) {
+        loop {
+            let Some(thread) = self.waiting.lock().unwrap().pop() else { return };
+            thread.join().unwrap();
+        }
+    }
+
+    pub(crate) fn assert_idle(self: &Arc<Self>) {
+        assert!(!self.held.load(Ordering::SeqCst), "the lock is let go");
+        assert!(self.line.is_empty(), "nobody is forgotten");
+        let spot = self.line.join(99);
+        assert!(spot.is_called(), "the line is idle: a newcomer is called at once");
+    }
+}
+
+impl Drop for Grant {
+    /// As `Inner::let_go`: handed over to the next, or let go, and then the next is called.
+    fn drop(&mut self) {
+        let door = &self.door;
+        assert!(door.held.load(Ordering::SeqCst), "one holder");
+        if let Some(ticket) = door.line.next() {
+            drop(ticket.grant(Ok(Grant { door: Arc::clone(door) })));
+            return;
+        }
+        door.held.store(false, Ordering::SeqCst);
+        door.line.advance();
+    }
+}
+
+/// A spot whose leaving is noted.
+pub(crate) struct Place {
+    door: Arc<Door>,
+    n: usize,
+    spot: Option<Spot<usize, Grant>>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // Noted before: from then on others may be served.
+        self.door.left(self.n);
+        drop(self.spot.take());
+    }
+}

@@ -1,0 +1,40 @@
+//! `turnlock gateway doctor`: what is wrong with a gateway's locks and its port.
+
+use std::process::ExitCode;
+
+use turnlock::gateway;
+
+use super::{Which, json};
+use crate::cli::failure::Failure;
+
+/// Tells what is wrong with a gateway's locks and port; --fix removes what nobody holds
+///
+/// Stale gateway locks, orphaned .reclaim directories, a listener that no lock names, an owner that does not listen.
+#[derive(clap::Args)]
+#[command(after_help = "Exit codes: 0 nothing is wrong, or no longer; 1 something is; 2 usage.")]
+pub(super) struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// Where to look [default: the port that a living owner recorded, else 18789]
+    #[arg(long)]
+    port: Option<u16>,
+    /// Remove stale gateway locks and orphaned .reclaim directories
+    #[arg(long)]
+    fix: bool,
+    /// For machines
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
+    let findings = gateway::doctor(&args.which.builder()?, args.port, args.fix)?;
+    if args.json {
+        println!("{}", json(&findings)?);
+    } else if findings.is_empty() {
+        println!("Nothing is wrong with the gateway's locks and port.");
+    }
+    for finding in findings.iter().filter(|_| !args.json) {
+        println!("- {finding}");
+    }
+    Ok(if findings.iter().all(|finding| finding.fixed) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,156 @@
+//! `turnlock gateway run`: be the gateway, or run it under the locks.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use turnlock::Sessions;
+use turnlock::gateway::{self, DEFAULT_PORT, Gateway, Layout, Supervised};
+
+use super::signals::{self, Signals};
+use super::{Which, child, serve, stop};
+use crate::cli::failure::Failure;
+
+/// Takes the locks and the port, then serves /healthz and /metrics, or runs CMD under the locks
+///
+/// The state lock first, then the config lock, then the port: only when all three are had anything else is touched. With CMD the
+/// port is left to it; it dies with this process.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  turnlock gateway run --state-dir /data --port 18789
+  turnlock gateway run --supervised --state-dir /data -- node gateway.mjs
+
+Exit codes: those of CMD; 75 another gateway is running; 78 (or 0) with --supervised: another gateway is healthy.")]
+pub(super) struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// The port to listen on
+    #[arg(long, env = "OPENCLAW_GATEWAY_PORT", default_value_t = DEFAULT_PORT)]
+    port: u16,
+    /// Several gateways share one config, each with a state directory and a port of its own
+    #[arg(long)]
+    multi: bool,
+    /// How long the locks and the port may be waited for
+    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    timeout: Duration,
+    /// If another gateway runs and is healthy, end successfully: with 78 under systemd, else with 0
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "auto", value_name = "BY")]
+    supervised: Option<Supervisor>,
+    /// How long --supervised gives another gateway to become healthy
+    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    healthy_within: Duration,
+    /// First end the gateway with this process id, if it is the verified owner of the locks
+    #[arg(long, value_name = "PID")]
+    replace: Option<i32>,
+    #[arg(long, hide = true)]
+    force: bool,
+    /// What to run under the locks
+    #[arg(last = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+/// Who starts this process again when it ends.
+#[derive(Clone, Copy, ValueEnum)]
+enum Supervisor {
+    /// systemd if INVOCATION_ID or NOTIFY_SOCKET is set
+    Auto,
+    /// With RestartPreventExitStatus=78
+    Systemd,
+    /// Docker and others, for whom success is 0
+    Other,
+}
+
+impl Supervisor {
+    fn exit_code(self) -> ExitCode {
+        match self {
+            Self::Auto if !gateway::under_systemd() => ExitCode::SUCCESS,
+            Self::Auto | Self::Systemd => ExitCode::from(gateway::EXIT_ALREADY_HEALTHY),
+            Self::Other => ExitCode::SUCCESS,
+        }
+    }
+}
+
+pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
+    let builder = args
+        .which
+        .builder()?
+        .port(args.port)
+        .multi_gateway(args.multi)
+        .acquire_timeout(args.timeout)
+        .healthy_within(args.healthy_within);
+    if args.force {
+        return Err(stop::no_force());
+    }
+    if let Some(pid) = args.replace {
+        stop::stop(&builder, pid, Some(args.port))?;
+    }
+    let runtime = signals::runtime()?;
+    let ran = runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        let start = async {
+            match args.supervised {
+                None => builder.acquire().await.map(Supervised::Started),
+                Some(_) => builder.acquire_supervised().await,
+            }
+        };
+        let started = tokio::select! {
+            _ = signals.next() => return Ok(ExitCode::SUCCESS),
+            started = start => started?,
+        };
+        match started {
+            Supervised::Started(gateway) => run(gateway, signals, &args.command).await,
+            Supervised::AlreadyHealthy(address) => {
+                eprintln!("turnlock: a healthy gateway is already listening on ws://{address}; nothing to do");
+                Ok(args.supervised.map_or(ExitCode::SUCCESS, Supervisor::exit_code))
+            }
+            _ => Err(Failure::new("unknown outcome")),
+        }
+    });
+    // An answer that is still being looked up keeps nobody.
+    runtime.shutdown_background();
+    ran
+}
+
+/// Until it ends, by itself or because it is told to; then all is let go.
+async fn run(mut gateway: Gateway, signals: Signals, command: &[OsString]) -> Result<ExitCode, Failure> {
+    tell_start(&gateway);
+    sweep_sessions(gateway.layout());
+    let ended = match command {
+        [] => serve::serve(&mut gateway, signals).await,
+        command => child::run(&mut gateway, signals, command).await,
+    };
+    let released = gateway.release().await;
+    // Why it ended matters more than that a lock was lost by then.
+    let ended = ended?;
+    released?;
+    Ok(ended)
+}
+
+fn tell_start(gateway: &Gateway) {
+    let (address, pid) = (gateway.address(), std::process::id());
+    eprintln!(
+        "turnlock: gateway on ws://{address} (pid {pid}), state directory {}",
+        gateway.layout().state_dir().display()
+    );
+}
+
+/// Whoever held these sessions died with an earlier gateway.
+fn sweep_sessions(layout: &Layout) {
+    let sessions = Sessions::new();
+    for dir in layout.session_dirs() {
+        match sessions.sweep(&dir) {
+            Ok(found) => {
+                for lock in found.iter().filter(|lock| lock.removed) {
+                    let reasons: Vec<_> = lock.reasons.iter().map(|reason| reason.as_str()).collect();
+                    eprintln!(
+                        "turnlock: removed a stale session lock: {} ({})",
+                        lock.lock.display(),
+                        reasons.join(", ")
+                    );
+                }
+            }
+            Err(error) => eprintln!("turnlock: {error}"),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! `turnlock gateway status`: owner, listener and health, kept apart.
+
+use std::process::ExitCode;
+
+use turnlock::gateway::{self, GatewayReport, LockFacts};
+
+use super::{Which, json};
+use crate::cli::failure::Failure;
+
+/// Tells who has the locks, who listens, and whether it is healthy: three different facts
+///
+/// A bound port, a healthy endpoint and a living owner say nothing of each other.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Exit codes: 0 a living owner (with --require-healthy: which also answers healthy); 1 not so; 2 usage."
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// Where to look [default: the port that a living owner recorded, else 18789]
+    #[arg(long)]
+    port: Option<u16>,
+    /// Fail unless the gateway answers healthy
+    #[arg(long)]
+    require_healthy: bool,
+    /// For machines
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
+    let report = gateway::status(&args.which.builder()?, args.port)?;
+    if args.json {
+        println!("{}", json(&report)?);
+    } else {
+        show(&report);
+    }
+    let well = report.owner_lives() && (!args.require_healthy || report.health.is_healthy());
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn show(report: &GatewayReport) {
+    println!("state directory  {}", report.state_dir.display());
+    println!("config           {}", report.config.display());
+    println!("state lock       {}", describe(report.state_lock.as_ref()));
+    println!("config lock      {}", describe(report.config_lock.as_ref()));
+    println!("address          ws://{}", report.address);
+    println!("listener         {}", listener(report));
+    println!("health           {}", report.health);
+}
+
+fn describe(lock: Option<&LockFacts>) -> String {
+    let Some(lock) = lock else { return "free".into() };
+    let mut words = vec![lock.state.as_str().to_owned()];
+    if let Some(process) = &lock.process {
+        words.push(format!("pid {} ({})", process.pid, process.identity.as_str()));
+        words.extend(process.start_time.map(|ticks| format!("start time {ticks}")));
+        words.extend(process.command.clone());
+    }
+    words.extend(lock.reasons.iter().map(|reason| reason.as_str().to_owned()));
+    words.extend(lock.error.clone());
+    words.join(", ")
+}
+
+fn listener(report: &GatewayReport) -> String {
+    let Some(listener) = &report.listener else { return "none".into() };
+    match report.listener_is_owner() {
+        Some(true) => format!("{listener} (the owner)"),
+        Some(false) => format!("{listener} (not the owner)"),
+        None => listener.to_string(),
+    }
+}

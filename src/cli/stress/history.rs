@@ -1,0 +1,264 @@
+//! What happened in a run, put together from the journals of all its processes.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+
+use super::journal::{self, Kind, POST, Record, UNKNOWN};
+use super::line::{LineId, Writer};
+
+/// The past of a run.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    pub(super) turns: Vec<Turn>,
+    pub(super) appends: Vec<Append>,
+    pub(super) removals: Vec<Removal>,
+    pub(super) revocations: Vec<Revocation>,
+    /// When each killed child was about to be killed.
+    pub(super) kills: HashMap<u32, u64>,
+    pub(super) stops: u64,
+    /// Which append begins with which line, in the order of the lines.
+    by_writer: HashMap<Writer, Vec<usize>>,
+}
+
+/// A turn that was asked for.
+#[derive(Debug)]
+pub(super) struct Turn {
+    pub(super) writer: Writer,
+    pub(super) session: u16,
+    pub(super) asked: u64,
+    pub(super) acquired: Option<u64>,
+    /// None for a foreign writer's.
+    pub(super) owner: u128,
+    pub(super) releasing: Option<u64>,
+    pub(super) released: bool,
+    pub(super) gave_up: bool,
+    pub(super) timed_out: Option<u64>,
+    /// When it was told that it had been lost.
+    pub(super) lost: Option<u64>,
+    /// A foreign turn whose lock was removed under its hands.
+    pub(super) unprotected: bool,
+    /// Until when it certainly held: its last acknowledged append began then.
+    pub(super) wrote: Option<u64>,
+}
+
+impl Turn {
+    pub(super) fn foreign(&self) -> bool {
+        self.acquired.is_some() && self.owner == 0
+    }
+}
+
+/// What became of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It was never told: its writer was killed, or gave up. It may be there, once.
+    Untold,
+    Acknowledged,
+    /// Another program came between. It may be there, once.
+    Overtaken,
+    /// Refused or failed: nothing of it may be there.
+    Refused,
+}
+
+/// An append that was begun.
+#[derive(Debug)]
+pub(super) struct Append {
+    pub(super) writer: Writer,
+    pub(super) session: u16,
+    /// None for a post.
+    pub(super) turn: Option<usize>,
+    pub(super) first: u64,
+    pub(super) count: u32,
+    pub(super) begun: u64,
+    /// When its outcome was told; without one, never.
+    pub(super) ended: u64,
+    pub(super) outcome: Outcome,
+    /// Where it says that it stands.
+    pub(super) offset: Option<u64>,
+}
+
+/// A lock file removed by hand, or by a foreign writer.
+#[derive(Debug)]
+pub(super) struct Removal {
+    pub(super) session: u16,
+    pub(super) from: u64,
+    /// When it was done; none if that was never told.
+    pub(super) to: Option<u64>,
+}
+
+/// A holder from whom the session was taken.
+#[derive(Debug)]
+pub(super) struct Revocation {
+    pub(super) owner: u128,
+    /// When it was done, and how long the session file was after that; none if it failed.
+    pub(super) done: Option<(u64, u64)>,
+}
+
+impl History {
+    /// Reads the journals of the conductor and of so many children.
+    pub(super) fn read(dir: &Path, children: u32) -> io::Result<Self> {
+        let mut history = Self::default();
+        history.add_conductor(&journal::read(dir, None)?);
+        for child in 0..children {
+            history.add_child(child, &journal::read(dir, Some(child))?);
+        }
+        history.removals.sort_by_key(|removal| removal.from);
+        Ok(history)
+    }
+
+    pub(super) fn add_conductor(&mut self, records: &[Record]) {
+        for record in records {
+            match record.kind {
+                Kind::Killing => drop(self.kills.insert(record.task, record.at)),
+                Kind::Stopped => self.stops += 1,
+                Kind::Revoking => {
+                    let revocation = Revocation { owner: record.owner, done: None };
+                    self.revocations.push(revocation);
+                }
+                Kind::Revoked => {
+                    if let Some(last) = self.revocations.last_mut() {
+                        last.done = Some((record.at, record.detail));
+                    }
+                }
+                _ => self.add_removal(record),
+            }
+        }
+    }
+
+    fn add_removal(&mut self, record: &Record) {
+        match record.kind {
+            Kind::Removing => {
+                self.removals.push(Removal { session: record.session, from: record.at, to: None });
+            }
+            Kind::Removed => {
+                if let Some(last) = self.removals.last_mut() {
+                    last.to = Some(record.at);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn add_child(&mut self, child: u32, records: &[Record]) {
+        let mut turns: HashMap<u64, usize> = HashMap::new();
+        for record in records {
+            let writer = Writer { child, task: record.task };
+            match record.kind {
+                Kind::Asked => {
+                    turns.insert(record.turn, self.turns.len());
+                    self.turns.push(Turn::asked(writer, record));
+                }
+                Kind::Begun => {
+                    let turn = (record.turn != POST).then(|| turns.get(&record.turn).copied()).flatten();
+                    self.by_writer.entry(writer).or_default().push(self.appends.len());
+                    self.appends.push(Append::begun(writer, turn, record));
+                }
+                Kind::Acknowledged | Kind::Lost | Kind::Overtaken | Kind::Failed if record.count > 0 => {
+                    self.end_append(writer, record);
+                }
+                Kind::Removing | Kind::Removed => self.add_removal(record),
+                _ => {
+                    if let Some(&turn) = turns.get(&record.turn) {
+                        self.turns[turn].happened(record);
+                    }
+                }
+            }
+        }
+    }
+
+    fn end_append(&mut self, writer: Writer, record: &Record) {
+        let Some(index) = self.starting_with(LineId { writer, n: record.n }) else { return };
+        let append = &mut self.appends[index];
+        append.ended = record.at;
+        append.outcome = match record.kind {
+            Kind::Acknowledged => Outcome::Acknowledged,
+            Kind::Overtaken => Outcome::Overtaken,
+            _ => Outcome::Refused,
+        };
+        append.offset = (record.kind == Kind::Acknowledged && record.detail != UNKNOWN).then_some(record.detail);
+        let begun = append.begun;
+        let Some(turn) = append.turn.map(|turn| &mut self.turns[turn]) else { return };
+        match record.kind {
+            Kind::Acknowledged => turn.wrote = turn.wrote.max(Some(begun)),
+            Kind::Lost | Kind::Overtaken => turn.lost = turn.lost.or(Some(record.at)),
+            _ => {}
+        }
+    }
+
+    fn starting_with(&self, id: LineId) -> Option<usize> {
+        let of_writer = self.by_writer.get(&id.writer)?;
+        let found = of_writer.binary_search_by_key(&id.n, |&index| self.appends[index].first).ok()?;
+        Some(of_writer[found])
+    }
+
+    /// The append that this line belongs to.
+    pub(super) fn append_of(&self, id: LineId) -> Option<usize> {
+        let of_writer = self.by_writer.get(&id.writer)?;
+        let after = of_writer.partition_point(|&index| self.appends[index].first <= id.n);
+        let index = of_writer[after.checked_sub(1)?];
+        let append = &self.appends[index];
+        (id.n < append.first + u64::from(append.count)).then_some(index)
+    }
+
+    /// Whether a lock file of this session was removed by hand within this time.
+    pub(super) fn removed_within(&self, session: u16, from: u64, to: u64) -> bool {
+        let before = self.removals.partition_point(|removal| removal.from < to);
+        // Backwards: removals do not last long, so that an old one is no candidate. One never told of may be any.
+        self.removals[..before]
+            .iter()
+            .rev()
+            .any(|removal| removal.session == session && removal.to.is_none_or(|done| done > from))
+    }
+}
+
+impl Turn {
+    fn asked(writer: Writer, record: &Record) -> Self {
+        Self {
+            writer,
+            session: record.session,
+            asked: record.at,
+            acquired: None,
+            owner: 0,
+            releasing: None,
+            released: false,
+            gave_up: false,
+            timed_out: None,
+            lost: None,
+            unprotected: false,
+            wrote: None,
+        }
+    }
+
+    fn happened(&mut self, record: &Record) {
+        match record.kind {
+            Kind::Acquired => (self.acquired, self.owner) = (Some(record.at), record.owner),
+            Kind::GaveUp | Kind::Failed => self.gave_up = true,
+            Kind::TimedOut => self.timed_out = Some(record.at),
+            Kind::Releasing => self.releasing = Some(record.at),
+            Kind::Released => {
+                self.released = true;
+                if record.detail != 0 {
+                    self.lost = self.lost.or(Some(record.at));
+                }
+            }
+            Kind::Unprotected => self.unprotected = true,
+            _ => {}
+        }
+    }
+}
+
+impl Append {
+    fn begun(writer: Writer, turn: Option<usize>, record: &Record) -> Self {
+        Self {
+            writer,
+            session: record.session,
+            turn,
+            first: record.n,
+            count: record.count,
+            begun: record.at,
+            ended: u64::MAX,
+            outcome: Outcome::Untold,
+            offset: None,
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! One gateway per state directory, config file and port.
+//!
+//! Two gateways on one state directory answer twice and fight over its sessions. A gateway therefore takes three layers, in this
+//! order and before it touches anything else:
+//!
+//! 1. the *state lock*, `gateway.state.lock` inside the state directory: whatever name, link or mount leads to the directory, and
+//!    whichever user comes, it is one lock. Every gateway takes it, also where several share a config.
+//! 2. the *config lock*, `gateway.<8 hex>.lock` in `<state dir>/tmp/openclaw-<uid>`, keyed by the SHA-256 of the canonical config
+//!    path. It is the file that OpenClaw's own gateways lock, with a record that they understand.
+//! 3. the *socket*, bound exclusively.
+//!
+//! Both locks are lock files like a session's: the kernel's lock is the truth about life and death, so that a gateway killed in
+//! whatever way leaves nothing that delays the next one, also when that has the same process id in a new container. Only
+//! the records of programs that take no kernel lock are judged by process id, start time and command line.
+//!
+//! # Limitations
+//!
+//! A socket is exclusive within its network namespace, a kernel lock within its kernel. Gateways on *different machines* that share
+//! a state directory over a network filesystem are told apart only as far as that filesystem keeps locks between hosts.
+//!
+//! ```no_run
+//! # fn main() -> turnlock::Result<()> {
+//! let mut gateway = turnlock::gateway::Gateway::builder("/var/lib/agent").port(18789).acquire_blocking()?;
+//! let listener = gateway.take_listener();
+//! // … serve until told to end …
+//! drop(listener);
+//! gateway.release_blocking()?;
+//! # Ok(()) }
+//! ```
+
+mod builder;
+mod doctor;
+mod health;
+mod isolation;
+mod layout;
+mod listener;
+mod owner;
+mod refused;
+mod report;
+mod socket;
+mod stop;
+mod supervise;
+mod watch;
+
+use std::net::{SocketAddr, TcpListener};
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::caller::{Caller, at_once};
+use crate::error::{Context, LostCause, Result};
+use crate::turn::Turn;
+
+pub use builder::Builder;
+pub use doctor::{Finding, Trouble, doctor};
+pub use health::{Health, probe};
+pub use isolation::{About, Claims, Conflict, PORT_DISTANCE, check_isolation, claims_of};
+pub use layout::Layout;
+pub use listener::{Listener, listeners};
+pub use owner::{Identity, OwnerProcess};
+pub use refused::Refused;
+pub use report::{GatewayReport, LockFacts, status};
+pub use stop::{Stopped, stop};
+pub use supervise::{EXIT_ALREADY_HEALTHY, Supervised, under_systemd};
+pub use watch::{Change, Condition, Observation, Watch, observe, observe_address};
+
+/// Where a gateway listens unless told otherwise: port 18789.
+pub const DEFAULT_PORT: u16 = 18789;
+
+/// The right to be the gateway of a state directory, a config file and a port.
+///
+/// Dropped, it lets go like [`release`](Self::release), without waiting.
+#[derive(Debug)]
+#[must_use = "a gateway that is dropped lets its locks and its port go"]
+pub struct Gateway {
+    // In this order they are let go.
+    socket: Option<TcpListener>,
+    config_lock: Option<Turn>,
+    state_lock: Turn,
+    layout: Layout,
+    address: SocketAddr,
+    owner_id: Uuid,
+}
+
+impl Gateway {
+    /// Describes the gateway of a state directory; see [`Builder`].
+    pub fn builder(state_dir: impl Into<std::path::PathBuf>) -> Builder {
+        Builder::new(state_dir.into())
+    }
+
+    /// Where its files are.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// This gateway's identity: new at every start, and written as `ownerId` into both lock files.
+    #[must_use]
+    pub fn owner_id(&self) -> Uuid {
+        self.owner_id
+    }
+
+    /// The listener, bound and listening, in blocking mode; once. On shutdown drop it before [`release`](Self::release):
+    /// first the socket closes, then the locks go.
+    pub fn take_listener(&mut self) -> Option<TcpListener> {
+        self.socket.take()
+    }
+
+    /// [`take_listener`](Self::take_listener) for tokio.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) if the runtime cannot watch it.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, or in one built without `enable_io`.
+    pub fn take_tokio_listener(&mut self) -> Result<Option<tokio::net::TcpListener>> {
+        let Some(listener) = self.socket.take() else { return Ok(None) };
+        let listener = listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener));
+        listener.context("watch the socket of the gateway at", self.layout.state_dir()).map(Some)
+    }
+
+    /// Whether one of the locks has been lost: revoked, or its file removed by somebody. Another gateway may run by now:
+    /// end, and let the supervisor start anew. A few quick system calls; never waits.
+    ///
+    /// # Errors
+    /// If a lock file cannot be looked at.
+    pub fn lost(&self) -> Result<Option<LostCause>> {
+        match (self.state_lock.lost()?, &self.config_lock) {
+            (None, Some(config_lock)) => config_lock.lost(),
+            (lost, _) => Ok(lost),
+        }
+    }
+
+    /// Closes the socket, unless it was taken, then lets the locks go.
+    ///
+    /// **Cancel safe**: dropped before it is done, they go all the same.
+    ///
+    /// # Errors
+    /// [`Error::LockLost`](crate::Error::LockLost) if a lock had been lost before; all is let go in every case.
+    pub async fn release(self) -> Result<()> {
+        self.release_as(Caller::Task).await
+    }
+
+    /// [`release`](Self::release) for threads that may block.
+    ///
+    /// # Errors
+    /// Those of [`release`](Self::release).
+    pub fn release_blocking(self) -> Result<()> {
+        at_once(self.release_as(Caller::Thread))
+    }
+
+    async fn release_as(self, caller: Caller) -> Result<()> {
+        drop(self.socket);
+        let config = match self.config_lock {
+            Some(lock) => lock.release_as(caller).await,
+            None => Ok(()),
+        };
+        self.state_lock.release_as(caller).await?;
+        config
+    }
+}
+
+/// What OpenClaw's gateways write into their record, beside what every record of ours has.
+fn record(layout: &Layout, port: u16, owner_id: Uuid) -> Map<String, Value> {
+    let mut facts = Map::new();
+    facts.insert("configPath".into(), layout.config().to_string_lossy().into());
+    facts.insert("stateDir".into(), layout.state_dir().to_string_lossy().into());
+    facts.insert("ownerId".into(), owner_id.to_string().into());
+    facts.insert("role".into(), "gateway".into());
+    if port != 0 {
+        facts.insert("port".into(), port.into());
+    }
+    if let Some(start_time) = crate::lockfile::process::own().start_time {
+        facts.insert("startTime".into(), start_time.into());
+    }
+    facts
+}

@@ -1,0 +1,173 @@
+//! Describing a gateway, and taking its three layers.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use super::{DEFAULT_PORT, Gateway, Layout, Refused, record, socket};
+use crate::caller::{Caller, at_once};
+use crate::error::{Error, Result};
+use crate::sessions::{Acquire, Rules, deadline_after};
+use crate::turn::Turn;
+
+/// A gateway that is to be started; see [`Gateway::builder`].
+#[derive(Debug, Clone)]
+#[must_use = "nothing happens before it is acquired"]
+pub struct Builder {
+    pub(super) state_dir: PathBuf,
+    pub(super) config: Option<PathBuf>,
+    pub(super) lock_dir: Option<PathBuf>,
+    pub(super) host: IpAddr,
+    pub(super) port: u16,
+    multi: bool,
+    pub(super) timeout: Duration,
+    pub(super) healthy_within: Duration,
+    label: Option<String>,
+}
+
+impl Builder {
+    pub(super) fn new(state_dir: PathBuf) -> Self {
+        Self {
+            state_dir,
+            config: None,
+            lock_dir: None,
+            host: Ipv4Addr::LOCALHOST.into(),
+            port: DEFAULT_PORT,
+            multi: false,
+            timeout: Duration::from_secs(5),
+            healthy_within: Duration::from_secs(30),
+            label: None,
+        }
+    }
+
+    /// The config file: `openclaw.json` in the state directory unless set. It need not exist.
+    pub fn config(mut self, config: impl Into<PathBuf>) -> Self {
+        self.config = Some(config.into());
+        self
+    }
+
+    /// Where the config lock lies: `<state dir>/tmp/openclaw-<uid>` unless set.
+    pub fn lock_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.lock_dir = Some(dir.into());
+        self
+    }
+
+    /// The address to listen on: 127.0.0.1 unless set.
+    pub fn host(mut self, host: IpAddr) -> Self {
+        self.host = host;
+        self
+    }
+
+    /// The port to listen on: [`DEFAULT_PORT`] unless set. With 0 the system chooses one, and the lock's record names none.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Several gateways share one config file, each with a state directory and a port of its own: the config lock is skipped.
+    pub fn multi_gateway(mut self, multi: bool) -> Self {
+        self.multi = multi;
+        self
+    }
+
+    /// How long all three layers together may wait: 5 s unless set. Zero means one try of each.
+    pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How long a supervised start gives another gateway to become healthy: 30 s unless set.
+    pub fn healthy_within(mut self, bound: Duration) -> Self {
+        self.healthy_within = bound;
+        self
+    }
+
+    /// What the gateway says of itself in its locks, for those who look: cut after 1024 bytes.
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// Takes the three layers, or says which of them somebody else has.
+    ///
+    /// **Cancel safe** at every await: dropped, it lets go of what it had. File work is done on tokio's blocking pool.
+    ///
+    /// # Errors
+    /// [`Error::Gateway`] with [`Refused::StateLocked`], [`Refused::ConfigLocked`], [`Refused::PortTaken`] or [`Refused::Bind`];
+    /// those of a turn's [`acquire`](crate::Acquire::acquire) where the lock files cannot be used.
+    pub async fn acquire(self) -> Result<Gateway> {
+        self.acquire_as(Caller::Task).await
+    }
+
+    /// [`acquire`](Self::acquire) for threads that may block.
+    ///
+    /// # Errors
+    /// Those of [`acquire`](Self::acquire).
+    pub fn acquire_blocking(self) -> Result<Gateway> {
+        at_once(self.acquire_as(Caller::Thread))
+    }
+
+    pub(super) async fn acquire_as(self, caller: Caller) -> Result<Gateway> {
+        let deadline = deadline_after(Some(self.timeout));
+        let asked = self.clone();
+        let layout = caller.run(move || asked.layout(true)).await??;
+        let owner_id = Uuid::now_v7();
+        let state_lock = self.lock(caller, &layout, Layer::State, deadline, owner_id).await?;
+        let config_lock = match self.multi {
+            true => None,
+            false => Some(self.lock(caller, &layout, Layer::Config, deadline, owner_id).await?),
+        };
+        let (socket, address) = socket::bind(SocketAddr::new(self.host, self.port), caller, deadline).await?;
+        tracing::info!(state_dir = %layout.state_dir().display(), %address, %owner_id, "gateway begins");
+        Ok(Gateway { socket: Some(socket), config_lock, state_lock, layout, address, owner_id })
+    }
+
+    /// Where its files are; with `create` what is missing of the directories is made.
+    pub(super) fn layout(&self, create: bool) -> Result<Layout> {
+        Layout::resolve(&self.state_dir, self.config.as_deref(), self.lock_dir.as_deref(), create)
+    }
+
+    async fn lock(
+        &self,
+        caller: Caller,
+        layout: &Layout,
+        layer: Layer,
+        deadline: Option<Instant>,
+        owner_id: Uuid,
+    ) -> Result<Turn> {
+        let lock = match layer {
+            Layer::State => layout.state_lock(),
+            Layer::Config => layout.config_lock(),
+        };
+        // A gateway is held for weeks.
+        let rules = Rules { max_hold: Duration::MAX, ..Rules::default() };
+        let acquire = Acquire::gateway(Arc::new(rules), lock.to_owned(), record(layout, self.port, owner_id))
+            .label(self.label.as_deref().unwrap_or("gateway"))
+            .timeout(deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now())));
+        let taken = acquire.acquire_as(caller).await;
+        taken.map_err(|error| self.refused(layout, layer, error))
+    }
+
+    /// A lock that somebody has, in the words of gateways.
+    fn refused(&self, layout: &Layout, layer: Layer, error: Error) -> Error {
+        let holder = match error {
+            Error::Timeout { holder, .. } => holder,
+            Error::DataLockBusy { .. } => None,
+            other => return other,
+        };
+        let waited = self.timeout;
+        Error::Gateway(match layer {
+            Layer::State => Refused::StateLocked { state_dir: layout.state_dir().to_owned(), waited, holder },
+            Layer::Config => Refused::ConfigLocked { config: layout.config().to_owned(), waited, holder },
+        })
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Layer {
+    State,
+    Config,
+}

@@ -1,0 +1,169 @@
+//! What is wrong with a gateway's locks and its port, and what of it can be mended without asking.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use super::{Builder, GatewayReport, Health, Layout, status};
+use crate::error::{Context, Result};
+use crate::sessions::Rules;
+use crate::sweep::{self, LockReport, LockState};
+
+/// A `.reclaim` directory exists for milliseconds, unless its maker has died.
+const RECLAIM_GRACE: Duration = Duration::from_secs(30);
+
+/// Something that is wrong.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Finding {
+    /// What it is.
+    #[serde(flatten)]
+    pub what: Trouble,
+    /// Whether it has been mended.
+    pub fixed: bool,
+    /// Why it could not be mended.
+    pub error: Option<String>,
+}
+
+/// What can be wrong.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "trouble", content = "facts")]
+#[non_exhaustive]
+pub enum Trouble {
+    /// A gateway lock that nobody holds.
+    StaleLock(LockReport),
+    /// A gateway lock that cannot be looked at.
+    UnreadableLock(LockReport),
+    /// A directory that an interrupted reclaim of OpenClaw left: its gateway waits for it for ever.
+    OrphanedReclaim(PathBuf),
+    /// Somebody listens on the port whom no lock names.
+    UnknownListener(String),
+    /// The owner of the lock does not listen on its port.
+    OwnerDoesNotListen(String),
+    /// The gateway accepts connections and does not answer, or says that it is not well.
+    NotHealthy(String),
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.what {
+            Trouble::StaleLock(lock) => {
+                let pid = lock.holder.as_ref().and_then(|holder| holder.pid);
+                let reasons: Vec<_> = lock.reasons.iter().map(|reason| reason.as_str()).collect();
+                write!(f, "{} ", lock.lock.display())?;
+                pid.map_or(Ok(()), |pid| write!(f, "pid={pid} (dead) "))?;
+                write!(f, "stale=yes ({})", reasons.join(", "))?;
+            }
+            Trouble::UnreadableLock(lock) => {
+                write!(f, "{}: {}", lock.lock.display(), lock.error.as_deref().unwrap_or("cannot be looked at"))?;
+            }
+            Trouble::OrphanedReclaim(path) => write!(f, "{} orphaned reclaim directory", path.display())?,
+            Trouble::UnknownListener(story) | Trouble::OwnerDoesNotListen(story) | Trouble::NotHealthy(story) => {
+                f.write_str(story)?;
+            }
+        }
+        if self.fixed {
+            f.write_str(" [removed]")?;
+        }
+        self.error.as_ref().map_or(Ok(()), |error| write!(f, " [{error}]"))
+    }
+}
+
+/// Looks for what is wrong; with `fix` removes stale gateway locks and orphaned `.reclaim` directories. Never a process, nor a lock
+/// that somebody may hold. Blocking.
+///
+/// # Errors
+/// If there is no such state directory.
+pub fn doctor(gateway: &Builder, port: Option<u16>, fix: bool) -> Result<Vec<Finding>> {
+    let layout = gateway.layout(false)?;
+    let mut findings = Vec::new();
+    for dir in lock_dirs(&layout) {
+        findings.extend(locks_in(&dir).iter().filter_map(|lock| examine(lock, fix)));
+        findings.extend(reclaims_in(&dir).into_iter().map(|dir| remove_reclaim(dir, fix)));
+    }
+    findings.extend(port_troubles(&status(gateway, port)?).into_iter().map(reported));
+    Ok(findings)
+}
+
+fn reported(what: Trouble) -> Finding {
+    Finding { what, fixed: false, error: None }
+}
+
+/// Where gateway locks lie; and sessions, whose locks OpenClaw reclaims in the same way.
+fn lock_dirs(layout: &Layout) -> Vec<PathBuf> {
+    let mut dirs = layout.session_dirs();
+    dirs.push(layout.state_dir().to_owned());
+    dirs.extend(layout.config_lock().parent().map(Path::to_owned));
+    dirs
+}
+
+fn names_in(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path())
+}
+
+fn locks_in(dir: &Path) -> Vec<PathBuf> {
+    names_in(dir).filter(|path| crate::place::is_gateway_lock(path)).collect()
+}
+
+fn examine(lock: &Path, fix: bool) -> Option<Finding> {
+    let rules = Arc::<Rules>::default();
+    let report = if fix { sweep::sweep_one(lock, &rules) } else { sweep::look(lock, &rules) }?;
+    match report.state {
+        LockState::Stale => {
+            let (fixed, error) = (report.removed, report.error.clone());
+            Some(Finding { fixed, error, what: Trouble::StaleLock(report) })
+        }
+        LockState::Unreadable => Some(reported(Trouble::UnreadableLock(report))),
+        _ => None,
+    }
+}
+
+fn reclaims_in(dir: &Path) -> Vec<PathBuf> {
+    let orphaned = |path: &PathBuf| {
+        let Ok(facts) = path.symlink_metadata() else { return false };
+        let age = facts.modified().ok().and_then(|changed| SystemTime::now().duration_since(changed).ok());
+        facts.is_dir() && age.is_some_and(|age| age > RECLAIM_GRACE)
+    };
+    let is_reclaim = |path: &PathBuf| path.as_os_str().as_encoded_bytes().ends_with(b".lock.reclaim");
+    names_in(dir).filter(is_reclaim).filter(orphaned).collect()
+}
+
+fn remove_reclaim(dir: PathBuf, fix: bool) -> Finding {
+    let removed = if fix { Some(std::fs::remove_dir_all(&dir).context("remove", &dir)) } else { None };
+    Finding {
+        fixed: matches!(removed, Some(Ok(()))),
+        error: removed.and_then(Result::err).map(|error| error.to_string()),
+        what: Trouble::OrphanedReclaim(dir),
+    }
+}
+
+fn port_troubles(report: &GatewayReport) -> Vec<Trouble> {
+    let address = report.address;
+    let mut found = Vec::new();
+    let owner = report.locks().find(|lock| lock.owner_lives()).and_then(|lock| lock.process.as_ref());
+    match (&report.listener, report.owner_lives()) {
+        (Some(listener), false) => {
+            found.push(Trouble::UnknownListener(format!(
+                "{listener} listens on {address}, and no gateway lock names it"
+            )));
+        }
+        (Some(listener), true) if report.listener_is_owner() == Some(false) => {
+            found.push(Trouble::UnknownListener(format!(
+                "{listener} listens on {address}, and is not the owner of the lock"
+            )));
+        }
+        (None, true) if report.health == Health::Refused => {
+            let pid = owner.map_or_else(String::new, |owner| format!(" (pid {})", owner.pid));
+            found.push(Trouble::OwnerDoesNotListen(format!("the owner of the lock{pid} does not listen on {address}")));
+        }
+        _ => {}
+    }
+    if let Health::Silent | Health::Unhealthy(_) = report.health {
+        found.push(Trouble::NotHealthy(format!("{address} is {}", report.health)));
+    }
+    found
+}

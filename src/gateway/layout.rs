@@ -1,0 +1,124 @@
+//! Where a gateway's files are.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::error::{Context, Result};
+use crate::place::create_dirs;
+
+/// Where a gateway's files are, links resolved, so that one gateway has one layout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    state_dir: PathBuf,
+    config: PathBuf,
+    state_lock: PathBuf,
+    config_lock: PathBuf,
+}
+
+impl Layout {
+    /// The layout for a state directory; `config` and `lock_dir` as in [`Builder`](super::Builder). With `create` a missing
+    /// directory is made (0700).
+    ///
+    /// # Errors
+    /// If a directory can be neither found nor made.
+    pub fn resolve(state_dir: &Path, config: Option<&Path>, lock_dir: Option<&Path>, create: bool) -> Result<Self> {
+        let state_dir = directory(state_dir, create)?;
+        let config = canonical_file(&config.map_or_else(|| state_dir.join("openclaw.json"), Path::to_owned))?;
+        let uid = rustix::process::getuid().as_raw();
+        let lock_dir = lock_dir.map_or_else(|| state_dir.join(format!("tmp/openclaw-{uid}")), Path::to_owned);
+        let lock_dir = if create || lock_dir.exists() { directory(&lock_dir, create)? } else { lock_dir };
+        Ok(Self {
+            state_lock: state_dir.join("gateway.state.lock"),
+            config_lock: lock_dir.join(format!("gateway.{}.lock", key(&config))),
+            state_dir,
+            config,
+        })
+    }
+
+    /// The state directory.
+    #[must_use]
+    pub fn state_dir(&self) -> &Path {
+        &self.state_dir
+    }
+
+    /// The config file, which need not exist.
+    #[must_use]
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// The lock of the state directory.
+    #[must_use]
+    pub fn state_lock(&self) -> &Path {
+        &self.state_lock
+    }
+
+    /// The lock of the config file.
+    #[must_use]
+    pub fn config_lock(&self) -> &Path {
+        &self.config_lock
+    }
+
+    /// The directories of the state directory in which there are sessions: `agents/<agent>/sessions`, and `sessions`.
+    #[must_use]
+    pub fn session_dirs(&self) -> Vec<PathBuf> {
+        let agents = std::fs::read_dir(self.state_dir.join("agents")).into_iter().flatten().flatten();
+        let mut dirs: Vec<_> = agents.map(|agent| agent.path().join("sessions")).collect();
+        dirs.push(self.state_dir.join("sessions"));
+        dirs.retain(|dir| dir.is_dir());
+        dirs.sort_unstable();
+        dirs
+    }
+}
+
+fn directory(dir: &Path, create: bool) -> Result<PathBuf> {
+    if create {
+        create_dirs(dir).context("create the directory", dir)?;
+    }
+    dir.canonicalize().context("find the directory", dir)
+}
+
+/// A file that need not exist, in a directory that need not exist either.
+pub(super) fn canonical_file(file: &Path) -> Result<PathBuf> {
+    match file.canonicalize() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        found => return found.context("find", file),
+    }
+    let file = std::path::absolute(file).context("find", file)?;
+    match (file.parent(), file.file_name()) {
+        (Some(dir), Some(name)) if dir.exists() => Ok(dir.canonicalize().context("find", dir)?.join(name)),
+        (Some(dir), Some(name)) => Ok(canonical_file(dir)?.join(name)),
+        _ => Ok(file),
+    }
+}
+
+/// The first 8 hex digits of the SHA-256 of a path, as OpenClaw has them.
+fn key(path: &Path) -> String {
+    let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
+    digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_the_one_that_sha256sum_gives() {
+        assert_eq!(key(Path::new("/etc/agent/openclaw.json")), "bfbc5971");
+    }
+
+    #[test]
+    fn links_lead_to_one_layout_and_what_is_missing_is_named_all_the_same() {
+        let room = tempfile::tempdir().unwrap();
+        let (real, link) = (room.path().join("real"), room.path().join("link"));
+        std::fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let through = |dir: &Path| Layout::resolve(dir, Some(&dir.join("a/b/c.json")), None, false).unwrap();
+        assert_eq!(through(&real), through(&link));
+        assert!(!real.join("tmp").exists(), "looking creates nothing");
+        Layout::resolve(&link, None, None, true).unwrap();
+        assert!(real.join("tmp").exists());
+    }
+}

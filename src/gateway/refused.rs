@@ -1,0 +1,156 @@
+//! Why there is no second gateway, in the words that the field knows, and what to do about it.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Health, Listener};
+use crate::error::Holder;
+
+/// Why a gateway may not start, or may not be ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refused {
+    /// Another gateway has the state directory.
+    #[error(
+        "gateway already running ({}); lock timeout after {}ms: it has the state directory {}; {}",
+        ByPid(holder.as_deref()), waited.as_millis(), state_dir.display(), HowToEnd(holder.as_deref())
+    )]
+    StateLocked {
+        /// The state directory.
+        state_dir: PathBuf,
+        /// How long this start was allowed to wait.
+        waited: Duration,
+        /// Who has it, as far as can be told.
+        holder: Option<Box<Holder>>,
+    },
+
+    /// Another gateway has the config file, with another state directory.
+    #[error(
+        "gateway already running ({}); lock timeout after {}ms: it has the config {}; {}; several gateways on one config need \
+         multi-gateway mode, and a state directory and a port each",
+        ByPid(holder.as_deref()), waited.as_millis(), config.display(), HowToEnd(holder.as_deref())
+    )]
+    ConfigLocked {
+        /// The config file.
+        config: PathBuf,
+        /// How long this start was allowed to wait.
+        waited: Duration,
+        /// Who has it, as far as can be told.
+        holder: Option<Box<Holder>>,
+    },
+
+    /// Somebody listens on the port. No lock of this state directory and config names him, for those were granted.
+    #[error(
+        "another gateway instance is already listening on {url}{}; end it, or choose another port (base ports at least 120 apart)",
+        ByListener(listener.as_deref())
+    )]
+    PortTaken {
+        /// The address, as `ws://127.0.0.1:18789`.
+        url: String,
+        /// Who listens, as far as can be seen.
+        listener: Option<Box<Listener>>,
+    },
+
+    /// The socket cannot be bound, for another reason than that somebody has it.
+    #[error("failed to bind gateway socket on {url}: {source}{}", bind_remedy(source))]
+    Bind {
+        /// The address, as `ws://127.0.0.1:18789`.
+        url: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+
+    /// A supervised start met another gateway, and that never became healthy.
+    #[error("{cause}; and what is at {url} did not become healthy within {}s: {health}", waited.as_secs())]
+    NeverHealthy {
+        /// Why this gateway could not start.
+        cause: Box<crate::Error>,
+        /// The address, as `http://127.0.0.1:18789/healthz`.
+        url: String,
+        /// How long it was probed.
+        waited: Duration,
+        /// The last answer.
+        health: Health,
+    },
+
+    /// A process was named that is not the verified owner of this gateway's locks. Nothing was done to it.
+    #[error("process {pid} is not ended: {reason}; `turnlock gateway status` shows the owner and the listener")]
+    NotTheOwner {
+        /// Who was named.
+        pid: i32,
+        /// Why it is not the owner.
+        reason: &'static str,
+    },
+
+    /// The owner was ended, and somebody else keeps the port.
+    #[error("process {pid} has been ended, but {url} is still taken{}; end that one too", ByListener(listener.as_deref()))]
+    PortNotFreed {
+        /// Who was ended.
+        pid: i32,
+        /// The address.
+        url: String,
+        /// Who listens there, as far as can be seen.
+        listener: Option<Box<Listener>>,
+    },
+
+    /// A config file cannot be understood.
+    #[error("cannot read the config {}: {reason}", config.display())]
+    BadConfig {
+        /// The config file.
+        config: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl Refused {
+    /// Whether another gateway, or whoever has the port, stands in the way, and may be gone later.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(
+            self,
+            Self::StateLocked { .. } | Self::ConfigLocked { .. } | Self::PortTaken { .. } | Self::NeverHealthy { .. }
+        )
+    }
+}
+
+struct ByPid<'a>(Option<&'a Holder>);
+
+impl fmt::Display for ByPid<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.and_then(|holder| holder.pid) {
+            Some(pid) => write!(f, "pid {pid}"),
+            None => f.write_str("pid unknown"),
+        }
+    }
+}
+
+struct HowToEnd<'a>(Option<&'a Holder>);
+
+impl fmt::Display for HowToEnd<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("see `turnlock gateway status`")?;
+        match self.0.and_then(|holder| holder.pid) {
+            Some(pid) => write!(f, ", or end it with `turnlock gateway stop --pid {pid}`"),
+            None => Ok(()),
+        }
+    }
+}
+
+struct ByListener<'a>(Option<&'a Listener>);
+
+impl fmt::Display for ByListener<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |listener| write!(f, " ({listener})"))
+    }
+}
+
+fn bind_remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need a right of their own, choose a higher one",
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address, see `ip address`",
+        _ => "",
+    }
+}

@@ -1,0 +1,151 @@
+//! What can be seen of a gateway from outside: the owner of its locks, the listener on its port, and its health. Three different
+//! facts, and none of them is taken for another.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::owner::Owner;
+use super::{Builder, DEFAULT_PORT, Health, Identity, Listener, OwnerProcess, listeners, probe};
+use crate::error::{Holder, Result};
+use crate::lockfile::verdict::Reason;
+use crate::sessions::Rules;
+use crate::sweep::{self, LockState};
+
+/// How long a health probe may take.
+pub(super) const PROBE: Duration = Duration::from_secs(1);
+
+/// What was seen of a gateway.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct GatewayReport {
+    /// The state directory, links resolved.
+    #[serde(serialize_with = "sweep::lossy")]
+    pub state_dir: PathBuf,
+    /// The config file, links resolved.
+    #[serde(serialize_with = "sweep::lossy")]
+    pub config: PathBuf,
+    /// The lock of the state directory; `None` if there is none.
+    pub state_lock: Option<LockFacts>,
+    /// The lock of the config file; `None` if there is none.
+    pub config_lock: Option<LockFacts>,
+    /// The address that was looked at: as told, or as recorded by an owner who lives.
+    pub address: SocketAddr,
+    /// Who listens there.
+    pub listener: Option<Listener>,
+    /// What `/healthz` answered there.
+    pub health: Health,
+}
+
+/// What was seen of a lock.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct LockFacts {
+    /// The lock file.
+    #[serde(serialize_with = "sweep::lossy")]
+    pub lock: PathBuf,
+    /// Its state, by the kernel's lock; for a foreign owner by its process.
+    pub state: LockState,
+    /// Who is named in it.
+    pub holder: Option<Holder>,
+    /// The process that is named in it, and whether it is still the one.
+    pub process: Option<OwnerProcess>,
+    /// The port that is named in it.
+    pub port: Option<u16>,
+    /// Why it is stale, or what is remarkable about it.
+    pub reasons: Vec<Reason>,
+    /// Why it could not be looked at.
+    pub error: Option<String>,
+}
+
+impl LockFacts {
+    /// Looks at a lock, without touching it; `None` if there is none.
+    pub(super) fn of(lock: &Path) -> Option<Self> {
+        let report = sweep::look(lock, &Arc::<Rules>::default())?;
+        let owner = Owner::at(lock).ok().flatten();
+        let port = owner.as_ref().and_then(Owner::port);
+        Some(Self {
+            lock: report.lock,
+            state: report.state,
+            holder: report.holder,
+            process: owner.map(|owner| owner.process),
+            port,
+            reasons: report.reasons,
+            error: report.error,
+        })
+    }
+
+    /// Whether somebody holds it, as far as can be told.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.state != LockState::Stale
+    }
+
+    /// Whether its owner is known to live.
+    #[must_use]
+    pub fn owner_lives(&self) -> bool {
+        matches!(self.state, LockState::Held | LockState::Foreign)
+    }
+}
+
+impl GatewayReport {
+    /// Whether somebody who lives has one of the locks.
+    #[must_use]
+    pub fn owner_lives(&self) -> bool {
+        self.locks().any(LockFacts::owner_lives)
+    }
+
+    /// Both locks, the state directory's first.
+    pub fn locks(&self) -> impl Iterator<Item = &LockFacts> {
+        self.state_lock.iter().chain(&self.config_lock)
+    }
+
+    /// Whether the listener is the process that the locks name; `None` where that cannot be seen.
+    #[must_use]
+    pub fn listener_is_owner(&self) -> Option<bool> {
+        let listener = self.listener.as_ref().filter(|listener| !listener.pids.is_empty())?;
+        let owner = self.locks().filter_map(|lock| lock.process.as_ref()).next()?;
+        match owner.identity {
+            Identity::Verified | Identity::Unverified => Some(listener.pids.contains(&owner.pid)),
+            Identity::Recycled | Identity::Gone => Some(false),
+            Identity::Elsewhere => None,
+        }
+    }
+}
+
+/// Looks at a gateway, and changes nothing. `port`: where to look, if not where the living owner says. Blocking, for at most
+/// a second or so.
+///
+/// # Errors
+/// If there is no such state directory. What cannot be seen is no error, it is reported.
+pub fn status(gateway: &Builder, port: Option<u16>) -> Result<GatewayReport> {
+    let layout = gateway.layout(false)?;
+    let (state_lock, config_lock) = (LockFacts::of(layout.state_lock()), LockFacts::of(layout.config_lock()));
+    let address = find_address(gateway.host, port, state_lock.iter().chain(&config_lock), DEFAULT_PORT);
+    let listener = listeners(address.port()).into_iter().find(|listener| listener.serves(address));
+    Ok(GatewayReport {
+        state_dir: layout.state_dir().to_owned(),
+        config: layout.config().to_owned(),
+        state_lock,
+        config_lock,
+        address,
+        listener,
+        health: probe(address, PROBE),
+    })
+}
+
+/// Where to look for a gateway: as told, or as recorded by an owner who lives, or where it would be by custom.
+pub(super) fn find_address<'a>(
+    host: IpAddr,
+    told: Option<u16>,
+    mut locks: impl Iterator<Item = &'a LockFacts>,
+    custom: u16,
+) -> SocketAddr {
+    let recorded = || locks.find_map(|lock| lock.port.filter(|_| lock.owner_lives()));
+    SocketAddr::new(host, told.or_else(recorded).unwrap_or(custom))
+}

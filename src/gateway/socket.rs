@@ -1,0 +1,44 @@
+//! The third layer: the socket, bound exclusively.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
+
+use super::{Refused, listeners};
+use crate::caller::Caller;
+use crate::error::{Error, Result};
+
+/// How often a port that is taken is tried again, and after which pause.
+const RETRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Binds and listens. No `SO_REUSEPORT`: of two listeners the kernel refuses one. (`std` sets `SO_REUSEADDR`, which on Linux lets a
+/// new listener come after connections of an old one that linger, and never beside a living one.)
+pub(super) async fn bind(
+    address: SocketAddr,
+    caller: Caller,
+    deadline: Option<Instant>,
+) -> Result<(TcpListener, SocketAddr)> {
+    let refused = |source| Error::Gateway(Refused::Bind { url: url(address), source });
+    let mut tries = 0;
+    loop {
+        match TcpListener::bind(address).and_then(|listener| listener.local_addr().map(|bound| (listener, bound))) {
+            Ok(bound) => return Ok(bound),
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse => {}
+            Err(e) => return Err(refused(e)),
+        }
+        let again = Instant::now().checked_add(PAUSE);
+        if tries == RETRIES || deadline.is_some_and(|deadline| again.is_none_or(|again| again > deadline)) {
+            let listeners = caller.run(move || listeners(address.port())).await?;
+            let listener = listeners.into_iter().find(|found| found.serves(address));
+            return Err(Error::Gateway(Refused::PortTaken { url: url(address), listener: listener.map(Box::new) }));
+        }
+        tries += 1;
+        caller.pause(PAUSE).await;
+    }
+}
+
+/// The address as gateways are called by.
+pub(super) fn url(address: SocketAddr) -> String {
+    format!("ws://{address}")
+}

@@ -1,0 +1,211 @@
+//! Watching a gateway: what state it is in, and when that has changed.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use super::report::PROBE;
+use super::{Builder, GatewayReport, Health, probe, status};
+use crate::error::Result;
+use crate::sessions::Sessions;
+use crate::sweep::LockState;
+
+/// A session that is held longer is worth a word.
+const LONG_HOLD: Duration = Duration::from_secs(5 * 60);
+
+/// The state of a gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Condition {
+    /// It answers healthy, its owner lives, and so do those who hold its sessions.
+    Healthy,
+    /// It lives, and something about it is wrong.
+    Degraded,
+    /// It accepts connections and does not answer: stopped, or its event loop is blocked.
+    LockedUp,
+    /// Nobody has its lock, and nobody listens.
+    Gone,
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::LockedUp => "locked up",
+            Self::Gone => "gone",
+        })
+    }
+}
+
+/// One look at a gateway.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Observation {
+    /// Its state.
+    pub condition: Condition,
+    /// What is wrong.
+    pub reasons: Vec<String>,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What `/healthz` answered.
+    pub health: Health,
+    /// The process that its lock names.
+    pub pid: Option<i32>,
+    /// How many of its sessions are held.
+    pub held_sessions: usize,
+    /// How many session locks are stale.
+    pub stale_sessions: usize,
+}
+
+/// Looks at an address only. Blocking, for at most a second.
+#[must_use]
+pub fn observe_address(address: SocketAddr) -> Observation {
+    let health = probe(address, PROBE);
+    let (condition, reasons) = weigh(&health, true);
+    Observation { condition, reasons, address, health, pid: None, held_sessions: 0, stale_sessions: 0 }
+}
+
+/// Looks at a gateway, and at the locks of its sessions. Changes nothing. Blocking, for at most a second or so.
+///
+/// # Errors
+/// If there is no such state directory.
+pub fn observe(gateway: &Builder, port: Option<u16>) -> Result<Observation> {
+    let report = status(gateway, port)?;
+    let (condition, reasons) = judge(&report);
+    let pid = report.locks().find_map(|lock| lock.process.as_ref()).map(|process| process.pid);
+    let mut seen = Observation {
+        condition,
+        reasons,
+        address: report.address,
+        health: report.health,
+        pid,
+        held_sessions: 0,
+        stale_sessions: 0,
+    };
+    for dir in gateway.layout(false)?.session_dirs() {
+        seen.add_sessions_of(&dir);
+    }
+    if seen.condition == Condition::Healthy && !seen.reasons.is_empty() {
+        seen.condition = Condition::Degraded;
+    }
+    Ok(seen)
+}
+
+fn judge(report: &GatewayReport) -> (Condition, Vec<String>) {
+    let lives = report.owner_lives();
+    match &report.health {
+        Health::Refused if lives => {
+            (Condition::Degraded, vec![format!("its owner lives, and nobody listens on {}", report.address)])
+        }
+        health => weigh(health, lives),
+    }
+}
+
+fn weigh(health: &Health, lives: bool) -> (Condition, Vec<String>) {
+    match health {
+        Health::Healthy if lives => (Condition::Healthy, Vec::new()),
+        Health::Healthy => (Condition::Degraded, vec!["it answers, and nobody has the gateway's lock".into()]),
+        Health::Unhealthy(reason) => (Condition::Degraded, vec![reason.clone()]),
+        Health::Silent => (Condition::LockedUp, vec![health.to_string()]),
+        Health::Refused => (Condition::Gone, vec![health.to_string()]),
+    }
+}
+
+impl Observation {
+    fn add_sessions_of(&mut self, dir: &std::path::Path) {
+        let locks = match Sessions::new().status(dir) {
+            Ok(locks) => locks,
+            Err(error) => return self.reasons.push(error.to_string()),
+        };
+        for lock in locks {
+            match lock.state {
+                LockState::Held | LockState::Foreign => {
+                    self.held_sessions += 1;
+                    let age = lock.holder.as_ref().and_then(|holder| holder.age());
+                    if let Some(age) = age.filter(|age| *age > LONG_HOLD) {
+                        let minutes = age.as_secs() / 60;
+                        self.reasons.push(format!("{} has been held for {minutes} minutes", lock.session().display()));
+                    }
+                }
+                LockState::Stale => {
+                    self.stale_sessions += 1;
+                    self.reasons.push(format!("{} has a stale lock", lock.session().display()));
+                }
+                LockState::Unreadable => self.reasons.extend(lock.error),
+                LockState::Fresh | LockState::Remote => {}
+            }
+        }
+    }
+}
+
+/// A change of state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Change {
+    /// The state before; `None` at the first look.
+    pub from: Option<Condition>,
+    /// The state now.
+    pub to: Condition,
+    /// When it was told.
+    #[serde(serialize_with = "iso")]
+    pub at: SystemTime,
+}
+
+fn iso<S: serde::Serializer>(at: &SystemTime, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_str(&crate::lockfile::record::iso(*at).unwrap_or_default())
+}
+
+/// Tells of every change once, when it has been seen often enough in a row.
+#[derive(Debug)]
+pub struct Watch {
+    after: u32,
+    told: Option<Condition>,
+    seen: Option<(Condition, u32)>,
+}
+
+impl Watch {
+    /// A change is told when `after` looks in a row have seen it; the first state at once.
+    #[must_use]
+    pub fn new(after: u32) -> Self {
+        Self { after, told: None, seen: None }
+    }
+
+    /// Takes one look into account.
+    pub fn see(&mut self, now: Condition) -> Option<Change> {
+        let times = match self.seen {
+            Some((before, times)) if before == now => times.saturating_add(1),
+            _ => 1,
+        };
+        self.seen = Some((now, times));
+        if self.told == Some(now) || (self.told.is_some() && times < self.after) {
+            return None;
+        }
+        let change = Change { from: self.told, to: now, at: SystemTime::now() };
+        self.told = Some(now);
+        Some(change)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Condition::{Gone, Healthy, LockedUp};
+    use super::*;
+
+    fn told(after: u32, looks: &[Condition]) -> Vec<(Option<Condition>, Condition)> {
+        let mut watch = Watch::new(after);
+        looks.iter().filter_map(|look| watch.see(*look)).map(|change| (change.from, change.to)).collect()
+    }
+
+    #[test]
+    fn the_first_state_is_told_at_once_and_each_change_once_when_it_lasts() {
+        let looks = [Healthy, Healthy, LockedUp, Healthy, LockedUp, LockedUp, LockedUp, Gone, Gone, Healthy, Healthy];
+        let expected = [(None, Healthy), (Some(Healthy), LockedUp), (Some(LockedUp), Gone), (Some(Gone), Healthy)];
+        assert_eq!(told(2, &looks), expected);
+        assert_eq!(told(1, &[Gone, Healthy, Gone]), [(None, Gone), (Some(Gone), Healthy), (Some(Healthy), Gone)]);
+    }
+}

@@ -1,0 +1,60 @@
+//! What is counted, through the facade of the crate `metrics`; without the feature `metrics`, nothing is.
+//!
+//! Gateways' own locks are not counted: a gateway is held for weeks, and is no turn.
+
+use std::time::Duration;
+
+use crate::place::Place;
+
+macro_rules! count {
+    ($place:expr, $name:literal) => {
+        #[cfg(feature = "metrics")]
+        if !$place.is_gateway() {
+            ::metrics::counter!($name).increment(1);
+        }
+        #[cfg(not(feature = "metrics"))]
+        let _ = $place;
+    };
+}
+
+macro_rules! measure {
+    ($place:expr, $name:literal, $took:expr) => {
+        #[cfg(feature = "metrics")]
+        if !$place.is_gateway() {
+            ::metrics::histogram!($name).record($took.as_secs_f64());
+        }
+        #[cfg(not(feature = "metrics"))]
+        let _ = ($place, $took);
+    };
+}
+
+/// A turn was acquired, after so long a wait.
+pub(crate) fn acquired(place: &Place, waited: Duration) {
+    count!(place, "turnlock_turns_total");
+    measure!(place, "turnlock_wait_seconds", waited);
+}
+
+/// A turn could not be acquired in time.
+pub(crate) fn timed_out(place: &Place) {
+    count!(place, "turnlock_timeouts_total");
+}
+
+/// A turn was released, after so long a hold.
+pub(crate) fn released(place: &Place, held: Duration) {
+    measure!(place, "turnlock_hold_seconds", held);
+}
+
+/// A lock of a dead owner was taken over.
+pub(crate) fn took_over(place: &Place) {
+    count!(place, "turnlock_takeovers_total");
+}
+
+/// A lock was revoked.
+pub(crate) fn revoked(place: &Place) {
+    count!(place, "turnlock_revocations_total");
+}
+
+/// A holder found its turn lost.
+pub(crate) fn lost(place: &Place) {
+    count!(place, "turnlock_lost_locks_total");
+}

@@ -1,0 +1,290 @@
+//! A first-come-first-served queue in front of one kernel lock.
+//!
+//! At most one ticket of a line is outside, at the kernel's door; all others wait here and cost neither a thread nor a descriptor. Who is
+//! outside *owns the line's stage* and must pass it on: a [`Spot`] that was called does so when it is dropped, a grant (a turn, a
+//! data lock) when it ends.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use super::sync::{Arc, Condvar, Mutex};
+use crate::caller::Caller;
+use crate::error::Result;
+
+/// What a line is doing at the kernel's door. Whoever put it there owns it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nothing; and nobody waits.
+    Idle,
+    /// A ticket has been called and tries for itself.
+    Called,
+    /// A thread waits in the kernel, for whoever is first when it gets there.
+    Waiting,
+    /// The thread rests before it looks again, the so-manieth time: it has the stage only while somebody waits.
+    Resting(u64),
+    /// The lock is had, by a grant.
+    Granted,
+}
+
+/// A queue in front of one kernel lock.
+pub(crate) struct Line<W, G> {
+    state: Mutex<LineState<W, G>>,
+}
+
+struct LineState<W, G> {
+    stage: Stage,
+    queue: VecDeque<Arc<Ticket<W, G>>>,
+    rests: u64,
+}
+
+/// One waiter.
+pub(crate) struct Ticket<W, G> {
+    pub(crate) want: W,
+    cell: Mutex<Cell<G>>,
+    changed: Condvar,
+}
+
+enum Cell<G> {
+    Queued(Option<Waker>),
+    Called,
+    Granted(Result<G>),
+    Gone,
+}
+
+/// What a waiter gets.
+pub(crate) enum Call<G> {
+    /// Its turn to try at the kernel's door.
+    Go,
+    /// The lock itself, or why it cannot be had.
+    Granted(Result<G>),
+}
+
+impl<W, G> Line<W, G> {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { state: Mutex::new(LineState { stage: Stage::Idle, queue: VecDeque::new(), rests: 0 }) })
+    }
+
+    /// Joins at the end; called at once if nobody is before.
+    pub(crate) fn join(self: &Arc<Self>, want: W) -> Spot<W, G> {
+        let mut state = self.state.lock();
+        let first = state.stage == Stage::Idle;
+        let cell = if first { Cell::Called } else { Cell::Queued(None) };
+        let ticket = Arc::new(Ticket { want, cell: Mutex::new(cell), changed: Condvar::new() });
+        if first {
+            state.stage = Stage::Called;
+        } else {
+            state.queue.push_back(Arc::clone(&ticket));
+        }
+        Spot { line: Arc::clone(self), ticket }
+    }
+
+    /// The owner of the stage takes the first of the queue, to grant it the lock.
+    pub(crate) fn next(&self) -> Option<Arc<Ticket<W, G>>> {
+        self.state.lock().queue.pop_front()
+    }
+
+    /// The owner of the stage puts a ticket back to the front.
+    pub(crate) fn put_back(&self, ticket: Arc<Ticket<W, G>>) {
+        let mut state = self.state.lock();
+        // One that has left meanwhile stays out.
+        if matches!(*ticket.cell.lock(), Cell::Queued(_)) {
+            state.queue.push_front(ticket);
+        }
+    }
+
+    /// The owner of the stage says that the lock is had.
+    pub(crate) fn granted(&self) {
+        self.state.lock().stage = Stage::Granted;
+    }
+
+    /// The owner of the stage has let the lock go: the next is called, or the line is idle.
+    pub(crate) fn advance(&self) {
+        let mut state = self.state.lock();
+        while let Some(ticket) = state.queue.pop_front() {
+            if ticket.set(Cell::Called).is_ok() {
+                state.stage = Stage::Called;
+                return;
+            }
+        }
+        state.stage = Stage::Idle;
+    }
+
+    /// The owner of the stage leaves it to a thread in the kernel; `false` if nobody waits, and then the line is idle.
+    pub(crate) fn leave_to_kernel(&self) -> bool {
+        let mut state = self.state.lock();
+        state.stage = if state.queue.is_empty() { Stage::Idle } else { Stage::Waiting };
+        state.stage == Stage::Waiting
+    }
+
+    /// The thread that owns the stage rests for a while; `false` if nobody waits any more, and then the stage is somebody else's.
+    pub(crate) fn rest(&self, pause: Duration) -> bool {
+        let rest = {
+            let mut state = self.state.lock();
+            if state.queue.is_empty() {
+                state.stage = Stage::Idle;
+                return false;
+            }
+            state.rests += 1;
+            state.stage = Stage::Resting(state.rests);
+            state.stage
+        };
+        std::thread::sleep(pause);
+        let mut state = self.state.lock();
+        let mine = state.stage == rest;
+        if mine {
+            state.stage = Stage::Waiting;
+        }
+        mine
+    }
+
+    /// A waiter has given up.
+    fn leave(&self, ticket: &Arc<Ticket<W, G>>) {
+        let mut state = self.state.lock();
+        state.queue.retain(|other| !Arc::ptr_eq(other, ticket));
+        // Whoever comes next must not wait for the end of a rest that nobody needs.
+        if state.queue.is_empty() && matches!(state.stage, Stage::Resting(_)) {
+            state.stage = Stage::Idle;
+        }
+    }
+
+    /// Whether anybody waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.state.lock().queue.is_empty()
+    }
+}
+
+impl<W, G> Ticket<W, G> {
+    /// Gives the waiter its call; gives it back if the waiter is gone.
+    fn set(&self, call: Cell<G>) -> Result<(), Cell<G>> {
+        let mut cell = self.cell.lock();
+        let Cell::Queued(waker) = &mut *cell else { return Err(call) };
+        let waker = waker.take();
+        *cell = call;
+        drop(cell);
+        match waker {
+            Some(waker) => waker.wake(),
+            None => drop(self.changed.notify_one()),
+        }
+        Ok(())
+    }
+
+    /// Grants the lock, or says why it cannot be had; gives it back if the waiter is gone.
+    pub(crate) fn grant(&self, grant: Result<G>) -> Result<(), Result<G>> {
+        match self.set(Cell::Granted(grant)) {
+            Err(Cell::Granted(grant)) => Err(grant),
+            _ => Ok(()),
+        }
+    }
+
+    fn take(&self) -> Option<Call<G>> {
+        let mut cell = self.cell.lock();
+        match &*cell {
+            Cell::Queued(_) | Cell::Gone => None,
+            // It stays called until the spot is put to use or dropped.
+            Cell::Called => Some(Call::Go),
+            Cell::Granted(_) => match std::mem::replace(&mut *cell, Cell::Gone) {
+                Cell::Granted(grant) => Some(Call::Granted(grant)),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// A waiter's place in a line. Dropping it leaves the line as if it had never been there.
+pub(crate) struct Spot<W, G> {
+    line: Arc<Line<W, G>>,
+    ticket: Arc<Ticket<W, G>>,
+}
+
+impl<W, G> Spot<W, G> {
+    pub(crate) fn want(&self) -> &W {
+        &self.ticket.want
+    }
+
+    /// Whether this waiter has been called to the kernel's door.
+    pub(crate) fn is_called(&self) -> bool {
+        matches!(*self.ticket.cell.lock(), Cell::Called)
+    }
+
+    /// This waiter, which was called, got the lock by itself: the grant owns the stage from now on.
+    pub(crate) fn granted(self) {
+        *self.ticket.cell.lock() = Cell::Gone;
+        self.line.granted();
+    }
+
+    /// This waiter, which was called, found the lock busy: it is the first in the queue for whom a thread waits in the kernel.
+    pub(crate) fn wait_in_kernel(&self) {
+        let mut state = self.line.state.lock();
+        *self.ticket.cell.lock() = Cell::Queued(None);
+        state.queue.push_front(Arc::clone(&self.ticket));
+        state.stage = Stage::Waiting;
+    }
+
+    /// Waits for the call; `None` when the deadline passes first.
+    ///
+    /// Cancel safe: the spot keeps its place until it is dropped.
+    pub(crate) async fn called(&self, caller: Caller, deadline: Option<Instant>) -> Option<Call<G>> {
+        match caller {
+            Caller::Thread => self.park(deadline),
+            Caller::Task => {
+                let called = self.woken();
+                match deadline {
+                    None => Some(called.await),
+                    Some(deadline) => tokio::time::timeout_at(deadline.into(), called).await.ok(),
+                }
+            }
+        }
+    }
+
+    fn park(&self, deadline: Option<Instant>) -> Option<Call<G>> {
+        loop {
+            if let Some(call) = self.ticket.take() {
+                return Some(call);
+            }
+            let mut cell = self.ticket.cell.lock();
+            if !matches!(*cell, Cell::Queued(_)) {
+                continue;
+            }
+            match deadline {
+                None => self.ticket.changed.wait(&mut cell),
+                Some(deadline) => {
+                    if self.ticket.changed.wait_until(&mut cell, deadline).timed_out()
+                        && matches!(*cell, Cell::Queued(_))
+                    {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    fn woken(&self) -> impl Future<Output = Call<G>> + '_ {
+        poll_fn(|context| {
+            if let Some(call) = self.ticket.take() {
+                return Poll::Ready(call);
+            }
+            let mut cell = self.ticket.cell.lock();
+            match &mut *cell {
+                Cell::Queued(waker) => *waker = Some(context.waker().clone()),
+                // The call came between; look again at once.
+                _ => context.waker().wake_by_ref(),
+            }
+            Poll::Pending
+        })
+    }
+}
+
+impl<W, G> Drop for Spot<W, G> {
+    fn drop(&mut self) {
+        let cell = std::mem::replace(&mut *self.ticket.cell.lock(), Cell::Gone);
+        match cell {
+            Cell::Queued(_) => self.line.leave(&self.ticket),
+            Cell::Called => self.line.advance(),
+            // A grant that came too late ends here, and passes the lock on by itself.
+            Cell::Granted(grant) => drop(grant),
+            Cell::Gone => {}
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! How far the inside of a string goes on without a byte that matters; eight bytes at a time.
+
+const ONES: u64 = u64::MAX / 255;
+const HIGH: u64 = ONES << 7;
+
+/// The high bit of the lowest byte of `word` that is zero (bytes above it may be marked wrongly).
+#[inline]
+fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word & HIGH
+}
+
+/// How many bytes at the front are neither quote, backslash nor control character.
+#[inline]
+pub(super) fn plain_run(bytes: &[u8]) -> usize {
+    run(bytes, |word| {
+        zero_bytes(word ^ (ONES * b'"' as u64))
+            | zero_bytes(word ^ (ONES * b'\\' as u64))
+            | (word.wrapping_sub(ONES * 0x20) & !word & HIGH)
+    })
+}
+
+/// The same, and no opening brace.
+#[inline]
+pub(super) fn quiet_run(bytes: &[u8]) -> usize {
+    run(bytes, |word| {
+        zero_bytes(word ^ (ONES * b'"' as u64))
+            | zero_bytes(word ^ (ONES * b'\\' as u64))
+            | zero_bytes(word ^ (ONES * b'{' as u64))
+            | (word.wrapping_sub(ONES * 0x20) & !word & HIGH)
+    })
+}
+
+#[inline]
+fn run(bytes: &[u8], marks: impl Fn(u64) -> u64) -> usize {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let found = marks(u64::from_le_bytes(*word));
+        if found != 0 {
+            return index * 8 + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let mut last = [0; 8]; // zeros count as control characters and end the run
+    last[..rest.len()].copy_from_slice(rest);
+    words.len() * 8 + marks(u64::from_le_bytes(last)).trailing_zeros() as usize / 8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_end_at_the_first_special_byte_wherever_it_is() {
+        for length in 0..40 {
+            for special in [b'"', b'\\', 0, 0x1f] {
+                for at in 0..length {
+                    let mut bytes = vec![0xe9; length];
+                    bytes[at] = special;
+                    assert_eq!(plain_run(&bytes), at);
+                    assert_eq!(quiet_run(&bytes), at);
+                }
+            }
+            assert_eq!(plain_run(&vec![b'{'; length]), length);
+            assert_eq!(quiet_run(&vec![b'{'; length]), 0);
+        }
+        let harmless: Vec<u8> = (0x20..=0xff).filter(|b| !b"\"\\".contains(b)).collect();
+        assert_eq!(plain_run(&harmless), harmless.len());
+    }
+}

@@ -1,0 +1,58 @@
+//! A program under the locks: it has the port, it gets the signals, and it never outlives the gateway.
+
+use rustix::process::Signal;
+
+use crate::rig::*;
+
+fn pid_in(path: &std::path::Path) -> i32 {
+    eventually("the program has started", || std::fs::read_to_string(path).ok()?.trim().parse().ok())
+}
+
+fn lives(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+}
+
+#[test]
+fn its_exit_code_is_the_commands_and_nothing_is_left() {
+    let room = room();
+    let ended = end(&mut room.run(&["--", "sh", "-c", "exit 7"]));
+    assert_eq!(ended.code, Some(7), "{ended:?}");
+    let ended = end(&mut room.run(&["--", "sh", "-c", "kill -TERM $$"]));
+    assert_eq!(ended.code, Some(128 + 15), "{ended:?}");
+    let ended = end(&mut room.run(&["--", "/no/such/program"]));
+    assert!(ended.code == Some(1) && ended.err.contains("cannot run /no/such/program"), "{ended:?}");
+    assert!(room.files().is_empty(), "{:?}", room.files());
+}
+
+#[test]
+fn the_port_is_left_to_it_and_signals_reach_it() {
+    let room = room();
+    let note = room.dir.path().join("pid");
+    let script = format!("trap 'exit 5' TERM; echo $$ > {}; while :; do sleep 0.01; done", note.display());
+    let running = Running::ready(&mut room.run(&["--", "sh", "-c", &script]));
+    pid_in(&note);
+    drop(std::net::TcpListener::bind(room.address()).expect("the port is free"));
+    assert_eq!(end(&mut room.run_within("0s")).code, Some(75));
+    running.signal(Signal::TERM);
+    assert_eq!(running.ended().code, Some(5));
+}
+
+#[test]
+fn it_dies_with_the_gateway_and_what_it_started_delays_nobody() {
+    let room = room();
+    let (note, daemon) = (room.dir.path().join("pid"), room.dir.path().join("daemon"));
+    // Deaf to all that can be ignored, and with something left behind in the background.
+    let script = format!(
+        "trap '' TERM INT HUP; setsid sleep 1000 >/dev/null 2>&1 & echo $! > {}; echo $$ > {}; while :; do sleep 0.01; done",
+        daemon.display(),
+        note.display()
+    );
+    let running = Running::ready(&mut room.run(&["--", "sh", "-c", &script]));
+    let (program, daemon) = (pid_in(&note), pid_in(&daemon));
+    running.kill();
+    eventually("the program is gone", || (!lives(program)).then_some(()));
+    assert!(lives(daemon));
+    drop(Running::ready(&mut room.run_within("0s")));
+    rustix::process::kill_process(rustix::process::Pid::from_raw(daemon).unwrap(), Signal::KILL).unwrap();
+}

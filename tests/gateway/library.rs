@@ -1,0 +1,63 @@
+//! A program that links the library.
+
+use std::time::Duration;
+
+use turnlock::Error;
+use turnlock::gateway::{Gateway, Refused, Supervised};
+
+use crate::rig::*;
+
+#[test]
+fn one_process_has_one_gateway_for_a_state_directory() {
+    let room = room();
+    let builder = Gateway::builder(&room.state).port(0).acquire_timeout(Duration::ZERO);
+    let mut gateway = builder.clone().acquire_blocking().unwrap();
+    assert_ne!(gateway.address().port(), 0);
+    assert_eq!(gateway.take_listener().unwrap().local_addr().unwrap(), gateway.address());
+    assert!(gateway.take_listener().is_none());
+    let refused = builder.clone().acquire_blocking().unwrap_err();
+    assert!(refused.is_busy() && matches!(&refused, Error::Gateway(Refused::StateLocked { .. })), "{refused}");
+    assert_eq!(turnlock::Sessions::held_by_this_process(), 0, "a gateway is no session");
+    gateway.release_blocking().unwrap();
+    drop(builder.acquire_blocking().unwrap());
+    assert!(room.files().is_empty(), "{:?}", room.files());
+}
+
+#[test]
+fn a_second_gateway_waits_for_the_first() {
+    let room = room();
+    let first = Running::ready(&mut room.run(&[]));
+    let builder = Gateway::builder(&room.state).port(room.port).acquire_timeout(DEADLINE);
+    let second = std::thread::spawn(move || builder.acquire_blocking());
+    first.signal(rustix::process::Signal::TERM);
+    second.join().unwrap().unwrap().release_blocking().unwrap();
+}
+
+#[tokio::test]
+async fn tasks_have_gateways_too() {
+    let room = room();
+    let builder = Gateway::builder(&room.state).port(room.port).acquire_timeout(Duration::ZERO).label("agent 7");
+    let mut gateway = builder.clone().acquire().await.unwrap();
+    let listener = gateway.take_tokio_listener().unwrap().unwrap();
+    let connected = tokio::net::TcpStream::connect(gateway.address());
+    let (accepted, connected) = tokio::join!(listener.accept(), connected);
+    drop((accepted.unwrap(), connected.unwrap()));
+    let refused = builder.clone().acquire().await.unwrap_err().to_string();
+    assert!(refused.starts_with("gateway already running (pid "), "{refused}");
+    drop(listener);
+    gateway.release().await.unwrap();
+    match builder.acquire_supervised().await.unwrap() {
+        Supervised::Started(gateway) => gateway.release().await.unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_lock_that_is_taken_away_is_noticed() {
+    let room = room();
+    let gateway = Gateway::builder(&room.state).port(0).acquire_blocking().unwrap();
+    assert_eq!(gateway.lost().unwrap(), None);
+    std::fs::remove_file(gateway.layout().config_lock()).unwrap();
+    assert_eq!(gateway.lost().unwrap(), Some(turnlock::LostCause::Removed));
+    assert!(matches!(gateway.release_blocking(), Err(Error::LockLost { .. })));
+}

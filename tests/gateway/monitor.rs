@@ -1,0 +1,66 @@
+//! The monitor: every change of state once.
+
+use std::process::Stdio;
+use std::sync::mpsc::Receiver;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::rig::*;
+
+fn next(lines: &Receiver<String>) -> (String, String) {
+    let line = lines.recv_timeout(DEADLINE).expect("the monitor tells of a change");
+    let told: Value = serde_json::from_str(&line).unwrap();
+    (told["from"].as_str().unwrap_or_default().to_owned(), told["to"].as_str().unwrap().to_owned())
+}
+
+fn change(from: &str, to: &str) -> (String, String) {
+    (from.into(), to.into())
+}
+
+#[test]
+fn a_gateway_that_is_stopped_continued_and_killed() {
+    let room = room();
+    let running = Running::ready(&mut room.run(&[]));
+    let note = room.dir.path().join("note");
+    let command = format!("echo \"$TURNLOCK_STATE, was $TURNLOCK_PREVIOUS, pid $TURNLOCK_PID\" >> {}", note.display());
+    let mut monitor = gateway(&["monitor", "--every", "50ms", "--json", "--on-unhealthy", &command]);
+    let mut monitor = monitor.arg(&room.state).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = lines(monitor.stdout.take().unwrap());
+    assert_eq!(next(&lines), change("", "healthy"));
+    running.signal(Signal::STOP);
+    assert_eq!(next(&lines), change("healthy", "locked-up"));
+    running.signal(Signal::CONT);
+    assert_eq!(next(&lines), change("locked-up", "healthy"));
+    let pid = running.pid();
+    running.kill();
+    assert_eq!(next(&lines), change("healthy", "gone"));
+    let _again = Running::ready(&mut room.run(&[]));
+    assert_eq!(next(&lines), change("gone", "healthy"));
+    kill_process(Pid::from_child(&monitor), Signal::TERM).unwrap();
+    assert!(monitor.wait().unwrap().success());
+    assert!(lines.recv().is_err(), "told nothing twice");
+    let expected = format!("locked up, was healthy, pid {pid}\ngone, was healthy, pid {pid}\n");
+    eventually("the command has run for both", || (std::fs::read_to_string(&note).ok()? == expected).then_some(()));
+}
+
+#[test]
+fn one_look_for_cron() {
+    let (well, gone) = (room(), room());
+    let sessions = well.state.join("agents/main/sessions");
+    std::fs::create_dir_all(&sessions).unwrap();
+    let _running = Running::ready(&mut well.run(&[]));
+    let look = |targets: &[&std::path::Path]| end(gateway(&["monitor", "--once"]).args(targets));
+    let looked = look(&[&well.state]);
+    assert!(looked.code == Some(0) && looked.out.contains("is healthy"), "{looked:?}");
+    let looked = look(&[&well.state, std::path::Path::new(&gone.address().to_string())]);
+    assert!(looked.code == Some(1) && looked.out.contains("is gone: refused"), "{looked:?}");
+    let looked = look(&[&gone.dir.path().join("missing")]);
+    assert!(looked.code == Some(1) && looked.out.contains("is gone: cannot find the directory"), "{looked:?}");
+    std::fs::write(sessions.join("s.jsonl.lock"), r#"{"pid":1073741824}"#).unwrap();
+    let looked = look(&[&well.state]);
+    assert!(
+        looked.code == Some(1) && looked.out.contains("is degraded") && looked.out.contains("stale lock"),
+        "{looked:?}"
+    );
+}

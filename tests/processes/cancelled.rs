@@ -1,0 +1,243 @@
+//! Waits that are given up, by the thousand: nothing of them stays, and nothing of them is written.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::task::JoinSet;
+use turnlock::{Error, Sessions};
+
+use crate::child::{Answer, Ask, Child, How, child};
+use crate::room::{alone, buffered, census, room, threads_named, until};
+
+/// The threads of this process that wait in the kernel for a turn.
+fn waiting_threads() -> usize {
+    threads_named("turnlock-wait")
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(4).enable_time().build().unwrap()
+}
+
+/// Starts so many waiters, gives each a moment, and cancels them all.
+async fn wait_and_cancel(sessions: &Sessions, paths: &[PathBuf], waiters: usize) {
+    let mut waits = JoinSet::new();
+    for n in 0..waiters {
+        let acquire = sessions.turn(&paths[n % paths.len()]);
+        waits.spawn(acquire.acquire());
+    }
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(waiting_threads() <= paths.len(), "{} threads", waiting_threads());
+    waits.abort_all();
+    while let Some(ended) = waits.join_next().await {
+        assert!(ended.is_err_and(|it| it.is_cancelled()));
+    }
+}
+
+#[test]
+fn thousands_of_cancelled_waits_cost_one_thread_and_one_descriptor_a_path() {
+    alone("cancelled::thousands_of_cancelled_waits_cost_one_thread_and_one_descriptor_a_path", || {
+        let room = room();
+        let paths: Vec<_> = (0..5).map(|n| room.dir.join(format!("{n}.jsonl"))).collect();
+        let mut holders: Vec<_> = paths.iter().map(|path| Child::start(path, How::default())).collect();
+        let runtime = runtime();
+        let sessions = buffered();
+        // Warms up what stays: the runtime's threads, the keeper.
+        drop(sessions.turn(&room.session).acquire_blocking().unwrap());
+        for holder in &mut holders {
+            holder.acquire();
+        }
+        runtime.block_on(wait_and_cancel(&sessions, &paths[..1], 1));
+        let (_, descriptors) = census();
+
+        for _ in 0..5 {
+            runtime.block_on(wait_and_cancel(&sessions, &paths, 1000));
+            until("at most one thread a path", || waiting_threads() <= paths.len());
+            until("at most one descriptor a path", || census().1 < descriptors + paths.len());
+        }
+        // The locks move: what was parked lets go at once, and leaves nothing behind.
+        holders.iter_mut().for_each(Child::release);
+        until("no thread is parked", || waiting_threads() == 0);
+        until("the descriptors are closed", || census().1 < descriptors);
+        until("the lock files are gone", || room.names().iter().all(|name| !name.ends_with(".lock")));
+        for (path, holder) in paths.iter().zip(&mut holders) {
+            sessions.turn(path).try_acquire().unwrap().release_blocking().unwrap();
+            holder.acquire();
+        }
+    });
+}
+
+#[test]
+fn a_thousand_waiters_keep_their_deadlines() {
+    let room = room();
+    let mut holder = child(&room);
+    holder.acquire();
+    let sessions = buffered();
+    let began = Instant::now();
+    runtime().block_on(async {
+        let mut waits = JoinSet::new();
+        for _ in 0..1000 {
+            waits.spawn(sessions.turn(&room.session).timeout(Duration::from_millis(200)).acquire());
+        }
+        for ended in waits.join_all().await {
+            let error = ended.unwrap_err();
+            let text = error.to_string();
+            let begins = format!("session file locked (timeout 200ms): pid={} alive=true ageMs=", holder.pid());
+            assert!(text.starts_with(&begins) && text.ends_with("turnlock break`"), "{text}");
+            assert!(text.contains(room.lock.to_str().unwrap()) && text.contains("label \"child\""), "{text}");
+        }
+    });
+    assert!(began.elapsed() >= Duration::from_millis(200) && began.elapsed() < Duration::from_secs(30));
+    holder.release();
+    room.expect_clean();
+}
+
+#[test]
+fn waits_that_are_cancelled_at_any_moment_lose_no_turn() {
+    let room = room();
+    let (mut one, mut other) = (child(&room), child(&room));
+    one.tell(&Ask::Turns { writer: 1, count: 1000 });
+    other.tell(&Ask::Turns { writer: 2, count: 1000 });
+    let sessions = buffered();
+    let taken = runtime().block_on(async {
+        let mut waits = JoinSet::new();
+        for n in 0..3000u64 {
+            let acquire = sessions.turn(&room.session).acquire();
+            waits.spawn(async move {
+                match tokio::time::timeout(Duration::from_micros(n * 37 % 3000), acquire).await {
+                    Ok(turn) => {
+                        let mut turn = turn.unwrap();
+                        turn.append(&json!({"w": 3, "n": n, "part": 1, "owner": turn.owner()})).await.unwrap();
+                        turn.append(&json!({"w": 3, "n": n, "part": 2, "owner": turn.owner()})).await.unwrap();
+                        1
+                    }
+                    Err(_) => 0,
+                }
+            });
+            if n % 64 == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        waits.join_all().await.into_iter().sum::<usize>()
+    });
+    assert_eq!((one.answer(), other.answer()), (Answer::Done, Answer::Done));
+    let lines = room.lines();
+    assert_eq!(lines.len(), 4000 + 2 * taken);
+    assert!(lines.chunks(2).all(|pair| pair[0]["owner"] == pair[1]["owner"]));
+    eprintln!("{taken} of 3000 waits had their turn");
+    room.expect_clean();
+}
+
+#[test]
+fn an_append_cancelled_while_it_waits_for_the_data_lock_writes_nothing() {
+    let room = room();
+    let mut poster = child(&room);
+    let sessions = buffered();
+    runtime().block_on(async {
+        let mut turn = sessions.turn(&room.session).acquire().await.unwrap();
+        turn.append(&json!({"n": 1})).await.unwrap();
+        assert_eq!(poster.ask(&Ask::LockData), Answer::Done);
+        {
+            let line = json!({"abandoned": true});
+            let mut append = std::pin::pin!(turn.append(&line));
+            while crate::room::kernel_waiters(&room.session) == 0 {
+                assert!(tokio::time::timeout(Duration::from_millis(5), &mut append).await.is_err());
+            }
+        }
+        // The turn ends at once; what cannot be done now the keeper does later.
+        let dropped = Instant::now();
+        drop(turn);
+        assert!(dropped.elapsed() < Duration::from_secs(5));
+        let mut next = tokio::spawn(sessions.turn(&room.session).acquire());
+        assert!(tokio::time::timeout(Duration::from_millis(20), &mut next).await.is_err());
+        assert_eq!(poster.ask(&Ask::UnlockData), Answer::Done);
+        let mut next = next.await.unwrap().unwrap();
+        next.append(&json!({"n": 2})).await.unwrap();
+        next.release().await.unwrap();
+    });
+    assert_eq!(room.lines(), [json!({"n": 1}), json!({"n": 2})]);
+    room.expect_clean();
+}
+
+#[test]
+fn appends_cancelled_at_any_moment_never_write_into_the_next_turn() {
+    let room = room();
+    let mut poster = child(&room);
+    fs::write(&room.session, "").unwrap();
+    poster.tell(&Ask::Posts { writer: 9, count: 3000 });
+    let sessions = buffered();
+    runtime().block_on(async {
+        for n in 0..300u64 {
+            let mut turn = sessions.turn(&room.session).acquire().await.unwrap();
+            let line = json!({"turn": n, "content": "x".repeat(50_000)});
+            let patience = Duration::from_micros(n * 7 % 500);
+            let _ = tokio::time::timeout(patience, turn.append(&line)).await;
+            // The next of this process is handed the turn while that append may still be at work.
+            let next = sessions.turn(&room.session).acquire();
+            drop(turn);
+            let mut next = next.await.unwrap();
+            next.append(&json!({"turn": n, "next": true})).await.unwrap();
+            next.release().await.unwrap();
+        }
+    });
+    assert_eq!(poster.answer(), Answer::Done);
+    let mut begun = 0;
+    for line in room.lines().iter().filter(|line| line["w"] != 9) {
+        assert_eq!(line["turn"], begun, "a line of an earlier turn");
+        begun += u64::from(line["next"] == true);
+    }
+    assert_eq!(begun, 300);
+    room.expect_clean();
+}
+
+#[test]
+fn tasks_are_served_in_the_order_of_asking_after_another_process_too() {
+    let room = room();
+    let mut holder = child(&room);
+    holder.acquire();
+    let sessions = buffered();
+    runtime().block_on(async {
+        let (sender, mut served) = tokio::sync::mpsc::unbounded_channel();
+        let mut waits = JoinSet::new();
+        let mut queue = Vec::new();
+        for n in 0..32u64 {
+            let mut acquire = Box::pin(sessions.turn(&room.session).acquire());
+            // By then it stands in the queue.
+            assert!(tokio::time::timeout(Duration::from_millis(5), &mut acquire).await.is_err());
+            queue.push((n, acquire));
+        }
+        for (n, acquire) in queue {
+            let sender = sender.clone();
+            waits.spawn(async move {
+                let turn = acquire.await.unwrap();
+                sender.send(n).unwrap();
+                turn.release().await.unwrap();
+            });
+        }
+        holder.release();
+        waits.join_all().await;
+        drop(sender);
+        let mut order = Vec::new();
+        while let Some(n) = served.recv().await {
+            order.push(n);
+        }
+        assert!(order.iter().copied().eq(0..32), "{order:?}");
+    });
+    room.expect_clean();
+}
+
+#[test]
+fn zero_means_one_try() {
+    let room = room();
+    let sessions = Sessions::builder().acquire_timeout(Duration::ZERO).build().unwrap();
+    let mut holder = child(&room);
+    holder.acquire();
+    let began = Instant::now();
+    let error = sessions.turn(&room.session).acquire_blocking().unwrap_err();
+    assert!(matches!(error, Error::Timeout { .. }), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(5));
+    assert_eq!(crate::room::kernel_waiters(&room.lock), 0, "nobody waits for it");
+    holder.release();
+    sessions.turn(&room.session).acquire_blocking().unwrap().release_blocking().unwrap();
+}

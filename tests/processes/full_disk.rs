@@ -1,0 +1,149 @@
+//! No room, no bytes left to write, no descriptors: clear errors, the file as before, and everything works again afterwards.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use serde_json::{Value, json};
+
+use crate::child::{Answer, Ask, Child, How, child};
+use crate::room::{Room, room};
+
+const DISK: usize = 256 * 1024;
+
+/// A child that sees a small disk at the room's directory, in a mount namespace that goes with it; none where that is not allowed.
+fn on_a_small_disk(room: &Room, portable: bool) -> Option<(Child, PathBuf)> {
+    let script = format!("mount -t tmpfs -o size={DISK} small '{}' && exec \"$@\"", room.dir.display());
+    let through = ["unshare", "--mount", "sh", "-c", &script, "sh"].map(String::from).to_vec();
+    if !Command::new(&through[0]).args(&through[1..]).arg("true").status().is_ok_and(|status| status.success()) {
+        eprintln!("skipped: no right to mount a small disk");
+        return None;
+    }
+    let child = Child::start(&room.session, How { through, portable, ..How::default() });
+    let seen = PathBuf::from(format!("/proc/{}/root{}", child.pid(), room.dir.display()));
+    Some((child, seen))
+}
+
+/// A line of about so many bytes.
+fn line(bytes: usize) -> Value {
+    json!({"content": "x".repeat(bytes)})
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn on_a_full_disk_an_append_leaves_the_file_as_it_was() {
+    for portable in [false, true] {
+        let room = room();
+        let Some((mut writer, seen)) = on_a_small_disk(&room, portable) else { return };
+        writer.acquire();
+        writer.append(json!({"n": 1}));
+        fs::write(seen.join("filler"), vec![0; DISK / 2]).unwrap();
+        let before = fs::read(seen.join("s.jsonl")).unwrap();
+        // A part of it would find room.
+        for ask in [Ask::Append(line(DISK)), Ask::Post(line(DISK))] {
+            let (kind, text) = writer.refused(&ask);
+            assert_eq!(kind, "Io");
+            assert!(text.contains("No space left") && text.contains("make room and try again"), "{text}");
+            assert_eq!(fs::read(seen.join("s.jsonl")).unwrap(), before);
+        }
+        writer.append(line(1000));
+        fs::remove_file(seen.join("filler")).unwrap();
+        writer.append(line(DISK / 2));
+        writer.release();
+        let lines = fs::read_to_string(seen.join("s.jsonl")).unwrap();
+        assert_eq!(lines.lines().count(), 3);
+        assert!(lines.ends_with('\n'));
+        crate::room::until("the lock file is gone", || names(&seen) == ["s.jsonl"]);
+    }
+}
+
+#[test]
+fn on_a_full_disk_no_turn_begins_and_nothing_stays() {
+    for portable in [false, true] {
+        let room = room();
+        let Some((mut writer, seen)) = on_a_small_disk(&room, portable) else { return };
+        fs::write(seen.join("s.jsonl"), "{\"n\":1}\n").unwrap();
+        // A little more than there is room for.
+        assert!(fs::write(seen.join("filler"), vec![0; DISK]).is_err());
+        let (kind, text) = writer.refused(&Ask::Acquire(1000));
+        assert_eq!(kind, "Io");
+        assert!(text.contains("No space left"), "{text}");
+        assert_eq!(names(&seen), ["filler", "s.jsonl"]);
+        fs::remove_file(seen.join("filler")).unwrap();
+        writer.acquire();
+        writer.append(json!({"n": 2}));
+        writer.release();
+        assert_eq!(fs::read_to_string(seen.join("s.jsonl")).unwrap(), "{\"n\":1}\n{\"n\":2}\n");
+    }
+}
+
+fn limit(child: &Child, resource: Resource, current: Option<u64>) {
+    let pid = Some(Pid::from_raw(child.pid() as i32).unwrap());
+    let maximum = rustix::process::getrlimit(resource).maximum;
+    prlimit(pid, resource, Rlimit { current, maximum }).unwrap();
+}
+
+#[test]
+fn at_the_file_size_limit_an_append_leaves_the_file_as_it_was() {
+    let room = room();
+    let mut writer = child(&room);
+    writer.acquire();
+    writer.append(line(1000));
+    let before = fs::read(&room.session).unwrap();
+    limit(&writer, Resource::Fsize, Some(5000));
+    let (kind, text) = writer.refused(&Ask::Append(line(10_000)));
+    assert_eq!(kind, "Io");
+    assert!(text.contains("raise the file size limit"), "{text}");
+    assert_eq!(fs::read(&room.session).unwrap(), before);
+    writer.append(line(1000));
+    limit(&writer, Resource::Fsize, None);
+    writer.append(line(10_000));
+    writer.release();
+    assert_eq!(room.lines().len(), 3);
+    room.expect_clean();
+}
+
+fn descriptors(child: &mut Child) -> usize {
+    match child.ask(&Ask::Census) {
+        Answer::Census { descriptors, .. } => descriptors,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn without_descriptors_there_is_a_clear_error_and_nothing_leaks() {
+    for portable in [false, true] {
+        let room = room();
+        let mut writer = Child::start(&room.session, How { portable, ..How::default() });
+        writer.ask(&Ask::Turns { writer: 0, count: 1 });
+        room.expect_clean();
+        let before = descriptors(&mut writer);
+        let mut refused = 0;
+        for most in before - 3..before + 6 {
+            limit(&writer, Resource::Nofile, Some(most as u64));
+            for ask in [Ask::Turns { writer: 1, count: 1 }, Ask::Post(json!({"n": 1}))] {
+                match writer.ask(&ask) {
+                    Answer::Failed(_, text) => {
+                        assert!(text.contains("raise the descriptor limit"), "{text}");
+                        refused += 1;
+                    }
+                    Answer::Done | Answer::Appended { .. } => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+            limit(&writer, Resource::Nofile, Some(1000));
+            // What is left for the keeper is closed by it.
+            crate::room::until("all that was opened is closed", || descriptors(&mut writer) <= before);
+        }
+        assert!(refused > 0);
+        assert_eq!(writer.ask(&Ask::Turns { writer: 2, count: 1 }), Answer::Done);
+        room.lines();
+        room.expect_clean();
+    }
+}

@@ -1,0 +1,20 @@
+//! What must be seen working with real processes, real files and the real kernel: one module per theme.
+
+mod cancelled;
+mod child;
+mod containers;
+mod fallbacks;
+mod foreign;
+mod full_disk;
+mod killed;
+mod mutual_exclusion;
+mod paths;
+mod posts;
+mod removed;
+mod revoked;
+mod room;
+mod runtime;
+mod scale;
+mod stale;
+mod sweep;
+mod torn;

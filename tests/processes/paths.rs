@@ -1,0 +1,180 @@
+//! Paths: links, directories, pipes, and whose the new files are.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use serde_json::json;
+use turnlock::{Error, LockState, Sessions};
+
+use crate::child::{Ask, Child, How, child};
+use crate::room::{Room, buffered, room};
+
+#[test]
+fn a_symlinked_directory_is_one_lock() {
+    let room = room();
+    let link = room.dir.join("link");
+    symlink(&room.dir, &link).unwrap();
+    let sessions = buffered();
+    let turn = sessions.turn(link.join("s.jsonl")).acquire_blocking().unwrap();
+    assert_eq!(turn.path(), room.session);
+    assert!(matches!(sessions.turn(&room.session).try_acquire(), Err(Error::Timeout { .. })));
+    let mut other = Child::start(&link.join("link/./s.jsonl"), How::default());
+    assert_eq!(other.refused(&Ask::Acquire(0)).0, "Timeout");
+    drop(turn);
+    other.acquire();
+    assert!(matches!(sessions.turn(&room.session).try_acquire(), Err(Error::Timeout { .. })));
+}
+
+type Make = fn(&Path);
+
+/// What may stand at a path instead of a file.
+fn strange_files() -> [(&'static str, Make); 4] {
+    fn fifo(path: &Path) {
+        mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    }
+    fn link(path: &Path) {
+        let target = path.with_file_name("target");
+        fs::write(&target, "keep me").unwrap();
+        symlink(target, path).unwrap();
+    }
+    fn socket(path: &Path) {
+        drop(std::os::unix::net::UnixListener::bind(path).unwrap());
+    }
+    [("directory", |path| fs::create_dir(path).unwrap()), ("FIFO", fifo), ("link", link), ("socket", socket)]
+}
+
+/// Everything that opens a session's files.
+fn attempts(sessions: &Sessions, room: &Room) -> [Error; 3] {
+    [
+        sessions.turn(&room.session).acquire_blocking().map(drop).unwrap_err(),
+        sessions.turn(&room.session).try_acquire().map(drop).unwrap_err(),
+        sessions.post_all_blocking(&room.session, [json!({})], true).map(drop).unwrap_err(),
+    ]
+}
+
+#[test]
+fn what_is_no_session_file_is_refused_at_once() {
+    for (what, make) in strange_files() {
+        let room = room();
+        make(&room.session);
+        let began = Instant::now();
+        for error in attempts(&buffered(), &room) {
+            assert!(matches!(error, Error::NotASession { .. }), "{what}: {error}");
+        }
+        assert!(began.elapsed() < Duration::from_secs(5), "{what}");
+        assert!(!room.lock.exists());
+        assert!(fs::read(room.dir.join("target")).is_ok_and(|bytes| bytes == b"keep me") || what != "link");
+    }
+}
+
+#[test]
+fn what_is_no_lock_file_is_refused_at_once_and_left_alone() {
+    for (what, make) in strange_files() {
+        let room = room();
+        make(&room.lock);
+        let sessions = buffered();
+        let began = Instant::now();
+        for error in attempts(&sessions, &room) {
+            assert!(matches!(error, Error::NotALockFile { .. }), "{what}: {error}");
+        }
+        let reports = sessions.sweep(&room.dir).unwrap();
+        assert!(reports.len() == 1 && reports[0].state == LockState::Unreadable && !reports[0].removed, "{reports:?}");
+        assert!(reports[0].error.is_some(), "{reports:?}");
+        assert!(began.elapsed() < Duration::from_secs(5), "{what}");
+        assert!(room.lock.symlink_metadata().is_ok());
+    }
+}
+
+#[test]
+fn a_lock_file_with_several_names_is_refused() {
+    let room = room();
+    fs::write(room.dir.join("precious"), "keep me").unwrap();
+    fs::hard_link(room.dir.join("precious"), &room.lock).unwrap();
+    for error in attempts(&buffered(), &room) {
+        assert!(matches!(error, Error::NotALockFile { .. }), "{error}");
+    }
+    assert_eq!(fs::read(room.dir.join("precious")).unwrap(), b"keep me");
+}
+
+#[test]
+fn names_that_are_no_sessions_are_refused() {
+    let room = room();
+    for name in ["s.json", ".jsonl", "s.jsonl.lock", "s.jsonl/..", "s"] {
+        let refused = buffered().turn(room.dir.join(name)).try_acquire().map(drop);
+        assert!(matches!(refused, Err(Error::NotASession { .. })), "{name}: {refused:?}");
+    }
+    assert_eq!(room.names(), [""; 0]);
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[test]
+fn what_is_created_is_private() {
+    for portable in [false, true] {
+        let room = room();
+        let dir = room.dir.join("agents/main");
+        let session = dir.join("s.jsonl");
+        let sessions = Sessions::builder().portable(portable).build().unwrap();
+        let mut turn = sessions.turn(&session).acquire_blocking().unwrap();
+        turn.append_blocking(&json!({"n": 1})).unwrap();
+        assert_eq!((mode(&dir), mode(dir.parent().unwrap())), (0o700, 0o700));
+        assert_eq!((mode(turn.path()), mode(turn.lock_path())), (0o600, 0o600));
+    }
+}
+
+const SOMEBODY: u32 = 65_534;
+
+fn am_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("skipped: only root can give files away");
+    }
+    root
+}
+
+#[test]
+fn what_root_creates_in_somebodys_directory_is_theirs() {
+    if !am_root() {
+        return;
+    }
+    for portable in [false, true] {
+        let room = room();
+        let dir = room.dir.join("theirs");
+        fs::create_dir(&dir).unwrap();
+        std::os::unix::fs::chown(&dir, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+        let sessions = Sessions::builder().portable(portable).build().unwrap();
+        let mut turn = sessions.turn(dir.join("deep/er/s.jsonl")).acquire_blocking().unwrap();
+        turn.append_blocking(&json!({"n": 1})).unwrap();
+        for path in [turn.path(), turn.lock_path(), &dir.join("deep"), &dir.join("deep/er")] {
+            let metadata = fs::metadata(path).unwrap();
+            assert_eq!((metadata.uid(), metadata.gid()), (SOMEBODY, SOMEBODY), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_lock_file_that_may_not_be_opened_is_held_by_somebody_unknown() {
+    if !am_root() {
+        return;
+    }
+    let room = room();
+    fs::write(&room.session, "").unwrap();
+    let readable = fs::Permissions::from_mode(0o777);
+    fs::set_permissions(&room.dir, readable).unwrap();
+    fs::set_permissions(&room.session, fs::Permissions::from_mode(0o666)).unwrap();
+    let mut holder = child(&room);
+    holder.acquire();
+    let mut somebody = Child::start(&room.session, How { uid: Some(SOMEBODY), ..How::default() });
+    assert_eq!(somebody.refused(&Ask::Acquire(0)).0, "Timeout");
+    somebody.tell(&Ask::Acquire(60_000));
+    assert_eq!(somebody.has_answered(Duration::from_millis(100)), None);
+    assert!(room.lock.exists());
+    holder.release();
+    somebody.answered_held();
+    somebody.append(json!({"n": 1}));
+}

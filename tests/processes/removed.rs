@@ -1,0 +1,113 @@
+//! Lock files that somebody removes or replaces during a turn: the fence refuses the former holder.
+
+use std::collections::HashSet;
+use std::fs;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::child::{Answer, Ask, child};
+use crate::containers::Sleeper;
+use crate::room::{buffered, foreign_record, room, start_time_of};
+
+#[test]
+fn a_holder_whose_lock_file_was_removed_writes_no_more() {
+    let room = room();
+    let mut holder = child(&room);
+    holder.acquire();
+    holder.append(json!({"n": 1}));
+    fs::remove_file(&room.lock).unwrap();
+    assert_eq!(holder.ask(&Ask::Lost), Answer::Cause(Some("Removed".into())));
+    assert_eq!(holder.refused(&Ask::Append(json!({"n": "no"}))).0, "LockLost");
+
+    let mut next = buffered().turn(&room.session).try_acquire().unwrap();
+    next.append_blocking(&json!({"n": 2})).unwrap();
+    assert_eq!(holder.refused(&Ask::Append(json!({"n": "no"}))).0, "LockLost");
+    assert_eq!(holder.refused(&Ask::Release).0, "LockLost");
+    assert!(room.lock.exists(), "the next one's lock is not the former one's to remove");
+    next.append_blocking(&json!({"n": 3})).unwrap();
+    next.release_blocking().unwrap();
+    assert_eq!(room.lines(), [json!({"n": 1}), json!({"n": 2}), json!({"n": 3})]);
+    room.expect_clean();
+}
+
+#[test]
+fn whoever_waits_when_the_lock_file_is_removed_waits_on_the_new_one() {
+    let room = room();
+    let (mut holder, mut waiter) = (child(&room), child(&room));
+    holder.acquire();
+    waiter.tell(&Ask::Acquire(60_000));
+    room.until_waited_for(1);
+    fs::remove_file(&room.lock).unwrap();
+    waiter.answered_held();
+    assert_eq!(holder.refused(&Ask::Append(json!({"n": "no"}))).0, "LockLost");
+    waiter.append(json!({"n": 1}));
+    waiter.release();
+    assert_eq!(room.lines(), [json!({"n": 1})]);
+}
+
+#[test]
+fn a_foreign_lock_in_the_place_of_ours_is_respected() {
+    let room = room();
+    let mut holder = child(&room);
+    holder.acquire();
+    let mut foreign = Sleeper::new("node");
+    let record = foreign_record(foreign.pid(), Some(start_time_of(foreign.pid())));
+    room.put_lock(&record);
+    assert_eq!(holder.ask(&Ask::Lost), Answer::Cause(Some("Replaced".into())));
+    assert_eq!(holder.refused(&Ask::Append(json!({"n": "no"}))).0, "LockLost");
+    assert_eq!(holder.refused(&Ask::Release).0, "LockLost");
+    assert_eq!(fs::read_to_string(&room.lock).unwrap(), record);
+    assert_eq!(holder.refused(&Ask::Acquire(0)).0, "Timeout");
+    foreign.kill();
+    holder.acquire();
+    assert_eq!(room.text(), "");
+}
+
+#[test]
+fn a_foreign_record_written_into_our_lock_file_is_respected() {
+    let room = room();
+    let mut holder = child(&room);
+    holder.acquire();
+    let foreign = Sleeper::new("node");
+    fs::write(&room.lock, foreign_record(foreign.pid(), Some(start_time_of(foreign.pid())))).unwrap();
+    assert_eq!(holder.ask(&Ask::Lost), Answer::Cause(Some("TakenOver".into())));
+    assert_eq!(holder.refused(&Ask::Append(json!({"n": "no"}))).0, "LockLost");
+    assert_eq!(holder.refused(&Ask::Release).0, "LockLost");
+    assert!(room.lock.exists());
+    assert_eq!(room.text(), "");
+}
+
+#[test]
+fn while_lock_files_are_removed_at_random_no_two_writers_interleave() {
+    let room = room();
+    let mut children: Vec<_> = (0..4).map(|_| child(&room)).collect();
+    let count = 500;
+    for (writer, child) in (0..).zip(&mut children) {
+        child.tell(&Ask::FragileTurns { writer, count });
+    }
+    let mut lost = 0;
+    for child in &children {
+        loop {
+            match child.has_answered(Duration::from_micros(200)) {
+                None => drop(fs::remove_file(&room.lock)),
+                Some(Answer::Lost(turns)) => break lost += turns,
+                Some(other) => panic!("{other:?}"),
+            }
+        }
+    }
+    // Once another turn has written, an earlier one never writes again.
+    let lines = room.lines();
+    let mut ended = HashSet::new();
+    for two in lines.windows(2) {
+        if two[0]["owner"] != two[1]["owner"] {
+            ended.insert(two[0]["owner"].to_string());
+            assert!(!ended.contains(&two[1]["owner"].to_string()), "{:?}", two[1]);
+        }
+    }
+    let whole = lines.iter().filter(|line| line["part"] == 2).count() as u64;
+    // A turn may be lost between its last append and its release.
+    assert!(whole >= 4 * count - lost, "{whole} whole turns, {lost} lost");
+    eprintln!("{lost} of {} turns were lost", 4 * count);
+    room.expect_clean();
+}

@@ -1,0 +1,137 @@
+//! Turns and runtimes: drops inside and outside, shutdowns, long holds, and the keeper.
+
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use turnlock::{Error, Sessions};
+
+use crate::child::{Answer, Ask, child};
+use crate::room::{alone, buffered, census, room, until};
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap()
+}
+
+#[test]
+fn a_turn_may_be_dropped_inside_a_runtime_or_outside() {
+    let room = room();
+    let sessions = buffered();
+    let runtime = runtime();
+    runtime.block_on(async {
+        let mut turn = sessions.turn(&room.session).acquire().await.unwrap();
+        turn.append(&json!({"n": 1})).await.unwrap();
+        drop(turn);
+        assert!(!room.lock.exists());
+    });
+    let inside = runtime.block_on(sessions.turn(&room.session).acquire()).unwrap();
+    drop(runtime);
+    assert_eq!(inside.lost().unwrap(), None);
+    drop(inside);
+    assert!(!room.lock.exists());
+    sessions.turn(&room.session).try_acquire().unwrap().release_blocking().unwrap();
+}
+
+#[test]
+fn a_drop_that_would_have_to_wait_is_the_keepers() {
+    let room = room();
+    let sessions = buffered();
+    let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+    turn.append_blocking(&json!({"n": 1})).unwrap();
+    let mut poster = child(&room);
+    assert_eq!(poster.ask(&Ask::LockData), Answer::Done);
+    poster.stop();
+    let dropped = Instant::now();
+    drop(turn);
+    assert!(dropped.elapsed() < Duration::from_secs(5), "{:?}", dropped.elapsed());
+    until("the turn is released", || Sessions::held_by_this_process() == 0);
+    poster.kill();
+    sessions.turn(&room.session).acquire_blocking().unwrap().release_blocking().unwrap();
+    room.expect_clean();
+}
+
+#[test]
+fn a_runtime_is_shut_down_promptly_while_tasks_wait() {
+    alone("runtime::a_runtime_is_shut_down_promptly_while_tasks_wait", || {
+        let room = room();
+        let mut holder = child(&room);
+        holder.acquire();
+        holder.append(json!({"n": 1}));
+        assert_eq!(holder.ask(&Ask::LockData), Answer::Done);
+        let sessions = buffered();
+        let (threads, descriptors) = census();
+        let runtime = runtime();
+        for n in 0..100 {
+            runtime.spawn(sessions.turn(&room.session).acquire());
+            let (sessions, session) = (sessions.clone(), room.session.clone());
+            runtime.spawn(async move { sessions.post(&session, &json!({"post": n})).await });
+        }
+        room.until_waited_for(1);
+        room.until_data_waited_for(1);
+        let down = Instant::now();
+        drop(runtime);
+        assert!(down.elapsed() < Duration::from_secs(5), "{:?}", down.elapsed());
+        // The keeper, one thread that waits for the turn, one for the data lock.
+        until("the runtime's threads are gone", || census().0 <= threads + 3);
+        assert_eq!(holder.ask(&Ask::UnlockData), Answer::Done);
+        holder.release();
+        until("only the keeper is left", || census().0 <= threads + 1);
+        until("the descriptors are closed", || census().1 <= descriptors);
+        assert_eq!(room.lines(), [json!({"n": 1})]);
+        room.expect_clean();
+    });
+}
+
+#[test]
+fn outside_a_runtime_there_is_an_error_and_no_panic() {
+    let room = room();
+    let mut acquire = std::pin::pin!(buffered().turn(&room.session).acquire());
+    let polled = acquire.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(polled, Poll::Ready(Err(Error::Runtime { .. }))));
+    assert_eq!(room.names(), [""; 0]);
+}
+
+#[test]
+fn a_long_hold_is_reported_once_and_not_taken_away() {
+    let room = room();
+    let (sender, reports) = channel();
+    let max_hold = Duration::from_millis(20);
+    let builder = Sessions::builder().max_hold(max_hold);
+    let sessions = builder.on_long_hold(move |hold| sender.send(hold.clone()).unwrap()).build().unwrap();
+    let turn = sessions.turn(&room.session).label("a long one").acquire_blocking().unwrap();
+    let report = reports.recv_timeout(Duration::from_secs(30)).unwrap();
+    assert_eq!((report.session.as_path(), report.owner), (turn.path(), turn.owner()));
+    assert_eq!(report.label.as_deref(), Some("a long one"));
+    assert!(report.held >= max_hold);
+    assert!(reports.recv_timeout(max_hold * 10).is_err(), "once is enough");
+    assert_eq!(turn.lost().unwrap(), None);
+    turn.release_blocking().unwrap();
+
+    let short = sessions.turn(&room.session).acquire_blocking().unwrap();
+    short.release_blocking().unwrap();
+    let again = sessions.turn(&room.session).acquire_blocking().unwrap();
+    assert_eq!(reports.recv_timeout(Duration::from_secs(30)).unwrap().owner, again.owner());
+}
+
+#[test]
+fn a_report_that_panics_does_not_end_the_keeper() {
+    let room = room();
+    let sessions = Sessions::builder().max_hold(Duration::from_millis(1)).portable(true);
+    let called = Arc::new(());
+    let witness = Arc::downgrade(&called);
+    let (sender, reported) = channel();
+    let sessions = sessions.on_long_hold(move |_| {
+        let _kept = &called;
+        sender.send(()).unwrap();
+        panic!("on purpose");
+    });
+    let sessions = sessions.build().unwrap();
+    let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+    reported.recv_timeout(Duration::from_secs(30)).unwrap();
+    assert!(witness.upgrade().is_some());
+    // Without marks it is the keeper who removes the lock file.
+    turn.release_blocking().unwrap();
+    room.expect_clean();
+}

@@ -1,0 +1,140 @@
+//! A start-up's sweep: the stale go, the rest is kept and reported.
+
+use std::fs;
+use std::time::{Duration, SystemTime};
+
+use serde_json::json;
+use turnlock::{LockReport, LockState, Reason};
+
+use crate::child::{Answer, Ask, Child, How, child};
+use crate::containers::Sleeper;
+use crate::room::{NOBODY, Room, buffered, foreign_record, room, start_time_of};
+
+fn put(room: &Room, name: &str, content: &str, age: Duration) {
+    let path = room.dir.join(name);
+    fs::write(&path, content).unwrap();
+    fs::File::options().write(true).open(path).unwrap().set_modified(SystemTime::now() - age).unwrap();
+}
+
+fn sweep(room: &Room) -> Vec<LockReport> {
+    buffered().sweep(&room.dir).unwrap()
+}
+
+#[track_caller]
+fn found<'a>(reports: &'a [LockReport], name: &str) -> &'a LockReport {
+    let named = |report: &&LockReport| report.lock.file_name().unwrap() == name;
+    reports.iter().find(named).unwrap_or_else(|| panic!("{name} in {reports:?}"))
+}
+
+const NOW: Duration = Duration::ZERO;
+const LONG_AGO: Duration = Duration::from_secs(3600);
+
+#[test]
+fn the_stale_go_and_the_rest_is_kept_and_reported() {
+    let room = room();
+    let living = Sleeper::new("node");
+    let living_record = foreign_record(living.pid(), Some(start_time_of(living.pid())));
+    let me = std::process::id();
+    put(&room, "dead.jsonl.lock", &foreign_record(NOBODY, None), NOW);
+    put(&room, "empty-fresh.jsonl.lock", "", NOW);
+    put(&room, "empty-old.jsonl.lock", "", LONG_AGO);
+    put(&room, "live.jsonl.lock", &living_record, NOW);
+    let old_record = living_record.replace(&living_record[living_record.find("\"20").unwrap()..][..11], "\"2020-01-01");
+    put(&room, "live-old.jsonl.lock", &old_record, LONG_AGO);
+    put(&room, "malformed-fresh.jsonl.lock", "{\"pid\": 1", NOW);
+    put(&room, "malformed-old.jsonl.lock", "{\"pid\": 1", LONG_AGO);
+    put(&room, "own-pid.jsonl.lock", &foreign_record(me, Some(start_time_of(me))), NOW);
+    fs::create_dir(room.dir.join("unreadable.jsonl.lock")).unwrap();
+    put(&room, "other.lock", "", LONG_AGO);
+    put(&room, "untouched.jsonl", "{}\n", LONG_AGO);
+    let held = buffered().turn(room.dir.join("ours.jsonl")).acquire_blocking().unwrap();
+    let mut other = Child::start(&room.dir.join("theirs.jsonl"), How::default());
+    let owner = other.acquire();
+    let mut killed = Child::start(&room.dir.join("killed.jsonl"), How::default());
+    killed.acquire();
+    killed.append(json!({"n": 1}));
+    killed.kill();
+
+    let reports = sweep(&room);
+    let gone = [
+        ("dead.jsonl.lock", Reason::DeadPid),
+        ("empty-old.jsonl.lock", Reason::Empty),
+        ("killed.jsonl.lock", Reason::DeadOwner),
+        ("malformed-old.jsonl.lock", Reason::Malformed),
+        ("own-pid.jsonl.lock", Reason::OrphanSelfPid),
+    ];
+    for (name, reason) in gone {
+        let report = found(&reports, name);
+        assert!(report.removed && report.reasons.first() == Some(&reason), "{report:?}");
+        assert!(!room.dir.join(name).exists(), "{name}");
+    }
+    let kept = [
+        ("empty-fresh.jsonl.lock", LockState::Fresh),
+        ("live.jsonl.lock", LockState::Foreign),
+        ("live-old.jsonl.lock", LockState::Foreign),
+        ("malformed-fresh.jsonl.lock", LockState::Fresh),
+        ("ours.jsonl.lock", LockState::Held),
+        ("theirs.jsonl.lock", LockState::Held),
+        ("unreadable.jsonl.lock", LockState::Unreadable),
+    ];
+    for (name, state) in kept {
+        let report = found(&reports, name);
+        assert!(!report.removed && report.state == state, "{report:?}");
+        assert!(room.dir.join(name).exists(), "{name}");
+    }
+    assert_eq!(reports.len(), gone.len() + kept.len());
+    assert_eq!(found(&reports, "live-old.jsonl.lock").reasons, [Reason::TooOld]);
+    assert!(found(&reports, "unreadable.jsonl.lock").error.is_some());
+    assert_eq!(found(&reports, "theirs.jsonl.lock").holder.as_ref().unwrap().owner, Some(owner));
+    for name in ["other.lock", "untouched.jsonl"] {
+        assert!(room.dir.join(name).exists(), "{name} is no business of ours");
+    }
+    assert!(!room.dir.join("dead.jsonl").exists(), "no session is made for a sweep's sake");
+
+    assert_eq!(held.lost().unwrap(), None);
+    held.release_blocking().unwrap();
+    other.append(json!({"n": 1}));
+    other.release();
+}
+
+#[test]
+fn a_look_changes_nothing() {
+    let room = room();
+    put(&room, "dead.jsonl.lock", &foreign_record(NOBODY, None), NOW);
+    let mut holder = child(&room);
+    holder.acquire();
+    let before = room.names();
+    let reports = buffered().status(&room.dir).unwrap();
+    assert_eq!(found(&reports, "dead.jsonl.lock").state, LockState::Stale);
+    let held = found(&reports, "s.jsonl.lock");
+    assert_eq!((held.state, held.session()), (LockState::Held, room.session.clone()));
+    assert_eq!(room.names(), before);
+    assert_eq!(buffered().status_of(&room.session).unwrap().unwrap().state, LockState::Held);
+    holder.release();
+    assert!(buffered().status_of(&room.session).unwrap().is_none());
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_an_error() {
+    let room = room();
+    assert!(buffered().sweep(room.dir.join("no")).is_err());
+}
+
+#[test]
+fn sweeps_beside_turns_disturb_nobody() {
+    let room = room();
+    let mut children: Vec<_> = (0..3).map(|_| child(&room)).collect();
+    for (writer, child) in (0..).zip(&mut children) {
+        child.tell(&Ask::Turns { writer, count: 500 });
+    }
+    for child in &children {
+        loop {
+            match child.has_answered(Duration::from_micros(100)) {
+                None => drop(sweep(&room)),
+                Some(answer) => break assert_eq!(answer, Answer::Done),
+            }
+        }
+    }
+    assert_eq!(room.lines().len(), 3000);
+    room.expect_clean();
+}
