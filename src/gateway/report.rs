@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -65,7 +66,7 @@ pub struct LockFacts {
 impl LockFacts {
     /// Looks at a lock, without touching it; `None` if there is none.
     pub(super) fn of(lock: &Path) -> Option<Self> {
-        let report = sweep::look(lock, &Rules::default())?;
+        let report = sweep::look(lock, &Arc::<Rules>::default())?;
         let owner = Owner::at(lock).ok().flatten();
         let port = owner.as_ref().and_then(Owner::port);
         Some(Self {

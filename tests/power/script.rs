@@ -211,7 +211,8 @@ impl Player {
     }
 
     fn post(&self, line: Value, create: bool) -> Result<()> {
-        step(Step::Append(vec![line.clone()]), || self.sessions.post_all_blocking(&self.session, [&line], create)).map(drop)
+        step(Step::Append(vec![line.clone()]), || self.sessions.post_all_blocking(&self.session, [&line], create))
+            .map(drop)
     }
 
     fn release(&self, turn: Turn) -> Result<()> {
