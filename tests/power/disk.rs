@@ -37,7 +37,7 @@ impl Disk {
         let (mkfs, options, megabytes) = kind.make();
         let dir = tempfile::tempdir().unwrap();
         let disk = Self { image: dir.path().join("image"), point: dir.path().join("disk"), dir };
-        File::create(&disk.image).unwrap().set_len(megabytes << 20).unwrap();
+        File::create_new(&disk.image).unwrap().set_len(megabytes << 20).unwrap();
         std::fs::create_dir(&disk.point).unwrap();
         if let Err(why) = run(Command::new(mkfs).args(options).arg(&disk.image)).and_then(|()| disk.mount()) {
             eprintln!("skipped: {why}");
