@@ -115,6 +115,10 @@ impl Running {
         signal(self.pid(), name);
     }
 
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Waits for the process alone; what it ran may live on.
     pub fn wait(&mut self) -> ExitStatus {
         eventually("the end of the process", || self.child.try_wait().unwrap())
