@@ -160,8 +160,9 @@ impl Asked {
     /// This waiter is the one of its process at the lock file's door.
     fn attempt(self, slot: SlotRef, spot: Spot<Want, Turn>) -> Result<Step> {
         let place = &slot.place;
-        if let Some(data) = DataLock::try_now(place, true)? {
-            match lockfile::try_take(place, &data, spot.want())? {
+        if let Some(mut data) = DataLock::try_now(place, true)? {
+            let tried = lockfile::try_take(place, &data, spot.want());
+            match tried.inspect_err(|_| data.discard_unused(false))? {
                 Try::Held(lock) => {
                     spot.granted();
                     return Ok(Step::Held(Turn::begin(slot.clone(), spot.want(), lock, data)));
