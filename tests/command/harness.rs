@@ -13,7 +13,7 @@ use serde_json::Value;
 /// The program under test.
 pub const TURNLOCK: &str = env!("CARGO_BIN_EXE_turnlock");
 /// What is not there by then does not come.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(180);
 
 /// A directory with (the place for) a session.
 pub struct Room {
