@@ -28,7 +28,7 @@ use crate::place::{FileId, Place, stat_named};
 use crate::registry::Want;
 use crate::sessions::Rules;
 use crate::transcript::DataLock;
-pub(crate) use judge::{Judgement, holder_at, judge, somebody_lives, verdict_on};
+pub(crate) use judge::{Judgement, holder_at, judge, judge_by, somebody_lives, verdict_by};
 use open::publish;
 pub(crate) use open::{Opened, open, open_to_look};
 use record::{Reading, Record};

@@ -230,7 +230,8 @@ impl DataLock {
 
     /// Removes the session file if this process made it, or `made` it before, for its lock's sake, and nobody has written into it.
     ///
-    /// To be done while the turn lock is held, and before its file goes: a foreign program that comes then must not find it first.
+    /// To be done while the turn lock is held, and before its file goes: a foreign program that comes then must not find it first. Or at once
+    /// when the turn lock could not even be tried.
     pub(crate) fn discard_unused(&mut self, made: bool) {
         let Some(session) = self.session.as_mut().filter(|session| session.created || made) else { return };
         let empty = rustix::fs::fstat(&session.file).is_ok_and(|stat| stat.st_size == 0);

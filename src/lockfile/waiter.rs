@@ -24,6 +24,8 @@ const FIRST_WATCH: Duration = Duration::from_millis(20);
 const WATCH: Duration = Duration::from_millis(100);
 /// How long a woken waiter of another process may take to come to the lock; it may be stopped as well.
 const PATIENCE: Duration = Duration::from_millis(2);
+/// How often a turn is looked at behind which others of its process wait.
+const WATCH_HOLD: Duration = Duration::from_millis(200);
 
 /// Starts the thread that waits for the turn lock; the line's stage is left to it.
 pub(crate) fn start(slot: &SlotRef) {
@@ -80,8 +82,15 @@ fn wait(slot: &SlotRef) {
     while slot.turns.leave_to_kernel() {
         match step(slot) {
             Ok(Next::Again) => {}
-            Ok(Next::Pause) if slot.turns.rest(FOREIGN_LOOK) => {}
-            Ok(Next::Pause) => return,
+            Ok(Next::Pause) => {
+                if !slot.turns.rest() {
+                    return;
+                }
+                std::thread::sleep(FOREIGN_LOOK);
+                if !slot.turns.end_rest() {
+                    return;
+                }
+            }
             Ok(Next::Done) => return,
             // Whoever is first hears of it; the others meet it themselves, or do better.
             Err(error) => {
@@ -153,8 +162,8 @@ fn serve(slot: &SlotRef, file: Option<(File, FileId)>, mut data: DataLock) -> Re
     };
     match taken {
         Ok(Settled::Held(lock)) => {
-            let turn = Turn::begin(slot.clone(), &ticket.want, lock, data);
             slot.turns.granted();
+            let turn = Turn::begin(slot.clone(), &ticket.want, lock, data);
             // A waiter that gave up just now: its turn ends here, and passes the lock on.
             drop(ticket.grant(Ok(turn)));
             Ok(Next::Done)
@@ -207,5 +216,31 @@ fn watch_later(blocked: Arc<Blocked>, slot: SlotRef, delay: Duration) {
             }
             _ => watch_later(blocked, slot, (delay * 2).min(WATCH)),
         }
+    });
+}
+
+/// The same for those who wait behind a turn of their own process, in which a task may hang: when its lock file is gone from
+/// the path, the line moves on without it (I12).
+pub(crate) fn watch_hold(slot: &SlotRef) {
+    if !slot.watched.swap(true, Ordering::AcqRel) {
+        watch_hold_later(slot.clone());
+    }
+}
+
+fn watch_hold_later(slot: SlotRef) {
+    keeper::after(WATCH_HOLD, move || {
+        if slot.turns.is_empty() {
+            slot.watched.store(false, Ordering::Release);
+            // Somebody may have come just now.
+            if !slot.turns.is_empty() {
+                watch_hold(&slot);
+            }
+            return;
+        }
+        if slot.end_lost_hold() {
+            tracing::warn!(lock = %slot.place.lock().display(), "a turn was lost while others of its process wait; they go on");
+            slot.turns.advance();
+        }
+        watch_hold_later(slot);
     });
 }

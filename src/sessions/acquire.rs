@@ -146,6 +146,9 @@ impl Acquire {
         let slot = SlotRef::of(place);
         let spot =
             slot.turns.join(Want { owner: Uuid::now_v7(), label: self.label, facts: self.facts, rules: self.rules });
+        if !spot.is_called() {
+            waiter::watch_hold(&slot);
+        }
         Step::Wait(slot, spot)
     }
 }
@@ -184,12 +187,12 @@ impl Asked {
     fn attempt(self, slot: SlotRef, spot: Spot<Want, Turn>) -> Result<Step> {
         let place = &slot.place;
         let after_others = slot.run_is_over() && lockfile::others_wait(place, &spot.want().rules);
-        if !after_others && let Some(data) = DataLock::try_now(place, true)? {
-            match lockfile::try_take(place, &data, spot.want())? {
+        if !after_others && let Some(mut data) = DataLock::try_now(place, true)? {
+            let tried = lockfile::try_take(place, &data, spot.want());
+            match tried.inspect_err(|_| data.discard_unused(false))? {
                 Try::Held(lock) => {
-                    let turn = Turn::begin(slot.clone(), spot.want(), lock, data);
                     spot.granted();
-                    return Ok(Step::Held(turn));
+                    return Ok(Step::Held(Turn::begin(slot.clone(), spot.want(), lock, data)));
                 }
                 Try::Busy(Obstacle::Remote(record)) => {
                     let holder = Box::new(record.holder(false, record.owner.is_none()));
