@@ -1,7 +1,7 @@
 //! The paths that a command was given: as they stand, as quoted globs, or none, for which the state directory stands.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::failure::Failure;
 use super::output;
@@ -22,6 +22,16 @@ pub(crate) fn meant_by(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(paths)
 }
 
+/// The paths meant by one argument of a command that may name what does not exist: only patterns are looked up.
+pub(crate) fn meant_by_pattern(argument: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let is_pattern = argument.to_str().is_some_and(is_pattern) && argument.symlink_metadata().is_err();
+    if is_pattern { matching(argument) } else { Ok(vec![argument.to_owned()]) }
+}
+
+fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?', '['])
+}
+
 /// The state directory of OpenClaw: `OPENCLAW_STATE_DIR`, or `~/.openclaw`.
 pub(crate) fn state_directory() -> Result<PathBuf, Failure> {
     let named = |name: &str| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
@@ -36,9 +46,9 @@ pub(crate) fn state_directory() -> Result<PathBuf, Failure> {
     Err(usage(&format!("there is no state directory {}; name a PATH, or set OPENCLAW_STATE_DIR", dir.display())))
 }
 
-fn matching(pattern: &std::path::Path) -> Result<Vec<PathBuf>, Failure> {
+fn matching(pattern: &Path) -> Result<Vec<PathBuf>, Failure> {
     let shown = pattern.display();
-    let Some(text) = pattern.to_str().filter(|text| text.contains(['*', '?', '['])) else {
+    let Some(text) = pattern.to_str().filter(|text| is_pattern(text)) else {
         return Err(usage(&format!("no such file or directory: {shown}")));
     };
     let found = glob::glob(text).map_err(|error| usage(&format!("bad pattern {shown}: {error}")))?;
