@@ -13,7 +13,7 @@ const USAGE: u8 = 2;
 pub(crate) fn meant_by(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut paths = Vec::new();
     for argument in arguments {
-        if argument.symlink_metadata().is_ok() {
+        if is_there(argument) {
             paths.push(argument.clone());
         } else {
             paths.extend(matching(argument)?);
@@ -22,9 +22,16 @@ pub(crate) fn meant_by(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(paths)
 }
 
+/// A session may have nothing but its lock.
+fn is_there(path: &Path) -> bool {
+    let mut lock = path.as_os_str().to_owned();
+    lock.push(".lock");
+    path.symlink_metadata().is_ok() || Path::new(&lock).symlink_metadata().is_ok()
+}
+
 /// The paths meant by one argument of a command that may name what does not exist: only patterns are looked up.
 pub(crate) fn meant_by_pattern(argument: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let is_pattern = argument.to_str().is_some_and(is_pattern) && argument.symlink_metadata().is_err();
+    let is_pattern = argument.to_str().is_some_and(is_pattern) && !is_there(argument);
     if is_pattern { matching(argument) } else { Ok(vec![argument.to_owned()]) }
 }
 
