@@ -35,8 +35,9 @@ pub(crate) fn meant_by_pattern(argument: &Path) -> Result<Vec<PathBuf>, Failure>
     if is_pattern { matching(argument) } else { Ok(vec![argument.to_owned()]) }
 }
 
+/// What cannot be one is a path, that of no file perhaps.
 fn is_pattern(text: &str) -> bool {
-    text.contains(['*', '?', '['])
+    text.contains(['*', '?', '[']) && glob::Pattern::new(text).is_ok()
 }
 
 /// The state directory of OpenClaw: `OPENCLAW_STATE_DIR`, or `~/.openclaw`.
