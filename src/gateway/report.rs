@@ -80,12 +80,6 @@ impl LockFacts {
         })
     }
 
-    /// Whether somebody holds it, as far as can be told.
-    #[must_use]
-    pub fn is_held(&self) -> bool {
-        self.state != LockState::Stale
-    }
-
     /// Whether its owner is known to live.
     #[must_use]
     pub fn owner_lives(&self) -> bool {

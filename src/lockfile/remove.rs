@@ -36,8 +36,8 @@ impl Leftover {
         }
         let removed = self.is_untouched(place).and_then(|mine| {
             if mine {
+                data.discard_unused(self.made_session);
                 self.lock.unlink(place, &data)?;
-                data.session_made_by_us(self.made_session);
             }
             Ok(true)
         });
@@ -130,7 +130,7 @@ pub(crate) enum Swept {
 }
 
 /// Removes a lock file that nobody holds, under its own `flock` and the data lock.
-pub(crate) fn remove_stale(place: &Place, _data: &DataLock, rules: &Rules) -> Result<Swept> {
+pub(crate) fn remove_stale(place: &Place, data: &mut DataLock, rules: &Rules) -> Result<Swept> {
     let (file, stat) = match open(place.lock())? {
         Opened::File(file, stat) => (file, stat),
         Opened::None => return Ok(Swept::Gone),
@@ -148,6 +148,7 @@ pub(crate) fn remove_stale(place: &Place, _data: &DataLock, rules: &Rules) -> Re
     match judge(&reading, &stat, rules) {
         Judgement::Obstacle(_) => Ok(Swept::Kept),
         Judgement::Free(reasons) => {
+            data.discard_unused(false);
             std::fs::remove_file(place.lock()).context("remove", place.lock())?;
             Ok(Swept::Removed(reasons))
         }

@@ -69,8 +69,8 @@ pub(crate) fn remove(path: &Path, rules: &Rules) -> Result<bool> {
 fn remove_rewrite(path: &Path, rules: &Rules) -> Result<bool> {
     let Some(session) = session_of(path) else { return Ok(false) };
     let place = Place::resolve(&session, false)?;
-    let Some(data) = DataLock::try_now(&place, true)? else { return Ok(false) };
-    match lockfile::remove_stale(&place, &data, rules)? {
+    let Some(mut data) = DataLock::try_now(&place, true)? else { return Ok(false) };
+    match lockfile::remove_stale(&place, &mut data, rules)? {
         Swept::Kept => Ok(false),
         Swept::Removed(_) | Swept::Gone => {
             std::fs::remove_file(path).context("remove", path)?;

@@ -154,7 +154,7 @@ impl Looker {
 
     fn remove(&self, place: &Place) -> Result<Swept> {
         match DataLock::try_now(place, true)? {
-            Some(data) => lockfile::remove_stale(place, &data, &self.rules),
+            Some(mut data) => lockfile::remove_stale(place, &mut data, &self.rules),
             None => Err(super::data_lock_busy(place)),
         }
     }

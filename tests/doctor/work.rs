@@ -81,7 +81,7 @@ fn nothing_is_lost_while_a_doctor_works() {
     fs::write(&room.session, "{\"who\":\"first\",\"n\":0}\n").unwrap();
     let shown = room.dir().join("shown");
     let mut follow = turnlock(["read", "--follow"]);
-    follow.arg(&room.session).stdout(fs::File::create(&shown).unwrap()).stderr(Stdio::null()).stdin(Stdio::null());
+    follow.arg(&room.session).stdout(fs::File::create_new(&shown).unwrap()).stderr(Stdio::null()).stdin(Stdio::null());
     let mut follower = Killed(follow.spawn().unwrap());
 
     let mut writers = vec![

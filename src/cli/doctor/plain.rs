@@ -58,7 +58,7 @@ fn lock(report: &LockReport) -> String {
         None => "unknown",
     };
     let age = holder.and_then(|holder| holder.age());
-    let age = age.map_or("unknown".to_owned(), |age| super::table::age(age));
+    let age = age.map_or("unknown".to_owned(), super::table::age);
     let stale = if report.state == turnlock::LockState::Stale { "yes" } else { "no" };
     let mut text = format!("pid={pid} ({alive}) age={age} stale={stale}");
     if !report.reasons.is_empty() {
