@@ -1,6 +1,7 @@
 //! The whole file under a turn: read, rewrite, repair, restore.
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -138,4 +139,17 @@ async fn the_async_twins_do_the_same() {
     turn.sync().await.unwrap();
     turn.release().await.unwrap();
     assert_eq!(room.text(), "{\"b\":1}\n");
+}
+
+#[test]
+fn what_another_program_tore_is_sealed_after_a_rewrite() {
+    let room = room();
+    let mut turn = room.sessions.turn(&room.session).acquire_blocking().unwrap();
+    turn.append_blocking(&json!({"old": 1})).unwrap();
+    // Without any lock, and not to its end.
+    fs::OpenOptions::new().append(true).open(&room.session).unwrap().write_all(b"{\"torn\":").unwrap();
+    turn.rewrite_blocking([json!({"new": 1})]).unwrap();
+    let appended = turn.append_blocking(&json!({"next": 1})).unwrap();
+    assert!(appended.sealed);
+    assert_eq!(room.text(), "{\"new\":1}\n{\"torn\":\n{\"next\":1}\n");
 }

@@ -35,9 +35,11 @@ impl Model {
                 let step = self.pending.take().expect("what is done was begun");
                 self.bytes = self.after(&step);
             }
-            // Nothing was acknowledged, and nothing may have happened, unless the error says so.
-            Told::Failed(kind, _) if kind != "Overtaken" => self.pending = None,
-            Told::Ready | Told::Failed(..) | Told::End => {}
+            // Renamed and not made sure of.
+            Told::Failed(kind, _) if kind == "Unsynced" => self.take(&Told::Done),
+            // What failed has changed nothing.
+            Told::Failed(..) => self.pending = None,
+            Told::Ready | Told::End => {}
         }
     }
 
@@ -82,6 +84,9 @@ impl Model {
 
     /// Another process can have the session at once, repairs it, and goes on with it; nothing acknowledged is lost by that.
     pub fn mend(&self, session: &Path) -> Result<(), String> {
+        let before = fs::read(session).unwrap_or_default();
+        // A pending rewrite has happened, or it has not.
+        let done = self.pending.iter().map(|step| self.after(step)).find(|whole| *whole == before);
         // After a real loss of power a lock file without a record is from before the boot, and counts as expired.
         let sessions = Sessions::builder().malformed_grace(Duration::ZERO).build().expect("these rules make sense");
         let mended = || -> turnlock::Result<()> {
@@ -95,10 +100,14 @@ impl Model {
         let after = values(&after);
         let broken = after.iter().filter(|line| line.is_none()).count();
         let after: Vec<_> = after.into_iter().flatten().collect();
-        let acknowledged: Vec<_> = values(&self.bytes).into_iter().flatten().collect();
+        let acknowledged: Vec<_> = values(done.as_ref().unwrap_or(&self.bytes)).into_iter().flatten().collect();
         let once = acknowledged.iter().all(|line| after.iter().filter(|it| *it == line).count() == 1);
         if broken > 0 || !once {
-            return Err(format!("after the repair {broken} broken lines, {after:?} instead of {acknowledged:?}"));
+            return Err(format!(
+                "after the repair {broken} broken lines, {:?} instead of {:?}",
+                names(&after),
+                names(&acknowledged)
+            ));
         }
         strangers(session)
     }
@@ -120,6 +129,10 @@ fn strangers(session: &Path) -> Result<(), String> {
 
 fn encoded(lines: &[Value]) -> Vec<u8> {
     lines.iter().flat_map(|line| format!("{line}\n").into_bytes()).collect()
+}
+
+fn names(lines: &[Value]) -> Vec<&str> {
+    lines.iter().map(|line| line["n"].as_str().unwrap_or("?")).collect()
 }
 
 fn values(bytes: &[u8]) -> Vec<Option<Value>> {

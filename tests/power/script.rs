@@ -2,14 +2,19 @@
 
 use std::fs;
 use std::future::Future;
-use std::io::IoSlice;
+use std::io::{IoSlice, Read, Write, stdin};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{PTracer, Signal, set_parent_process_death_signal, set_ptracer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use turnlock::{Result, Sessions, Turn};
@@ -34,6 +39,7 @@ pub enum Script {
     Forever,
 }
 
+#[allow(dead_code, reason = "one of the two tests that play scripts needs it")]
 impl Script {
     /// Those that come to an end.
     pub const ALL: [Self; 9] = [
@@ -112,22 +118,74 @@ struct Part {
     pass: usize,
 }
 
-/// This test binary again, playing a script, started by another program if there is one. `pass` varies the lines.
-pub fn player(through: &[String], script: Script, session: &Path, pass: usize) -> Command {
-    let exe = std::env::current_exe().unwrap();
-    let mut command = match through.split_first() {
-        Some((program, arguments)) => {
-            let mut command = Command::new(program);
-            command.args(arguments).arg(exe);
-            command
-        }
-        None => Command::new(exe),
-    };
-    let part = Part { script, session: session.to_owned(), pass };
-    command.args(["--exact", "script::role", "--nocapture", "--test-threads=1"]);
-    command.env(ROLE, serde_json::to_string(&part).unwrap());
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
+/// This test binary again, playing a script. It begins when it is let go.
+pub struct Player {
+    process: Child,
+    leash: UnixStream,
+    said: Arc<Mutex<Vec<u8>>>,
+    listener: JoinHandle<()>,
+}
+
+/// What became of a player: all that it said, and how it ended.
+pub struct Played {
+    pub said: Vec<u8>,
+    pub status: ExitStatus,
+}
+
+#[allow(dead_code, reason = "one of the two tests that play scripts needs it")]
+impl Player {
+    /// `pass` varies the lines.
+    pub fn start(script: Script, session: &Path, pass: usize) -> Self {
+        let (leash, stdin) = UnixStream::pair().unwrap();
+        let (mut output, stdout) = std::io::pipe().unwrap();
+        let part = Part { script, session: session.to_owned(), pass };
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "script::role", "--nocapture", "--test-threads=1"]);
+        command.env(ROLE, serde_json::to_string(&part).unwrap());
+        command.stdin(OwnedFd::from(stdin)).stderr(stdout.try_clone().unwrap()).stdout(stdout);
+        let process = command.spawn().unwrap();
+        // Only the child has the other end of the pipe from now on.
+        drop(command);
+        let mut ready = [0];
+        (&leash).read_exact(&mut ready).expect("the player is ready");
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&said);
+        let listener = std::thread::spawn(move || {
+            let mut piece = vec![0; 1 << 16];
+            loop {
+                match output.read(&mut piece).unwrap() {
+                    0 => return,
+                    n => heard.lock().unwrap().extend(&piece[..n]),
+                }
+            }
+        });
+        Self { process, leash, said, listener }
+    }
+
+    /// What has been heard of it so far.
+    pub fn said(&self) -> Vec<u8> {
+        self.said.lock().unwrap().clone()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub fn let_go(&self) {
+        self.leash.shutdown(Shutdown::Write).unwrap();
+    }
+
+    pub fn kill(&mut self) {
+        self.process.kill().unwrap();
+    }
+
+    /// Waits for its end.
+    pub fn ended(mut self) -> Played {
+        let status = self.process.wait().unwrap();
+        self.listener.join().unwrap();
+        let said = std::mem::take(&mut *self.said.lock().unwrap());
+        Played { said, status }
+    }
 }
 
 /// What was told, from the output of a player that may have died while it told.
@@ -141,6 +199,11 @@ pub fn told(output: &[u8]) -> Vec<Told> {
         .collect()
 }
 
+/// What was told, to be read by people: without the padding.
+pub fn in_short(told: &[Told]) -> String {
+    format!("{told:?}").replace(&"x".repeat(10), "")
+}
+
 fn say(told: &Told) {
     let line = format!("\n@{}\n", serde_json::to_string(told).unwrap());
     let written = rustix::io::writev(rustix::stdio::stdout(), &[IoSlice::new(line.as_bytes())]).unwrap();
@@ -152,24 +215,37 @@ fn say(told: &Told) {
 fn role() {
     let Some(part) = std::env::var_os(ROLE) else { return };
     set_parent_process_death_signal(Some(Signal::KILL)).unwrap();
+    // Where only ancestors may trace, so may the test's `strace`.
+    let _ = set_ptracer(PTracer::Any);
     let part: Part = serde_json::from_str(part.to_str().unwrap()).unwrap();
+    let mut leash = UnixStream::from(stdin().as_fd().try_clone_to_owned().unwrap());
+    leash.write_all(b"r").unwrap();
+    assert_eq!(leash.read(&mut [0]).unwrap(), 0);
+    // Calls are counted by thread: on a new one nothing but the script is counted.
+    std::thread::spawn(|| play(part)).join().unwrap();
+    // What the test harness does after it would be another matter.
+    std::process::exit(0);
+}
+
+fn play(part: Part) {
     let sessions = Sessions::builder().acquire_timeout(Duration::from_secs(20)).build().unwrap();
-    let player = Player { sessions, session: part.session, pass: part.pass };
+    let cast = Cast { sessions, session: part.session, pass: part.pass };
     say(&Told::Ready);
-    if player.play(part.script).is_err() {
+    if cast.play(part.script).is_err() {
         // One fault is no reason to end: the same process can go on with the session.
-        let _ = player.one_turn(json!({"n": "after"}));
+        let _ = cast.one_turn(json!({"n": "after"}));
     }
     say(&Told::End);
 }
 
-struct Player {
+/// Who plays.
+struct Cast {
     sessions: Sessions,
     session: PathBuf,
     pass: usize,
 }
 
-impl Player {
+impl Cast {
     fn play(&self, script: Script) -> Result<()> {
         match script {
             Script::Create | Script::Append | Script::Seal => {

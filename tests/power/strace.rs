@@ -1,10 +1,11 @@
 //! The system calls of a script, and faults at each of them, put there from outside by `strace`.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Stdio};
 
-use crate::script::{Script, player};
+use crate::script::{Played, Player, Script};
 
 /// A system call of a player: the n-th of its name since the process began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,23 +45,65 @@ const APART: &[&str] = &[
     "epoll_wait",
     "epoll_pwait",
     "clock_gettime",
+    "uname",
+    "prlimit64",
+    "getuid",
+    "geteuid",
+    "getgid",
+    "getegid",
 ];
+
+/// An `strace` of a player, which it leaves only with its end.
+struct Tracer(Child);
+
+impl Tracer {
+    /// Traces a player that has not been let go yet, and then lets it go.
+    fn attach(player: &Player, options: &[&str]) -> Result<Self, String> {
+        let mut command = Command::new("strace");
+        command.args(["-f", "-p", &player.pid().to_string()]).args(options);
+        let mut strace = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(|e| e.to_string())?;
+        let mut line = String::new();
+        let mut said = BufReader::new(strace.stderr.take().expect("it is piped"));
+        said.read_line(&mut line).map_err(|e| e.to_string())?;
+        if !line.contains("attached") {
+            let _ = strace.wait();
+            return Err(line);
+        }
+        // Nobody reads about later threads; they are few.
+        strace.stderr = Some(said.into_inner());
+        player.let_go();
+        Ok(Self(strace))
+    }
+
+    fn ended(mut self) {
+        self.0.wait().expect("a child of ours");
+    }
+}
 
 /// Whether there is an `strace` that may trace.
 pub fn is_there() -> bool {
-    let there = Command::new("strace").args(["-qq", "-e", "trace=none", "true"]).output();
-    let there = there.is_ok_and(|output| output.status.success());
-    if !there {
-        eprintln!("skipped: no strace, or no right to trace");
+    let dir = tempfile::tempdir().unwrap();
+    let player = Player::start(Script::PostCreating, &dir.path().join("s.jsonl"), 0);
+    let attached = Tracer::attach(&player, &["-o", "/dev/null", "-e", "trace=none"]);
+    player.let_go();
+    player.ended();
+    match attached {
+        Ok(tracer) => tracer.ended(),
+        Err(why) => {
+            eprintln!("skipped: no strace that may trace: {why}");
+            return false;
+        }
     }
-    there
+    true
 }
 
 /// The calls of a script, in order, on the thread that plays it.
 pub fn sites(script: Script, session: &Path, log: &Path) -> Vec<Site> {
-    let through = ["strace", "-f", "-qq", "-o", log.to_str().unwrap()].map(String::from);
-    let output = player(&through, script, session, 0).output().unwrap();
-    assert!(output.status.success(), "{script:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let player = Player::start(script, session, 0);
+    let tracer = Tracer::attach(&player, &["-o", log.to_str().unwrap()]).unwrap();
+    let played = player.ended();
+    tracer.ended();
+    assert!(played.status.success(), "{script:?}: {}", String::from_utf8_lossy(&played.said));
     of_log(&std::fs::read_to_string(log).unwrap())
 }
 
@@ -90,11 +133,13 @@ fn of_log(log: &str) -> Vec<Site> {
 }
 
 /// Plays a script with this fault (in strace's words) at one call.
-pub fn play(script: Script, session: &Path, pass: usize, site: &Site, fault: &str) -> Output {
+pub fn play(script: Script, session: &Path, pass: usize, site: &Site, fault: &str) -> Played {
     let Site { call, nth } = site;
     let trace = format!("trace={call}");
     let inject = format!("inject={call}:{fault}:when={nth}");
-    let through =
-        ["strace", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", &trace, "-e", &inject].map(String::from);
-    player(&through, script, session, pass).output().unwrap()
+    let player = Player::start(script, session, pass);
+    let tracer = Tracer::attach(&player, &["-o", "/dev/null", "-e", &trace, "-e", &inject]).unwrap();
+    let played = player.ended();
+    tracer.ended();
+    played
 }
