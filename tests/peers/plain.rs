@@ -1,0 +1,1 @@
+//! `flock(1)`, `rm` and `find -delete` as peers.

@@ -1,0 +1,1 @@
+//! Appending together, and what is in the file afterwards.
