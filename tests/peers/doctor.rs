@@ -31,7 +31,10 @@ fn their_cleaning_keeps_our_live_locks_and_removes_our_dead() {
         for fix in ["look", "fix"] {
             let lock = lock(&mut node, fix);
             assert_eq!(lock["pid"], ours.pid(), "{lock}");
-            assert_eq!((&lock["pidAlive"], &lock["stale"], &lock["removed"]), (&true.into(), &false.into(), &false.into()));
+            assert_eq!(
+                (&lock["pidAlive"], &lock["stale"], &lock["removed"]),
+                (&true.into(), &false.into(), &false.into())
+            );
             assert!(lock["ageMs"].as_u64().is_some_and(|age| age < 60_000), "{lock}");
         }
         ours.go();

@@ -41,12 +41,14 @@ async function fsSafe() {
       return error.code === "ESRCH";
     }
   };
+  const orphaned = ({ payload }) => payload?.pid > 0 && gone(payload.pid);
   const options = {
     staleMs: 30 * 60_000,
     staleRecovery: "remove-if-unchanged",
     retry: { retries: 100_000, minTimeout: 50, maxTimeout: 1000, factor: 1 },
     payload: () => ({ pid: process.pid, createdAt: new Date().toISOString() }),
-    shouldReclaim: ({ payload }) => payload?.pid > 0 && gone(payload.pid),
+    shouldReclaim: orphaned,
+    shouldRemoveStaleLock: orphaned,
   };
   return (timeoutMs) => acquireFileLock(session, { ...options, timeoutMs });
 }

@@ -84,7 +84,8 @@ fn the_lock_of_our_killed_process_is_theirs() {
 /// lock; what the program then appends is refused.
 #[test]
 fn what_outlives_its_killed_turnlock_run_is_refused_once_a_peer_has_the_lock() {
-    let script = "trap '' TERM; echo held; read go; echo '{\"ours\":1}' | \"$TURNLOCK\" append \"$SESSION\"; echo \"code $?\"";
+    let script =
+        "trap '' TERM; echo held; read go; echo '{\"ours\":1}' | \"$TURNLOCK\" append \"$SESSION\"; echo \"code $?\"";
     for peer in all() {
         let room = room();
         let mut node = peer.start(&room.session);
