@@ -1,6 +1,7 @@
 // A peer: a lock of the Node world as its own package ships it, told what to do line by line.
 // Usage: node peer.mjs PACKAGE SESSION [openclaw]; the last word makes it an OpenClaw process by OpenClaw's own rule.
 import { appendFileSync, readdirSync, readFileSync } from "node:fs";
+import fsp from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -53,6 +54,19 @@ async function fsSafe() {
   return (timeoutMs) => acquireFileLock(session, { ...options, timeoutMs });
 }
 
+// Between a peer's decision to remove a lock and the removal anything may happen. `pause` makes that moment long: the next removal of a
+// lock waits for `resume`. The code on both sides of it is the peer's own.
+let resume;
+let paused = Promise.resolve();
+const { rm } = fsp;
+fsp.rm = async (path, options) => {
+  if (resume && String(path).endsWith(".jsonl.lock")) {
+    say("removing");
+    await paused;
+  }
+  return rm(path, options);
+};
+
 const acquire = await (name === "openclaw" ? openclaw() : fsSafe());
 let held;
 let running = true;
@@ -86,6 +100,14 @@ const commands = {
     } catch (error) {
       return `refused ${error.message}`;
     }
+  },
+  async pause() {
+    paused = new Promise((done) => (resume = done));
+    return "pausing";
+  },
+  async resume() {
+    resume();
+    resume = undefined;
   },
   async append(...words) {
     appendFileSync(session, words.join(" "));
@@ -122,6 +144,7 @@ const commands = {
 say("ready");
 for await (const line of createInterface({ input: process.stdin })) {
   const [command, ...words] = line.split(" ");
-  say(await commands[command](...words));
+  // Not awaited, so that a paused command can be told to go on.
+  commands[command](...words).then((answer) => answer && say(answer));
 }
 process.exit(0);

@@ -122,3 +122,33 @@ fn a_peer_respects_the_successor_of_our_dead() {
         assert_eq!(successor.answer(), "appended");
     }
 }
+
+/// Where the race of each peer is: what it has judged dead it removes by its path, a moment later. Whoever took it over in between loses
+/// it to the peer. Ours is refused then, and writes nothing into the peer's turn.
+#[test]
+fn a_peer_that_removes_what_we_have_just_taken_over_is_not_interleaved_with() {
+    for peer in all() {
+        let room = room();
+        let mut killed = peer.start(&room.session);
+        killed.acquire();
+        killed.kill();
+        let mut node = peer.start(&room.session);
+        assert_eq!(node.ask("pause"), "pausing");
+        assert_eq!(node.ask("acquire 30000"), "removing", "{:?}", peer.kind);
+        // It has judged, and not yet removed.
+        let mut ours = Ours::linked(&room, "successor");
+        assert_eq!(ours.answer(), "held");
+        ours.go();
+        assert_eq!(ours.answer(), "appended");
+        node.tell("resume");
+        assert_eq!(node.line(), "held", "{:?}: its own race", peer.kind);
+        node.write("{\"theirs\":1}");
+        ours.go();
+        let refused = ours.answer();
+        assert!(refused.starts_with("refused lock lost: another lock file stands in its place"), "{refused}");
+        node.write("{\"theirs\":2}");
+        assert_eq!(ours.end(), Some(0));
+        assert_eq!(room.record()["pid"], node.pid(), "{:?}: its lock was left alone", peer.kind);
+        assert_eq!(room.lines(), [json!({"ours": "successor"}), json!({"theirs": 1}), json!({"theirs": 2})]);
+    }
+}
