@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// Where everything lies, shared by all test processes.
 const ROOT: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/peers-node");
@@ -11,7 +12,7 @@ const ROOT: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/peers-node");
 const SMALL: [&str; 5] =
     ["@openclaw/fs-safe@0.21.0", "chalk@5.6.2", "json5@2.2.3", "tslog@4.10.2", "@clack/prompts@1.6.0"];
 /// Nobody waits longer for a registry.
-const SECONDS: &str = "240";
+const SECONDS: &str = "120";
 
 /// The directory of an OpenClaw's package, or why there is none.
 pub fn openclaw(version: &str) -> Result<PathBuf, String> {
@@ -51,10 +52,23 @@ fn fetched(name: &str, fetch: impl FnOnce(&Path) -> Result<(), String>) -> Resul
     if place.exists() {
         return Ok(place);
     }
+    let refused = Path::new(ROOT).join(format!("{name}.unavailable"));
+    if let Some(why) = lately(&refused) {
+        return Err(why);
+    }
     let fresh = tempfile::tempdir_in(ROOT).map_err(|e| e.to_string())?;
-    fetch(fresh.path())?;
+    if let Err(why) = fetch(fresh.path()) {
+        let _ = fs::write(refused, &why);
+        return Err(why);
+    }
     fs::rename(fresh.keep(), &place).map_err(|e| e.to_string())?;
     Ok(place)
+}
+
+/// A registry that could not be reached a minute ago is not asked again by every test.
+fn lately(refused: &Path) -> Option<String> {
+    let age = fs::metadata(refused).ok()?.modified().ok()?.elapsed().ok()?;
+    (age < Duration::from_secs(600)).then(|| fs::read_to_string(refused).ok()).flatten()
 }
 
 fn run(dir: &Path, words: &[&str]) -> Result<(), String> {
