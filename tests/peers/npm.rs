@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::fs::{FlockOperation, flock};
+
 /// Where everything lies, shared by all test processes.
 const ROOT: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/peers-node");
 /// Those that the peers' locks import; found from `<ROOT>/<version>/` as Node looks for packages.
@@ -47,8 +49,10 @@ fn small() -> Result<PathBuf, String> {
 fn fetched(name: &str, fetch: impl FnOnce(&Path) -> Result<(), String>) -> Result<PathBuf, String> {
     let place = Path::new(ROOT).join(name);
     fs::create_dir_all(ROOT).map_err(|e| e.to_string())?;
-    let one_at_a_time = File::create(Path::new(ROOT).join(format!("{name}.lock"))).map_err(|e| e.to_string())?;
-    one_at_a_time.lock().map_err(|e| e.to_string())?;
+    let mut options = File::options();
+    let lock = options.append(true).create(true).open(Path::new(ROOT).join(format!("{name}.lock")));
+    let one_at_a_time = lock.map_err(|e| e.to_string())?;
+    flock(&one_at_a_time, FlockOperation::LockExclusive).map_err(|e| e.to_string())?;
     if place.exists() {
         return Ok(place);
     }

@@ -57,6 +57,27 @@ fn flock_on_the_lock_file_and_a_turn_exclude_each_other() {
     assert!(!room.lock.exists());
 }
 
+/// Why `turnlock run` is there: who waits in flock(1) for the lock file does not look whether it is still the one, and may have locked a file
+/// that is gone. It excludes nobody then, and no turn of ours minds it.
+#[test]
+fn a_blocking_flock_on_the_lock_file_may_lock_a_file_that_is_gone() {
+    let room = room();
+    let sessions = buffered();
+    let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+    let mut script =
+        shell(&room, "exec flock \"$LOCK\" cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let pid = script.id().to_string();
+    let blocked = |line: &str| line.contains("->") && line.split(' ').any(|word| word == pid);
+    until("it blocks", || std::fs::read_to_string("/proc/locks").unwrap().lines().any(blocked));
+    turn.release_blocking().unwrap();
+    let mut next = sessions.turn(&room.session).try_acquire().unwrap();
+    next.append_blocking(&json!({"ours": 1})).unwrap();
+    next.release_blocking().unwrap();
+    drop(script.stdin.take());
+    assert!(script.wait().unwrap().success());
+    assert!(!room.lock.exists());
+}
+
 /// The data lock is a plain `flock` on the session file: a script that takes it may append beside everybody.
 #[test]
 fn a_script_that_locks_the_session_file_appends_beside_our_turns() {

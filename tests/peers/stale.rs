@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::node::{Kind, all};
 use crate::ours::Ours;
-use crate::room::{buffered, room, until};
+use crate::room::{buffered, room, until, waits_for_turns};
 
 #[test]
 fn the_lock_of_a_killed_peer_is_ours_at_once() {
@@ -45,7 +45,7 @@ fn a_waiter_has_the_turn_soon_after_a_peer_was_killed() {
                     turn.release_blocking().unwrap();
                     held
                 });
-                until("it waits", || crate::room::waits_for_turns());
+                until("it waits", waits_for_turns);
                 let killed = Instant::now();
                 node.kill();
                 waiter.join().unwrap().saturating_duration_since(killed)

@@ -26,6 +26,15 @@ fn round() -> Duration {
 struct Theirs {
     writer: u64,
     turns: Vec<u64>,
+    busy: u64,
+}
+
+impl Theirs {
+    fn told(writer: u64, lines: &[String]) -> Self {
+        let turns = lines.iter().filter_map(|line| line.strip_prefix("turn ")?.parse().ok()).collect();
+        let busy = lines.iter().filter(|line| line.starts_with("busy ")).count() as u64;
+        Self { writer, turns, busy }
+    }
 }
 
 /// Everybody's word.
@@ -42,7 +51,9 @@ struct Found {
     their_turns: u64,
     lost: u64,
     overtaken: u64,
+    /// Waits of 10 s in vain.
     busy: u64,
+    their_busy: u64,
     /// Turns of ours, acknowledged in both parts, with somebody else's line between them. Each of them was told of it.
     ours_split: u64,
     /// The same for theirs: nobody told them.
@@ -51,12 +62,15 @@ struct Found {
 
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { our_turns, their_turns, lost, overtaken, busy, ours_split, theirs_split } = self;
+        let Self { our_turns, their_turns, lost, overtaken, busy, their_busy, ours_split, theirs_split } = self;
         write!(
             f,
             "{our_turns} turns of ours, {their_turns} of theirs; {lost} appends refused, {overtaken} overtaken, "
         )?;
-        write!(f, "{busy} waits in vain; split: {ours_split} of ours (all told), {theirs_split} of theirs")
+        write!(
+            f,
+            "waits in vain: {busy} and {their_busy}; split: {ours_split} of ours (all told), {theirs_split} of theirs"
+        )
     }
 }
 
@@ -88,7 +102,7 @@ fn together(
         node.tell("stop");
     }
     for (writer, mut node) in nodes {
-        words.theirs.push(Theirs { writer, turns: told_turns(&node.until("done")) });
+        words.theirs.push(Theirs::told(writer, &node.until("done")));
     }
     for (writer, ours) in &mut linked {
         words.ours.push((*writer, serde_json::from_str(&ours.answer()).unwrap()));
@@ -102,10 +116,6 @@ fn begin(peer: &Peer, room: &Room, writer: u64) -> Node {
     node
 }
 
-fn told_turns(lines: &[String]) -> Vec<u64> {
-    lines.iter().filter_map(|line| line.strip_prefix("turn ")?.parse().ok()).collect()
-}
-
 /// Every acknowledged line once, every refused one never, every line whole; and what lies between the two of a turn.
 fn check(room: &Room, words: &Words) -> Found {
     let lines = room.lines();
@@ -116,7 +126,8 @@ fn check(room: &Room, words: &Words) -> Found {
         assert_eq!(at.insert(name, index), None, "{line} is there twice");
     }
     let mut found = Found::default();
-    for Theirs { writer, turns } in &words.theirs {
+    for Theirs { writer, turns, busy } in &words.theirs {
+        found.their_busy += busy;
         for n in turns {
             let [first, second] = [1, 2].map(|part| at.get(&(*writer, *n, part)).copied());
             let (Some(first), Some(second)) = (first, second) else {
@@ -192,7 +203,7 @@ fn two_of_ours_among_peers_that_are_killed_and_race() {
         let mut writer = THEIRS + 10;
         let found = together(&room, 2, &[&peer, &peer, &peer], |nodes, words| {
             let (dead, node) = nodes.remove(0);
-            words.theirs.push(Theirs { writer: dead, turns: told_turns(&node.kill()) });
+            words.theirs.push(Theirs::told(dead, &node.kill()));
             nodes.push((writer, begin(&peer, &room, writer)));
             writer += 1;
         });
