@@ -26,7 +26,7 @@ use crate::place::{FileId, Place, stat_named};
 use crate::registry::Want;
 use crate::sessions::Rules;
 use crate::transcript::DataLock;
-pub(crate) use judge::{Judgement, holder_at, judge, somebody_lives, verdict_on};
+pub(crate) use judge::{Judgement, holder_at, judge, judge_by, somebody_lives, verdict_by};
 use open::publish;
 pub(crate) use open::{Opened, open, open_to_look};
 use record::{Reading, Record};
@@ -202,11 +202,13 @@ impl LockFile {
     }
 
     /// Lets go without removing the file. What comes back can tidy up later.
-    pub(crate) fn unlock(mut self) -> Leftover {
+    ///
+    /// `made_session`: whether the turn made the session file, which goes too if nobody ever wrote into it.
+    pub(crate) fn unlock(mut self, made_session: bool) -> Leftover {
         self.release();
         // No process has this id: from now on dropping it does nothing.
         self.pid = 0;
-        Leftover(self)
+        Leftover { lock: self, made_session }
     }
 
     fn release(&self) {

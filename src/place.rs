@@ -70,18 +70,9 @@ impl Place {
         Ok(Self { lock: Arc::from(PathBuf::from(lock)) })
     }
 
-    /// The place of a lock file that was found in a directory.
-    pub(crate) fn of_lock(lock: &Path) -> Result<Self> {
-        if is_gateway_lock(lock) {
-            return Self::of_gateway(lock, false);
-        }
-        let bytes = lock.as_os_str().as_bytes();
-        match bytes.strip_suffix(LOCK_SUFFIX) {
-            Some(session) => Self::resolve(Path::new(OsStr::from_bytes(session)), false),
-            None => {
-                Err(Error::NotALockFile { path: lock.to_owned(), reason: "its name does not end in `.jsonl.lock`" })
-            }
-        }
+    /// The place of a lock file in a directory that is resolved already.
+    pub(crate) fn of_lock_in(real: &Path, name: &OsStr) -> Self {
+        Self { lock: Arc::from(real.join(name)) }
     }
 
     pub(crate) fn lock(&self) -> &Path {

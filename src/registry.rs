@@ -6,6 +6,7 @@ mod sync;
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
@@ -13,7 +14,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::place::Place;
+use crate::place::{FileId, Place};
 use crate::sessions::Rules;
 use crate::transcript::DataLock;
 use crate::turn::Turn;
@@ -33,6 +34,8 @@ pub(crate) struct Want {
 #[derive(Debug, Clone)]
 pub(crate) struct Hold {
     pub(crate) owner: Uuid,
+    /// Which lock file it is.
+    pub(crate) lock: FileId,
     pub(crate) label: Option<Arc<str>>,
     pub(crate) since: Instant,
     pub(crate) rules: Arc<Rules>,
@@ -46,8 +49,38 @@ pub(crate) struct Slot {
     pub(crate) turns: Arc<Line<Want, Turn>>,
     /// The line for the data lock.
     pub(crate) data: Arc<Line<(), DataGrant>>,
-    /// Who of this process holds the turn.
+    /// Who of this process holds the turn, and owns the stage of its line.
     pub(crate) hold: Mutex<Option<Hold>>,
+    /// Whether the keeper watches the hold for those who wait behind it.
+    pub(crate) watched: AtomicBool,
+}
+
+impl Slot {
+    fn new(place: Place) -> Self {
+        Self { place, turns: Line::new(), data: Line::new(), hold: Mutex::new(None), watched: AtomicBool::new(false) }
+    }
+
+    /// The hold of this owner ends; `false` if the line has moved on without it, since it was lost.
+    pub(crate) fn end_hold(&self, owner: Uuid) -> bool {
+        let mut hold = self.hold.lock();
+        let mine = hold.as_ref().is_some_and(|hold| hold.owner == owner);
+        if mine {
+            *hold = None;
+        }
+        mine
+    }
+
+    /// Ends the hold if its lock file is gone from its path: whoever did that owns the stage of the line now.
+    pub(crate) fn end_lost_hold(&self) -> bool {
+        let mut hold = self.hold.lock();
+        let lost = hold
+            .as_ref()
+            .is_some_and(|hold| FileId::named_by(self.place.lock()).is_ok_and(|named| named != Some(hold.lock)));
+        if lost {
+            *hold = None;
+        }
+        lost
+    }
 }
 
 /// All sessions that this process is busy with, by canonical path.
@@ -62,8 +95,7 @@ impl SlotRef {
         if let Some(slot) = slots.get(&place) {
             return Self(Arc::clone(slot));
         }
-        let slot =
-            Arc::new(Slot { place: place.clone(), turns: Line::new(), data: Line::new(), hold: Mutex::new(None) });
+        let slot = Arc::new(Slot::new(place.clone()));
         slots.insert(place, Arc::clone(&slot));
         Self(slot)
     }

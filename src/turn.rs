@@ -77,6 +77,7 @@ impl Turn {
         tracing::debug!(session = %slot.place.session().display(), owner = %want.owner, label = want.label.as_deref(), "turn begins");
         *slot.hold.lock() = Some(Hold {
             owner: want.owner,
+            lock: grip.lock.id(),
             label: want.label.clone(),
             since,
             rules: Arc::clone(&want.rules),

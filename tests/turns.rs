@@ -151,3 +151,16 @@ async fn sixty_four_tasks_hand_over_in_the_order_of_asking() {
     }
     assert_eq!(count.load(Ordering::SeqCst), 64);
 }
+
+#[test]
+fn a_turn_that_writes_nothing_and_leaves_its_lock_for_others_leaves_nothing_either() {
+    let room = room();
+    // Without marks a holder always leaves its lock file, and the keeper looks later.
+    let sessions = Sessions::builder().portable(true).build().unwrap();
+    drop(sessions.turn(&room.session).acquire_blocking().unwrap());
+    let until = Instant::now() + Duration::from_secs(20);
+    while fs::read_dir(room.session.parent().unwrap()).unwrap().count() > 0 {
+        assert!(Instant::now() < until, "the keeper has not tidied up");
+        std::thread::yield_now();
+    }
+}

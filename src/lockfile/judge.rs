@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rustix::fs::Stat;
 
 use super::record::{self, Reading, Record};
-use super::verdict::{self, Outcome, Processes, Reason, Verdict};
+use super::verdict::{self, Facts, Outcome, Processes, Reason, Verdict};
 use super::{Obstacle, Opened, marks, open_to_look, process};
 use crate::error::Holder;
 use crate::place::Place;
@@ -25,6 +25,12 @@ pub(crate) enum Judgement {
 
 /// Judges a lock file whose `flock` is free: the record decides.
 pub(crate) fn judge(reading: &Reading, stat: &Stat, rules: &Rules) -> Judgement {
+    // Who contends for a lock holds none: a hold of this process would have been met at the first door.
+    judge_by(reading, stat, &Processes { registry_knows: false }, rules)
+}
+
+/// The same, by facts about processes that are known already.
+pub(crate) fn judge_by(reading: &Reading, stat: &Stat, facts: &impl Facts, rules: &Rules) -> Judgement {
     match reading {
         Reading::Spoiled => Judgement::Free(vec![Reason::DeadOwner]),
         Reading::Ours(record) if rules.remote(stat.st_dev) && !record.same_boot() => {
@@ -35,7 +41,7 @@ pub(crate) fn judge(reading: &Reading, stat: &Stat, rules: &Rules) -> Judgement 
         Reading::Foreign(record) if rules.remote(stat.st_dev) => {
             Judgement::Obstacle(Obstacle::Remote(Box::new(record.clone())))
         }
-        Reading::Foreign(record) => judge_foreign(record, stat, rules),
+        Reading::Foreign(record) => judge_foreign(record, stat, facts, rules),
         Reading::Malformed { empty } => {
             judge_malformed(stat, rules, if *empty { Reason::Empty } else { Reason::Malformed })
         }
@@ -44,12 +50,16 @@ pub(crate) fn judge(reading: &Reading, stat: &Stat, rules: &Rules) -> Judgement 
 
 /// What a foreign record's process says.
 pub(crate) fn verdict_on(record: &Record, registry_knows: bool, rules: &Rules) -> Verdict {
-    verdict::judge(&record.claim(), &Processes { registry_knows }, Timestamp::now(), rules.too_old)
+    verdict_by(record, &Processes { registry_knows }, rules)
 }
 
-fn judge_foreign(record: &Record, stat: &Stat, rules: &Rules) -> Judgement {
-    // Who contends for a lock holds none: a hold of this process would have been met at the first door.
-    let verdict = verdict_on(record, false, rules);
+/// The same, by facts about processes that are known already.
+pub(crate) fn verdict_by(record: &Record, facts: &impl Facts, rules: &Rules) -> Verdict {
+    verdict::judge(&record.claim(), facts, Timestamp::now(), rules.too_old)
+}
+
+fn judge_foreign(record: &Record, stat: &Stat, facts: &impl Facts, rules: &Rules) -> Judgement {
+    let verdict = verdict_by(record, facts, rules);
     match verdict.outcome {
         Outcome::Nobody => judge_malformed(stat, rules, Reason::MissingPid),
         Outcome::Dead => Judgement::Free(verdict.reasons),

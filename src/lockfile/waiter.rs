@@ -22,6 +22,8 @@ const FOREIGN_LOOK: Duration = Duration::from_millis(10);
 /// How soon, and at most how often, the path that a thread waits on is looked at.
 const FIRST_WATCH: Duration = Duration::from_millis(20);
 const WATCH: Duration = Duration::from_millis(100);
+/// How often a turn is looked at behind which others of its process wait.
+const WATCH_HOLD: Duration = Duration::from_millis(200);
 /// A waiting thread needs little.
 const STACK: usize = 256 * 1024;
 
@@ -82,8 +84,15 @@ fn wait(slot: &SlotRef) {
     while slot.turns.leave_to_kernel() {
         match step(slot) {
             Ok(Next::Again) => {}
-            Ok(Next::Pause) if slot.turns.rest(FOREIGN_LOOK) => {}
-            Ok(Next::Pause) => return,
+            Ok(Next::Pause) => {
+                if !slot.turns.rest() {
+                    return;
+                }
+                thread::sleep(FOREIGN_LOOK);
+                if !slot.turns.end_rest() {
+                    return;
+                }
+            }
             Ok(Next::Done) => return,
             // Whoever is first hears of it; the others meet it themselves, or do better.
             Err(error) => {
@@ -123,13 +132,13 @@ fn failed(slot: &SlotRef, source: std::io::Error) -> Error {
 }
 
 /// With the data lock, and the lock file's if there is one: grants the turn to the first in the line.
-fn serve(slot: &SlotRef, file: Option<(std::fs::File, FileId)>, data: DataLock) -> Result<Next> {
+fn serve(slot: &SlotRef, file: Option<(std::fs::File, FileId)>, mut data: DataLock) -> Result<Next> {
     let place = &slot.place;
     let Some(ticket) = slot.turns.next() else {
         if let Some((file, _)) = file {
             flock::unlock(&file);
             drop(file);
-            remove_stale(place, &data, &Arc::default())?;
+            remove_stale(place, &mut data, &Arc::default())?;
         }
         return Ok(Next::Again);
     };
@@ -142,8 +151,8 @@ fn serve(slot: &SlotRef, file: Option<(std::fs::File, FileId)>, data: DataLock) 
     };
     match taken {
         Ok(Settled::Held(lock)) => {
-            let turn = Turn::begin(slot.clone(), &ticket.want, lock, data);
             slot.turns.granted();
+            let turn = Turn::begin(slot.clone(), &ticket.want, lock, data);
             // A waiter that gave up just now: its turn ends here, and passes the lock on.
             drop(ticket.grant(Ok(turn)));
             Ok(Next::Done)
@@ -196,5 +205,31 @@ fn watch_later(blocked: Arc<Blocked>, slot: SlotRef, delay: Duration) {
             }
             _ => watch_later(blocked, slot, (delay * 2).min(WATCH)),
         }
+    });
+}
+
+/// The same for those who wait behind a turn of their own process, in which a task may hang: when its lock file is gone from
+/// the path, the line moves on without it (I12).
+pub(crate) fn watch_hold(slot: &SlotRef) {
+    if !slot.watched.swap(true, Ordering::AcqRel) {
+        watch_hold_later(slot.clone());
+    }
+}
+
+fn watch_hold_later(slot: SlotRef) {
+    keeper::after(WATCH_HOLD, move || {
+        if slot.turns.is_empty() {
+            slot.watched.store(false, Ordering::Release);
+            // Somebody may have come just now.
+            if !slot.turns.is_empty() {
+                watch_hold(&slot);
+            }
+            return;
+        }
+        if slot.end_lost_hold() {
+            tracing::warn!(lock = %slot.place.lock().display(), "a turn was lost while others of its process wait; they go on");
+            slot.turns.advance();
+        }
+        watch_hold_later(slot);
     });
 }

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::sync::{Arc, Condvar, Mutex};
 use crate::caller::Caller;
@@ -22,8 +22,8 @@ enum Stage {
     Called,
     /// A thread waits in the kernel, for whoever is first when it gets there.
     Waiting,
-    /// The thread rests before it looks again, the so-manieth time: it has the stage only while somebody waits.
-    Resting(u64),
+    /// The thread rests before it looks again. If all who wait give up meanwhile, the stage is not its own any more.
+    Resting,
     /// The lock is had, by a grant.
     Granted,
 }
@@ -36,7 +36,6 @@ pub(crate) struct Line<W, G> {
 struct LineState<W, G> {
     stage: Stage,
     queue: VecDeque<Arc<Ticket<W, G>>>,
-    rests: u64,
 }
 
 /// One waiter.
@@ -63,7 +62,7 @@ pub(crate) enum Call<G> {
 
 impl<W, G> Line<W, G> {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(LineState { stage: Stage::Idle, queue: VecDeque::new(), rests: 0 }) })
+        Arc::new(Self { state: Mutex::new(LineState { stage: Stage::Idle, queue: VecDeque::new() }) })
     }
 
     /// Joins at the end; called at once if nobody is before.
@@ -118,33 +117,28 @@ impl<W, G> Line<W, G> {
         state.stage == Stage::Waiting
     }
 
-    /// The thread that owns the stage rests for a while; `false` if nobody waits any more, and then the stage is somebody else's.
-    pub(crate) fn rest(&self, pause: Duration) -> bool {
-        let rest = {
-            let mut state = self.state.lock();
-            if state.queue.is_empty() {
-                state.stage = Stage::Idle;
-                return false;
-            }
-            state.rests += 1;
-            state.stage = Stage::Resting(state.rests);
-            state.stage
-        };
-        std::thread::sleep(pause);
+    /// The thread that owns the stage rests for a while; `false` if nobody waits, and then the line is idle.
+    pub(crate) fn rest(&self) -> bool {
         let mut state = self.state.lock();
-        let mine = state.stage == rest;
-        if mine {
-            state.stage = Stage::Waiting;
-        }
-        mine
+        state.stage = if state.queue.is_empty() { Stage::Idle } else { Stage::Resting };
+        state.stage == Stage::Resting
     }
 
-    /// A waiter has given up.
-    fn leave(&self, ticket: &Arc<Ticket<W, G>>) {
+    /// A thread goes on after its rest; `false` if there is nothing to do for it. Of several that rest the first goes on.
+    pub(crate) fn end_rest(&self) -> bool {
         let mut state = self.state.lock();
-        state.queue.retain(|other| !Arc::ptr_eq(other, ticket));
-        // Whoever comes next must not wait for the end of a rest that nobody needs.
-        if state.queue.is_empty() && matches!(state.stage, Stage::Resting(_)) {
+        let rests = state.stage == Stage::Resting;
+        if rests {
+            state.stage = Stage::Waiting;
+        }
+        rests
+    }
+
+    /// A waiter gave up. Whoever comes after the last one must not wait for the end of a rest.
+    fn give_up(&self, gone: &Arc<Ticket<W, G>>) {
+        let mut state = self.state.lock();
+        state.queue.retain(|ticket| !Arc::ptr_eq(ticket, gone));
+        if state.queue.is_empty() && state.stage == Stage::Resting {
             state.stage = Stage::Idle;
         }
     }
@@ -209,7 +203,7 @@ impl<W, G> Spot<W, G> {
     }
 
     /// This waiter, which was called, got the lock by itself: the grant owns the stage from now on.
-    pub(crate) fn granted(self) {
+    pub(crate) fn granted(&self) {
         *self.ticket.cell.lock() = Cell::Gone;
         self.line.granted();
     }
@@ -280,7 +274,7 @@ impl<W, G> Drop for Spot<W, G> {
     fn drop(&mut self) {
         let cell = std::mem::replace(&mut *self.ticket.cell.lock(), Cell::Gone);
         match cell {
-            Cell::Queued(_) => self.line.leave(&self.ticket),
+            Cell::Queued(_) => self.line.give_up(&self.ticket),
             Cell::Called => self.line.advance(),
             // A grant that came too late ends here, and passes the lock on by itself.
             Cell::Granted(grant) => drop(grant),

@@ -150,18 +150,22 @@ impl Asked {
         let slot = SlotRef::of(place);
         let want = Want { owner: Uuid::now_v7(), label: acquire.label, facts: acquire.facts, rules: acquire.rules };
         let spot = slot.turns.join(want);
-        if spot.is_called() { self.attempt(slot, spot) } else { Ok(Step::Wait(slot, spot)) }
+        if spot.is_called() {
+            return self.attempt(slot, spot);
+        }
+        waiter::watch_hold(&slot);
+        Ok(Step::Wait(slot, spot))
     }
 
     /// This waiter is the one of its process at the lock file's door.
     fn attempt(self, slot: SlotRef, spot: Spot<Want, Turn>) -> Result<Step> {
         let place = &slot.place;
-        if let Some(data) = DataLock::try_now(place, true)? {
-            match lockfile::try_take(place, &data, spot.want())? {
+        if let Some(mut data) = DataLock::try_now(place, true)? {
+            let tried = lockfile::try_take(place, &data, spot.want());
+            match tried.inspect_err(|_| data.discard_unused(false))? {
                 Try::Held(lock) => {
-                    let turn = Turn::begin(slot.clone(), spot.want(), lock, data);
                     spot.granted();
-                    return Ok(Step::Held(turn));
+                    return Ok(Step::Held(Turn::begin(slot.clone(), spot.want(), lock, data)));
                 }
                 Try::Busy(Obstacle::Remote(record)) => {
                     let holder = Box::new(record.holder(false, record.owner.is_none()));

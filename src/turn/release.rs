@@ -119,14 +119,18 @@ impl Inner {
     }
 
     /// Under the data lock, with the lock still ours.
-    fn hand_over_or_unlink(&self, mut grip: Grip, data: DataLock, others: bool) -> Let {
+    fn hand_over_or_unlink(&self, mut grip: Grip, mut data: DataLock, others: bool) -> Let {
         let place = &self.slot.place;
+        if !self.slot.end_hold(self.owner) {
+            metrics::released(place, self.since.elapsed());
+            return Let::Gone(Some(LostCause::Removed));
+        }
         if let Some(ticket) = self.slot.turns.next() {
             if grip.lock.hand_over(&data, &ticket.want).is_err() {
                 // The record may be spoiled now: the next one takes it over through the front door.
                 self.slot.turns.put_back(ticket);
                 drop(data);
-                self.leave(grip, others);
+                self.leave_to_line(grip, others);
                 return Let::Gone(None);
             }
             tracing::debug!(session = %place.session().display(), to = %ticket.want.owner, "hand over");
@@ -139,12 +143,12 @@ impl Inner {
         }
         if others {
             drop(data);
-            self.leave(grip, true);
+            self.leave_to_line(grip, true);
             return Let::Gone(None);
         }
         tracing::debug!(session = %place.session().display(), owner = %self.owner, "release");
         metrics::released(place, self.since.elapsed());
-        *self.slot.hold.lock() = None;
+        data.discard_unused(false);
         // If it cannot be removed it stays for the next one to take over.
         let _ = grip.lock.unlink(place, &data);
         drop(grip);
@@ -154,11 +158,21 @@ impl Inner {
     }
 
     /// Unlocks, and leaves the file for whoever waits in the kernel; the line moves on.
+    ///
+    /// Unless the line has moved on already, since the turn was lost.
     pub(super) fn leave(&self, grip: Grip, others: bool) {
+        if self.slot.end_hold(self.owner) {
+            self.leave_to_line(grip, others);
+        } else {
+            metrics::released(&self.slot.place, self.since.elapsed());
+        }
+    }
+
+    fn leave_to_line(&self, grip: Grip, others: bool) {
         tracing::debug!(session = %self.slot.place.session().display(), owner = %self.owner, "release, leaving the lock to others");
         metrics::released(&self.slot.place, self.since.elapsed());
-        *self.slot.hold.lock() = None;
-        let leftover = grip.lock.unlock();
+        let made_session = grip.session.as_ref().is_some_and(SessionFile::is_made_by_us);
+        let leftover = grip.lock.unlock(made_session);
         drop(grip.session);
         if !others {
             self.slot.turns.advance();
@@ -196,11 +210,12 @@ fn tidy_later(leftover: Leftover, slot: SlotRef, delay: Duration) {
 }
 
 /// A post took the turn lock for its one append; now it lets it go, with the data lock still held.
-pub(crate) fn let_go_of_post(slot: &SlotRef, lock: LockFile, data: DataLock, rules: &Rules) {
+pub(crate) fn let_go_of_post(slot: &SlotRef, lock: LockFile, mut data: DataLock, rules: &Rules) {
     if !lock.somebody_waits(rules) && matches!(lock.lost(&slot.place), Ok(None)) {
+        data.discard_unused(false);
         // If it cannot be removed it stays for the next one to take over.
         let _ = lock.unlink(&slot.place, &data);
         return;
     }
-    tidy_later(lock.unlock(), slot.clone(), TIDY_AFTER);
+    tidy_later(lock.unlock(false), slot.clone(), TIDY_AFTER);
 }

@@ -1,4 +1,5 @@
-//! Lock files that somebody removes or replaces during a turn: the fence refuses the former holder.
+//! Files that somebody removes or replaces during a turn. The lock file: the fence refuses the former holder. The session file: what is
+//! written goes into the new one.
 
 use std::collections::HashSet;
 use std::fs;
@@ -123,5 +124,47 @@ fn while_lock_files_are_removed_at_random_no_two_writers_interleave() {
     // A turn may be lost between its last append and its release.
     assert!(whole >= 4 * count - lost, "{whole} whole turns, {lost} lost");
     eprintln!("{lost} of {} turns were lost", 4 * count);
+    room.expect_clean();
+}
+
+/// As a compaction does it: a new file, renamed into place.
+fn rewrite(room: &crate::room::Room, text: &str) {
+    let beside = room.dir.join("beside");
+    fs::write(&beside, text).unwrap();
+    fs::rename(beside, &room.session).unwrap();
+}
+
+#[test]
+fn what_is_appended_goes_into_the_file_that_the_path_names() {
+    let room = room();
+    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    turn.append_blocking(&json!({"n": 1})).unwrap();
+    rewrite(&room, "{\"compacted\":true}\n");
+    let appended = turn.append_blocking(&json!({"n": 2})).unwrap();
+    assert_eq!(appended.offset, 19);
+    fs::remove_file(&room.session).unwrap();
+    turn.append_blocking(&json!({"n": 3})).unwrap();
+    turn.release_blocking().unwrap();
+    assert_eq!(room.lines(), [json!({"n": 3})]);
+    room.expect_clean();
+}
+
+#[test]
+fn who_waits_for_the_data_lock_while_the_session_is_rewritten_writes_into_the_new_file() {
+    let room = room();
+    fs::write(&room.session, "{\"n\":1}\n").unwrap();
+    let mut rewriter = child(&room);
+    assert_eq!(rewriter.ask(&Ask::LockData), Answer::Done);
+    let mut posters = [child(&room), child(&room)];
+    for (writer, poster) in (0..).zip(&mut posters) {
+        poster.tell(&Ask::Posts { writer, count: 5 });
+    }
+    room.until_data_waited_for(2);
+    rewrite(&room, "{\"compacted\":true}\n");
+    assert_eq!(rewriter.ask(&Ask::UnlockData), Answer::Done);
+    for poster in &posters {
+        assert_eq!(poster.answer(), Answer::Done);
+    }
+    assert_eq!(room.lines().len(), 11);
     room.expect_clean();
 }
