@@ -56,6 +56,9 @@
 mod caller;
 mod error;
 mod flock;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 mod keeper;
