@@ -57,6 +57,9 @@ mod caller;
 pub mod doctor;
 mod error;
 mod flock;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 mod keeper;

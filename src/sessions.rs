@@ -368,6 +368,14 @@ impl Sessions {
         sweep::look_at_all(dir.as_ref(), &self.rules)
     }
 
+    /// The filesystem of a directory in words, such as `ext4 filesystem /dev/vda mounted at /`.
+    ///
+    /// # Errors
+    /// If it cannot be asked.
+    pub fn filesystem(dir: impl AsRef<Path>) -> std::io::Result<String> {
+        Ok(probe::filesystem(dir.as_ref())?.to_string())
+    }
+
     /// Looks at the lock of one session, and changes nothing; `None` if it has no lock file.
     ///
     /// # Errors

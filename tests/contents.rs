@@ -1,7 +1,6 @@
 //! The whole file under a turn: read, rewrite, repair, restore.
 
 use std::fs;
-use std::io::Write;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -141,15 +140,42 @@ async fn the_async_twins_do_the_same() {
     assert_eq!(room.text(), "{\"b\":1}\n");
 }
 
+/// Writes as a program does that knows no lock.
+fn scrawl(room: &Room, bytes: &[u8]) {
+    use std::io::Write;
+    fs::File::options().append(true).open(&room.session).unwrap().write_all(bytes).unwrap();
+}
+
 #[test]
-fn what_another_program_tore_is_sealed_after_a_rewrite() {
+fn a_torn_tail_that_a_rewrite_carried_over_is_sealed_by_the_next_append() {
     let room = room();
     let mut turn = room.sessions.turn(&room.session).acquire_blocking().unwrap();
-    turn.append_blocking(&json!({"old": 1})).unwrap();
-    // Without any lock, and not to its end.
-    fs::OpenOptions::new().append(true).open(&room.session).unwrap().write_all(b"{\"torn\":").unwrap();
-    turn.rewrite_blocking([json!({"new": 1})]).unwrap();
-    let appended = turn.append_blocking(&json!({"next": 1})).unwrap();
-    assert!(appended.sealed);
-    assert_eq!(room.text(), "{\"new\":1}\n{\"torn\":\n{\"next\":1}\n");
+    turn.append_blocking(&json!({"own": 1})).unwrap();
+    scrawl(&room, b"{\"torn");
+    turn.rewrite_blocking([json!({"own": 1})]).unwrap();
+    assert!(turn.append_blocking(&json!({"own": 2})).unwrap().sealed);
+    assert_eq!(room.text(), "{\"own\":1}\n{\"torn\n{\"own\":2}\n");
+}
+
+#[test]
+fn a_post_behind_a_torn_line_is_a_line_of_its_own_after_a_rewrite() {
+    let room = room();
+    let mut turn = room.sessions.turn(&room.session).acquire_blocking().unwrap();
+    turn.append_blocking(&json!({"own": 1})).unwrap();
+    scrawl(&room, b"{\"torn");
+    assert!(turn.append_blocking(&json!({"own": 2})).unwrap().sealed);
+    room.post(1);
+    turn.rewrite_blocking([json!({"own": 3})]).unwrap();
+    assert_eq!(room.text(), "{\"own\":3}\n{\"torn\n{\"post\":1}\n");
+}
+
+#[test]
+fn what_a_repair_took_out_is_a_torn_tail_again_when_it_is_taken_back() {
+    let room = room();
+    fs::write(&room.session, "{\"a\":1}\n{\"torn").unwrap();
+    let mut turn = room.sessions.turn(&room.session).acquire_blocking().unwrap();
+    assert!(turn.repair_blocking().unwrap().changed());
+    turn.restore_blocking().unwrap();
+    assert!(turn.append_blocking(&json!({"b": 2})).unwrap().sealed);
+    assert_eq!(room.text(), "{\"a\":1}\n{\"torn\n{\"b\":2}\n");
 }

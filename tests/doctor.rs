@@ -15,5 +15,7 @@ mod killed;
 mod made;
 #[path = "doctor/tree.rs"]
 mod tree;
+#[path = "doctor/watched.rs"]
+mod watched;
 #[path = "doctor/work.rs"]
 mod work;

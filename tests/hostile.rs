@@ -22,7 +22,7 @@ use serde_json::json;
 use turnlock::Sessions;
 
 /// What a command needs at most, in KiB, whatever it is given.
-const MEMORY: u64 = 64 * 1024;
+const MEMORY: u64 = 32 * 1024;
 
 /// Runs a command to its end, its output thrown away; gives its code and the most memory that it had, in KiB.
 fn memory_of(mut command: Command) -> (Option<i32>, u64) {
@@ -30,12 +30,22 @@ fn memory_of(mut command: Command) -> (Option<i32>, u64) {
     let mut child = command.spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());
     let mut most = 0;
-    let code = eventually("the end of the command", || {
+    let began = Instant::now();
+    let code = loop {
         let text = fs::read_to_string(&status).unwrap_or_default();
         let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
         most = most.max(peak.unwrap_or(0));
-        child.try_wait().unwrap()
-    });
+        if let Some(code) = child.try_wait().unwrap() {
+            break code;
+        }
+        // Builds without optimisation, on a machine with other work, are given their time.
+        if began.elapsed() > 5 * DEADLINE {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("{command:?} did not come to its end");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    };
     (code.code(), most)
 }
 
@@ -172,8 +182,8 @@ fn huge_line(path: &Path, bytes: u64, hole: bool) {
 fn a_line_of_a_gigabyte_is_read_and_judged_in_little_memory() {
     let room = room();
     // As a hole it takes no room on the disk; with blanks less does, for the disk's sake. A build without optimisation takes its time.
-    let most = if cfg!(debug_assertions) { 128 << 20 } else { 1 << 30 };
-    for (bytes, hole) in [(most, true), (128 << 20, false)] {
+    let (most, blank) = if cfg!(debug_assertions) { (40 << 20, 40 << 20) } else { (1 << 30, 128 << 20) };
+    for (bytes, hole) in [(most, true), (blank, false)] {
         let _ = fs::remove_file(&room.session);
         huge_line(&room.session, bytes, hole);
         let (code, peak) = memory_of(doctor(&[], room.dir()));
@@ -215,10 +225,10 @@ fn a_directory_with_100_000_locks_is_swept_in_bounded_memory_and_time() {
     let (code, peak) = memory_of(doctor(&[], room.dir()));
     let looked = began.elapsed();
     assert_eq!(code, Some(1));
-    assert!(peak < 4 * MEMORY, "{peak} KiB for 100,000 findings");
+    assert!(peak < 8 * MEMORY, "{peak} KiB for 100,000 findings");
     let (code, peak) = memory_of(doctor(&["--fix"], room.dir()));
     eprintln!("100,000 locks: looked at in {looked:?}, looked at and removed in {:?}", began.elapsed());
     assert_eq!(code, Some(0));
-    assert!(peak < 4 * MEMORY, "{peak} KiB for 100,000 findings");
+    assert!(peak < 8 * MEMORY, "{peak} KiB for 100,000 findings");
     assert!(names(room.dir()).is_empty());
 }

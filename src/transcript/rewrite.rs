@@ -27,6 +27,8 @@ pub(crate) struct Replacement {
     path: PathBuf,
     place: Place,
     len: u64,
+    /// It ends inside a line.
+    torn: bool,
 }
 
 impl Replacement {
@@ -38,7 +40,7 @@ impl Replacement {
         let path = PathBuf::from(path);
         let created = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&path);
         let file = created.context("create", &path)?;
-        let this = Self { file, path, place: place.clone(), len: 0 };
+        let this = Self { file, path, place: place.clone(), len: 0, torn: false };
         this.take_after(like).context("give mode and owner to", &this.path)?;
         Ok(this)
     }
@@ -70,7 +72,7 @@ impl Replacement {
 
     /// Carries over a part of the old file as lines of their own.
     pub(crate) fn carry_lines(&mut self, from: &File, mut range: Range<u64>) -> Result<()> {
-        // A post that met a torn tail brought the newline that closes it; here nothing is torn.
+        // A post that met a torn tail brought the newline that closes it; what the tail is behind here is another matter.
         let mut first = [0];
         while range.start < range.end {
             from.read_exact_at(&mut first, range.start).context("read", self.place.session())?;
@@ -78,6 +80,9 @@ impl Replacement {
                 break;
             }
             range.start += 1;
+        }
+        if self.torn && !range.is_empty() {
+            self.write_all(b"\n").context("write", &self.path)?;
         }
         self.carry(from, range)
     }
@@ -108,6 +113,9 @@ impl Write for Replacement {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
         self.len += written as u64;
+        if let Some(last) = bytes[..written].last() {
+            self.torn = *last != b'\n';
+        }
         Ok(written)
     }
 

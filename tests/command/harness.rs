@@ -115,6 +115,7 @@ impl Running {
         signal(self.pid(), name);
     }
 
+    #[allow(dead_code, reason = "the tests of the doctor use it")]
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }

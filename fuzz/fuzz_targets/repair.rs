@@ -1,0 +1,69 @@
+//! A repair and its way back: nothing whole is lost, what is left is healthy, and the original comes back, byte for byte.
+#![no_main]
+
+use std::cell::RefCell;
+use std::os::unix::fs::FileExt;
+
+use libfuzzer_sys::fuzz_target;
+use serde::de::IgnoredAny;
+use tempfile::NamedTempFile;
+use turnlock::transcript::quarantine::mark_undone;
+use turnlock::transcript::repair::{Repair, repair, survey};
+use turnlock::transcript::restore::{RestoreError, restore};
+use uuid::Uuid;
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut quarantine = Vec::new();
+    let (file, report) = repaired(bytes, &mut quarantine);
+    assert_eq!(survey(&bytes, bytes.len() as u64).expect("memory can be read"), report.survey);
+    whole_lines_are_kept(bytes, &file);
+    let (again, second) = repaired(&file, &mut Vec::new());
+    assert!(again == file && !second.changed(), "a repaired file is healthy");
+    match restored(&file, &quarantine) {
+        Ok((original, id)) => {
+            assert!(original == bytes && Some(id) == report.id, "the original comes back");
+            mark_undone(&mut quarantine, id).expect("memory can be written");
+            assert!(matches!(restored(&original, &quarantine), Err(RestoreError::NothingToUndo { .. })));
+        }
+        Err(RestoreError::NothingToUndo { .. }) if !report.changed() => {}
+        Err(error) => panic!("{error}"),
+    }
+    // Any bytes as a quarantine: an answer, whatever it is.
+    let _ = restored(&file, bytes);
+});
+
+fn repaired(original: &[u8], quarantine: &mut Vec<u8>) -> (Vec<u8>, Repair) {
+    let mut file = Vec::new();
+    let report = repair(&original, original.len() as u64, &mut file, quarantine).expect("memory can be written");
+    if !report.changed() {
+        assert!(file.is_empty() && quarantine.is_empty());
+        file = original.to_vec();
+    }
+    assert_eq!(report.repaired_length, file.len() as u64);
+    (file, report)
+}
+
+/// In order.
+fn whole_lines_are_kept(original: &[u8], file: &[u8]) {
+    let mut left = file.split(|byte| *byte == b'\n');
+    for line in original.split(|byte| *byte == b'\n').filter(|line| whole(line)) {
+        assert!(left.any(|one| one == line), "{:?} is lost", String::from_utf8_lossy(line));
+    }
+}
+
+fn whole(line: &[u8]) -> bool {
+    std::str::from_utf8(line).is_ok() && serde_json::from_slice::<IgnoredAny>(line).is_ok()
+}
+
+fn restored(file: &[u8], quarantine: &[u8]) -> Result<(Vec<u8>, Uuid), RestoreError> {
+    QUARANTINE.with_borrow_mut(|place| {
+        place.as_file().set_len(0).and_then(|()| place.as_file().write_all_at(quarantine, 0)).expect("a file in memory");
+        let mut original = Vec::new();
+        let done = restore(&file, file.len() as u64, place.path(), &mut original)?;
+        Ok((original, done.repair))
+    })
+}
+
+thread_local! {
+    static QUARANTINE: RefCell<NamedTempFile> = RefCell::new(NamedTempFile::new_in("/dev/shm").expect("a file in memory"));
+}

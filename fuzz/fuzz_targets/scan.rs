@@ -1,0 +1,69 @@
+//! The scanner and the validator beside another's parser. The first byte says how much is read at a time.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use serde::de::IgnoredAny;
+use turnlock::transcript::json::Validator;
+use turnlock::transcript::scan::{Item, Scanner};
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((&chunk, file)) = bytes.split_first() else { return };
+    for line in file.split(|byte| *byte == b'\n') {
+        validate(line, usize::from(chunk) + 1);
+    }
+    scan(file, usize::from(chunk) + 1);
+});
+
+/// Ours and serde's agree, however the bytes are cut.
+fn validate(line: &[u8], chunk: usize) {
+    let mut json = Validator::new();
+    let fits = line.chunks(chunk).all(|piece| json.feed(piece).is_ok());
+    if json.depth() < 100 {
+        let whole = serde_json::from_slice::<IgnoredAny>(line).is_ok();
+        assert_eq!(fits && json.is_whole(), whole);
+    }
+    let mut at_once = Validator::new();
+    assert_eq!(at_once.feed(line).is_ok(), fits);
+}
+
+/// Every byte is in one item, in a newline, or blank; and each item is what it says.
+fn scan(file: &[u8], chunk: usize) {
+    let mut scanner = Scanner::new(file).chunk_size(chunk);
+    let mut outline = Scanner::new(file).chunk_size(chunk).max_line(0);
+    let mut at = 0;
+    while let Some(item) = scanner.next_item().expect("memory can be read") {
+        let range = match &item {
+            Item::Line(line) => {
+                let bytes = line.bytes.as_deref().expect("shorter than 64 MiB");
+                assert!(bytes == slice(file, &line.range) && whole(bytes) && !bytes.contains(&b'\n'));
+                line.range.clone()
+            }
+            Item::Damage(damage) => {
+                let mut before = damage.range.start;
+                for saved in &damage.saved {
+                    assert!(before <= saved.start && saved.end <= damage.range.end && whole(slice(file, saved)));
+                    before = saved.end;
+                }
+                damage.range.clone()
+            }
+        };
+        assert!(at <= range.start && slice(file, &(at..range.start)).iter().all(u8::is_ascii_whitespace));
+        at = range.end;
+        // Lines that are not handed out are judged as well.
+        match (item, outline.next_item().expect("memory can be read").expect("as many items")) {
+            (Item::Line(line), Item::Line(long)) => assert_eq!(line.range, long.range),
+            (Item::Damage(damage), Item::Damage(long)) => assert_eq!(damage, long),
+            (one, other) => panic!("{one:?} is not {other:?}"),
+        }
+    }
+    assert!(slice(file, &(at..file.len() as u64)).iter().all(u8::is_ascii_whitespace));
+    assert!(outline.next_item().expect("memory can be read").is_none());
+}
+
+fn slice<'a>(file: &'a [u8], range: &std::ops::Range<u64>) -> &'a [u8] {
+    &file[range.start as usize..range.end as usize]
+}
+
+fn whole(line: &[u8]) -> bool {
+    std::str::from_utf8(line).is_ok() && serde_json::from_slice::<IgnoredAny>(line).is_ok()
+}
