@@ -11,7 +11,7 @@ use super::verdict::{self, Facts, Outcome, Processes, Reason, Verdict};
 use super::{Obstacle, Opened, marks, open_to_look, process};
 use crate::error::Holder;
 use crate::place::Place;
-use crate::registry::{self, Hold};
+use crate::registry;
 use crate::sessions::Rules;
 
 /// What a record whose `flock` nobody has is worth.
@@ -81,39 +81,20 @@ fn since_epoch(time: Option<Timestamp>) -> Duration {
     time.and_then(|time| SystemTime::from(time).duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default()
 }
 
-/// Who stands in the way of a waiter, for messages. Takes no lock.
+/// Who stands in the way at a lock path, for messages and for `status`. Takes no lock.
 pub(crate) fn holder_at(place: &Place, rules: &Rules) -> Option<Holder> {
-    let own_hold = registry::hold_of(place);
-    // A turn of this process that was lost, but not let go of yet, stands in the way although no lock file tells of it.
-    named_at(place, own_hold.is_some(), rules).or_else(|| own_hold.map(holder_here))
-}
-
-fn named_at(place: &Place, held_here: bool, rules: &Rules) -> Option<Holder> {
     let Ok(Opened::File(file, stat)) = open_to_look(place.lock()) else { return None };
+    let own_hold = registry::hold_of(place);
     match record::read(&file).ok()? {
         Reading::Ours(record) => {
-            let alive = held_here || somebody_lives(&file, &stat, rules);
+            let alive = own_hold.is_some() || somebody_lives(&file, &stat, rules);
             Some(record.holder(alive, false))
         }
         Reading::Foreign(record) => {
-            let verdict = verdict_on(&record, held_here, rules);
+            let verdict = verdict_on(&record, own_hold.is_some(), rules);
             Some(record.holder(verdict.alive(), true))
         }
         Reading::Spoiled | Reading::Malformed { .. } => None,
-    }
-}
-
-fn holder_here(hold: Hold) -> Holder {
-    let me = process::own();
-    Holder {
-        pid: Some(me.pid.into()),
-        alive: true,
-        owner: Some(hold.owner),
-        host: Some(record::printable(&me.host)),
-        label: hold.label.as_deref().map(record::printable),
-        since: SystemTime::now().checked_sub(hold.since.elapsed()),
-        foreign: false,
-        this_process: true,
     }
 }
 

@@ -6,7 +6,6 @@ use std::fs;
 use std::time::Duration;
 
 use serde_json::json;
-use turnlock::Error;
 
 use crate::child::{Answer, Ask, child};
 use crate::containers::Sleeper;
@@ -31,19 +30,6 @@ fn a_holder_whose_lock_file_was_removed_writes_no_more() {
     next.release_blocking().unwrap();
     assert_eq!(room.lines(), [json!({"n": 1}), json!({"n": 2}), json!({"n": 3})]);
     room.expect_clean();
-}
-
-#[test]
-fn a_task_behind_a_lost_turn_of_its_own_process_is_told_of_it() {
-    let room = room();
-    let turn = buffered().turn(&room.session).label("lost").acquire_blocking().unwrap();
-    fs::remove_file(&room.lock).unwrap();
-    let error = buffered().turn(&room.session).try_acquire().unwrap_err();
-    let Error::Timeout { holder: Some(holder), .. } = &error else { panic!("{error}") };
-    assert_eq!((holder.owner, holder.label.as_deref()), (Some(turn.owner()), Some("lost")));
-    assert!(holder.this_process, "{error}");
-    drop(turn);
-    buffered().turn(&room.session).try_acquire().unwrap().release_blocking().unwrap();
 }
 
 #[test]
