@@ -123,9 +123,12 @@ fn try_look(lock: &Path, rules: &Rules) -> Result<Option<LockReport>> {
         Opened::Denied => return Err(rustix::io::Errno::ACCESS).context("open", lock),
     };
     let reading = record::read(&file).context("read", lock)?;
-    let known = Place::of_lock(lock).is_ok_and(|place| registry::hold_of(&place).is_some());
+    let hold = Place::of_lock(lock).ok().and_then(|place| registry::hold_of(&place));
+    let known = hold.is_some();
+    // A turn that was lost, but is not let go yet, is not the one that the record tells of.
+    let is_ours = |owner| hold.as_ref().is_some_and(|hold| Some(hold.owner) == owner);
     let report = match &reading {
-        Reading::Ours(record) if known || lockfile::somebody_lives(&file, &stat, rules) => {
+        Reading::Ours(record) if is_ours(record.owner) || lockfile::somebody_lives(&file, &stat, rules) => {
             LockReport::new(lock, LockState::Held, Some(record.holder(true, false)), Vec::new())
         }
         Reading::Foreign(record) => {
