@@ -106,6 +106,14 @@ fn all_who_wait_may_give_up() {
 }
 
 #[test]
+fn a_rest_that_nobody_needs_any_more_is_over() {
+    with_threads(4, 6, |door, n| {
+        let spot = door.join(n);
+        door.acquire(spot, Caller::Thread, (n < 3).then(Instant::now));
+    });
+}
+
+#[test]
 fn tasks_are_woken_and_may_be_cancelled_at_any_await() {
     check(|| {
         let door = Door::new(1);

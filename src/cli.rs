@@ -2,6 +2,7 @@
 
 mod append;
 mod beside;
+mod doctor;
 mod enclosing;
 mod exec;
 mod failure;
@@ -11,6 +12,8 @@ mod logging;
 mod options;
 mod output;
 mod pages;
+mod places;
+mod read;
 mod revoke;
 mod run;
 mod status;
@@ -48,7 +51,9 @@ enum Command {
     Run(run::Args),
     Append(append::Args),
     Post(append::PostArgs),
+    Read(read::Args),
     Status(status::Args),
+    Doctor(doctor::Args),
     Break(revoke::Args),
     Gateway(gateway::Args),
     Stress(stress::Args),
@@ -79,7 +84,9 @@ fn done() -> Result<ExitCode, Failure> {
         Command::Run(args) => run::main(args),
         Command::Append(args) => append::main(args),
         Command::Post(args) => append::post(args),
+        Command::Read(args) => read::main(args),
         Command::Status(args) => status::main(args),
+        Command::Doctor(args) => doctor::main(args),
         Command::Break(args) => revoke::main(args),
         Command::Gateway(args) => gateway::main(args),
         Command::Stress(args) => stress::main(args),

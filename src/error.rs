@@ -128,6 +128,16 @@ pub enum Error {
         reason: String,
     },
 
+    /// A rewrite, a repair or its undoing has put the new file in place, but the directory could not be synced.
+    #[error("{}: the new file is in place, but its directory could not be synced ({source}); a loss of power may bring the old one back: \
+             do it again once the disk is in order", session.display())]
+    Unsynced {
+        /// The session file.
+        session: PathBuf,
+        /// Why the sync failed.
+        source: io::Error,
+    },
+
     /// A repair in this turn has moved lines that the turn has not read; a rewrite could lose them.
     #[error("{}: it was repaired while it held lines that this turn has not read; read it again before it is rewritten", session.display())]
     ReadFirst {

@@ -35,6 +35,7 @@ mod isolation;
 mod layout;
 mod listener;
 mod owner;
+mod pidfd;
 mod refused;
 mod report;
 mod socket;

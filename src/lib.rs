@@ -54,6 +54,7 @@
 #![warn(clippy::unwrap_used, clippy::expect_used)]
 
 mod caller;
+pub mod doctor;
 mod error;
 mod flock;
 #[cfg(fuzzing)]
@@ -74,7 +75,7 @@ mod turn;
 pub use error::{Error, Holder, LostCause, Result};
 pub use lockfile::verdict::Reason;
 pub use sessions::{Acquire, Builder, LongHold, Sessions};
-pub use sweep::{LockReport, LockState};
+pub use sweep::{DirectoryReport, LockReport, LockState};
 pub use transcript::damage::{Damage, DamageKind};
 pub use transcript::read::Transcript;
 pub use transcript::scan::{Item, Line};

@@ -2,6 +2,7 @@
 //!
 //! Whatever changes who holds wants a [`DataLock`] as proof that it happens under the data lock (I2).
 
+mod crew;
 pub(crate) mod fence;
 pub(crate) mod judge;
 pub(crate) mod marks;
@@ -18,6 +19,7 @@ use std::io;
 use std::time::SystemTime;
 
 use rustix::io::Errno;
+use uuid::Uuid;
 
 use crate::error::{Context, LostCause, Result};
 use crate::flock;
@@ -26,7 +28,7 @@ use crate::place::{FileId, Place, stat_named};
 use crate::registry::Want;
 use crate::sessions::Rules;
 use crate::transcript::DataLock;
-pub(crate) use judge::{Judgement, holder_at, judge, somebody_lives, verdict_on};
+pub(crate) use judge::{Judgement, holder_at, judge, judge_by, somebody_lives, verdict_by};
 use open::publish;
 pub(crate) use open::{Opened, open, open_to_look};
 use record::{Reading, Record};
@@ -39,6 +41,8 @@ pub(crate) struct LockFile {
     id: FileId,
     /// The record, as it was written.
     record: Box<[u8]>,
+    /// Whom it was taken over from, if that was one of our protocol.
+    predecessor: Option<Uuid>,
     /// The process that acquired it.
     pid: u32,
 }
@@ -133,15 +137,26 @@ pub(crate) fn settle(place: &Place, file: File, id: FileId, _data: &DataLock, wa
             metrics::took_over(place);
             held.write(want, stat.st_size as usize).context("take over", place.lock())?;
             held.mark(want);
+            if let Reading::Ours(record) = &reading {
+                held.predecessor = record.owner;
+            }
             Ok(Settled::Held(held))
         }
         Judgement::Obstacle(obstacle) => Ok(Settled::Obstacle(obstacle)),
     }
 }
 
+/// Whether somebody waits for the lock in another process.
+pub(crate) fn others_wait(place: &Place, rules: &Rules) -> bool {
+    match open_to_look(place.lock()) {
+        Ok(Opened::File(file, stat)) => rules.marks(stat.st_dev) && marks::somebody_waits(&file),
+        _ => false,
+    }
+}
+
 impl LockFile {
     fn new(file: File, id: FileId) -> Self {
-        Self { id, file, record: Box::default(), pid: std::process::id() }
+        Self { id, file, record: Box::default(), predecessor: None, pid: std::process::id() }
     }
 
     /// Rewrites the record in place, for a new owner.
@@ -187,6 +202,15 @@ impl LockFile {
         self.pid != std::process::id()
     }
 
+    pub(crate) fn predecessor(&self) -> Option<Uuid> {
+        self.predecessor
+    }
+
+    /// Whether other hosts may share the file.
+    pub(crate) fn is_remote(&self, rules: &Rules) -> bool {
+        rules.remote(self.id.dev)
+    }
+
     /// Whether a waiter of another process has marked the file.
     pub(crate) fn somebody_waits(&self, rules: &Rules) -> bool {
         // Where there are no marks somebody may always wait: the file is left, and the keeper looks later.
@@ -202,11 +226,13 @@ impl LockFile {
     }
 
     /// Lets go without removing the file. What comes back can tidy up later.
-    pub(crate) fn unlock(mut self) -> Leftover {
+    ///
+    /// `made_session`: whether the turn made the session file, which goes too if nobody ever wrote into it.
+    pub(crate) fn unlock(mut self, made_session: bool) -> Leftover {
         self.release();
         // No process has this id: from now on dropping it does nothing.
         self.pid = 0;
-        Leftover(self)
+        Leftover { lock: self, made_session }
     }
 
     fn release(&self) {

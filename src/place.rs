@@ -1,16 +1,19 @@
 //! Where a session lives: its canonical paths, and the flags with which its files are opened.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use parking_lot::RwLock;
 use rustix::fs::OFlags;
 
 use crate::error::{Context, Error, Result};
+use crate::lockfile::probe;
 
 /// Added to every open: no link is followed, no FIFO or terminal makes us wait, no child inherits by accident.
 pub(crate) const CAREFUL: OFlags =
@@ -70,18 +73,9 @@ impl Place {
         Ok(Self { lock: Arc::from(PathBuf::from(lock)) })
     }
 
-    /// The place of a lock file that was found in a directory.
-    pub(crate) fn of_lock(lock: &Path) -> Result<Self> {
-        if is_gateway_lock(lock) {
-            return Self::of_gateway(lock, false);
-        }
-        let bytes = lock.as_os_str().as_bytes();
-        match bytes.strip_suffix(LOCK_SUFFIX) {
-            Some(session) => Self::resolve(Path::new(OsStr::from_bytes(session)), false),
-            None => {
-                Err(Error::NotALockFile { path: lock.to_owned(), reason: "its name does not end in `.jsonl.lock`" })
-            }
-        }
+    /// The place of a lock file in a directory that is resolved already.
+    pub(crate) fn of_lock_in(real: &Path, name: &OsStr) -> Self {
+        Self { lock: Arc::from(real.join(name)) }
     }
 
     pub(crate) fn lock(&self) -> &Path {
@@ -95,6 +89,32 @@ impl Place {
 
     pub(crate) fn dir(&self) -> &Path {
         self.lock.parent().unwrap_or(Path::new("/"))
+    }
+}
+
+/// The directories, as they were named, that were found on a local filesystem: to look them up again takes microseconds, so
+/// that a task may do it in place.
+static NEAR: LazyLock<RwLock<HashSet<PathBuf>>> = LazyLock::new(RwLock::default);
+/// Forgetting costs a detour over the blocking pool.
+const MOST_NEAR: usize = 1 << 12;
+
+/// Whether the session's directory is known to be on a local filesystem.
+pub(crate) fn is_near(session: &Path) -> bool {
+    session.parent().is_some_and(|dir| NEAR.read().contains(dir))
+}
+
+/// Remembers the directory of `session`, resolved as `place`, if it is on a filesystem that was met before and is local.
+pub(crate) fn remember_if_near(session: &Path, place: &Place) {
+    let Some(dir) = session.parent() else { return };
+    if NEAR.read().contains(dir) {
+        return;
+    }
+    if rustix::fs::stat(place.dir()).is_ok_and(|stat| probe::is_local(stat.st_dev)) {
+        let mut near = NEAR.write();
+        if near.len() >= MOST_NEAR {
+            near.clear();
+        }
+        near.insert(dir.to_owned());
     }
 }
 

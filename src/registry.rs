@@ -1,11 +1,13 @@
 //! Door 1: the queues in memory, one pair for each session that this process is busy with.
 
 mod line;
+mod run;
 mod sync;
 
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
@@ -13,11 +15,12 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::place::Place;
+use crate::place::{FileId, Place};
 use crate::sessions::Rules;
 use crate::transcript::DataLock;
 use crate::turn::Turn;
 pub(crate) use line::{Call, Line, Spot};
+pub(crate) use run::{Left, Run};
 
 /// What a waiter for the turn wants written into the record when its time comes.
 #[derive(Debug, Clone)]
@@ -33,6 +36,8 @@ pub(crate) struct Want {
 #[derive(Debug, Clone)]
 pub(crate) struct Hold {
     pub(crate) owner: Uuid,
+    /// Which lock file it is.
+    pub(crate) lock: FileId,
     pub(crate) label: Option<Arc<str>>,
     pub(crate) since: Instant,
     pub(crate) rules: Arc<Rules>,
@@ -46,8 +51,58 @@ pub(crate) struct Slot {
     pub(crate) turns: Arc<Line<Want, Turn>>,
     /// The line for the data lock.
     pub(crate) data: Arc<Line<(), DataGrant>>,
-    /// Who of this process holds the turn.
+    /// Who of this process holds the turn, and owns the stage of its line.
     pub(crate) hold: Mutex<Option<Hold>>,
+    /// The run after which this process let the turn go to others.
+    pub(crate) left: Mutex<Option<Left>>,
+    /// Whether the keeper watches the hold for those who wait behind it.
+    pub(crate) watched: AtomicBool,
+}
+
+impl Slot {
+    fn new(place: Place) -> Self {
+        Self {
+            place,
+            turns: Line::new(),
+            data: Line::new(),
+            hold: Mutex::new(None),
+            left: Mutex::new(None),
+            watched: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether this process has had the session long enough, and is to queue behind the others.
+    pub(crate) fn run_is_over(&self) -> bool {
+        self.left.lock().is_some_and(|left| left.run.is_over())
+    }
+
+    /// The run of a turn that is taken over from `predecessor`.
+    pub(crate) fn begin_run(&self, predecessor: Option<Uuid>) -> Run {
+        let left = self.left.lock().take();
+        left.and_then(|left| left.continued(predecessor)).unwrap_or_else(Run::new)
+    }
+
+    /// The hold of this owner ends; `false` if the line has moved on without it, since it was lost.
+    pub(crate) fn end_hold(&self, owner: Uuid) -> bool {
+        let mut hold = self.hold.lock();
+        let mine = hold.as_ref().is_some_and(|hold| hold.owner == owner);
+        if mine {
+            *hold = None;
+        }
+        mine
+    }
+
+    /// Ends the hold if its lock file is gone from its path: whoever did that owns the stage of the line now.
+    pub(crate) fn end_lost_hold(&self) -> bool {
+        let mut hold = self.hold.lock();
+        let lost = hold
+            .as_ref()
+            .is_some_and(|hold| FileId::named_by(self.place.lock()).is_ok_and(|named| named != Some(hold.lock)));
+        if lost {
+            *hold = None;
+        }
+        lost
+    }
 }
 
 /// All sessions that this process is busy with, by canonical path.
@@ -62,8 +117,7 @@ impl SlotRef {
         if let Some(slot) = slots.get(&place) {
             return Self(Arc::clone(slot));
         }
-        let slot =
-            Arc::new(Slot { place: place.clone(), turns: Line::new(), data: Line::new(), hold: Mutex::new(None) });
+        let slot = Arc::new(Slot::new(place.clone()));
         slots.insert(place, Arc::clone(&slot));
         Self(slot)
     }

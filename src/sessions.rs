@@ -14,12 +14,13 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::caller::{Caller, at_once};
+use crate::doctor::Doctor;
 use crate::error::{Error, Holder, Result};
 use crate::lockfile::{self, Named, probe};
 use crate::metrics;
 use crate::place::Place;
 use crate::registry::{Hold, SlotRef};
-use crate::sweep::{self, LockReport};
+use crate::sweep::{self, DirectoryReport, LockReport};
 use crate::transcript::{Appended, DataLock, Durability, Lines, Locking, SessionFile};
 pub use acquire::Acquire;
 
@@ -41,6 +42,8 @@ pub(crate) struct Rules {
     pub(crate) on_long_hold: Option<Arc<LongHoldFn>>,
     /// Use only what every Unix has.
     pub(crate) portable: bool,
+    /// Take every filesystem for one that hosts share.
+    pub(crate) shared: bool,
 }
 
 type LongHoldFn = dyn Fn(&LongHold) + Send + Sync;
@@ -55,6 +58,7 @@ impl Default for Rules {
             durability: Durability::default(),
             on_long_hold: None,
             portable: false,
+            shared: false,
         }
     }
 }
@@ -76,12 +80,12 @@ impl Rules {
 
     /// Whether marks can be used on this device.
     pub(crate) fn marks(&self, dev: u64) -> bool {
-        !self.portable && probe::marks_usable(dev)
+        !self.portable && !self.shared && probe::marks_usable(dev)
     }
 
     /// Whether other hosts may share this device.
     pub(crate) fn remote(&self, dev: u64) -> bool {
-        probe::is_remote(dev)
+        self.shared || probe::is_remote(dev)
     }
 }
 
@@ -146,6 +150,13 @@ impl Builder {
     #[doc(hidden)]
     pub fn portable(mut self, portable: bool) -> Self {
         self.rules.portable = portable;
+        self
+    }
+
+    /// Takes every filesystem for one that several hosts share. For tests.
+    #[doc(hidden)]
+    pub fn shared(mut self, shared: bool) -> Self {
+        self.rules.shared = shared;
         self
     }
 
@@ -329,13 +340,24 @@ impl Sessions {
         sweep::sweep(dir.as_ref(), &self.rules)
     }
 
+    /// [`sweep`](Self::sweep) over many directories, in parallel. Every owner process is looked up once, and a system call that does not
+    /// come back for 10 s (a dead network mount) is given up and reported.
+    pub fn sweep_all(&self, dirs: impl IntoIterator<Item = impl Into<PathBuf>>) -> Vec<DirectoryReport> {
+        sweep::sweep_many(dirs.into_iter().map(Into::into).collect(), &self.rules)
+    }
+
+    /// [`status`](Self::status) over many directories, in the manner of [`sweep_all`](Self::sweep_all). Changes nothing.
+    pub fn status_all(&self, dirs: impl IntoIterator<Item = impl Into<PathBuf>>) -> Vec<DirectoryReport> {
+        sweep::look_at_many(dirs.into_iter().map(Into::into).collect(), &self.rules)
+    }
+
     /// Removes what an interrupted rewrite or repair left behind (`<session>.rewrite-<uuid>.tmp`), unless somebody holds the
     /// session, whose work it may be: then `false`. Blocking, for some microseconds.
     ///
     /// # Errors
     /// If it cannot be removed.
     pub fn remove_leftover(&self, path: impl AsRef<Path>) -> Result<bool> {
-        sweep::remove_leftover(path.as_ref(), &self.rules)
+        sweep::leftover::remove(path.as_ref(), &self.rules)
     }
 
     /// Looks at every `*.jsonl.lock` of a directory, and changes nothing.
@@ -346,6 +368,14 @@ impl Sessions {
         sweep::look_at_all(dir.as_ref(), &self.rules)
     }
 
+    /// The filesystem of a directory in words, such as `ext4 filesystem /dev/vda mounted at /`.
+    ///
+    /// # Errors
+    /// If it cannot be asked.
+    pub fn filesystem(dir: impl AsRef<Path>) -> std::io::Result<String> {
+        Ok(probe::filesystem(dir.as_ref())?.to_string())
+    }
+
     /// Looks at the lock of one session, and changes nothing; `None` if it has no lock file.
     ///
     /// # Errors
@@ -353,6 +383,22 @@ impl Sessions {
     pub fn status_of(&self, path: impl AsRef<Path>) -> Result<Option<LockReport>> {
         let place = Place::resolve(path.as_ref(), false)?;
         Ok(sweep::look(place.lock(), &self.rules))
+    }
+
+    /// An examination of sessions: what is wrong with locks and transcripts, and, if asked for, putting it right.
+    ///
+    /// ```no_run
+    /// let examination = turnlock::Sessions::new().doctor().examine(["/home/me/.openclaw"], |_, _| {});
+    /// for finding in &examination.findings {
+    ///     println!("{}: {}: {} ({})", finding.path.display(), finding.problem.name(), finding.problem, finding.treatment);
+    /// }
+    /// ```
+    pub fn doctor(&self) -> Doctor {
+        Doctor::new(self)
+    }
+
+    pub(crate) fn rules(&self) -> &Arc<Rules> {
+        &self.rules
     }
 
     /// How many turns this process holds right now, through whichever `Sessions`.

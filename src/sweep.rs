@@ -1,19 +1,22 @@
-//! Many locks: look, and clean. One bad entry never stops the rest.
+//! Many locks in many directories: look, and clean. One bad entry never stops the rest.
 
-use std::os::unix::ffi::OsStrExt;
+pub(crate) mod leftover;
+pub(crate) mod look;
+pub(crate) mod pool;
+mod processes;
+
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::error::{Context, Error, Holder, Result};
-use crate::lockfile::record::{self, Reading};
-use crate::lockfile::verdict::{Outcome, Reason};
-use crate::lockfile::{self, Judgement, Obstacle, Opened, Swept};
+use crate::error::{Error, Holder, Result};
+use crate::lockfile::verdict::Reason;
 use crate::place::Place;
-use crate::registry;
 use crate::sessions::Rules;
-use crate::transcript::DataLock;
-use crate::transcript::rewrite::leftover_of;
+use look::{Directory, Looker};
 
 /// What was found at a lock path, and what was done about it.
 #[derive(Debug, Serialize)]
@@ -74,12 +77,23 @@ pub(crate) fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> std::re
 }
 
 impl LockReport {
-    fn new(lock: &Path, state: LockState, holder: Option<Holder>, reasons: Vec<Reason>) -> Self {
-        Self { lock: lock.to_owned(), state, holder, reasons, removed: false, error: None }
+    fn new(lock: PathBuf, state: LockState) -> Self {
+        Self { lock, state, holder: None, reasons: Vec::new(), removed: false, error: None }
     }
 
-    fn unreadable(lock: &Path, error: &Error) -> Self {
-        Self { error: Some(error.to_string()), ..Self::new(lock, LockState::Unreadable, None, Vec::new()) }
+    fn unreadable(lock: PathBuf, error: &Error) -> Self {
+        let told = match error {
+            // The path is told beside it.
+            Error::NotALockFile { reason, .. } => format!("not a lock file: {reason}; move it away"),
+            other => other.to_string(),
+        };
+        Self { error: Some(told), ..Self::new(lock, LockState::Unreadable) }
+    }
+
+    /// Whether its record names this very process, which does not hold it.
+    #[must_use]
+    pub fn is_orphaned(&self) -> bool {
+        self.reasons.contains(&Reason::OrphanSelfPid)
     }
 
     /// The session file that the lock is for.
@@ -89,125 +103,117 @@ impl LockReport {
     }
 }
 
-/// The lock files of a directory, in the order of their names.
-pub(crate) fn locks_in(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut locks = Vec::new();
-    for entry in std::fs::read_dir(dir).context("read the directory", dir)? {
-        let entry = entry.context("read the directory", dir)?;
-        let name = entry.file_name();
-        if name.as_bytes().ends_with(b".jsonl.lock") && name.len() > b".jsonl.lock".len() {
-            locks.push(dir.join(name));
+/// An entry that does not get on for longer than this is given up: a network mount whose server is gone.
+pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(10);
+
+/// The locks of one of many directories.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct DirectoryReport {
+    /// The directory, as it was named.
+    pub dir: PathBuf,
+    /// Its locks in the order of their names, or why it cannot be read.
+    pub locks: Result<Vec<LockReport>>,
+}
+
+#[derive(Clone, Copy)]
+enum Deed {
+    Look,
+    Sweep,
+}
+
+impl Deed {
+    fn on(self, looker: &Looker, dir: &Directory, name: &OsStr) -> Option<LockReport> {
+        match self {
+            Self::Look => looker.look(dir, name),
+            Self::Sweep => looker.sweep(dir, name),
         }
     }
-    locks.sort_unstable();
-    Ok(locks)
 }
 
 /// Looks at every lock of a directory; changes nothing.
-pub(crate) fn look_at_all(dir: &Path, rules: &Rules) -> Result<Vec<LockReport>> {
-    Ok(locks_in(dir)?.iter().filter_map(|lock| look(lock, rules)).collect())
+pub(crate) fn look_at_all(dir: &Path, rules: &Arc<Rules>) -> Result<Vec<LockReport>> {
+    one(Deed::Look, dir, rules)
 }
 
-/// Looks at a lock, without touching it; `None` if there is none.
-pub(crate) fn look(lock: &Path, rules: &Rules) -> Option<LockReport> {
-    match try_look(lock, rules) {
-        Ok(found) => found,
-        Err(error) => Some(LockReport::unreadable(lock, &error)),
-    }
-}
-
-fn try_look(lock: &Path, rules: &Rules) -> Result<Option<LockReport>> {
-    let (file, stat) = match lockfile::open_to_look(lock)? {
-        Opened::File(file, stat) => (file, stat),
-        Opened::None => return Ok(None),
-        Opened::Denied => return Err(rustix::io::Errno::ACCESS).context("open", lock),
-    };
-    let reading = record::read(&file).context("read", lock)?;
-    let hold = Place::of_lock(lock).ok().and_then(|place| registry::hold_of(&place));
-    let known = hold.is_some();
-    // A turn that was lost, but is not let go yet, is not the one that the record tells of.
-    let is_ours = |owner| hold.as_ref().is_some_and(|hold| Some(hold.owner) == owner);
-    let report = match &reading {
-        Reading::Ours(record) if is_ours(record.owner) || lockfile::somebody_lives(&file, &stat, rules) => {
-            LockReport::new(lock, LockState::Held, Some(record.holder(true, false)), Vec::new())
-        }
-        Reading::Foreign(record) => {
-            let verdict = lockfile::verdict_on(record, known, rules);
-            if verdict.outcome == Outcome::Alive {
-                LockReport::new(lock, LockState::Foreign, Some(record.holder(true, true)), verdict.reasons)
-            } else {
-                judged(lock, &reading, &stat, rules)
-            }
-        }
-        _ => judged(lock, &reading, &stat, rules),
-    };
-    Ok(Some(report))
-}
-
-fn judged(lock: &Path, reading: &Reading, stat: &rustix::fs::Stat, rules: &Rules) -> LockReport {
-    let holder = match reading {
-        Reading::Ours(record) => Some(record.holder(false, false)),
-        Reading::Foreign(record) => Some(record.holder(false, true)),
-        Reading::Spoiled | Reading::Malformed { .. } => None,
-    };
-    match lockfile::judge(reading, stat, rules) {
-        Judgement::Free(reasons) => LockReport::new(lock, LockState::Stale, holder, reasons),
-        Judgement::Obstacle(obstacle) => LockReport::new(lock, state_of(&obstacle), holder, Vec::new()),
-    }
-}
-
-fn state_of(obstacle: &Obstacle) -> LockState {
-    match obstacle {
-        Obstacle::Kernel { .. } => LockState::Held,
-        Obstacle::Foreign => LockState::Foreign,
-        Obstacle::Fresh => LockState::Fresh,
-        Obstacle::Remote(_) => LockState::Remote,
-        Obstacle::Closed => LockState::Unreadable,
-    }
+/// Looks at every lock of many directories; changes nothing.
+pub(crate) fn look_at_many(dirs: Vec<PathBuf>, rules: &Arc<Rules>) -> Vec<DirectoryReport> {
+    many(Deed::Look, dirs, rules)
 }
 
 /// Removes the stale locks of a directory, keeps and reports the rest.
-pub(crate) fn sweep(dir: &Path, rules: &Rules) -> Result<Vec<LockReport>> {
-    Ok(locks_in(dir)?.iter().filter_map(|lock| sweep_one(lock, rules)).collect())
+pub(crate) fn sweep(dir: &Path, rules: &Arc<Rules>) -> Result<Vec<LockReport>> {
+    one(Deed::Sweep, dir, rules)
+}
+
+/// Removes the stale locks of many directories, keeps and reports the rest.
+pub(crate) fn sweep_many(dirs: Vec<PathBuf>, rules: &Arc<Rules>) -> Vec<DirectoryReport> {
+    many(Deed::Sweep, dirs, rules)
+}
+
+/// Looks at a lock, without touching it; `None` if there is none.
+pub(crate) fn look(lock: &Path, rules: &Arc<Rules>) -> Option<LockReport> {
+    one_lock(Deed::Look, lock, rules)
 }
 
 /// Removes a lock if it is stale; `None` if there is none any more.
-pub(crate) fn sweep_one(lock: &Path, rules: &Rules) -> Option<LockReport> {
-    let found = look(lock, rules)?;
-    if found.state != LockState::Stale {
-        return Some(found);
-    }
-    match try_remove(lock, rules) {
-        Ok(Swept::Removed(reasons)) => Some(LockReport { removed: true, reasons, ..found }),
-        // Somebody was faster.
-        Ok(Swept::Gone) => None,
-        Ok(Swept::Kept) => look(lock, rules),
-        Err(error) => Some(LockReport { error: Some(error.to_string()), ..found }),
+pub(crate) fn sweep_one(lock: &Path, rules: &Arc<Rules>) -> Option<LockReport> {
+    one_lock(Deed::Sweep, lock, rules)
+}
+
+fn one_lock(deed: Deed, lock: &Path, rules: &Arc<Rules>) -> Option<LockReport> {
+    let (dir, name) = look::split(lock)?;
+    match Directory::open(&dir) {
+        Ok(dir) => deed.on(&Looker::new(rules), &dir, name),
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => Some(LockReport::unreadable(lock.to_owned(), &error)),
     }
 }
 
-fn try_remove(lock: &Path, rules: &Rules) -> Result<Swept> {
-    let place = Place::of_lock(lock)?;
-    match DataLock::try_now(&place, true)? {
-        Some(data) => lockfile::remove_stale(&place, &data, rules),
-        None => Err(Error::DataLockBusy {
-            session: place.session().to_owned(),
-            pid: crate::transcript::who_is_inside(&place),
-            waited: std::time::Duration::ZERO,
-        }),
+fn one(deed: Deed, dir: &Path, rules: &Arc<Rules>) -> Result<Vec<LockReport>> {
+    match many(deed, vec![dir.to_owned()], rules).pop() {
+        Some(report) => report.locks,
+        None => Ok(Vec::new()),
     }
 }
 
-/// Removes what an interrupted rewrite or repair left behind; `false` while somebody holds the session, whose work it may be.
-pub(crate) fn remove_leftover(path: &Path, rules: &Rules) -> Result<bool> {
-    let Some(session) = leftover_of(path) else { return Ok(false) };
-    let place = Place::resolve(&session, false)?;
-    let Some(data) = DataLock::try_now(&place, true)? else { return Ok(false) };
-    match lockfile::remove_stale(&place, &data, rules)? {
-        Swept::Kept => Ok(false),
-        Swept::Removed(_) | Swept::Gone => {
-            std::fs::remove_file(path).context("remove", path)?;
-            Ok(true)
-        }
+fn many(deed: Deed, dirs: Vec<PathBuf>, rules: &Arc<Rules>) -> Vec<DirectoryReport> {
+    let mut entries: Vec<(Directory, OsString)> = Vec::new();
+    let mut reports: Vec<(PathBuf, Result<usize>)> = Vec::new();
+    for dir in dirs {
+        let listed = Directory::open(&dir).and_then(|directory| {
+            let names = directory.locks()?;
+            let count = names.len();
+            entries.extend(names.into_iter().map(|name| (directory.clone(), name)));
+            Ok(count)
+        });
+        reports.push((dir, listed));
+    }
+    let paths: Vec<_> = entries.iter().map(|(dir, name)| (Arc::clone(&dir.named), name.clone())).collect();
+    let looker = Looker::new(rules);
+    let work = move |(dir, name): &(Directory, OsString), _: &pool::Pulse| deed.on(&looker, dir, name);
+    let results = pool::each(entries, pool::Pace { limit: STUCK_AFTER, per_thread: 64 }, work, |_| {});
+    let mut found = results.into_iter().zip(paths);
+    let mut take = |count: usize| {
+        let locks = found.by_ref().take(count);
+        locks.filter_map(|(report, (dir, name))| report.unwrap_or_else(|| Some(stuck(dir.join(name))))).collect()
+    };
+    reports.into_iter().map(|(dir, count)| DirectoryReport { dir, locks: count.map(&mut take) }).collect()
+}
+
+/// The report on a lock at which the system did not answer.
+pub(crate) fn stuck(lock: PathBuf) -> LockReport {
+    LockReport { error: Some(no_answer()), ..LockReport::new(lock, LockState::Unreadable) }
+}
+
+pub(crate) fn no_answer() -> String {
+    format!("the system gave no answer for {} s; is its filesystem reachable?", STUCK_AFTER.as_secs())
+}
+
+pub(crate) fn data_lock_busy(place: &Place) -> Error {
+    Error::DataLockBusy {
+        session: place.session().to_owned(),
+        pid: crate::transcript::who_is_inside(place),
+        waited: Duration::ZERO,
     }
 }

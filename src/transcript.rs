@@ -62,7 +62,7 @@ pub struct Appended {
 pub(crate) struct SessionFile {
     file: File,
     id: FileId,
-    /// Made by us: it goes again if nobody ever writes into it.
+    /// Made by us, for its lock's sake: it goes again with the turn if nobody ever writes into it.
     created: bool,
     /// Up to here the file is known to end with a newline.
     sealed_to: u64,
@@ -173,6 +173,11 @@ impl SessionFile {
         &self.file
     }
 
+    /// Whether this process made the file, for the sake of its lock.
+    pub(crate) fn is_made_by_us(&self) -> bool {
+        self.created
+    }
+
     /// Makes what was written survive the loss of power.
     pub(crate) fn sync(&self, place: &Place) -> io::Result<()> {
         self.file.sync_data()?;
@@ -190,7 +195,7 @@ const SOON: Duration = Duration::from_millis(5);
 impl DataLock {
     /// Opens the session file and takes its data lock if that can be had soon.
     ///
-    /// With `create` a missing session file is made; it goes again with the lock if nothing was written.
+    /// With `create` a missing session file is made.
     pub(crate) fn try_now(place: &Place, create: bool) -> Result<Option<Self>> {
         match SessionFile::open(place, create)? {
             Some(session) => Ok(session.lock_soon(place, create)?.ok()),
@@ -221,6 +226,20 @@ impl DataLock {
     /// Which file it is.
     pub(crate) fn id(&self) -> Option<FileId> {
         self.session.as_ref().map(|session| session.id)
+    }
+
+    /// Removes the session file if this process made it, or `made` it before, for its lock's sake, and nobody has written into it.
+    ///
+    /// To be done while the turn lock is held, and before its file goes: a foreign program that comes then must not find it first. Or at once
+    /// when the turn lock could not even be tried.
+    pub(crate) fn discard_unused(&mut self, made: bool) {
+        let Some(session) = self.session.as_mut().filter(|session| session.created || made) else { return };
+        let empty = rustix::fs::fstat(&session.file).is_ok_and(|stat| stat.st_size == 0);
+        if empty && FileId::named_by(self.place.session()).is_ok_and(|named| named == Some(session.id)) {
+            session.created = false;
+            // If it stays it is an empty session, and does no harm.
+            let _ = rustix::fs::unlink(self.place.session());
+        }
     }
 
     /// The file itself.
@@ -339,14 +358,6 @@ impl DataLock {
 impl Drop for DataLock {
     fn drop(&mut self) {
         let Some(session) = self.session.take() else { return };
-        if session.created
-            && let Ok(stat) = rustix::fs::fstat(&session.file)
-            && stat.st_size == 0
-            && FileId::named_by(self.place.session()).is_ok_and(|named| named == Some(session.id))
-        {
-            // Made for its lock's sake, and nobody wrote into it.
-            let _ = rustix::fs::unlink(self.place.session());
-        }
         flock::unlock(&session.file);
     }
 }

@@ -21,13 +21,13 @@ use crate::keeper;
 use crate::lockfile::LockFile;
 use crate::metrics;
 use crate::place::{FileId, Place};
-use crate::registry::{Hold, SlotRef, Want};
+use crate::registry::{Hold, Run, SlotRef, Want};
 use crate::sessions::{Rules, data::Door, data::Reached, data::under_data_lock};
 use crate::transcript::{Appended, DataLock, Failed, Lines, Locking, SessionFile};
 
 pub use contents::Rewritten;
+use release::Let;
 pub(crate) use release::let_go_of_post;
-use release::{Let, Run};
 
 /// The exclusive hold of a session.
 ///
@@ -68,7 +68,8 @@ impl Turn {
     pub(crate) fn begin(slot: SlotRef, want: &Want, lock: LockFile, mut data: DataLock) -> Self {
         // A foreign owner may have written until a moment ago. If it cannot be told, that counts as posts.
         let _ = data.look_again();
-        let grip = Grip::new(lock, data, Run::new());
+        let run = slot.begin_run(lock.predecessor());
+        let grip = Grip::new(lock, data, run);
         Self::with(slot, want, grip)
     }
 
@@ -77,6 +78,7 @@ impl Turn {
         tracing::debug!(session = %slot.place.session().display(), owner = %want.owner, label = want.label.as_deref(), "turn begins");
         *slot.hold.lock() = Some(Hold {
             owner: want.owner,
+            lock: grip.lock.id(),
             label: want.label.clone(),
             since,
             rules: Arc::clone(&want.rules),
@@ -217,6 +219,8 @@ impl Turn {
     /// Releases the turn: the next waiter has it at once.
     ///
     /// **Cancel safe**: dropped before it is done, the turn is released all the same.
+    /// **Blocking**: file work is done on tokio's blocking pool; only a hand-over to another task of this process, on a local filesystem,
+    /// is done in place: it rewrites the record in memory, in microseconds.
     ///
     /// # Errors
     /// [`Error::LockLost`] if the turn had been lost before, as far as that was looked at; it is released in every case.
@@ -225,6 +229,11 @@ impl Turn {
     }
 
     pub(crate) async fn release_as(self, caller: Caller) -> Result<()> {
+        if caller == Caller::Task
+            && let Some(released) = self.inner.hand_over_in_place()
+        {
+            return released;
+        }
         caller.run(move || self.release_blocking()).await?
     }
 

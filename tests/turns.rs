@@ -166,3 +166,16 @@ fn a_dead_owners_lock_is_stale_also_while_a_lost_turn_is_not_let_go() {
     assert_eq!((report.state, report.holder.unwrap().alive), (turnlock::LockState::Stale, false));
     assert!(sessions.sweep(room.lock.parent().unwrap()).unwrap()[0].removed);
 }
+
+#[test]
+fn a_turn_that_writes_nothing_and_leaves_its_lock_for_others_leaves_nothing_either() {
+    let room = room();
+    // Without marks a holder always leaves its lock file, and the keeper looks later.
+    let sessions = Sessions::builder().portable(true).build().unwrap();
+    drop(sessions.turn(&room.session).acquire_blocking().unwrap());
+    let until = Instant::now() + Duration::from_secs(20);
+    while fs::read_dir(room.session.parent().unwrap()).unwrap().count() > 0 {
+        assert!(Instant::now() < until, "the keeper has not tidied up");
+        std::thread::yield_now();
+    }
+}

@@ -196,7 +196,7 @@ impl Session {
         }
         let mut new = lines(numbers);
         let content = new.len();
-        let unread = turn.unread.iter().cloned().chain([turn.seen..len]);
+        let unread = turn.unread.iter().cloned().chain(Some(turn.seen..len));
         for range in unread {
             let posts = &self.bytes[range];
             let blank = posts.iter().take_while(|byte| **byte == b'\n').count();
@@ -210,7 +210,7 @@ impl Session {
         let (file, len) = (self.file, self.bytes.len());
         let turn = self.turns.iter_mut().find(|turn| turn.actor == actor).expect("a turn");
         (turn.file, turn.seen) = (file, len);
-        turn.unread = if len > content { vec![content..len] } else { Vec::new() };
+        turn.unread = (len > content).then_some(content..len).into_iter().collect();
         Some(len - content)
     }
 

@@ -127,6 +127,9 @@ impl Door {
         while self.line.leave_to_kernel() {
             thread::yield_now();
             if !self.try_kernel() {
+                if shuttle::rand::thread_rng().gen_bool(0.5) && !self.rest() {
+                    return;
+                }
                 continue;
             }
             let Some(ticket) = self.line.next() else {
@@ -152,6 +155,20 @@ impl Door {
             return;
         }
         self.threads.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// As before a foreign owner, who wakes nobody; whether this thread still waits for somebody afterwards.
+    fn rest(&self) -> bool {
+        self.threads.fetch_sub(1, Ordering::SeqCst);
+        if !self.line.rest() {
+            return false;
+        }
+        thread::yield_now();
+        let goes_on = self.line.end_rest();
+        if goes_on {
+            assert_eq!(self.threads.fetch_add(1, Ordering::SeqCst), 0, "at most one thread waits in the kernel");
+        }
+        goes_on
     }
 
     /// First come, first served: nobody who joined before is still waiting.

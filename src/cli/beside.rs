@@ -5,8 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use super::failure::Failure;
 use super::exec::own_program;
+use super::failure::Failure;
 
 /// Whose conventions to live by.
 #[derive(Clone, Copy, clap::ValueEnum)]

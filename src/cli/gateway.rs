@@ -65,11 +65,6 @@ struct Which {
     host: IpAddr,
 }
 
-/// One line of JSON.
-fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
-    serde_json::to_string(value).map_err(|e| Failure::new(e.to_string()))
-}
-
 impl Which {
     fn builder(&self) -> Result<Builder, Failure> {
         let state_dir = match &self.state_dir {

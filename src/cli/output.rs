@@ -8,19 +8,30 @@ use super::failure::Failure;
 
 /// Writes an answer. That nobody reads it any more is no failure.
 pub(crate) fn answer(text: &str) -> Result<(), Failure> {
+    answer_if_read(text).map(drop)
+}
+
+/// Writes an answer; `false` if nobody reads any more.
+pub(crate) fn answer_if_read(text: &str) -> Result<bool, Failure> {
     let mut out = anstream::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Failure::new(format!("cannot write the answer: {e}"))),
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(e) => Err(Failure::new(format!("cannot write the answer: {e}"))),
     }
 }
 
 /// Writes an answer for machines: one line of JSON.
 pub(crate) fn answer_json<T: Serialize + ?Sized>(value: &T) -> Result<(), Failure> {
+    answer(&json(value)?)
+}
+
+/// An answer for machines: one line of JSON.
+pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Result<String, Failure> {
     let json = serde_json::to_string(value).map_err(|e| Failure::new(format!("cannot write the answer: {e}")))?;
     // JSON may hold DEL and the control characters beyond 127 as they are; a terminal would obey them.
     let safe = escaped(&json, |c| format!("\\u{:04x}", u32::from(c)));
-    answer(&(safe + "\n"))
+    Ok(safe + "\n")
 }
 
 /// Says something to whoever watches; if nobody can hear it, nothing is lost.

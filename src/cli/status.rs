@@ -1,5 +1,8 @@
 //! `turnlock status`: who holds what. Reads only.
 
+mod waiting;
+
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, stdout};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +15,8 @@ use serde::Serialize;
 use turnlock::{LockReport, LockState, Reason, Sessions};
 
 use super::failure::Failure;
-use super::output;
+use super::{output, places};
+use waiting::Waiting;
 
 /// Show the locks in directories, or of session files
 ///
@@ -22,6 +26,7 @@ use super::output;
 #[command(after_help = "\
 Examples:
   turnlock status ~/.openclaw/agents/main/sessions
+  turnlock status --watch '/opt/openclaw-multi/data/oc*/config/agents/*/sessions'
   turnlock status --json sessions/4f2c.jsonl | jq '.[0].holder'
   turnlock status | awk -F '\\t' '$2 == \"held\" { print $3 }'")]
 pub(crate) struct Args {
@@ -29,7 +34,11 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
-    /// Directories, session files or lock files
+    /// Look again every second: redrawn on a terminal; else told anew whenever it has changed
+    #[arg(long)]
+    watch: bool,
+
+    /// Directories, session files or lock files, or quoted globs of those
     #[arg(value_name = "PATH", default_value = ".")]
     paths: Vec<PathBuf>,
 }
@@ -40,24 +49,135 @@ struct Answer<'a> {
     session: String,
     #[serde(flatten)]
     report: &'a LockReport,
+    /// The processes of this machine that wait for it, where the kernel tells.
+    waiters: &'a [u32],
+    filesystem: Option<&'a str>,
 }
+
+/// What is looked at in one go.
+struct View {
+    reports: Vec<LockReport>,
+    waiting: Waiting,
+    /// By directory.
+    filesystems: BTreeMap<PathBuf, String>,
+    failed: Vec<Failure>,
+}
+
+/// How often a watcher looks.
+const ROUND: Duration = Duration::from_secs(1);
+/// Clears a terminal.
+const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 
 pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     let sessions = Sessions::new();
-    let (mut reports, mut failed) = (Vec::new(), None);
-    for path in &args.paths {
-        match look(&sessions, path) {
-            Ok(found) => reports.extend(found),
+    if args.watch {
+        return watch(&sessions, &args);
+    }
+    let view = View::now(&sessions, &args.paths);
+    output::answer(&view.text(args.json)?)?;
+    view.code()
+}
+
+/// Until it is interrupted, or nobody reads any more.
+fn watch(sessions: &Sessions, args: &Args) -> Result<ExitCode, Failure> {
+    let redraw = stdout().is_terminal() && !args.json;
+    let mut before = None;
+    loop {
+        let view = View::now(sessions, &args.paths);
+        let text = view.text(args.json)?;
+        let read = if redraw {
+            output::answer_if_read(&format!("{CLEAR}{text}"))?
+        } else if before.as_ref() != Some(&text) {
+            let read = output::answer_if_read(&text)?;
+            before = Some(text);
+            read
+        } else {
+            true
+        };
+        if !read {
+            return Ok(ExitCode::SUCCESS);
+        }
+        // What is not there yet may come.
+        view.tell_failures();
+        std::thread::sleep(ROUND);
+    }
+}
+
+impl View {
+    fn now(sessions: &Sessions, arguments: &[PathBuf]) -> Self {
+        let (mut reports, mut failed) = (Vec::new(), Vec::new());
+        for argument in arguments {
             // One bad path never hides the rest.
-            Err(error) => {
-                if let Some(earlier) = failed.replace(Failure::from(error)) {
-                    earlier.report();
+            match places::meant_by_pattern(argument) {
+                Ok(paths) => {
+                    for path in paths {
+                        match look(sessions, &path) {
+                            Ok(found) => reports.extend(found),
+                            Err(error) => failed.push(Failure::from(error)),
+                        }
+                    }
                 }
+                Err(failure) => failed.push(failure),
             }
         }
+        let mut filesystems = BTreeMap::new();
+        for dir in reports.iter().filter_map(dir_of) {
+            if !filesystems.contains_key(dir)
+                && let Ok(filesystem) = Sessions::filesystem(dir)
+            {
+                filesystems.insert(dir.to_owned(), filesystem);
+            }
+        }
+        Self { reports, waiting: Waiting::now(), filesystems, failed }
     }
-    show(&reports, args.json)?;
-    failed.map_or(Ok(ExitCode::SUCCESS), Err)
+
+    fn tell_failures(self) {
+        for failure in self.failed {
+            failure.report();
+        }
+    }
+
+    /// The last failure's; the others are told.
+    fn code(mut self) -> Result<ExitCode, Failure> {
+        let last = self.failed.pop();
+        for failure in self.failed {
+            failure.report();
+        }
+        last.map_or(Ok(ExitCode::SUCCESS), Err)
+    }
+
+    fn text(&self, json: bool) -> Result<String, Failure> {
+        let reports = &self.reports;
+        if json {
+            output::json(&reports.iter().map(|report| self.answer(report)).collect::<Vec<_>>())
+        } else if !stdout().is_terminal() {
+            Ok(reports.iter().map(|report| row(report, since).join("\t") + "\n").collect())
+        } else if reports.is_empty() {
+            Ok("no locks\n".to_owned())
+        } else {
+            Ok(format!("{}\n{}", self.table(), self.mounts()))
+        }
+    }
+
+    fn answer<'a>(&'a self, report: &'a LockReport) -> Answer<'a> {
+        Answer {
+            session: name(report),
+            report,
+            waiters: self.waiting.for_lock(&report.lock),
+            filesystem: dir_of(report).and_then(|dir| self.filesystems.get(dir)).map(String::as_str),
+        }
+    }
+
+    /// One line a filesystem.
+    fn mounts(&self) -> String {
+        let kinds: std::collections::BTreeSet<_> = self.filesystems.values().collect();
+        kinds.into_iter().map(|kind| format!("on {}\n", output::printable(kind))).collect()
+    }
+}
+
+/// Where a lock file is.
+fn dir_of(report: &LockReport) -> Option<&Path> {
+    report.lock.parent().map(|dir| if dir.as_os_str().is_empty() { Path::new(".") } else { dir })
 }
 
 fn look(sessions: &Sessions, path: &Path) -> turnlock::Result<Vec<LockReport>> {
@@ -69,33 +189,23 @@ fn look(sessions: &Sessions, path: &Path) -> turnlock::Result<Vec<LockReport>> {
     Ok(sessions.status_of(session)?.into_iter().collect())
 }
 
-fn show(reports: &[LockReport], json: bool) -> Result<(), Failure> {
-    if json {
-        let answers = reports.iter().map(|report| Answer { session: name(report), report });
-        output::answer_json(&answers.collect::<Vec<_>>())
-    } else if !stdout().is_terminal() {
-        output::answer(&reports.iter().map(|report| row(report, since).join("\t") + "\n").collect::<String>())
-    } else if reports.is_empty() {
-        output::answer("no locks\n")
-    } else {
-        output::answer(&(table(reports).to_string() + "\n"))
+impl View {
+    fn table(&self) -> Table {
+        let mut table = Table::new();
+        table.load_style(UTF8_FULL_CONDENSED);
+        // Below that a column would be a letter wide; a terminal that does not know its width says 0.
+        if table.width().is_some_and(|width| width >= 60) {
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+        }
+        table.set_header(["session", "state", "pid", "host", "label", "held since", "waiting"]);
+        for report in &self.reports {
+            let [session, state, rest @ ..] = row(report, age).map(Cell::new);
+            let state = state.fg(colour(report.state));
+            let waiters = self.waiting.for_lock(&report.lock).iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
+            table.add_row([session, state].into_iter().chain(rest).chain([Cell::new(waiters)]));
+        }
+        table
     }
-}
-
-fn table(reports: &[LockReport]) -> Table {
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED);
-    // Below that a column would be a letter wide; a terminal that does not know its width says 0.
-    if table.width().is_some_and(|width| width >= 60) {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-    }
-    table.set_header(["session", "state", "pid", "host", "label", "held since"]);
-    for report in reports {
-        let [session, state, rest @ ..] = row(report, age).map(Cell::new);
-        let state = state.fg(colour(report.state));
-        table.add_row([session, state].into_iter().chain(rest));
-    }
-    table
 }
 
 fn colour(state: LockState) -> Color {

@@ -17,6 +17,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
 use super::failure::Failure;
 use check::{Findings, Kind, Terms};
 use history::History;
@@ -74,7 +76,7 @@ pub(crate) struct Args {
 
 pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(&interrupted)).map_err(failed("cannot watch for signals"))?;
     }
     let seed = args.seed.unwrap_or_else(journal::now);
@@ -98,7 +100,7 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     let clean = findings.violations() == 0;
     let kept = (!clean || args.dir.is_some()).then(|| place.keep());
     let report = report::Report { args: &args, seed, numbers: &numbers, findings: &findings, kept: kept.as_deref() };
-    report.print().map_err(failed("cannot print the report"))?;
+    report.print()?;
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -109,7 +110,7 @@ fn locks_in(dir: &Path) -> Vec<PathBuf> {
 }
 
 fn examine(lock: &Path, fix: bool) -> Option<Finding> {
-    let rules = Rules::default();
+    let rules = Arc::<Rules>::default();
     let report = if fix { sweep::sweep_one(lock, &rules) } else { sweep::look(lock, &rules) }?;
     match report.state {
         LockState::Stale => {

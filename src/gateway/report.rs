@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -65,7 +66,7 @@ pub struct LockFacts {
 impl LockFacts {
     /// Looks at a lock, without touching it; `None` if there is none.
     pub(super) fn of(lock: &Path) -> Option<Self> {
-        let report = sweep::look(lock, &Rules::default())?;
+        let report = sweep::look(lock, &Arc::<Rules>::default())?;
         let owner = Owner::at(lock).ok().flatten();
         let port = owner.as_ref().and_then(Owner::port);
         Some(Self {
@@ -77,12 +78,6 @@ impl LockFacts {
             reasons: report.reasons,
             error: report.error,
         })
-    }
-
-    /// Whether somebody holds it, as far as can be told.
-    #[must_use]
-    pub fn is_held(&self) -> bool {
-        self.state != LockState::Stale
     }
 
     /// Whether its owner is known to live.

@@ -1,15 +1,14 @@
 //! Ending a gateway that was named, and nobody else.
 
 use std::net::TcpListener;
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::Signal;
 use serde::Serialize;
 
+use super::pidfd::Process;
 use super::report::find_address;
 use super::{Builder, DEFAULT_PORT, Identity, LockFacts, Refused, listeners, socket};
 use crate::error::{Context, Error, Result};
@@ -44,10 +43,10 @@ pub struct Stopped {
 pub fn stop(gateway: &Builder, pid: i32, port: Option<u16>) -> Result<Stopped> {
     let layout = gateway.layout(false)?;
     let refuse = |reason| Err(Error::Gateway(Refused::NotTheOwner { pid, reason }));
-    let Some(process) = Pid::from_raw(pid).filter(|_| pid > 0) else { return refuse("no process has such an id") };
-    let process = match pidfd_open(process, PidfdFlags::empty()) {
+    let process = match Process::open(pid) {
         Ok(process) => process,
         Err(Errno::SRCH) => return refuse("there is no such process"),
+        Err(Errno::NOSYS) => return refuse("this system cannot name a process in a way that no later one inherits"),
         Err(e) => return Err(e).context("open the process of", layout.state_lock()),
     };
     let locks: Vec<_> = [layout.state_lock(), layout.config_lock()].into_iter().filter_map(LockFacts::of).collect();
@@ -55,7 +54,7 @@ pub fn stop(gateway: &Builder, pid: i32, port: Option<u16>) -> Result<Stopped> {
         return refuse(reason);
     }
     let address = find_address(gateway.host, port, locks.iter(), DEFAULT_PORT);
-    tracing::warn!(pid, %address, "ending a gateway");
+    tracing::info!(pid, %address, "ending a gateway");
     let killed = end(&process, layout.state_lock())?;
     wait_for_port(pid, address)?;
     Ok(Stopped { pid, killed })
@@ -78,36 +77,22 @@ fn verify(locks: &[LockFacts], pid: i32) -> Result<(), &'static str> {
 }
 
 /// Whether it had to be killed.
-fn end(process: &OwnedFd, lock: &Path) -> Result<bool> {
+fn end(process: &Process, lock: &Path) -> Result<bool> {
     signal(process, Signal::TERM, lock)?;
-    if has_ended(process, GRACE, lock)? {
+    if process.ends_within(GRACE).context("wait for the owner of", lock)? {
         return Ok(false);
     }
     signal(process, Signal::KILL, lock)?;
     // The port says whether it worked: a process may be stuck in the kernel.
-    has_ended(process, PORT_FREE, lock)?;
+    process.ends_within(PORT_FREE).context("wait for the owner of", lock)?;
     Ok(true)
 }
 
-fn signal(process: &OwnedFd, signal: Signal, lock: &Path) -> Result<()> {
-    match pidfd_send_signal(process, signal) {
+fn signal(process: &Process, signal: Signal, lock: &Path) -> Result<()> {
+    match process.signal(signal) {
         // It has ended by itself.
         Ok(()) | Err(Errno::SRCH) => Ok(()),
         Err(e) => Err(e).context("signal the owner of", lock),
-    }
-}
-
-fn has_ended(process: &OwnedFd, limit: Duration, lock: &Path) -> Result<bool> {
-    let until = Instant::now() + limit;
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        let wait = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let wait = Timespec::try_from(left).unwrap_or(wait);
-        match poll(&mut [PollFd::new(&process.as_fd(), PollFlags::IN)], Some(&wait)) {
-            Ok(ready) => return Ok(ready > 0),
-            Err(Errno::INTR) => {}
-            Err(e) => return Err(e).context("wait for the owner of", lock),
-        }
     }
 }
 

@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use rustix::fs::Stat;
 
 use super::record::{self, Reading, Record};
-use super::verdict::{self, Outcome, Processes, Reason, Verdict};
+use super::verdict::{self, Facts, Outcome, Processes, Reason, Verdict};
 use super::{Obstacle, Opened, marks, open_to_look, process};
 use crate::error::Holder;
 use crate::place::Place;
-use crate::registry;
+use crate::registry::{self, Hold};
 use crate::sessions::Rules;
 
 /// What a record whose `flock` nobody has is worth.
@@ -25,6 +25,12 @@ pub(crate) enum Judgement {
 
 /// Judges a lock file whose `flock` is free: the record decides.
 pub(crate) fn judge(reading: &Reading, stat: &Stat, rules: &Rules) -> Judgement {
+    // Who contends for a lock holds none: a hold of this process would have been met at the first door.
+    judge_by(reading, stat, &Processes { registry_knows: false }, rules)
+}
+
+/// The same, by facts about processes that are known already.
+pub(crate) fn judge_by(reading: &Reading, stat: &Stat, facts: &impl Facts, rules: &Rules) -> Judgement {
     match reading {
         Reading::Spoiled => Judgement::Free(vec![Reason::DeadOwner]),
         Reading::Ours(record) if rules.remote(stat.st_dev) && !record.same_boot() => {
@@ -35,7 +41,7 @@ pub(crate) fn judge(reading: &Reading, stat: &Stat, rules: &Rules) -> Judgement 
         Reading::Foreign(record) if rules.remote(stat.st_dev) => {
             Judgement::Obstacle(Obstacle::Remote(Box::new(record.clone())))
         }
-        Reading::Foreign(record) => judge_foreign(record, stat, rules),
+        Reading::Foreign(record) => judge_foreign(record, stat, facts, rules),
         Reading::Malformed { empty } => {
             judge_malformed(stat, rules, if *empty { Reason::Empty } else { Reason::Malformed })
         }
@@ -44,12 +50,16 @@ pub(crate) fn judge(reading: &Reading, stat: &Stat, rules: &Rules) -> Judgement 
 
 /// What a foreign record's process says.
 pub(crate) fn verdict_on(record: &Record, registry_knows: bool, rules: &Rules) -> Verdict {
-    verdict::judge(&record.claim(), &Processes { registry_knows }, Timestamp::now(), rules.too_old)
+    verdict_by(record, &Processes { registry_knows }, rules)
 }
 
-fn judge_foreign(record: &Record, stat: &Stat, rules: &Rules) -> Judgement {
-    // Who contends for a lock holds none: a hold of this process would have been met at the first door.
-    let verdict = verdict_on(record, false, rules);
+/// The same, by facts about processes that are known already.
+pub(crate) fn verdict_by(record: &Record, facts: &impl Facts, rules: &Rules) -> Verdict {
+    verdict::judge(&record.claim(), facts, Timestamp::now(), rules.too_old)
+}
+
+fn judge_foreign(record: &Record, stat: &Stat, facts: &impl Facts, rules: &Rules) -> Judgement {
+    let verdict = verdict_by(record, facts, rules);
     match verdict.outcome {
         Outcome::Nobody => judge_malformed(stat, rules, Reason::MissingPid),
         Outcome::Dead => Judgement::Free(verdict.reasons),
@@ -71,13 +81,18 @@ fn since_epoch(time: Option<Timestamp>) -> Duration {
     time.and_then(|time| SystemTime::from(time).duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default()
 }
 
-/// Who stands in the way at a lock path, for messages and for `status`. Takes no lock.
+/// Who stands in the way of a waiter, for messages. Takes no lock.
 pub(crate) fn holder_at(place: &Place, rules: &Rules) -> Option<Holder> {
-    let Ok(Opened::File(file, stat)) = open_to_look(place.lock()) else { return None };
     let own_hold = registry::hold_of(place);
+    // A turn of this process that was lost, but not let go of yet, stands in the way although no lock file tells of it.
+    named_at(place, own_hold.as_ref(), rules).or_else(|| own_hold.map(holder_here))
+}
+
+fn named_at(place: &Place, own_hold: Option<&Hold>, rules: &Rules) -> Option<Holder> {
+    let Ok(Opened::File(file, stat)) = open_to_look(place.lock()) else { return None };
     match record::read(&file).ok()? {
         Reading::Ours(record) => {
-            // A turn that was lost, but is not let go yet, is not the one that the record tells of.
+            // A turn that was lost is not the one that the record tells of.
             let is_ours = own_hold.is_some_and(|hold| Some(hold.owner) == record.owner);
             let alive = is_ours || somebody_lives(&file, &stat, rules);
             Some(record.holder(alive, false))
@@ -87,6 +102,20 @@ pub(crate) fn holder_at(place: &Place, rules: &Rules) -> Option<Holder> {
             Some(record.holder(verdict.alive(), true))
         }
         Reading::Spoiled | Reading::Malformed { .. } => None,
+    }
+}
+
+fn holder_here(hold: Hold) -> Holder {
+    let me = process::own();
+    Holder {
+        pid: Some(me.pid.into()),
+        alive: true,
+        owner: Some(hold.owner),
+        host: Some(record::printable(&me.host)),
+        label: hold.label.as_deref().map(record::printable),
+        since: SystemTime::now().checked_sub(hold.since.elapsed()),
+        foreign: false,
+        this_process: true,
     }
 }
 

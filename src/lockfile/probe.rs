@@ -18,7 +18,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub(crate) use devices::{ensure_keeps_locks, is_remote, marks_usable};
+pub(crate) use devices::{ask_mount, ensure_keeps_locks, is_local, is_remote, marks_usable};
 pub(crate) use knowledge::{KeepsLocks, Locality};
 pub(crate) use trial::Trial;
 

@@ -15,7 +15,10 @@ use crate::sessions::Rules;
 use crate::transcript::DataLock;
 
 /// A lock file that was let go with its record left in it: the next holder takes it over, or the keeper removes it.
-pub(crate) struct Leftover(pub(super) LockFile);
+pub(crate) struct Leftover {
+    pub(super) lock: LockFile,
+    pub(super) made_session: bool,
+}
 
 impl Leftover {
     /// Removes the file if nobody has taken it meanwhile; `false` when that has to be tried again later.
@@ -25,20 +28,26 @@ impl Leftover {
         if !self.is_untouched(place)? {
             return Ok(true);
         }
-        let Some(data) = DataLock::try_now(place, true)? else { return Ok(false) };
-        let file = &self.0.file;
+        let Some(mut data) = DataLock::try_now(place, true)? else { return Ok(false) };
+        let file = &self.lock.file;
         if !flock::try_lock(file).context("lock", place.lock())? {
             // Who has it will write a record of its own, or give it up without one: that is not known yet (I12).
             return Ok(false);
         }
-        let removed = self.is_untouched(place).and_then(|mine| if mine { self.0.unlink(place, &data) } else { Ok(()) });
+        let removed = self.is_untouched(place).and_then(|mine| {
+            if mine {
+                data.discard_unused(self.made_session);
+                self.lock.unlink(place, &data)?;
+            }
+            Ok(true)
+        });
         flock::unlock(file);
-        removed.map(|()| true)
+        removed
     }
 
     /// Whether the path still names this file, with the record that was left in it.
     fn is_untouched(&self, place: &Place) -> Result<bool> {
-        let LockFile { file, id, record, .. } = &self.0;
+        let LockFile { file, id, record, .. } = &self.lock;
         Ok(FileId::named_by(place.lock()).context("look at", place.lock())? == Some(*id)
             && record::is_still(file, record).context("read", place.lock())?)
     }
@@ -121,7 +130,7 @@ pub(crate) enum Swept {
 }
 
 /// Removes a lock file that nobody holds, under its own `flock` and the data lock.
-pub(crate) fn remove_stale(place: &Place, _data: &DataLock, rules: &Rules) -> Result<Swept> {
+pub(crate) fn remove_stale(place: &Place, data: &mut DataLock, rules: &Rules) -> Result<Swept> {
     let (file, stat) = match open(place.lock())? {
         Opened::File(file, stat) => (file, stat),
         Opened::None => return Ok(Swept::Gone),
@@ -139,6 +148,7 @@ pub(crate) fn remove_stale(place: &Place, _data: &DataLock, rules: &Rules) -> Re
     match judge(&reading, &stat, rules) {
         Judgement::Obstacle(_) => Ok(Swept::Kept),
         Judgement::Free(reasons) => {
+            data.discard_unused(false);
             std::fs::remove_file(place.lock()).context("remove", place.lock())?;
             Ok(Swept::Removed(reasons))
         }

@@ -3,12 +3,12 @@
 //! Deadlines are kept by the waiters. If all of them gave up, the thread stays parked, serves the next one who comes, or lets go at once
 //! when the lock comes to it.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{Obstacle, Opened, Settled, Try, marks, open, remove_stale, settle, try_take};
+use super::{Obstacle, Opened, Settled, Try, crew, marks, open, remove_stale, settle, try_take};
 use crate::error::{Error, Result};
 use crate::flock;
 use crate::keeper;
@@ -22,14 +22,15 @@ const FOREIGN_LOOK: Duration = Duration::from_millis(10);
 /// How soon, and at most how often, the path that a thread waits on is looked at.
 const FIRST_WATCH: Duration = Duration::from_millis(20);
 const WATCH: Duration = Duration::from_millis(100);
-/// A waiting thread needs little.
-const STACK: usize = 256 * 1024;
+/// How long a woken waiter of another process may take to come to the lock; it may be stopped as well.
+const PATIENCE: Duration = Duration::from_millis(2);
+/// How often a turn is looked at behind which others of its process wait.
+const WATCH_HOLD: Duration = Duration::from_millis(200);
 
 /// Starts the thread that waits for the turn lock; the line's stage is left to it.
 pub(crate) fn start(slot: &SlotRef) {
     let waiting = slot.clone();
-    let spawned = thread::Builder::new().name("turnlock-wait".into()).stack_size(STACK).spawn(move || wait(&waiting));
-    if let Err(source) = spawned {
+    if let Err(source) = crew::send(move || wait(&waiting)) {
         let action = "start a waiting thread for";
         while let Some(ticket) = slot.turns.next() {
             let source = std::io::Error::from(source.kind());
@@ -59,8 +60,7 @@ pub(crate) fn start_for_data(slot: &SlotRef, create: bool) {
         }
         // Nobody wants it any more: a grant that ends here moves the line on.
     };
-    let spawned = thread::Builder::new().name("turnlock-data".into()).stack_size(STACK).spawn(wait);
-    if let Err(source) = spawned {
+    if let Err(source) = crew::send(wait) {
         if let Some(ticket) = slot.data.next() {
             let action = "start a waiting thread for";
             drop(ticket.grant(Err(Error::Io { action, path: slot.place.session().to_owned(), source })));
@@ -82,8 +82,15 @@ fn wait(slot: &SlotRef) {
     while slot.turns.leave_to_kernel() {
         match step(slot) {
             Ok(Next::Again) => {}
-            Ok(Next::Pause) if slot.turns.rest(FOREIGN_LOOK) => {}
-            Ok(Next::Pause) => return,
+            Ok(Next::Pause) => {
+                if !slot.turns.rest() {
+                    return;
+                }
+                std::thread::sleep(FOREIGN_LOOK);
+                if !slot.turns.end_rest() {
+                    return;
+                }
+            }
             Ok(Next::Done) => return,
             // Whoever is first hears of it; the others meet it themselves, or do better.
             Err(error) => {
@@ -101,6 +108,10 @@ fn step(slot: &SlotRef) -> Result<Next> {
         Opened::Denied => return Ok(Next::Pause),
         Opened::File(file, stat) => {
             let id = FileId::of(&stat);
+            if slot.run_is_over() {
+                // Not marked yet: two that let each other go first would see nobody else.
+                let_others_go_first(&file);
+            }
             let blocked = Arc::new(Blocked { state: AtomicU8::new(BLOCKED), id });
             marks::wait(&file);
             watch_later(Arc::clone(&blocked), slot.clone(), FIRST_WATCH);
@@ -111,6 +122,7 @@ fn step(slot: &SlotRef) -> Result<Next> {
                 return Ok(Next::Done);
             }
             granted.map_err(|e| failed(slot, e))?;
+            slot.turns.alert_first();
             marks::end_wait(&file);
             Some((file, id))
         }
@@ -118,18 +130,26 @@ fn step(slot: &SlotRef) -> Result<Next> {
     serve(slot, file, DataLock::wait(&slot.place, true)?)
 }
 
+/// A process whose run is over goes behind those who wait (I8). The kernel has woken the first of them, but whoever runs already is faster.
+fn let_others_go_first(file: &File) {
+    let until = Instant::now() + PATIENCE;
+    while marks::somebody_waits(file) && !marks::somebody_holds(file) && Instant::now() < until {
+        std::thread::sleep(Duration::from_micros(20));
+    }
+}
+
 fn failed(slot: &SlotRef, source: std::io::Error) -> Error {
     Error::Io { action: "wait for", path: slot.place.lock().to_owned(), source }
 }
 
 /// With the data lock, and the lock file's if there is one: grants the turn to the first in the line.
-fn serve(slot: &SlotRef, file: Option<(std::fs::File, FileId)>, data: DataLock) -> Result<Next> {
+fn serve(slot: &SlotRef, file: Option<(File, FileId)>, mut data: DataLock) -> Result<Next> {
     let place = &slot.place;
     let Some(ticket) = slot.turns.next() else {
         if let Some((file, _)) = file {
             flock::unlock(&file);
             drop(file);
-            remove_stale(place, &data, &Arc::default())?;
+            remove_stale(place, &mut data, &Arc::default())?;
         }
         return Ok(Next::Again);
     };
@@ -142,8 +162,8 @@ fn serve(slot: &SlotRef, file: Option<(std::fs::File, FileId)>, data: DataLock) 
     };
     match taken {
         Ok(Settled::Held(lock)) => {
-            let turn = Turn::begin(slot.clone(), &ticket.want, lock, data);
             slot.turns.granted();
+            let turn = Turn::begin(slot.clone(), &ticket.want, lock, data);
             // A waiter that gave up just now: its turn ends here, and passes the lock on.
             drop(ticket.grant(Ok(turn)));
             Ok(Next::Done)
@@ -196,5 +216,31 @@ fn watch_later(blocked: Arc<Blocked>, slot: SlotRef, delay: Duration) {
             }
             _ => watch_later(blocked, slot, (delay * 2).min(WATCH)),
         }
+    });
+}
+
+/// The same for those who wait behind a turn of their own process, in which a task may hang: when its lock file is gone from
+/// the path, the line moves on without it (I12).
+pub(crate) fn watch_hold(slot: &SlotRef) {
+    if !slot.watched.swap(true, Ordering::AcqRel) {
+        watch_hold_later(slot.clone());
+    }
+}
+
+fn watch_hold_later(slot: SlotRef) {
+    keeper::after(WATCH_HOLD, move || {
+        if slot.turns.is_empty() {
+            slot.watched.store(false, Ordering::Release);
+            // Somebody may have come just now.
+            if !slot.turns.is_empty() {
+                watch_hold(&slot);
+            }
+            return;
+        }
+        if slot.end_lost_hold() {
+            tracing::warn!(lock = %slot.place.lock().display(), "a turn was lost while others of its process wait; they go on");
+            slot.turns.advance();
+        }
+        watch_hold_later(slot);
     });
 }

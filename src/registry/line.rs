@@ -22,8 +22,8 @@ enum Stage {
     Called,
     /// A thread waits in the kernel, for whoever is first when it gets there.
     Waiting,
-    /// The thread rests before it looks again, the so-manieth time: it has the stage only while somebody waits.
-    Resting(u64),
+    /// The thread rests before it looks again. If all who wait give up meanwhile, the stage is not its own any more.
+    Resting,
     /// The lock is had, by a grant.
     Granted,
 }
@@ -36,7 +36,6 @@ pub(crate) struct Line<W, G> {
 struct LineState<W, G> {
     stage: Stage,
     queue: VecDeque<Arc<Ticket<W, G>>>,
-    rests: u64,
 }
 
 /// One waiter.
@@ -47,11 +46,22 @@ pub(crate) struct Ticket<W, G> {
 }
 
 enum Cell<G> {
-    Queued(Option<Waker>),
+    Queued(Waiting),
     Called,
     Granted(Result<G>),
     Gone,
 }
+
+/// How a waiter is to be woken.
+#[derive(Default)]
+struct Waiting {
+    waker: Option<Waker>,
+    /// The lock has come, and will be granted in a moment.
+    alerted: bool,
+}
+
+/// For how long an alerted thread looks out for its grant before it sleeps again.
+const LOOKOUT: Duration = Duration::from_micros(100);
 
 /// What a waiter gets.
 pub(crate) enum Call<G> {
@@ -63,14 +73,14 @@ pub(crate) enum Call<G> {
 
 impl<W, G> Line<W, G> {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(LineState { stage: Stage::Idle, queue: VecDeque::new(), rests: 0 }) })
+        Arc::new(Self { state: Mutex::new(LineState { stage: Stage::Idle, queue: VecDeque::new() }) })
     }
 
     /// Joins at the end; called at once if nobody is before.
     pub(crate) fn join(self: &Arc<Self>, want: W) -> Spot<W, G> {
         let mut state = self.state.lock();
         let first = state.stage == Stage::Idle;
-        let cell = if first { Cell::Called } else { Cell::Queued(None) };
+        let cell = if first { Cell::Called } else { Cell::Queued(Waiting::default()) };
         let ticket = Arc::new(Ticket { want, cell: Mutex::new(cell), changed: Condvar::new() });
         if first {
             state.stage = Stage::Called;
@@ -118,34 +128,36 @@ impl<W, G> Line<W, G> {
         state.stage == Stage::Waiting
     }
 
-    /// The thread that owns the stage rests for a while; `false` if nobody waits any more, and then the stage is somebody else's.
-    pub(crate) fn rest(&self, pause: Duration) -> bool {
-        let rest = {
-            let mut state = self.state.lock();
-            if state.queue.is_empty() {
-                state.stage = Stage::Idle;
-                return false;
-            }
-            state.rests += 1;
-            state.stage = Stage::Resting(state.rests);
-            state.stage
-        };
-        std::thread::sleep(pause);
+    /// The thread that owns the stage rests for a while; `false` if nobody waits, and then the line is idle.
+    pub(crate) fn rest(&self) -> bool {
         let mut state = self.state.lock();
-        let mine = state.stage == rest;
-        if mine {
-            state.stage = Stage::Waiting;
-        }
-        mine
+        state.stage = if state.queue.is_empty() { Stage::Idle } else { Stage::Resting };
+        state.stage == Stage::Resting
     }
 
-    /// A waiter has given up.
-    fn leave(&self, ticket: &Arc<Ticket<W, G>>) {
+    /// A thread goes on after its rest; `false` if there is nothing to do for it. Of several that rest the first goes on.
+    pub(crate) fn end_rest(&self) -> bool {
         let mut state = self.state.lock();
-        state.queue.retain(|other| !Arc::ptr_eq(other, ticket));
-        // Whoever comes next must not wait for the end of a rest that nobody needs.
-        if state.queue.is_empty() && matches!(state.stage, Stage::Resting(_)) {
+        let rests = state.stage == Stage::Resting;
+        if rests {
+            state.stage = Stage::Waiting;
+        }
+        rests
+    }
+
+    /// A waiter gave up. Whoever comes after the last one must not wait for the end of a rest.
+    fn give_up(&self, gone: &Arc<Ticket<W, G>>) {
+        let mut state = self.state.lock();
+        state.queue.retain(|ticket| !Arc::ptr_eq(ticket, gone));
+        if state.queue.is_empty() && state.stage == Stage::Resting {
             state.stage = Stage::Idle;
+        }
+    }
+
+    /// The owner of the stage says that the lock has come, and that the first will have it in a moment.
+    pub(crate) fn alert_first(&self) {
+        if let Some(ticket) = self.state.lock().queue.front() {
+            ticket.alert();
         }
     }
 
@@ -159,8 +171,8 @@ impl<W, G> Ticket<W, G> {
     /// Gives the waiter its call; gives it back if the waiter is gone.
     fn set(&self, call: Cell<G>) -> Result<(), Cell<G>> {
         let mut cell = self.cell.lock();
-        let Cell::Queued(waker) = &mut *cell else { return Err(call) };
-        let waker = waker.take();
+        let Cell::Queued(waiting) = &mut *cell else { return Err(call) };
+        let waker = waiting.waker.take();
         *cell = call;
         drop(cell);
         match waker {
@@ -168,6 +180,21 @@ impl<W, G> Ticket<W, G> {
             None => drop(self.changed.notify_one()),
         }
         Ok(())
+    }
+
+    /// Wakes a thread that sleeps, so that it is awake when the grant comes; a task needs no such start.
+    fn alert(&self) {
+        if let Cell::Queued(waiting @ Waiting { waker: None, .. }) = &mut *self.cell.lock() {
+            waiting.alerted = true;
+            self.changed.notify_one();
+        }
+    }
+
+    fn look_out(&self) {
+        let until = Instant::now() + LOOKOUT;
+        while matches!(*self.cell.lock(), Cell::Queued(_)) && Instant::now() < until {
+            std::thread::yield_now();
+        }
     }
 
     /// Grants the lock, or says why it cannot be had; gives it back if the waiter is gone.
@@ -209,7 +236,7 @@ impl<W, G> Spot<W, G> {
     }
 
     /// This waiter, which was called, got the lock by itself: the grant owns the stage from now on.
-    pub(crate) fn granted(self) {
+    pub(crate) fn granted(&self) {
         *self.ticket.cell.lock() = Cell::Gone;
         self.line.granted();
     }
@@ -217,7 +244,7 @@ impl<W, G> Spot<W, G> {
     /// This waiter, which was called, found the lock busy: it is the first in the queue for whom a thread waits in the kernel.
     pub(crate) fn wait_in_kernel(&self) {
         let mut state = self.line.state.lock();
-        *self.ticket.cell.lock() = Cell::Queued(None);
+        *self.ticket.cell.lock() = Cell::Queued(Waiting::default());
         state.queue.push_front(Arc::clone(&self.ticket));
         state.stage = Stage::Waiting;
     }
@@ -244,7 +271,10 @@ impl<W, G> Spot<W, G> {
                 return Some(call);
             }
             let mut cell = self.ticket.cell.lock();
-            if !matches!(*cell, Cell::Queued(_)) {
+            let Cell::Queued(waiting) = &mut *cell else { continue };
+            if std::mem::take(&mut waiting.alerted) {
+                drop(cell);
+                self.ticket.look_out();
                 continue;
             }
             match deadline {
@@ -267,7 +297,7 @@ impl<W, G> Spot<W, G> {
             }
             let mut cell = self.ticket.cell.lock();
             match &mut *cell {
-                Cell::Queued(waker) => *waker = Some(context.waker().clone()),
+                Cell::Queued(waiting) => waiting.waker = Some(context.waker().clone()),
                 // The call came between; look again at once.
                 _ => context.waker().wake_by_ref(),
             }
@@ -280,7 +310,7 @@ impl<W, G> Drop for Spot<W, G> {
     fn drop(&mut self) {
         let cell = std::mem::replace(&mut *self.ticket.cell.lock(), Cell::Gone);
         match cell {
-            Cell::Queued(_) => self.line.leave(&self.ticket),
+            Cell::Queued(_) => self.line.give_up(&self.ticket),
             Cell::Called => self.line.advance(),
             // A grant that came too late ends here, and passes the lock on by itself.
             Cell::Granted(grant) => drop(grant),

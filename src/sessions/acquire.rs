@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::lockfile::record::cut_label;
 use crate::lockfile::{self, Obstacle, Try, waiter};
 use crate::metrics;
-use crate::place::Place;
+use crate::place::{Place, is_near, remember_if_near};
 use crate::registry::{Call, SlotRef, Spot, Want};
 use crate::transcript::{DataLock, who_is_inside};
 use crate::turn::Turn;
@@ -72,7 +72,8 @@ impl Acquire {
     /// There is no re-entry: a task that holds the turn and asks for it again waits for itself, and the timeout's message says so.
     ///
     /// **Cancel safe** at every await: dropped, it leaves the queue as if it had never been there.
-    /// **Blocking**: file work is done on tokio's blocking pool, and never waits there.
+    /// **Blocking**: file work is done on tokio's blocking pool, and never waits there; only a directory that is known to be on a local
+    /// filesystem is looked up in place.
     ///
     /// # Errors
     /// [`Error::Timeout`] if the session stayed busy; [`Error::RemoteOwner`], [`Error::NotASession`], [`Error::NotALockFile`],
@@ -108,7 +109,10 @@ impl Acquire {
             turn
         };
         let asked = Asked { limit: self.limit, deadline };
-        let mut step = caller.run(move || asked.begin(self)).await??;
+        let mut step = match self.found_in_place(caller) {
+            Some(place) => self.queue(place),
+            None => caller.run(move || asked.begin(self)).await??,
+        };
         loop {
             let (slot, spot) = match step {
                 Step::Held(turn) => return Ok(acquired(turn)),
@@ -124,6 +128,28 @@ impl Acquire {
                 }
             }
         }
+    }
+}
+
+impl Acquire {
+    /// A task looks the session's directory up without a detour over the blocking pool if that is known to be quick.
+    fn found_in_place(&self, caller: Caller) -> Option<Place> {
+        match &self.at {
+            // What is missing, or wrong, is met on the longer way.
+            At::Session(path) if caller == Caller::Task && is_near(path) => Place::resolve(path, false).ok(),
+            _ => None,
+        }
+    }
+
+    /// Joins the queue of this process.
+    fn queue(self, place: Place) -> Step {
+        let slot = SlotRef::of(place);
+        let spot =
+            slot.turns.join(Want { owner: Uuid::now_v7(), label: self.label, facts: self.facts, rules: self.rules });
+        if !spot.is_called() {
+            waiter::watch_hold(&slot);
+        }
+        Step::Wait(slot, spot)
     }
 }
 
@@ -143,25 +169,30 @@ struct Asked {
 impl Asked {
     fn begin(self, acquire: Acquire) -> Result<Step> {
         let place = match &acquire.at {
-            At::Session(path) => Place::resolve(path, true)?,
+            At::Session(path) => {
+                let place = Place::resolve(path, true)?;
+                remember_if_near(path, &place);
+                place
+            }
             #[cfg(feature = "gateway")]
             At::Gateway(lock) => Place::of_gateway(lock, true)?,
         };
-        let slot = SlotRef::of(place);
-        let want = Want { owner: Uuid::now_v7(), label: acquire.label, facts: acquire.facts, rules: acquire.rules };
-        let spot = slot.turns.join(want);
-        if spot.is_called() { self.attempt(slot, spot) } else { Ok(Step::Wait(slot, spot)) }
+        match acquire.queue(place) {
+            Step::Wait(slot, spot) if spot.is_called() => self.attempt(slot, spot),
+            step => Ok(step),
+        }
     }
 
     /// This waiter is the one of its process at the lock file's door.
     fn attempt(self, slot: SlotRef, spot: Spot<Want, Turn>) -> Result<Step> {
         let place = &slot.place;
-        if let Some(data) = DataLock::try_now(place, true)? {
-            match lockfile::try_take(place, &data, spot.want())? {
+        let after_others = slot.run_is_over() && lockfile::others_wait(place, &spot.want().rules);
+        if !after_others && let Some(mut data) = DataLock::try_now(place, true)? {
+            let tried = lockfile::try_take(place, &data, spot.want());
+            match tried.inspect_err(|_| data.discard_unused(false))? {
                 Try::Held(lock) => {
-                    let turn = Turn::begin(slot.clone(), spot.want(), lock, data);
                     spot.granted();
-                    return Ok(Step::Held(turn));
+                    return Ok(Step::Held(Turn::begin(slot.clone(), spot.want(), lock, data)));
                 }
                 Try::Busy(Obstacle::Remote(record)) => {
                     let holder = Box::new(record.holder(false, record.owner.is_none()));

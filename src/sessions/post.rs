@@ -81,7 +81,8 @@ fn find(path: &Path, create: bool) -> Result<SlotRef> {
 
 fn post(door: Door, slot: &SlotRef, lines: &Lines, want: &Want, create: bool) -> Result<Reached<Posted>> {
     let Some(mut data) = data_lock(door, &slot.place, create)? else { return Ok(Reached::Busy) };
-    let (held, lock) = match lockfile::try_take(&slot.place, &data, want)? {
+    let tried = lockfile::try_take(&slot.place, &data, want);
+    let (held, lock) = match tried.inspect_err(|_| data.discard_unused(false))? {
         Try::Held(held) => {
             // A foreign owner, who knows no data lock, may have written until a moment ago.
             data.look_again()?;

@@ -102,7 +102,9 @@ pub struct Transcript {
     file: File,
     path: PathBuf,
     max_line: usize,
-    /// What is behind this is not read.
+    /// What is before this is not read, …
+    start: u64,
+    /// … nor what is behind this.
     end: Option<u64>,
 }
 
@@ -135,7 +137,7 @@ impl Transcript {
     pub fn from_file(file: File, path: impl Into<PathBuf>) -> Result<Self, ReadError> {
         let path = path.into();
         match file.metadata() {
-            Ok(facts) if facts.is_file() => Ok(Self { file, path, max_line: MAX_LINE, end: None }),
+            Ok(facts) if facts.is_file() => Ok(Self { file, path, max_line: MAX_LINE, start: 0, end: None }),
             Ok(facts) => Err(ReadError::NotAFile { path, kind: kind_of(facts.file_type()) }),
             Err(source) => Err(ReadError::Open { path, source }),
         }
@@ -147,6 +149,15 @@ impl Transcript {
         self
     }
 
+    /// Reads nothing before this offset, where a line must begin.
+    ///
+    /// Unless it is 0, lines have no numbers.
+    #[must_use]
+    pub fn since(mut self, start: u64) -> Self {
+        self.start = start;
+        self
+    }
+
     /// Reads nothing behind this offset.
     #[must_use]
     pub fn until(mut self, end: u64) -> Self {
@@ -155,11 +166,15 @@ impl Transcript {
     }
 
     /// Up to where the file consists of whole lines: whatever is behind may be a write that is not finished.
-    pub(crate) fn whole_lines_to(&self) -> io::Result<u64> {
+    ///
+    /// # Errors
+    ///
+    /// Those of reading.
+    pub fn whole_lines_to(&self) -> io::Result<u64> {
         let mut at = self.file.metadata()?.len();
         let mut block = vec![0; BLOCK as usize];
-        while at > 0 {
-            let size = BLOCK.min(at);
+        while at > self.start {
+            let size = BLOCK.min(at - self.start);
             let part = &mut block[..size as usize];
             read_exact(&self.file, part, at - size)?;
             if let Some(newline) = memchr::memrchr(b'\n', part) {
@@ -167,7 +182,7 @@ impl Transcript {
             }
             at -= size;
         }
-        Ok(0)
+        Ok(self.start)
     }
 
     /// The open file.
@@ -179,11 +194,7 @@ impl Transcript {
     ///
     /// Blocks while the file is read. After an error it ends.
     pub fn lines(&self) -> Lines<'_> {
-        let scanner = Scanner::new(&self.file);
-        self.lines_of(match self.end {
-            Some(end) => scanner.part(0..end),
-            None => scanner,
-        })
+        self.lines_of(Scanner::new(&self.file).part(self.start..self.end.unwrap_or(u64::MAX)))
     }
 
     /// The records in order, read as `T` by serde. What is damaged, or no `T`, is an error in its place; the iteration goes on.
@@ -218,7 +229,7 @@ impl Transcript {
             let start = self.start_of_last(lines, end).map_err(|e| self.error(e))?;
             let tail = self.last_records(n, start..end)?;
             let records = tail.iter().filter(|item| is_record(item)).count();
-            if records == n || start == 0 || tail.len() - records > MAX_DAMAGE {
+            if records == n || start == self.start || tail.len() - records > MAX_DAMAGE {
                 return Ok(tail);
             }
             // Lines of which nothing can be saved: look further back, in growing steps.
@@ -245,8 +256,8 @@ impl Transcript {
     fn start_of_last(&self, lines: usize, end: u64) -> io::Result<u64> {
         let mut block = vec![0; BLOCK.min(end) as usize];
         let (mut at, mut inked, mut seen) = (end, false, 0);
-        while at > 0 {
-            let size = BLOCK.min(at) as usize;
+        while at > self.start {
+            let size = BLOCK.min(at - self.start) as usize;
             at -= size as u64;
             read_exact(&self.file, &mut block[..size], at)?;
             let mut rest = &block[..size];
@@ -261,7 +272,7 @@ impl Transcript {
             }
             inked |= has_ink(rest);
         }
-        Ok(0)
+        Ok(self.start)
     }
 
     fn lines_of<'a>(&'a self, scanner: Scanner<&'a File>) -> Lines<'a> {

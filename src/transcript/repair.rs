@@ -39,7 +39,7 @@ impl Survey {
         self.damages.is_empty()
     }
 
-    fn count(&mut self, damage: &Damage) {
+    pub(crate) fn count(&mut self, damage: &Damage) {
         *self.damages.entry(damage.kind).or_default() += 1;
         self.records_saved += damage.saved.len() as u64;
         for edit in damage.edits() {

@@ -96,16 +96,15 @@ impl Replacement {
     pub(crate) fn install(self, old: DataLock) -> Result<DataLock> {
         self.sync()?;
         let stat = rustix::fs::fstat(&self.file).context("look at", &self.path)?;
+        let file = self.file.try_clone().context("keep open", &self.path)?;
+        let dir = File::open(self.place.dir()).context("open", self.place.dir())?;
         flock::try_lock(&self.file).context("lock", &self.path)?;
         std::fs::rename(&self.path, self.place.session()).context("put in place", self.place.session())?;
         // From here on it is the session file, whatever else fails.
-        let file = self.file.try_clone().context("keep open", self.place.session());
-        let synced = File::open(self.place.dir()).and_then(|dir| dir.sync_all());
         drop(old);
-        let sealed_to = if self.torn { 0 } else { self.len };
-        let session = SessionFile { file: file?, id: FileId::of(&stat), created: false, sealed_to };
+        let session = SessionFile { file, id: FileId::of(&stat), created: false, sealed_to: 0 };
         let new = DataLock { session: Some(session), len: self.len, place: self.place.clone() };
-        synced.context("sync", self.place.dir())?;
+        dir.sync_all().map_err(|source| Error::Unsynced { session: self.place.session().to_owned(), source })?;
         Ok(new)
     }
 }

@@ -59,7 +59,8 @@ impl Turn {
     /// **Cancel safety**: it happens or it does not. **Blocking**: file work is done on tokio's blocking pool.
     ///
     /// # Errors
-    /// Those of [`append_all`](Self::append_all); [`Error::ReadFirst`] if a repair has moved lines that the turn has not read.
+    /// Those of [`append_all`](Self::append_all); [`Error::ReadFirst`] if a repair has moved lines that the turn has not read;
+    /// [`Error::Unsynced`], the only one after which the new file is in place.
     pub async fn rewrite<T: Serialize>(&mut self, values: impl IntoIterator<Item = T>) -> Result<Rewritten> {
         let lines = Lines::of(values)?;
         self.rewrite_as(Caller::Task, lines).await
@@ -95,7 +96,7 @@ impl Turn {
     /// **Cancel safety** and **blocking** are those of [`rewrite`](Self::rewrite).
     ///
     /// # Errors
-    /// Those of [`append_all`](Self::append_all).
+    /// Those of [`append_all`](Self::append_all); [`Error::Unsynced`], the only one after which the new file is in place.
     pub async fn repair(&mut self) -> Result<Repair> {
         self.repair_as(Caller::Task).await
     }

@@ -1,42 +1,21 @@
 //! How a turn ends: handed over, unlinked, or left for others.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Grip, Inner, Turn};
 use crate::error::{LostCause, Result};
 use crate::keeper;
 use crate::lockfile::{Leftover, LockFile, waiter};
 use crate::metrics;
-use crate::registry::SlotRef;
+use crate::registry::{Left, SlotRef};
 use crate::sessions::Rules;
 use crate::transcript::{DataLock, Locking, SessionFile};
 
-/// While other processes wait, a process keeps a session for its own tasks only this long (I8) …
-const RUN: Duration = Duration::from_micros(250);
-/// … and for at most so many hand-overs.
-const RUN_LENGTH: u32 = 64;
 /// When a lock file that was left for others is looked at again.
 const TIDY_AFTER: Duration = Duration::from_millis(5);
 /// At most how long the next look is put off while it cannot be told whether somebody has taken it.
 const TIDY_AT_MOST: Duration = Duration::from_secs(1);
-
-/// Hand-overs in a row inside this process.
-#[derive(Clone, Copy)]
-pub(super) struct Run {
-    began: Instant,
-    length: u32,
-}
-
-impl Run {
-    pub(super) fn new() -> Self {
-        Self { began: Instant::now(), length: 0 }
-    }
-
-    fn is_over(self) -> bool {
-        self.length >= RUN_LENGTH || self.began.elapsed() >= RUN
-    }
-}
 
 impl Drop for Turn {
     fn drop(&mut self) {
@@ -92,6 +71,25 @@ impl Inner {
         }
     }
 
+    /// A task hands its turn over without a detour over the blocking pool, as a drop does; `None` if that is not so quickly done.
+    pub(super) fn hand_over_in_place(&self) -> Option<Result<()>> {
+        if self.slot.turns.is_empty() {
+            return None;
+        }
+        let mut held = self.grip.try_lock()?;
+        if held.as_ref().is_some_and(|grip| grip.lock.is_remote(&self.rules)) {
+            return None;
+        }
+        match self.let_go(held.take()?, false) {
+            Let::Gone(None) => Some(Ok(())),
+            Let::Gone(Some(cause)) => Some(Err(self.lost(cause))),
+            Let::NotNow(grip) => {
+                *held = Some(grip);
+                None
+            }
+        }
+    }
+
     fn data_lock_for_release(&self, grip: &mut Grip, patient: bool) -> Result<DataLock, ()> {
         let place = &self.slot.place;
         let session = match grip.session.take() {
@@ -119,32 +117,35 @@ impl Inner {
     }
 
     /// Under the data lock, with the lock still ours.
-    fn hand_over_or_unlink(&self, mut grip: Grip, data: DataLock, others: bool) -> Let {
+    fn hand_over_or_unlink(&self, mut grip: Grip, mut data: DataLock, others: bool) -> Let {
         let place = &self.slot.place;
+        if !self.slot.end_hold(self.owner) {
+            metrics::released(place, self.since.elapsed());
+            return Let::Gone(Some(LostCause::Removed));
+        }
         if let Some(ticket) = self.slot.turns.next() {
             if grip.lock.hand_over(&data, &ticket.want).is_err() {
                 // The record may be spoiled now: the next one takes it over through the front door.
                 self.slot.turns.put_back(ticket);
                 drop(data);
-                self.leave(grip, others);
+                self.leave_to_line(grip, others);
                 return Let::Gone(None);
             }
             tracing::debug!(session = %place.session().display(), to = %ticket.want.owner, "hand over");
             metrics::released(place, self.since.elapsed());
-            let run = Run { length: grip.run.length + 1, ..grip.run };
-            let next = Grip::new(grip.lock, data, run);
+            let next = Grip::new(grip.lock, data, grip.run.next());
             // A waiter that gave up just now: its turn ends at once, and passes the lock on.
             drop(ticket.grant(Ok(Turn::with(self.slot.clone(), &ticket.want, next))));
             return Let::Gone(None);
         }
         if others {
             drop(data);
-            self.leave(grip, true);
+            self.leave_to_line(grip, true);
             return Let::Gone(None);
         }
         tracing::debug!(session = %place.session().display(), owner = %self.owner, "release");
         metrics::released(place, self.since.elapsed());
-        *self.slot.hold.lock() = None;
+        data.discard_unused(false);
         // If it cannot be removed it stays for the next one to take over.
         let _ = grip.lock.unlink(place, &data);
         drop(grip);
@@ -154,11 +155,24 @@ impl Inner {
     }
 
     /// Unlocks, and leaves the file for whoever waits in the kernel; the line moves on.
+    ///
+    /// Unless the line has moved on already, since the turn was lost.
     pub(super) fn leave(&self, grip: Grip, others: bool) {
+        if self.slot.end_hold(self.owner) {
+            self.leave_to_line(grip, others);
+        } else {
+            metrics::released(&self.slot.place, self.since.elapsed());
+        }
+    }
+
+    fn leave_to_line(&self, grip: Grip, others: bool) {
         tracing::debug!(session = %self.slot.place.session().display(), owner = %self.owner, "release, leaving the lock to others");
         metrics::released(&self.slot.place, self.since.elapsed());
-        *self.slot.hold.lock() = None;
-        let leftover = grip.lock.unlock();
+        if others {
+            *self.slot.left.lock() = Some(Left { owner: self.owner, run: grip.run });
+        }
+        let made_session = grip.session.as_ref().is_some_and(SessionFile::is_made_by_us);
+        let leftover = grip.lock.unlock(made_session);
         drop(grip.session);
         if !others {
             self.slot.turns.advance();
@@ -196,11 +210,12 @@ fn tidy_later(leftover: Leftover, slot: SlotRef, delay: Duration) {
 }
 
 /// A post took the turn lock for its one append; now it lets it go, with the data lock still held.
-pub(crate) fn let_go_of_post(slot: &SlotRef, lock: LockFile, data: DataLock, rules: &Rules) {
+pub(crate) fn let_go_of_post(slot: &SlotRef, lock: LockFile, mut data: DataLock, rules: &Rules) {
     if !lock.somebody_waits(rules) && matches!(lock.lost(&slot.place), Ok(None)) {
+        data.discard_unused(false);
         // If it cannot be removed it stays for the next one to take over.
         let _ = lock.unlink(&slot.place, &data);
         return;
     }
-    tidy_later(lock.unlock(), slot.clone(), TIDY_AFTER);
+    tidy_later(lock.unlock(false), slot.clone(), TIDY_AFTER);
 }

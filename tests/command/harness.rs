@@ -13,7 +13,7 @@ use serde_json::Value;
 /// The program under test.
 pub const TURNLOCK: &str = env!("CARGO_BIN_EXE_turnlock");
 /// What is not there by then does not come.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(180);
 
 /// A directory with (the place for) a session.
 pub struct Room {
@@ -113,6 +113,11 @@ impl Running {
 
     pub fn signal(&self, name: &str) {
         signal(self.pid(), name);
+    }
+
+    #[allow(dead_code, reason = "the tests of the doctor use it")]
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Waits for the process alone; what it ran may live on.

@@ -21,7 +21,7 @@ fn its_exit_code_is_the_commands_and_nothing_is_left() {
     let ended = end(&mut room.run(&["--", "sh", "-c", "kill -TERM $$"]));
     assert_eq!(ended.code, Some(128 + 15), "{ended:?}");
     let ended = end(&mut room.run(&["--", "/no/such/program"]));
-    assert!(ended.code == Some(1) && ended.err.contains("cannot run /no/such/program"), "{ended:?}");
+    assert!(ended.code == Some(127) && ended.err.contains("cannot run /no/such/program"), "{ended:?}");
     assert!(room.files().is_empty(), "{:?}", room.files());
 }
 
@@ -29,7 +29,7 @@ fn its_exit_code_is_the_commands_and_nothing_is_left() {
 fn the_port_is_left_to_it_and_signals_reach_it() {
     let room = room();
     let note = room.dir.path().join("pid");
-    let script = format!("trap 'exit 5' TERM; echo $$ > {}; while :; do sleep 0.01; done", note.display());
+    let script = format!("trap 'exit 5' TERM; echo $$ > {}; for n in $(seq 3000); do sleep 0.02; done", note.display());
     let running = Running::ready(&mut room.run(&["--", "sh", "-c", &script]));
     pid_in(&note);
     drop(std::net::TcpListener::bind(room.address()).expect("the port is free"));
@@ -39,12 +39,25 @@ fn the_port_is_left_to_it_and_signals_reach_it() {
 }
 
 #[test]
+fn a_program_that_is_deaf_is_stopped_with_its_gateway() {
+    let room = room();
+    let note = room.dir.path().join("pid");
+    let script =
+        format!("trap '' TERM INT HUP; echo $$ > {}; for n in $(seq 3000); do sleep 0.02; done", note.display());
+    let running = Running::ready(&mut room.run(&["--", "sh", "-c", &script]));
+    let program = pid_in(&note);
+    let stopped = room.ask("stop", &["--pid", &running.pid().to_string()]);
+    assert!(stopped.code == Some(0) && stopped.err.contains("was killed"), "{stopped:?}");
+    eventually("the program is gone", || (!lives(program)).then_some(()));
+}
+
+#[test]
 fn it_dies_with_the_gateway_and_what_it_started_delays_nobody() {
     let room = room();
     let (note, daemon) = (room.dir.path().join("pid"), room.dir.path().join("daemon"));
     // Deaf to all that can be ignored, and with something left behind in the background.
     let script = format!(
-        "trap '' TERM INT HUP; setsid sleep 1000 >/dev/null 2>&1 & echo $! > {}; echo $$ > {}; while :; do sleep 0.01; done",
+        "trap '' TERM INT HUP; setsid sleep 60 >/dev/null 2>&1 & echo $! > {}; echo $$ > {}; for n in $(seq 3000); do sleep 0.02; done",
         daemon.display(),
         note.display()
     );

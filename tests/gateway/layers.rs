@@ -31,6 +31,33 @@ fn the_locks_are_private_tell_who_has_them_and_go_with_the_gateway() {
 }
 
 #[test]
+fn what_a_killed_gateway_leaves_goes_with_the_next_one() {
+    let room = room();
+    Running::ready(&mut room.run(&[])).kill();
+    assert!(!room.files().is_empty());
+    let mut next = Running::ready(&mut room.run_within("0s"));
+    next.signal(Signal::TERM);
+    assert!(next.wait().success());
+    assert!(room.files().is_empty(), "{:?}", room.files());
+}
+
+#[test]
+fn a_start_that_waits_ends_when_it_is_told_to() {
+    let room = room();
+    let _first = Running::ready(&mut room.run(&[]));
+    let mut waiting = Running::start(&mut room.run_within("1h"));
+    let handled = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", waiting.pid())).ok()?;
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?.trim().to_owned();
+        (u64::from_str_radix(&mask, 16).ok()? & (1 << 14) != 0).then_some(())
+    };
+    eventually("it listens to SIGTERM", handled);
+    waiting.signal(Signal::TERM);
+    assert!(waiting.wait().success());
+    assert_eq!(room.ask("status", &[]).code, Some(0), "the first one goes on");
+}
+
+#[test]
 fn a_link_to_the_state_directory_is_the_same_state_directory() {
     let room = room();
     let link = room.dir.path().join("link");

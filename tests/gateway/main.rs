@@ -6,6 +6,7 @@ mod foreign;
 mod isolation;
 mod layers;
 mod library;
+mod metrics;
 mod monitor;
 mod namespaces;
 mod race;

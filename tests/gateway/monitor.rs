@@ -25,8 +25,8 @@ fn a_gateway_that_is_stopped_continued_and_killed() {
     let note = room.dir.path().join("note");
     let command = format!("echo \"$TURNLOCK_STATE, was $TURNLOCK_PREVIOUS, pid $TURNLOCK_PID\" >> {}", note.display());
     let mut monitor = gateway(&["monitor", "--every", "50ms", "--json", "--on-unhealthy", &command]);
-    let mut monitor = monitor.arg(&room.state).stdout(Stdio::piped()).spawn().unwrap();
-    let lines = lines(monitor.stdout.take().unwrap());
+    let mut monitor = Doomed(monitor.arg(&room.state).stdout(Stdio::piped()).spawn().unwrap());
+    let lines = lines(monitor.0.stdout.take().unwrap());
     assert_eq!(next(&lines), change("", "healthy"));
     running.signal(Signal::STOP);
     assert_eq!(next(&lines), change("healthy", "locked-up"));
@@ -37,8 +37,8 @@ fn a_gateway_that_is_stopped_continued_and_killed() {
     assert_eq!(next(&lines), change("healthy", "gone"));
     let _again = Running::ready(&mut room.run(&[]));
     assert_eq!(next(&lines), change("gone", "healthy"));
-    kill_process(Pid::from_child(&monitor), Signal::TERM).unwrap();
-    assert!(monitor.wait().unwrap().success());
+    kill_process(Pid::from_child(&monitor.0), Signal::TERM).unwrap();
+    assert!(monitor.0.wait().unwrap().success());
     assert!(lines.recv().is_err(), "told nothing twice");
     let expected = format!("locked up, was healthy, pid {pid}\ngone, was healthy, pid {pid}\n");
     eventually("the command has run for both", || (std::fs::read_to_string(&note).ok()? == expected).then_some(()));

@@ -17,14 +17,15 @@ fn at_the_line(command: &Command, log: &Path) -> Child {
     waiting.env("LOG", log).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
 }
 
-/// Each pair races; of the two logs one tells of a start, the other of `refused`.
-fn race(pair: impl Fn(&Room) -> [Command; 2], refused: &str) {
+/// Each pair, made with a second port, races; of the two logs one tells of a start, the other of `refused`.
+fn race(pair: impl Fn(&Room, u16) -> [Command; 2], refused: &str) {
     let room = room();
+    let second = free_port();
     let logs = [room.dir.path().join("a"), room.dir.path().join("b")];
     for round in 0..ROUNDS {
-        let commands = pair(&room);
+        let commands = pair(&room, second);
         let mut racers: Vec<_> =
-            commands.iter().zip(&logs).map(|(command, log)| Racer(at_the_line(command, log))).collect();
+            commands.iter().zip(&logs).map(|(command, log)| Doomed(at_the_line(command, log))).collect();
         for racer in &mut racers {
             racer.0.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
         }
@@ -41,20 +42,11 @@ fn race(pair: impl Fn(&Room) -> [Command; 2], refused: &str) {
     }
 }
 
-struct Racer(Child);
-
-impl Drop for Racer {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn on_one_state_directory() {
     race(
-        |room| {
-            let other = Room { dir: tempfile::tempdir().unwrap(), state: room.state.clone(), port: room.port + 1 };
+        |room, second| {
+            let other = Room { dir: tempfile::tempdir().unwrap(), state: room.state.clone(), port: second };
             [room.run_within("0s"), other.run_within("0s")]
         },
         "it has the state directory",
@@ -64,7 +56,7 @@ fn on_one_state_directory() {
 #[test]
 fn on_one_config() {
     race(
-        |room| {
+        |room, second| {
             let shared = text(&room.state);
             let config = text(&room.state.join("shared.json"));
             let run = |name: &str, port: u16| {
@@ -73,7 +65,7 @@ fn on_one_config() {
                 command.args(["--config", &config, "--state-dir"]).arg(room.state.join(name));
                 command
             };
-            [run("a", room.port), run("b", room.port + 1)]
+            [run("a", room.port), run("b", second)]
         },
         "it has the config",
     );
@@ -82,7 +74,7 @@ fn on_one_config() {
 #[test]
 fn on_one_port() {
     race(
-        |room| {
+        |room, _| {
             let run = |name: &str| {
                 let mut command = gateway(&["run", "--timeout", "0s", "--port", &room.port.to_string(), "--state-dir"]);
                 command.arg(room.state.join(name));

@@ -2,9 +2,11 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{self as unix, UnixListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,16 +27,21 @@ pub fn room() -> Room {
     Room { dir, state, port: free_port() }
 }
 
-/// Below the ports that the kernel hands out by itself, so that no other test's connection takes it.
+/// A port that is this process's for as long as it lives: no other test takes it, nor does the kernel for a connection, which takes
+/// higher ones.
 pub fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    loop {
-        let next = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 20_000 + (std::process::id().wrapping_mul(37) % 12_000 + u32::from(next)) as u16 % 12_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
+    static MINE: Mutex<Vec<UnixListener>> = Mutex::new(Vec::new());
+    for port in 20_000..32_000 {
+        let name = unix::SocketAddr::from_abstract_name(format!("turnlock-test-port-{port}")).unwrap();
+        // Reserved by its name, which goes with the process; then looked at, for strangers.
+        if let Ok(mine) = UnixListener::bind_addr(&name) {
+            MINE.lock().unwrap().push(mine);
+            if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+                return port;
+            }
         }
     }
+    panic!("no port is free");
 }
 
 /// `turnlock gateway …`, in an environment that says nothing of gateways.
@@ -193,6 +200,16 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A process that is killed when the test is done with it, and whose pipes are the test's.
+pub struct Doomed(pub Child);
+
+impl Drop for Doomed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -81,7 +81,7 @@ fn six_hundred_posts_at_once_behind_a_stopped_poster_keep_their_deadlines() {
 
 async fn six_hundred_posts() {
     let room = room();
-    let limit = Duration::from_secs(1);
+    let limit = Duration::from_secs(3);
     let sessions = Sessions::builder().durability(Durability::Buffered).acquire_timeout(limit).build().unwrap();
     let mut turn = sessions.turn(&room.session).acquire().await.unwrap();
     turn.append(&json!({"turn": 1})).await.unwrap();
@@ -103,8 +103,8 @@ async fn six_hundred_posts() {
         let error = posted.unwrap().unwrap_err();
         assert!(matches!(error, Error::DataLockBusy { pid: Some(pid), .. } if pid == poster.pid()), "{error}");
     }
-    assert!(began.elapsed() >= limit && began.elapsed() < limit + Duration::from_secs(10), "{:?}", began.elapsed());
-    assert!(threads_named("turnlock-data") <= 1, "one thread waits for all of them");
+    assert!(began.elapsed() >= limit && began.elapsed() < limit + Duration::from_secs(20), "{:?}", began.elapsed());
+    assert!(threads_named("turnlock-wait") <= 1, "one thread waits for all of them");
 
     // An append of the turn has its deadline as well, and the release goes through.
     assert!(matches!(turn.append(&json!({"turn": 2})).await, Err(Error::DataLockBusy { .. })));
@@ -118,7 +118,7 @@ async fn six_hundred_posts() {
     assert_eq!(room.lines(), [json!({"turn": 1}), json!({"post": "after"})]);
     fs::remove_file(elsewhere).unwrap();
     room.expect_clean();
-    until("no thread waits any more", || threads_named("turnlock-data") == 0);
+    until("no thread waits any more", || threads_named("turnlock-wait") == 0);
 }
 
 #[test]

@@ -1,10 +1,12 @@
-//! Lock files that somebody removes or replaces during a turn: the fence refuses the former holder.
+//! Files that somebody removes or replaces during a turn. The lock file: the fence refuses the former holder. The session file: what is
+//! written goes into the new one.
 
 use std::collections::HashSet;
 use std::fs;
 use std::time::Duration;
 
 use serde_json::json;
+use turnlock::Error;
 
 use crate::child::{Answer, Ask, child};
 use crate::containers::Sleeper;
@@ -29,6 +31,19 @@ fn a_holder_whose_lock_file_was_removed_writes_no_more() {
     next.release_blocking().unwrap();
     assert_eq!(room.lines(), [json!({"n": 1}), json!({"n": 2}), json!({"n": 3})]);
     room.expect_clean();
+}
+
+#[test]
+fn a_task_behind_a_lost_turn_of_its_own_process_is_told_of_it() {
+    let room = room();
+    let turn = buffered().turn(&room.session).label("lost").acquire_blocking().unwrap();
+    fs::remove_file(&room.lock).unwrap();
+    let error = buffered().turn(&room.session).try_acquire().unwrap_err();
+    let Error::Timeout { holder: Some(holder), .. } = &error else { panic!("{error}") };
+    assert_eq!((holder.owner, holder.label.as_deref()), (Some(turn.owner()), Some("lost")));
+    assert!(holder.this_process, "{error}");
+    drop(turn);
+    buffered().turn(&room.session).try_acquire().unwrap().release_blocking().unwrap();
 }
 
 #[test]
@@ -109,5 +124,47 @@ fn while_lock_files_are_removed_at_random_no_two_writers_interleave() {
     // A turn may be lost between its last append and its release.
     assert!(whole >= 4 * count - lost, "{whole} whole turns, {lost} lost");
     eprintln!("{lost} of {} turns were lost", 4 * count);
+    room.expect_clean();
+}
+
+/// As a compaction does it: a new file, renamed into place.
+fn rewrite(room: &crate::room::Room, text: &str) {
+    let beside = room.dir.join("beside");
+    fs::write(&beside, text).unwrap();
+    fs::rename(beside, &room.session).unwrap();
+}
+
+#[test]
+fn what_is_appended_goes_into_the_file_that_the_path_names() {
+    let room = room();
+    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    turn.append_blocking(&json!({"n": 1})).unwrap();
+    rewrite(&room, "{\"compacted\":true}\n");
+    let appended = turn.append_blocking(&json!({"n": 2})).unwrap();
+    assert_eq!(appended.offset, 19);
+    fs::remove_file(&room.session).unwrap();
+    turn.append_blocking(&json!({"n": 3})).unwrap();
+    turn.release_blocking().unwrap();
+    assert_eq!(room.lines(), [json!({"n": 3})]);
+    room.expect_clean();
+}
+
+#[test]
+fn who_waits_for_the_data_lock_while_the_session_is_rewritten_writes_into_the_new_file() {
+    let room = room();
+    fs::write(&room.session, "{\"n\":1}\n").unwrap();
+    let mut rewriter = child(&room);
+    assert_eq!(rewriter.ask(&Ask::LockData), Answer::Done);
+    let mut posters = [child(&room), child(&room)];
+    for (writer, poster) in (0..).zip(&mut posters) {
+        poster.tell(&Ask::Posts { writer, count: 5 });
+    }
+    room.until_data_waited_for(2);
+    rewrite(&room, "{\"compacted\":true}\n");
+    assert_eq!(rewriter.ask(&Ask::UnlockData), Answer::Done);
+    for poster in &posters {
+        assert_eq!(poster.answer(), Answer::Done);
+    }
+    assert_eq!(room.lines().len(), 11);
     room.expect_clean();
 }

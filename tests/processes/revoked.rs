@@ -144,3 +144,40 @@ fn a_turn_knows_that_it_is_lost() {
     other.release();
     room.expect_clean();
 }
+
+#[test]
+fn a_revoked_turn_of_a_hanging_task_does_not_hold_up_the_other_tasks_of_its_process() {
+    for removed in [false, true] {
+        let room = room();
+        let sessions = buffered();
+        let mut hanging = sessions.turn(&room.session).acquire_blocking().unwrap();
+        hanging.append_blocking(&json!({"n": 1})).unwrap();
+        let waiter = std::thread::spawn({
+            let acquire = sessions.turn(&room.session).timeout(Duration::from_secs(30));
+            move || {
+                let mut turn = acquire.acquire_blocking()?;
+                turn.append_blocking(&json!({"n": 2}))?;
+                Ok::<_, Error>(turn)
+            }
+        });
+        if removed {
+            std::fs::remove_file(&room.lock).unwrap();
+        } else {
+            sessions.revoke(&room.session, hanging.owner()).unwrap();
+        }
+        let mut next = waiter.join().unwrap().unwrap();
+        assert_eq!(
+            hanging.append_blocking(&json!({"n": "no"})).unwrap_err().to_string().split(':').next(),
+            Some("lock lost")
+        );
+        assert!(matches!(hanging.release_blocking(), Err(Error::LockLost { .. })));
+        assert_eq!(next.lost().unwrap(), None);
+        next.append_blocking(&json!({"n": 3})).unwrap();
+        // The line is whole again.
+        assert!(sessions.turn(&room.session).try_acquire().is_err());
+        next.release_blocking().unwrap();
+        sessions.turn(&room.session).try_acquire().unwrap().release_blocking().unwrap();
+        assert_eq!(room.lines(), [json!({"n": 1}), json!({"n": 2}), json!({"n": 3})]);
+        room.expect_clean();
+    }
+}

@@ -109,8 +109,7 @@ fn a_long_hold_is_reported_once_and_not_taken_away() {
     assert_eq!(turn.lost().unwrap(), None);
     turn.release_blocking().unwrap();
 
-    let short = sessions.turn(&room.session).acquire_blocking().unwrap();
-    short.release_blocking().unwrap();
+    // The next turn is another one. One in between that was short for sure cannot be had on a busy machine.
     let again = sessions.turn(&room.session).acquire_blocking().unwrap();
     assert_eq!(reports.recv_timeout(Duration::from_secs(30)).unwrap().owner, again.owner());
 }

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use turnlock::gateway;
 
-use super::json;
 use crate::cli::failure::Failure;
+use crate::cli::output::{self, printable};
 
-/// Compares gateways that are to run beside each other: config, state directory, workspaces, ports
+/// Compare gateways that are to run beside each other: config, state directory, workspaces, ports
 ///
 /// Each must have its own. Ports are derived from the base port (browser control: base + 2; browsers: up to base + 110), so
 /// that base ports must be at least 120 apart. Nothing is changed.
@@ -26,12 +26,13 @@ pub(super) struct Args {
 pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let conflicts = gateway::check_isolation(&args.gateways)?;
     if args.json {
-        println!("{}", json(&conflicts)?);
+        output::answer_json(&conflicts)?;
     } else if conflicts.is_empty() {
-        println!("{} gateways, each on its own.", args.gateways.len());
-    }
-    for conflict in conflicts.iter().filter(|_| !args.json) {
-        println!("- {conflict}");
+        output::answer(&format!("{} gateways, each on its own.\n", args.gateways.len()))?;
+    } else {
+        let lines: String =
+            conflicts.iter().map(|conflict| format!("- {}\n", printable(&conflict.to_string()))).collect();
+        output::answer(&lines)?;
     }
     Ok(if conflicts.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -44,11 +44,21 @@ async fn attend(gateway: &Gateway, mut signals: Signals, child: &mut Child) -> R
     loop {
         tokio::select! {
             ended = child.wait() => return ended.map_err(|e| Failure::new(format!("cannot wait for the program: {e}"))),
-            // From a terminal the program has it already; from elsewhere it has not, and twice does no harm.
-            signal = signals.next() => pass_on(child, signal),
+            signal = signals.next() => {
+                // A key pressed on the terminal reaches the program as well, and twice would mean something else to it.
+                if signal != Signal::INT || !in_foreground() {
+                    pass_on(child, signal);
+                }
+            }
             _ = watch.tick() => ensure_ours(gateway)?,
         }
     }
+}
+
+/// Whether this process, and the program with it, is what the keys of a terminal reach.
+fn in_foreground() -> bool {
+    let terminal = std::fs::File::open("/dev/tty");
+    terminal.is_ok_and(|terminal| rustix::termios::tcgetpgrp(terminal) == Ok(rustix::process::getpgrp()))
 }
 
 fn pass_on(child: &Child, signal: Signal) {

@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use turnlock::gateway;
 
-use super::{Which, json};
+use super::Which;
 use crate::cli::failure::Failure;
+use crate::cli::output::{self, printable};
 
-/// Tells what is wrong with a gateway's locks and port; --fix removes what nobody holds
+/// Tell what is wrong with a gateway's locks and port, and with --fix remove what nobody holds
 ///
 /// Stale gateway locks, orphaned .reclaim directories, a listener that no lock names, an owner that does not listen.
 #[derive(clap::Args)]
@@ -29,12 +30,12 @@ pub(super) struct Args {
 pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let findings = gateway::doctor(&args.which.builder()?, args.port, args.fix)?;
     if args.json {
-        println!("{}", json(&findings)?);
+        output::answer_json(&findings)?;
     } else if findings.is_empty() {
-        println!("Nothing is wrong with the gateway's locks and port.");
-    }
-    for finding in findings.iter().filter(|_| !args.json) {
-        println!("- {finding}");
+        output::answer("Nothing is wrong with the gateway's locks and port.\n")?;
+    } else {
+        let lines: String = findings.iter().map(|finding| format!("- {}\n", printable(&finding.to_string()))).collect();
+        output::answer(&lines)?;
     }
     Ok(if findings.iter().all(|finding| finding.fixed) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

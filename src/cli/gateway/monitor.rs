@@ -6,16 +6,17 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
+use anstyle::AnsiColor;
 use serde::Serialize;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 use turnlock::gateway::{self, Change, Condition, Gateway, Observation, Watch};
 
-use super::json;
 use super::signals::{Signals, runtime};
 use crate::cli::failure::Failure;
+use crate::cli::output::{self, printable};
 
-/// Probes gateways and their session locks, and tells of every change of state once
+/// Probe gateways and their session locks, and tell of every change of state once
 ///
 /// healthy: the owner lives and answers. degraded: something is wrong (a stale or very long session lock, an owner that does
 /// not listen, an answer that is not ok). locked up: it accepts connections and does not answer. gone: nobody is there.
@@ -167,15 +168,19 @@ impl Told<'_> {
 
 fn tell(args: &Args, told: &Told) -> Result<(), Failure> {
     if args.json {
-        println!("{}", json(told)?);
-        return Ok(());
+        return output::answer_json(told);
     }
     let time = humantime::format_rfc3339_seconds(told.change.at);
     let before = told.change.from.map_or_else(String::new, |before| format!(" (was {before})"));
     let reason = told.reason();
     let reason = if reason.is_empty() { reason } else { format!(": {reason}") };
-    println!("{time} {} is {}{before}{reason}", told.target, told.change.to);
-    Ok(())
+    let colour = match told.change.to {
+        Condition::Healthy => AnsiColor::Green,
+        Condition::Degraded => AnsiColor::Yellow,
+        _ => AnsiColor::Red,
+    };
+    let (style, state, target) = (colour.on_default(), told.change.to, printable(&told.target));
+    output::answer(&format!("{time} {target} is {style}{state}{style:#}{before}{}\n", printable(&reason)))
 }
 
 /// Its end is waited for only by a single look: a command that hangs must not blind the monitor.
@@ -195,6 +200,6 @@ async fn run_command(args: &Args, told: &Told<'_>) {
     match started {
         Ok(mut child) if args.once => drop(child.wait().await),
         Ok(mut child) => drop(tokio::spawn(async move { child.wait().await })),
-        Err(e) => eprintln!("turnlock: cannot run the command of --on-unhealthy: {e}"),
+        Err(e) => output::tell(&format!("cannot run the command of --on-unhealthy: {e}")),
     }
 }

@@ -11,8 +11,9 @@ use turnlock::gateway::{self, DEFAULT_PORT, Gateway, Layout, Supervised};
 use super::signals::{self, Signals};
 use super::{Which, child, serve, stop};
 use crate::cli::failure::Failure;
+use crate::cli::output;
 
-/// Takes the locks and the port, then serves /healthz and /metrics, or runs CMD under the locks
+/// Take the locks and the port, then serve /healthz and /metrics, or run CMD under the locks
 ///
 /// The state lock first, then the config lock, then the port: only when all three are had anything else is touched. With CMD the
 /// port is left to it; it dies with this process.
@@ -101,7 +102,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
         match started {
             Supervised::Started(gateway) => run(gateway, signals, &args.command).await,
             Supervised::AlreadyHealthy(address) => {
-                eprintln!("turnlock: a healthy gateway is already listening on ws://{address}; nothing to do");
+                output::tell(&format!("a healthy gateway is already listening on ws://{address}; nothing to do"));
                 Ok(args.supervised.map_or(ExitCode::SUCCESS, Supervisor::exit_code))
             }
             _ => Err(Failure::new("unknown outcome")),
@@ -129,10 +130,10 @@ async fn run(mut gateway: Gateway, signals: Signals, command: &[OsString]) -> Re
 
 fn tell_start(gateway: &Gateway) {
     let (address, pid) = (gateway.address(), std::process::id());
-    eprintln!(
-        "turnlock: gateway on ws://{address} (pid {pid}), state directory {}",
+    output::tell(&format!(
+        "gateway on ws://{address} (pid {pid}), state directory {}",
         gateway.layout().state_dir().display()
-    );
+    ));
 }
 
 /// Whoever held these sessions died with an earlier gateway.
@@ -143,14 +144,14 @@ fn sweep_sessions(layout: &Layout) {
             Ok(found) => {
                 for lock in found.iter().filter(|lock| lock.removed) {
                     let reasons: Vec<_> = lock.reasons.iter().map(|reason| reason.as_str()).collect();
-                    eprintln!(
-                        "turnlock: removed a stale session lock: {} ({})",
+                    output::tell(&format!(
+                        "removed a stale session lock: {} ({})",
                         lock.lock.display(),
                         reasons.join(", ")
-                    );
+                    ));
                 }
             }
-            Err(error) => eprintln!("turnlock: {error}"),
+            Err(error) => output::tell(&error.to_string()),
         }
     }
 }

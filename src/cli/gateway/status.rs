@@ -2,12 +2,14 @@
 
 use std::process::ExitCode;
 
+use anstyle::AnsiColor;
 use turnlock::gateway::{self, GatewayReport, LockFacts};
 
-use super::{Which, json};
+use super::Which;
 use crate::cli::failure::Failure;
+use crate::cli::output::{self, printable};
 
-/// Tells who has the locks, who listens, and whether it is healthy: three different facts
+/// Tell who has the locks, who listens, and whether it is healthy: three different facts
 ///
 /// A bound port, a healthy endpoint and a living owner say nothing of each other.
 #[derive(clap::Args)]
@@ -31,22 +33,27 @@ pub(super) struct Args {
 pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let report = gateway::status(&args.which.builder()?, args.port)?;
     if args.json {
-        println!("{}", json(&report)?);
+        output::answer_json(&report)?;
     } else {
-        show(&report);
+        output::answer(&table(&report))?;
     }
     let well = report.owner_lives() && (!args.require_healthy || report.health.is_healthy());
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn show(report: &GatewayReport) {
-    println!("state directory  {}", report.state_dir.display());
-    println!("config           {}", report.config.display());
-    println!("state lock       {}", describe(report.state_lock.as_ref()));
-    println!("config lock      {}", describe(report.config_lock.as_ref()));
-    println!("address          ws://{}", report.address);
-    println!("listener         {}", listener(report));
-    println!("health           {}", report.health);
+fn table(report: &GatewayReport) -> String {
+    let rows = [
+        ("state directory", report.state_dir.display().to_string()),
+        ("config", report.config.display().to_string()),
+        ("state lock", describe(report.state_lock.as_ref())),
+        ("config lock", describe(report.config_lock.as_ref())),
+        ("address", format!("ws://{}", report.address)),
+        ("listener", listener(report)),
+        ("health", report.health.to_string()),
+    ];
+    let bold = AnsiColor::BrightWhite.on_default().bold();
+    let line = |(name, fact): &(&str, String)| format!("{bold}{name:<15}{bold:#}  {}\n", printable(fact));
+    rows.iter().map(line).collect()
 }
 
 fn describe(lock: Option<&LockFacts>) -> String {

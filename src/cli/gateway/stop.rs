@@ -6,8 +6,9 @@ use turnlock::gateway::{self, Builder};
 
 use super::Which;
 use crate::cli::failure::Failure;
+use crate::cli::output;
 
-/// Ends the gateway with a process id, if it is the verified owner of the locks
+/// End the gateway with a process id, if it is the verified owner of the locks
 ///
 /// SIGTERM, then SIGKILL after 700 ms; then its port is free within 2 s. The process must be the one that the lock names, by its
 /// id and by the time at which it was started.
@@ -39,7 +40,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
 pub(super) fn stop(gateway: &Builder, pid: i32, port: Option<u16>) -> Result<(), Failure> {
     let stopped = gateway::stop(gateway, pid, port)?;
     let how = if stopped.killed { "it did not end within 700 ms of being asked, and was killed" } else { "it ended" };
-    eprintln!("turnlock: gateway with pid {pid}: {how}; its port is free");
+    output::tell(&format!("gateway with pid {pid}: {how}; its port is free"));
     Ok(())
 }
 

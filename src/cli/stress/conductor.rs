@@ -67,7 +67,7 @@ fn progress_bar(args: &Args) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(args.seconds * 1000);
-    if let Ok(style) = ProgressStyle::with_template("{bar:32} {msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{bar:24} {wide_msg}") {
         bar.set_style(style);
     }
     bar

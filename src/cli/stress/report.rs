@@ -1,12 +1,15 @@
 //! The report of a stress run: a table on a terminal, plain text in a pipe, JSON for machines.
 
-use std::io::{self, IsTerminal, Write};
+use std::fmt::{self, Write};
+use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::Table;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::super::failure::Failure;
+use super::super::output;
 use super::Args;
 use super::check::{Findings, KINDS};
 use super::numbers::{Numbers, Times};
@@ -21,16 +24,16 @@ pub(super) struct Report<'a> {
 }
 
 impl Report<'_> {
-    pub(super) fn print(&self) -> io::Result<()> {
-        let printed = if self.args.json { self.print_json() } else { self.print_text() };
-        match printed {
-            // Whoever has seen enough still gets the exit code.
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            printed => printed,
+    pub(super) fn print(&self) -> Result<(), Failure> {
+        if self.args.json {
+            return output::answer_json(&self.json());
         }
+        let mut text = String::new();
+        self.write(&mut text).map_err(|e| Failure::new(format!("cannot write the report: {e}")))?;
+        output::answer(&text)
     }
 
-    fn print_json(&self) -> io::Result<()> {
+    fn json(&self) -> Value {
         let counts: serde_json::Map<_, _> = KINDS
             .iter()
             .filter_map(|(kind, _)| {
@@ -38,7 +41,7 @@ impl Report<'_> {
                 Some((name, self.findings.counts.get(kind).copied().unwrap_or(0).into()))
             })
             .collect();
-        let report = json!({
+        json!({
             "ok": self.findings.violations() == 0,
             "seed": self.seed,
             "processes": self.args.processes,
@@ -51,12 +54,10 @@ impl Report<'_> {
             "violations": counts,
             "firstViolations": self.findings.first,
             "kept": self.kept,
-        });
-        writeln!(io::stdout(), "{report:#}")
+        })
     }
 
-    fn print_text(&self) -> io::Result<()> {
-        let mut out = anstream::stdout();
+    fn write(&self, out: &mut String) -> fmt::Result {
         writeln!(out, "{}\n", self.what_ran())?;
         let rows = self.rows();
         if io::stdout().is_terminal() {
@@ -72,7 +73,7 @@ impl Report<'_> {
             }
         }
         writeln!(out)?;
-        self.verdict(&mut out)
+        self.verdict(out)
     }
 
     fn what_ran(&self) -> String {
@@ -130,9 +131,9 @@ impl Report<'_> {
         rows
     }
 
-    fn verdict(&self, out: &mut impl Write) -> io::Result<()> {
+    fn verdict(&self, out: &mut String) -> fmt::Result {
         let (good, bad) = (AnsiColor::Green.on_default().bold(), AnsiColor::Red.on_default().bold());
-        let mark = |out: &mut dyn Write, style: Style, text: String| writeln!(out, "{style}{text}{style:#}");
+        let mark = |out: &mut String, style: Style, text: String| writeln!(out, "{style}{text}{style:#}");
         if self.findings.violations() == 0 {
             mark(out, good, "No violation. Proved by reading the files back without the library:".into())?;
             for proof in self.proofs() {

@@ -13,6 +13,8 @@ use crate::error::{Error, Result};
 struct Device {
     remote: bool,
     marks: bool,
+    /// Its locks are worth a trial, which it has not had.
+    untried: bool,
     /// Why locks are not kept there.
     refusal: Option<String>,
 }
@@ -21,35 +23,57 @@ static DEVICES: LazyLock<RwLock<HashMap<u64, Device>>> = LazyLock::new(RwLock::d
 
 /// Refuses a directory whose filesystem does not keep locks. A local one is known by its kind; elsewhere the locks are tried, once.
 pub(crate) fn ensure_keeps_locks(dir: &Path, dev: u64) -> Result<()> {
-    let known = DEVICES.read().get(&dev).cloned();
-    let device = match known {
-        Some(device) => device,
-        None => {
-            let device = ask(dir);
-            DEVICES.write().insert(dev, device.clone());
-            device
-        }
-    };
+    let mut device = meet(dir, dev);
+    if device.untried {
+        device.untried = false;
+        device.refusal = probe(dir).ok().and_then(|report| report.refusal());
+        DEVICES.write().insert(dev, device.clone());
+    }
     match device.refusal {
         None => Ok(()),
         Some(reason) => Err(Error::LocksNotKept { dir: dir.to_owned(), reason }),
     }
 }
 
+/// Before locks of a directory are only looked at: asks what its mount says, and tries nothing.
+pub(crate) fn ask_mount(dir: &Path, dev: u64) {
+    meet(dir, dev);
+}
+
+fn meet(dir: &Path, dev: u64) -> Device {
+    let known = DEVICES.read().get(&dev).cloned();
+    known.unwrap_or_else(|| {
+        let device = ask(dir);
+        DEVICES.write().insert(dev, device.clone());
+        device
+    })
+}
+
 /// What cannot be asked is taken for what most are: local, and keeping locks.
 fn ask(dir: &Path) -> Device {
-    let Ok(filesystem) = filesystem(dir) else { return Device { remote: false, marks: true, refusal: None } };
+    let Ok(filesystem) = filesystem(dir) else {
+        return Device { remote: false, marks: true, untried: false, refusal: None };
+    };
     let refusal = match &filesystem.keeps_locks {
         KeepsLocks::NotKept(reason) => Some(format!("{filesystem}: {reason}")),
-        _ if filesystem.wants_probe() => probe(dir).ok().and_then(|report| report.refusal()),
         _ => None,
     };
-    Device { remote: filesystem.remote(), marks: filesystem.marks_usable(), refusal }
+    Device {
+        remote: filesystem.remote(),
+        marks: filesystem.marks_usable(),
+        untried: refusal.is_none() && filesystem.wants_probe(),
+        refusal,
+    }
 }
 
 /// Whether other hosts may share this device; one that was never met is local.
 pub(crate) fn is_remote(dev: u64) -> bool {
     DEVICES.read().get(&dev).is_some_and(|device| device.remote)
+}
+
+/// Whether this device was met, and no other host shares it.
+pub(crate) fn is_local(dev: u64) -> bool {
+    DEVICES.read().get(&dev).is_some_and(|device| !device.remote)
 }
 
 /// Whether marks are told apart from the `flock` there.

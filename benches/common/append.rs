@@ -1,0 +1,138 @@
+//! Appends and posts.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::value::RawValue;
+use tokio::runtime::Runtime;
+use turnlock::Sessions;
+
+use super::rounds::{Outcome, Rounds};
+use super::waits::Waits;
+use super::{buffered, durable, either, floor, known_session, message, tasks};
+
+/// A line that is JSON already, so that the append is measured and not the making of JSON.
+pub fn line(bytes: usize) -> Box<RawValue> {
+    serde_json::value::to_raw_value(&message(bytes)).unwrap()
+}
+
+fn bytes_of(line: &RawValue) -> Vec<u8> {
+    format!("{}\n", line.get()).into_bytes()
+}
+
+/// Appends of this size to one session, beside their floors: (buffered, durable).
+pub fn one_session(dir: &Path, bytes: usize) -> (Vec<Outcome>, Vec<Outcome>) {
+    let line = line(bytes);
+    let raw = bytes_of(&line);
+    let runtime = tasks::runtime();
+    let new = |name: &str| dir.join(format!("{name}-{bytes}.jsonl"));
+    let (bare, locked, synced) =
+        (floor::Append::to(&new("bare")), floor::Append::to(&new("locked")), floor::Append::to(&new("synced")));
+    let turn = |sessions: Sessions, name| sessions.turn(new(name)).acquire_blocking().unwrap();
+    let (mut thread, mut task) = (turn(buffered(), "thread"), turn(buffered(), "task"));
+    let (mut thread_synced, mut task_synced) = (turn(durable(), "thread-synced"), turn(durable(), "task-synced"));
+    let (few, many) = if bytes > 100_000 { (2, 4) } else { (8, 500) };
+    let of_buffered = Rounds::new(format!("append, {bytes} bytes, buffered"))
+        .way("floor: write under flock, two stats", || locked.locked(&raw))
+        .way("floor: write", || bare.bare(&raw))
+        .way("turnlock, blocking", || {
+            thread.append_blocking(&*line).unwrap();
+        })
+        .way("turnlock, async", || {
+            runtime.block_on(task.append(&*line)).unwrap();
+        })
+        .run(either(40, 1), either(many, 1));
+    let of_durable = Rounds::new(format!("append, {bytes} bytes, durable"))
+        .way("floor: write, fdatasync", || synced.synced(&raw))
+        .way("turnlock, blocking", || {
+            thread_synced.append_blocking(&*line).unwrap();
+        })
+        .way("turnlock, async", || {
+            runtime.block_on(task_synced.append(&*line)).unwrap();
+        })
+        .run(either(40, 1), either(few, 1));
+    (of_buffered, of_durable)
+}
+
+pub const AT_ONCE: usize = 64;
+
+/// Durable appends of one line to many sessions at once, each turn held by a task of its own: lines a second.
+pub fn many_sessions(runtime: &Runtime, sessions: &Sessions, dir: &Path, bytes: usize, each: u32) -> f64 {
+    let mut turns: Vec<_> = (0..AT_ONCE)
+        .map(|n| sessions.turn(known_session(dir, &format!("many-{n}.jsonl"))).acquire_blocking().unwrap())
+        .collect();
+    // The first synced append to a file syncs its directory as well; after that it is the file alone.
+    for turn in &mut turns {
+        turn.append_blocking(&*line(bytes)).unwrap();
+    }
+    runtime.block_on(async {
+        let began = Instant::now();
+        let tasks: Vec<_> = turns
+            .into_iter()
+            .map(|mut turn| {
+                let line = line(bytes);
+                tokio::spawn(async move {
+                    for _ in 0..each {
+                        turn.append(&*line).await.unwrap();
+                    }
+                    turn
+                })
+            })
+            .collect();
+        let mut turns = Vec::new();
+        for task in tasks {
+            turns.push(task.await.unwrap());
+        }
+        let time = began.elapsed();
+        for turn in turns {
+            turn.release().await.unwrap();
+        }
+        (AT_ONCE as u32 * each) as f64 / time.as_secs_f64()
+    })
+}
+
+/// The floor of [`many_sessions`]: as many threads that write and sync.
+pub fn many_files(dir: &Path, bytes: usize, each: u32) -> f64 {
+    let raw = bytes_of(&line(bytes));
+    let files: Vec<_> = (0..AT_ONCE).map(|n| floor::Append::to(&dir.join(format!("file-{n}")))).collect();
+    let began = Instant::now();
+    thread::scope(|scope| {
+        for file in &files {
+            scope.spawn(|| (0..each).for_each(|_| file.synced(&raw)));
+        }
+    });
+    (AT_ONCE as u32 * each) as f64 / began.elapsed().as_secs_f64()
+}
+
+/// Posts by one thread during somebody's turn, with so many other threads that post all the time.
+pub fn posts(sessions: &Sessions, session: PathBuf, others: usize, count: usize) -> Waits {
+    let turn = sessions.turn(&session).acquire_blocking().unwrap();
+    let line = line(400);
+    let over = AtomicBool::new(false);
+    let waits = thread::scope(|scope| {
+        for _ in 0..others {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    sessions.post_blocking(&session, &*line).unwrap();
+                }
+            });
+        }
+        let mut waits = Waits::default();
+        for _ in 0..count {
+            let began = Instant::now();
+            sessions.post_blocking(&session, &*line).unwrap();
+            waits.record(began.elapsed());
+            if others == 0 {
+                continue;
+            }
+            // Asked for now and then, not in competition for the most.
+            thread::sleep(Duration::from_micros(200));
+        }
+        over.store(true, Ordering::Relaxed);
+        waits
+    });
+    turn.release_blocking().unwrap();
+    waits
+}

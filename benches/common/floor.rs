@@ -1,0 +1,98 @@
+//! The bare system calls beside which our numbers stand.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
+
+/// About as long as one of our owner records.
+pub const RECORD: [u8; 330] = [b'x'; 330];
+
+const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+pub fn open(path: &Path, flags: OFlags) -> OwnedFd {
+    rustix::fs::open(path, flags | OFlags::CLOEXEC, PRIVATE).unwrap()
+}
+
+pub fn lock(file: impl AsFd) {
+    rustix::fs::flock(file, FlockOperation::LockExclusive).unwrap();
+}
+
+pub fn unlock(file: impl AsFd) {
+    rustix::fs::flock(file, FlockOperation::Unlock).unwrap();
+}
+
+/// A lock file as the simplest program would have it: `open(O_EXCL)`, `flock`, `write`, `unlink`, `close`.
+pub fn exclusive_file(lock_path: &Path) {
+    let file = open(lock_path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL);
+    lock(&file);
+    rustix::io::write(&file, &RECORD).unwrap();
+    rustix::fs::unlink(lock_path).unwrap();
+}
+
+/// The calls that acquire and release need by the protocol, and nothing else.
+pub fn protocol(session: &Path, lock_path: &Path, dir: &Path) {
+    // The data lock, compared (I3).
+    let data = open(session, OFlags::RDWR | OFlags::APPEND);
+    lock(&data);
+    rustix::fs::fstat(&data).unwrap();
+    rustix::fs::lstat(session).unwrap();
+    // Complete before visible (I5); that the name is free, `linkat` tells.
+    let file = open(dir, OFlags::TMPFILE | OFlags::RDWR);
+    lock(&file);
+    rustix::io::write(&file, &RECORD).unwrap();
+    let by_descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
+    rustix::fs::linkat(CWD, by_descriptor.as_str(), CWD, lock_path, AtFlags::SYMLINK_FOLLOW).unwrap();
+    rustix::fs::fstat(&file).unwrap();
+    unlock(&data);
+    // Release: the data lock again, path and record compared (I14), removed.
+    lock(&data);
+    rustix::fs::lstat(session).unwrap();
+    rustix::fs::lstat(lock_path).unwrap();
+    let mut record = [0; RECORD.len()];
+    rustix::io::pread(&file, &mut record, 0).unwrap();
+    rustix::fs::unlink(lock_path).unwrap();
+    unlock(&file);
+    unlock(&data);
+}
+
+/// [`protocol`], on a session that has to be created and goes again.
+pub fn protocol_new(session: &Path, lock_path: &Path, dir: &Path) {
+    drop(open(session, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL));
+    protocol(session, lock_path, dir);
+    rustix::fs::unlink(session).unwrap();
+}
+
+/// One line at the end of a file, under its `flock`, with a look at path and descriptor before.
+pub struct Append {
+    file: OwnedFd,
+    path: std::path::PathBuf,
+}
+
+impl Append {
+    pub fn to(path: &Path) -> Self {
+        Self { file: open(path, OFlags::RDWR | OFlags::CREATE | OFlags::APPEND), path: path.to_owned() }
+    }
+
+    pub fn bare(&self, line: &[u8]) {
+        assert_eq!(rustix::io::write(&self.file, line).unwrap(), line.len());
+    }
+
+    pub fn locked(&self, line: &[u8]) {
+        lock(&self.file);
+        rustix::fs::lstat(&self.path).unwrap();
+        self.bare(line);
+        rustix::fs::lstat(&self.path).unwrap();
+        unlock(&self.file);
+    }
+
+    /// As durable as it gets.
+    pub fn synced(&self, line: &[u8]) {
+        self.bare(line);
+        rustix::fs::fdatasync(&self.file).unwrap();
+    }
+
+    pub fn empty(&self) {
+        rustix::fs::ftruncate(&self.file, 0).unwrap();
+    }
+}

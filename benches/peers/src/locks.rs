@@ -1,0 +1,56 @@
+//! The peers that are Rust libraries.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::common::lock::{self, Lock};
+
+pub const RUST: [&str; 3] = ["fd-lock", "named-lock", "gix-lock"];
+
+/// Every lock that an actor of this program can play.
+pub fn named(name: &str, session: &Path) -> Option<Box<dyn Lock>> {
+    match name {
+        "fd-lock" => {
+            let file = File::options().read(true).write(true).open(session).unwrap();
+            Some(Box::new(FdLock(fd_lock::RwLock::new(file))))
+        }
+        "named-lock" => {
+            let path = session.with_extension("named");
+            Some(Box::new(Named(named_lock::NamedLock::with_path(path).unwrap())))
+        }
+        "gix-lock" => Some(Box::new(GixLock(session.to_owned()))),
+        _ => lock::named(name, session),
+    }
+}
+
+/// A blocking `flock` on a file that stays.
+struct FdLock(fd_lock::RwLock<File>);
+
+impl Lock for FdLock {
+    fn turn(&mut self, held: &mut dyn FnMut()) {
+        let _guard = self.0.write().unwrap();
+        held();
+    }
+}
+
+/// The same, on a file of its own.
+struct Named(named_lock::NamedLock);
+
+impl Lock for Named {
+    fn turn(&mut self, held: &mut dyn FnMut()) {
+        let _guard = self.0.lock().unwrap();
+        held();
+    }
+}
+
+/// A file that exists while the lock is held; waiters poll.
+struct GixLock(PathBuf);
+
+impl Lock for GixLock {
+    fn turn(&mut self, held: &mut dyn FnMut()) {
+        let patience = gix_lock::acquire::Fail::AfterDurationWithBackoff(Duration::from_secs(60));
+        let _guard = gix_lock::Marker::acquire_to_hold_resource(&self.0, patience, None, 0).unwrap();
+        held();
+    }
+}

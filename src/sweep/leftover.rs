@@ -1,0 +1,97 @@
+//! What interrupted work leaves behind beside the sessions.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{Mode, OFlags};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::error::{Context, Result};
+use crate::flock;
+use crate::lockfile::{self, Swept};
+use crate::place::{CAREFUL, Place, stat_named};
+use crate::sessions::Rules;
+use crate::transcript::DataLock;
+use crate::transcript::rewrite::leftover_of;
+
+/// What a leftover was to become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Leftover {
+    /// A session's new file, of a rewrite or repair that did not come to its end.
+    Rewrite,
+    /// A lock file that was never published.
+    Lock,
+    /// A file with which a filesystem's locks were tried.
+    Probe,
+}
+
+/// Work on a probe's files takes milliseconds; younger ones may still be in use.
+const PROBE_LASTS: Duration = Duration::from_secs(2);
+
+impl Leftover {
+    /// What a file of this name is, if it is one of those.
+    pub(crate) fn of(name: &OsStr) -> Option<Self> {
+        let bytes = name.as_bytes();
+        if leftover_of(Path::new(name)).is_some() {
+            Some(Self::Rewrite)
+        } else if let Some(rest) = bytes.strip_prefix(b".turnlock-probe-") {
+            is_uuid(rest.get(..36)?).then_some(Self::Probe)
+        } else {
+            let rest = bytes.strip_prefix(b".turnlock-")?.strip_suffix(b".tmp")?;
+            is_uuid(rest).then_some(Self::Lock)
+        }
+    }
+}
+
+fn is_uuid(bytes: &[u8]) -> bool {
+    Uuid::try_parse_ascii(bytes).is_ok()
+}
+
+/// The session that a leftover rewrite belongs to.
+pub(crate) fn session_of(path: &Path) -> Option<PathBuf> {
+    leftover_of(path)
+}
+
+/// Removes a leftover; `false` while somebody may still work with it.
+pub(crate) fn remove(path: &Path, rules: &Rules) -> Result<bool> {
+    match path.file_name().and_then(Leftover::of) {
+        Some(Leftover::Rewrite) => remove_rewrite(path, rules),
+        Some(Leftover::Lock | Leftover::Probe) => remove_unlocked(path),
+        None => Ok(false),
+    }
+}
+
+fn remove_rewrite(path: &Path, rules: &Rules) -> Result<bool> {
+    let Some(session) = session_of(path) else { return Ok(false) };
+    let place = Place::resolve(&session, false)?;
+    let Some(mut data) = DataLock::try_now(&place, true)? else { return Ok(false) };
+    match lockfile::remove_stale(&place, &mut data, rules)? {
+        Swept::Kept => Ok(false),
+        Swept::Removed(_) | Swept::Gone => {
+            std::fs::remove_file(path).context("remove", path)?;
+            Ok(true)
+        }
+    }
+}
+
+/// Whoever works with such a file has locked it right after making it.
+fn remove_unlocked(path: &Path) -> Result<bool> {
+    let Some(stat) = stat_named(path).context("look at", path)? else { return Ok(true) };
+    let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(stat.st_mtime.max(0) as u64);
+    if SystemTime::now().duration_since(changed).is_ok_and(|age| age < PROBE_LASTS) {
+        return Ok(false);
+    }
+    let file = rustix::fs::open(path, OFlags::RDWR | CAREFUL, Mode::empty()).context("open", path)?;
+    let file = std::fs::File::from(file);
+    if !flock::try_lock(&file).context("lock", path)? {
+        return Ok(false);
+    }
+    let removed = std::fs::remove_file(path).context("remove", path);
+    flock::unlock(&file);
+    removed.map(|()| true)
+}

@@ -1,0 +1,37 @@
+//! `turnlock status`: patterns, who waits, on which filesystem, and a watch.
+
+use serde_json::Value;
+
+use super::harness::*;
+
+#[test]
+fn a_pattern_is_looked_up_and_a_waiter_is_named() {
+    let room = room();
+    let _holder = room.held();
+    let waiter = room.run(&["--timeout", "none"], "true");
+    let pattern = room.dir().join("*.jsonl");
+    eventually("the waiter to be seen", || {
+        let mut command = turnlock(["status", "--json"]);
+        command.arg(&pattern);
+        let answer = ended(command);
+        assert_eq!(answer.code, Some(0), "{answer:?}");
+        let locks: Value = serde_json::from_str(&answer.out).unwrap();
+        assert_eq!(locks[0]["state"], "held");
+        assert!(locks[0]["filesystem"].as_str().unwrap().contains(" filesystem"), "{locks}");
+        let waiters = locks[0]["waiters"].as_array().unwrap();
+        waiters.contains(&Value::from(waiter.pid())).then_some(())
+    });
+}
+
+#[test]
+fn a_watch_tells_what_has_changed() {
+    let room = room();
+    let holder = room.held();
+    let mut command = turnlock(["status", "--watch", "--json"]);
+    command.arg(room.dir());
+    let mut watch = Running::start(command);
+    let first: Value = serde_json::from_str(&watch.line()).unwrap();
+    assert_eq!(first[0]["holder"]["label"], "the holder");
+    assert_eq!(holder.end().code, Some(0));
+    assert_eq!(watch.line(), "[]");
+}

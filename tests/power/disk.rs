@@ -1,0 +1,127 @@
+//! A disk whose power can be cut: a filesystem in a file, on a loop device, in a mount namespace that goes with the test.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::ioctl::{Opcode, Setter, ioctl, opcode};
+use rustix::process::{Signal, set_parent_process_death_signal};
+use tempfile::TempDir;
+
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    Ext4,
+    Xfs,
+}
+
+impl Kind {
+    fn make(self) -> (&'static str, &'static [&'static str], u64) {
+        match self {
+            Self::Ext4 => ("mkfs.ext4", &["-q", "-F"], 64),
+            Self::Xfs => ("mkfs.xfs", &["-q", "-f"], 300),
+        }
+    }
+}
+
+pub struct Disk {
+    image: PathBuf,
+    point: PathBuf,
+    dir: TempDir,
+}
+
+impl Disk {
+    /// A new one, with its power on; none, said aloud, where there are no such disks.
+    pub fn new(kind: Kind) -> Option<Self> {
+        let (mkfs, options, megabytes) = kind.make();
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Self { image: dir.path().join("image"), point: dir.path().join("disk"), dir };
+        File::create_new(&disk.image).unwrap().set_len(megabytes << 20).unwrap();
+        std::fs::create_dir(&disk.point).unwrap();
+        if let Err(why) = run(Command::new(mkfs).args(options).arg(&disk.image)).and_then(|()| disk.mount()) {
+            eprintln!("skipped: {why}");
+            return None;
+        }
+        Some(disk)
+    }
+
+    pub fn point(&self) -> &Path {
+        &self.point
+    }
+
+    /// A place beside the disk.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn mount(&self) -> Result<(), String> {
+        run(Command::new("mount").args(["-o", "loop"]).arg(&self.image).arg(&self.point))
+    }
+
+    /// What was not synced by now is lost.
+    pub fn cut(&self) {
+        go_down(&File::open(&self.point).unwrap()).unwrap();
+    }
+
+    /// The power comes back. Nobody may use the disk.
+    pub fn power_on(&self) {
+        let until = Instant::now() + Duration::from_secs(30);
+        while let Err(why) = run(Command::new("umount").arg(&self.point)) {
+            assert!(Instant::now() < until, "{why}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.mount().unwrap();
+    }
+
+    /// All that is there now stays.
+    pub fn sync(&self) {
+        rustix::fs::syncfs(File::open(&self.point).unwrap()).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = run(Command::new("umount").arg("-l").arg(&self.point));
+    }
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(Stdio::null()).output().map_err(|e| format!("{name}: {e}"))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim())),
+    }
+}
+
+/// Shuts the filesystem down without writing its log.
+#[allow(unsafe_code, reason = "no crate has a wrapper; the kernel reads one number")]
+fn go_down(dir: &File) -> io::Result<()> {
+    const GOINGDOWN: Opcode = opcode::read::<u32>(b'X', 125);
+    const NO_LOG_FLUSH: u32 = 2;
+    // SAFETY: the call takes a pointer to a `u32`, reads it, and changes nothing in this process.
+    Ok(unsafe { ioctl(dir, Setter::<GOINGDOWN, u32>::new(NO_LOG_FLUSH)) }?)
+}
+
+const INSIDE: &str = "TURNLOCK_TEST_NAMESPACE";
+
+/// Runs a test in a mount namespace of its own: however it ends, no mount and no loop device stays.
+pub fn in_a_namespace(test: &str, body: impl FnOnce()) {
+    if std::env::var_os(INSIDE).is_some() {
+        set_parent_process_death_signal(Some(Signal::KILL)).unwrap();
+        return body();
+    }
+    let unshare = || {
+        let mut command = Command::new("unshare");
+        command.arg("--mount").stdin(Stdio::null());
+        command
+    };
+    if !unshare().arg("true").output().is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: no right to mount");
+        return;
+    }
+    let exe = std::env::current_exe().unwrap();
+    let status = unshare().arg(exe).args(["--exact", test, "--nocapture"]).env(INSIDE, "1").status().unwrap();
+    assert!(status.success(), "{test} failed in its namespace");
+}
