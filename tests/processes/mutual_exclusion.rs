@@ -1,11 +1,11 @@
 //! Many processes, one session: every line exactly once, and no turn inside another's.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::child::{Answer, Ask, Child, How, child};
-use crate::room::{DEADLINE, Room, room};
+use crate::room::{Room, buffered, room};
 
 #[test]
 fn eight_processes_take_two_thousand_turns_each() {
@@ -29,46 +29,26 @@ fn with_and_without_the_shortcuts_of_linux_they_share_a_session_all_the_same() {
 /// The kernel wakes those who wait, but whoever runs already could be back at the lock before them (I8).
 #[test]
 fn a_process_that_asks_again_goes_behind_those_who_wait() {
-    const ROUNDS: usize = 40;
+    const ROUNDS: usize = 100;
     let room = room();
-    let (mut first, mut second) = (child(&room), child(&room));
+    let (sessions, mut other) = (buffered(), child(&room));
     let mut passed = 0;
     for _ in 0..ROUNDS {
-        first.acquire();
-        second.tell(&Ask::Acquire(60_000));
+        let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+        other.tell(&Ask::Acquire(60_000));
         room.until_waited_for(1);
-        // Both at once, so that the release and the asking are as close together as can be.
-        first.tell(&Ask::Release);
-        first.tell(&Ask::Acquire(60_000));
-        assert_eq!(first.answer(), Answer::Done);
-        let (early, late) = if second_comes_first(&first, &second) {
-            (&mut second, &mut first)
-        } else {
+        turn.release_blocking().unwrap();
+        // The other keeps it until it is told to let go: who gets it now has passed the other.
+        if let Ok(turn) = sessions.turn(&room.session).timeout(Duration::from_millis(10)).acquire_blocking() {
             passed += 1;
-            (&mut first, &mut second)
-        };
-        early.release();
-        late.answered_held();
-        late.release();
+            turn.release_blocking().unwrap();
+        }
+        other.answered_held();
+        other.release();
     }
-    // On a busy machine a woken process may take longer to come than the other is patient.
-    assert!(passed < ROUNDS / 4, "it passed the other {passed} times of {ROUNDS}");
+    // On a busy machine a woken process may take longer to come than this one is patient.
+    assert!(passed <= ROUNDS / 4, "it passed the other {passed} times of {ROUNDS}");
     room.expect_clean();
-}
-
-fn second_comes_first(first: &Child, second: &Child) -> bool {
-    let began = Instant::now();
-    while began.elapsed() < DEADLINE {
-        if let Some(answer) = second.has_answered(Duration::from_millis(1)) {
-            assert!(matches!(answer, Answer::Held(_)), "{answer:?}");
-            return true;
-        }
-        if let Some(answer) = first.has_answered(Duration::from_millis(1)) {
-            assert!(matches!(answer, Answer::Held(_)), "{answer:?}");
-            return false;
-        }
-    }
-    panic!("neither has the turn");
 }
 
 fn take_turns(children: &mut [Child], count: u64) {
