@@ -8,6 +8,8 @@ use std::fs::File;
 use std::hint::black_box;
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use serde::de::IgnoredAny;
@@ -76,7 +78,23 @@ fn scan(c: &mut Criterion) {
     });
     group.bench_function("serde_json, ignoring", |b| b.iter(|| by_serde::<IgnoredAny>(&path)));
     group.bench_function("serde_json, values", |b| b.iter(|| by_serde::<Value>(&path)));
+    if by_node(&path, 1).is_some() {
+        group.bench_function("node, JSON.parse", |b| b.iter_custom(|rounds| by_node(&path, rounds).unwrap()));
+    } else {
+        eprintln!("skipped: no node");
+    }
     group.finish();
+}
+
+/// As an agent reads its session: the whole file into a string, and `JSON.parse` line by line. Node measures itself, without its start.
+fn by_node(path: &PathBuf, rounds: u64) -> Option<Duration> {
+    const SCRIPT: &str = "
+        const [path, rounds] = process.argv.slice(1), fs = require('fs'), began = process.hrtime.bigint();
+        for (let i = 0; i < rounds; i++) for (const line of fs.readFileSync(path, 'utf8').split('\\n')) if (line) JSON.parse(line);
+        console.log(String(process.hrtime.bigint() - began));";
+    let mut node = Command::new("node");
+    let output = node.args(["-e", SCRIPT]).arg(path).arg(rounds.to_string()).output().ok()?;
+    std::str::from_utf8(&output.stdout).ok()?.trim().parse().ok().map(Duration::from_nanos)
 }
 
 fn by_serde<T: serde::de::DeserializeOwned>(path: &PathBuf) {

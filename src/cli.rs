@@ -43,7 +43,7 @@ struct Cli {
 }
 
 const CODES: &str = "\
-Exit codes: 0 done; 1 failure; 2 usage; 65 the input is not JSON; 75 busy, try again.
+Exit codes: 0 done; 1 failure; 2 usage; 65 the input is not JSON; 75 busy, try again; 78 another gateway is healthy.
 `run` passes on the exit code of its command; 126 and 127 when that cannot be run or found; 128 + N when signal N ended it.";
 
 #[derive(Subcommand)]
