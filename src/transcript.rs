@@ -4,7 +4,9 @@
 mod candidate;
 pub mod damage;
 mod dissect;
+mod inside;
 pub mod json;
+mod lines;
 pub mod quarantine;
 pub mod read;
 pub mod repair;
@@ -13,16 +15,14 @@ pub(crate) mod rewrite;
 mod runs;
 pub mod scan;
 pub mod source;
+mod synced;
 mod utf8;
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
-use std::sync::LazyLock;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use serde::Serialize;
@@ -30,6 +30,10 @@ use serde::Serialize;
 use crate::error::{Context, Error, Result};
 use crate::flock;
 use crate::lockfile::probe;
+pub(crate) use inside::who_is_inside;
+pub(crate) use lines::Lines;
+use synced::sync_directory_once;
+
 use crate::place::{CAREFUL, FileId, Place, give_to_owner_of, stat_named};
 
 /// When an append counts as done.
@@ -398,81 +402,5 @@ impl From<Failed> for Error {
         match failed {
             Failed::Write(error) | Failed::Sync(error) => error,
         }
-    }
-}
-
-/// Whole lines, ready to be written, behind one newline that seals a torn tail if there is one.
-#[derive(Debug, Clone)]
-pub(crate) struct Lines(Vec<u8>);
-
-impl Lines {
-    /// Serialises every value before anything is touched.
-    pub(crate) fn of<T: Serialize>(values: impl IntoIterator<Item = T>) -> Result<Self> {
-        let mut bytes = vec![b'\n'];
-        for (index, value) in values.into_iter().enumerate() {
-            let start = bytes.len();
-            let written = serde_json::to_writer(&mut bytes, &value);
-            written.map_err(|e| Error::BadLine { line: index + 1, reason: e.to_string() })?;
-            // Raw values keep their own line breaks. Outside of strings, where alone they can stand, a blank is the same.
-            for byte in &mut bytes[start..] {
-                if matches!(*byte, b'\n' | b'\r') {
-                    *byte = b' ';
-                }
-            }
-            bytes.push(b'\n');
-        }
-        Ok(Self(bytes))
-    }
-}
-
-impl Lines {
-    /// The lines alone.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0[1..]
-    }
-}
-
-/// Files whose directory entry this process knows to be on disk: which file, and when it was born, since inodes are used again.
-static SYNCED: LazyLock<Mutex<HashSet<(FileId, SystemTime)>>> = LazyLock::new(Mutex::default);
-/// Forgetting costs one sync more.
-const MOST_SYNCED: usize = 1 << 16;
-
-/// Whoever created the file may have died before it synced the directory: the first synced append of every process does it.
-fn sync_directory_once(file: &File, id: FileId, place: &Place) -> io::Result<()> {
-    let born = file.metadata().and_then(|metadata| metadata.created()).ok();
-    if let Some(born) = born
-        && SYNCED.lock().contains(&(id, born))
-    {
-        return Ok(());
-    }
-    File::open(place.dir())?.sync_all()?;
-    if let Some(born) = born {
-        let mut synced = SYNCED.lock();
-        if synced.len() >= MOST_SYNCED {
-            synced.clear();
-        }
-        synced.insert((id, born));
-    }
-    Ok(())
-}
-
-/// The process that is inside an append, where the system tells.
-pub(crate) fn who_is_inside(place: &Place) -> Option<u32> {
-    let stat = stat_named(place.session()).ok()??;
-    let wanted =
-        format!("{:02x}:{:02x}:{}", rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev), stat.st_ino);
-    // The list comes page by page, and while others lock and unlock one or the other entry is skipped.
-    (0..5).find_map(|_| {
-        let locks = std::fs::read_to_string("/proc/locks").ok()?;
-        locks.lines().find_map(|line| writer_of(line, &wanted))
-    })
-}
-
-/// Who has the `flock` on this file, if a line of `/proc/locks` says so.
-fn writer_of(line: &str, file: &str) -> Option<u32> {
-    let fields: Vec<_> = line.split_whitespace().collect();
-    match fields[..] {
-        [_, "FLOCK", _, "WRITE", pid, named, ..] if named == file => pid.parse().ok(),
-        _ => None,
     }
 }
