@@ -44,6 +44,7 @@ impl Place {
 
     /// The place of a gateway's lock, `<dir>/gateway.<key>.lock`. What is the session elsewhere is an empty file here, which
     /// exists for its data lock only.
+    #[cfg(feature = "gateway")]
     pub(crate) fn of_gateway(lock: &Path, create: bool) -> Result<Self> {
         let refuse = |reason| Error::NotALockFile { path: lock.to_owned(), reason };
         let name = gateway_name(lock).ok_or_else(|| refuse("its name is not that of a gateway lock"))?;

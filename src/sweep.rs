@@ -157,6 +157,7 @@ pub(crate) fn look(lock: &Path, rules: &Arc<Rules>) -> Option<LockReport> {
 }
 
 /// Removes a lock if it is stale; `None` if there is none any more.
+#[cfg(feature = "gateway")]
 pub(crate) fn sweep_one(lock: &Path, rules: &Arc<Rules>) -> Option<LockReport> {
     one_lock(Deed::Sweep, lock, rules)
 }

@@ -153,6 +153,21 @@ async fn sixty_four_tasks_hand_over_in_the_order_of_asking() {
 }
 
 #[test]
+fn a_dead_owners_lock_is_stale_also_while_a_lost_turn_is_not_let_go() {
+    let room = room();
+    let sessions = buffered();
+    let lost = sessions.turn(&room.session).acquire_blocking().unwrap();
+    let record = fs::read_to_string(&room.lock).unwrap();
+    // Somebody removes the lock; another takes the session, and dies.
+    fs::remove_file(&room.lock).unwrap();
+    let dead = uuid::Uuid::now_v7();
+    fs::write(&room.lock, record.replace(&lost.owner().to_string(), &dead.to_string())).unwrap();
+    let report = sessions.status_of(&room.session).unwrap().unwrap();
+    assert_eq!((report.state, report.holder.unwrap().alive), (turnlock::LockState::Stale, false));
+    assert!(sessions.sweep(room.lock.parent().unwrap()).unwrap()[0].removed);
+}
+
+#[test]
 fn a_turn_that_writes_nothing_and_leaves_its_lock_for_others_leaves_nothing_either() {
     let room = room();
     // Without marks a holder always leaves its lock file, and the keeper looks later.

@@ -14,7 +14,7 @@ use turnlock::{Acquire, Appended, Durability, Error, Item, LockState, Result, Se
 use crate::protocol::{Answer, Ask, What, line};
 
 /// How long anything may take that is bound to happen.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(20);
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().expect("a runtime")

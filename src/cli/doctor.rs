@@ -1,5 +1,6 @@
 //! `turnlock doctor`: what is wrong with sessions, and putting it right.
 
+mod gateways;
 mod plain;
 mod table;
 mod undo;
@@ -13,6 +14,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use turnlock::Sessions;
 use turnlock::doctor::{Doctor, Examination};
+
+use gateways::OfGateway;
 
 use super::failure::Failure;
 use super::{output, places};
@@ -66,15 +69,16 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
         return undo::main(&sessions, session, args.json);
     }
     let paths = if args.paths.is_empty() { vec![places::state_directory()?] } else { places::meant_by(&args.paths)? };
+    let gateways = if args.transcripts_only { Vec::new() } else { gateways::look(&paths, args.fix) };
     let examination = examine(&doctor(&sessions, &args), paths);
     if args.json {
-        output::answer_json(&Answer::of(&examination))?;
-    } else if stdout().is_terminal() {
-        output::answer(&table::show(&examination, args.fix))?;
+        output::answer_json(&Answer::of(&examination, &gateways))?;
     } else {
-        output::answer(&plain::show(&examination, args.fix))?;
+        let show = if stdout().is_terminal() { table::show } else { plain::show };
+        output::answer(&(gateways::lines(&gateways) + &show(&examination, args.fix)))?;
     }
-    Ok(if examination.remaining() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let remaining = examination.remaining() + gateways::remaining(&gateways);
+    Ok(if remaining == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn doctor(sessions: &Sessions, args: &Args) -> Doctor {
@@ -107,11 +111,18 @@ struct Answer<'a> {
     fixed: usize,
     #[serde(flatten)]
     examination: &'a Examination,
+    gateways: &'a [OfGateway],
 }
 
 impl<'a> Answer<'a> {
-    fn of(examination: &'a Examination) -> Self {
-        Self { remaining: examination.remaining(), fixed: examination.fixed(), examination }
+    fn of(examination: &'a Examination, gateways: &'a [OfGateway]) -> Self {
+        let of_gateways = gateways::remaining(gateways);
+        Self {
+            remaining: examination.remaining() + of_gateways,
+            fixed: examination.fixed() + gateways.len() - of_gateways,
+            examination,
+            gateways,
+        }
     }
 }
 

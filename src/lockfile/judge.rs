@@ -87,7 +87,9 @@ pub(crate) fn holder_at(place: &Place, rules: &Rules) -> Option<Holder> {
     let own_hold = registry::hold_of(place);
     match record::read(&file).ok()? {
         Reading::Ours(record) => {
-            let alive = own_hold.is_some() || somebody_lives(&file, &stat, rules);
+            // A turn that was lost is not the one that the record tells of.
+            let is_ours = own_hold.as_ref().is_some_and(|hold| Some(hold.owner) == record.owner);
+            let alive = is_ours || somebody_lives(&file, &stat, rules);
             Some(record.holder(alive, false))
         }
         Reading::Foreign(record) => {

@@ -87,10 +87,12 @@ impl Looker {
             Opened::Denied => return Err(rustix::io::Errno::ACCESS).context("open", named),
         };
         let reading = record::read(&file).context("read", named)?;
-        let lives = || registry::hold_of(place).is_some() || lockfile::somebody_lives(&file, &stat, &self.rules);
+        // A turn of this process that was lost, but not let go of yet, is not the one that the record tells of.
+        let is_ours = |owner| registry::hold_of(place).is_some_and(|hold| Some(hold.owner) == owner);
+        let lives = |owner| is_ours(owner) || lockfile::somebody_lives(&file, &stat, &self.rules);
         let elsewhere = |record: &record::Record| self.rules.remote(stat.st_dev) && !record.same_boot();
         let (state, holder, reasons) = match &reading {
-            Reading::Ours(record) if !elsewhere(record) && lives() => {
+            Reading::Ours(record) if !elsewhere(record) && lives(record.owner) => {
                 let holder = record.holder(true, false);
                 let reasons = self.remark_on_age(&holder);
                 (LockState::Held, Some(holder), reasons)

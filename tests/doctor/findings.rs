@@ -235,3 +235,23 @@ fn a_linked_directory_is_reported_and_not_followed() {
     assert_eq!((&finding["problem"]["kind"], code), (&json!("unreadable-directory"), Some(1)));
     assert_eq!(names(elsewhere.dir()), ["x.jsonl.lock"]);
 }
+
+#[test]
+fn a_stale_gateway_lock_of_a_state_directory_is_found_and_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().canonicalize().unwrap();
+    std::fs::create_dir_all(state.join("agents/main/sessions")).unwrap();
+    let lock = state.join("gateway.state.lock");
+    // A pid that no process has.
+    std::fs::write(&lock, r#"{"pid":1073741824,"createdAt":"2026-01-01T00:00:00.000Z"}"#).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = turnlock(["doctor"]);
+        command.args(arguments).arg(&state);
+        ended(command)
+    };
+    let found = run(&[]);
+    assert!(found.code == Some(1) && found.out.contains("gateway.state.lock") && lock.exists(), "{found:?}");
+    let fixed = run(&["--fix"]);
+    assert!(fixed.code == Some(0) && fixed.out.contains("[removed]") && !lock.exists(), "{fixed:?}");
+    assert_eq!(run(&[]).code, Some(0));
+}
