@@ -288,7 +288,10 @@ impl DataLock {
             self.cut_back(before, bytes.len());
             return Err(Failed::Sync(self.failed("sync", source)));
         }
-        self.len = before + bytes.len() as u64;
+        // The end that this write has found: a program without the data lock may have written since the file was measured.
+        let end = rustix::fs::tell(self.file()).unwrap_or(before + bytes.len() as u64);
+        let before = end.saturating_sub(bytes.len() as u64);
+        self.len = end;
         if let Some(session) = &mut self.session {
             session.sealed_to = self.len;
         }
@@ -402,5 +405,23 @@ impl From<Failed> for Error {
         match failed {
             Failed::Write(error) | Failed::Sync(error) => error,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_append_tells_where_its_lines_are_whatever_was_written_since_the_file_was_measured() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::resolve(&dir.path().join("s.jsonl"), true).unwrap();
+        std::fs::write(place.lock(), "{}").unwrap();
+        let lock = FileId::named_by(place.lock()).unwrap().unwrap();
+        let mut data = DataLock::try_now(&place, true).unwrap().unwrap();
+        let mut foreign = std::fs::OpenOptions::new().append(true).open(place.session()).unwrap();
+        foreign.write_all(b"{\"foreign\":1}\n").unwrap();
+        let Ok(appended) = data.append(&Lines::of([1]).unwrap(), Durability::Buffered, 0, lock) else { panic!() };
+        assert_eq!((appended.offset, appended.intervening, data.len()), (14, 14, 16));
     }
 }
