@@ -289,7 +289,9 @@ impl DataLock {
             return Err(Failed::Sync(self.failed("sync", source)));
         }
         // The end that this write has found: a program without the data lock may have written since the file was measured.
-        let end = rustix::fs::tell(self.file()).unwrap_or(before + bytes.len() as u64);
+        // (Nothing written, nothing found: an empty batch is where the file was measured to end.)
+        let measured = before + bytes.len() as u64;
+        let end = if bytes.is_empty() { measured } else { rustix::fs::tell(self.file()).unwrap_or(measured) };
         let before = end.saturating_sub(bytes.len() as u64);
         self.len = end;
         if let Some(session) = &mut self.session {
@@ -423,5 +425,9 @@ mod tests {
         foreign.write_all(b"{\"foreign\":1}\n").unwrap();
         let Ok(appended) = data.append(&Lines::of([1]).unwrap(), Durability::Buffered, 0, lock) else { panic!() };
         assert_eq!((appended.offset, appended.intervening, data.len()), (14, 14, 16));
+        drop(data);
+        let mut data = DataLock::try_now(&place, false).unwrap().unwrap();
+        let Ok(empty) = data.append(&Lines::of([0; 0]).unwrap(), Durability::Buffered, 16, lock) else { panic!() };
+        assert_eq!((empty.offset, empty.bytes, empty.intervening), (16, 0, 0));
     }
 }
