@@ -7,6 +7,8 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use tokio::runtime::Handle;
+
 use crate::error::{Error, Result};
 
 /// Who calls, and so how to wait and where file work is done.
@@ -34,17 +36,25 @@ impl Caller {
     pub(crate) async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         match self {
             Self::Thread => Ok(work()),
-            Self::Task => {
-                let runtime =
-                    tokio::runtime::Handle::try_current().map_err(|e| Error::Runtime { reason: e.to_string() })?;
-                match runtime.spawn_blocking(work).await {
-                    Ok(done) => Ok(done),
-                    Err(stopped) if stopped.is_panic() => std::panic::resume_unwind(stopped.into_panic()),
-                    Err(stopped) => Err(Error::Runtime { reason: stopped.to_string() }),
-                }
-            }
+            Self::Task => match runtime()?.spawn_blocking(work).await {
+                Ok(done) => Ok(done),
+                Err(stopped) if stopped.is_panic() => std::panic::resume_unwind(stopped.into_panic()),
+                Err(stopped) => Err(Error::Runtime { reason: stopped.to_string() }),
+            },
         }
     }
+
+    /// Whether this caller can wait: a task needs a runtime around it.
+    pub(crate) fn ensure_can_wait(self) -> Result<()> {
+        match self {
+            Self::Thread => Ok(()),
+            Self::Task => runtime().map(drop),
+        }
+    }
+}
+
+fn runtime() -> Result<Handle> {
+    Handle::try_current().map_err(|e| Error::Runtime { reason: e.to_string() })
 }
 
 /// Drives an operation of a [`Caller::Thread`], which is never pending.

@@ -21,7 +21,8 @@ struct Keeper {
 
 #[derive(Default)]
 struct State {
-    running: bool,
+    /// The process whose thread does them.
+    running: Option<u32>,
     /// By when they are due, and in which order they came.
     jobs: BTreeMap<(Instant, u64), Job>,
     count: u64,
@@ -33,7 +34,17 @@ static KEEPER: LazyLock<Keeper> = LazyLock::new(Keeper::default);
 
 /// Does a job after a while.
 pub(crate) fn after(delay: Duration, job: impl FnOnce() + Send + 'static) {
-    KEEPER.schedule(&mut KEEPER.state.lock(), Instant::now() + delay, Box::new(job));
+    at(Instant::now() + delay, job);
+}
+
+/// Does a job when it is due.
+pub(crate) fn at(due: Instant, job: impl FnOnce() + Send + 'static) {
+    KEEPER.schedule(&mut KEEPER.state.lock(), due, Box::new(job));
+}
+
+/// Whether there is a thread to do the jobs: there may be none to be had, and a fork has none.
+pub(crate) fn runs() -> bool {
+    KEEPER.state.lock().running == Some(std::process::id())
 }
 
 /// Sees to it that a hold which lasts beyond `due` is reported.
@@ -64,9 +75,10 @@ impl Keeper {
     fn schedule(&'static self, state: &mut State, due: Instant, job: Job) {
         state.count += 1;
         state.jobs.insert((due, state.count), job);
-        if !state.running {
+        if state.running.is_none() {
             // Where no thread can be had, the next job tries again.
-            state.running = thread::Builder::new().name("turnlock-keeper".into()).spawn(|| self.run()).is_ok();
+            let started = thread::Builder::new().name("turnlock-keeper".into()).spawn(|| self.run());
+            state.running = started.ok().map(|_| std::process::id());
         } else if state.jobs.first_key_value().is_some_and(|((first, _), _)| *first == due) {
             self.changed.notify_one();
         }

@@ -65,6 +65,7 @@ pub mod gateway;
 mod keeper;
 mod lockfile;
 mod metrics;
+mod near;
 mod place;
 mod registry;
 mod sessions;

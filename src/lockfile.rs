@@ -5,6 +5,7 @@
 mod crew;
 pub(crate) mod fence;
 pub(crate) mod judge;
+mod leftover;
 pub(crate) mod marks;
 mod open;
 pub(crate) mod probe;
@@ -16,7 +17,7 @@ pub(crate) mod waiter;
 
 use std::fs::File;
 use std::io;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use rustix::io::Errno;
 use uuid::Uuid;
@@ -27,12 +28,13 @@ use crate::metrics;
 use crate::place::{FileId, Place, stat_named};
 use crate::registry::Want;
 use crate::sessions::Rules;
-use crate::transcript::DataLock;
+use crate::transcript::{DataLock, SessionFile};
 pub(crate) use judge::{Judgement, holder_at, judge, judge_by, somebody_lives, verdict_by};
+pub(crate) use leftover::Leftover;
 use open::publish;
 pub(crate) use open::{Opened, open, open_to_look};
 use record::{Reading, Record};
-pub(crate) use remove::{Leftover, Named, Swept, remove_stale, revoke};
+pub(crate) use remove::{Named, Swept, remove_stale, revoke};
 
 /// A lock file that this process holds. Dropping it lets go; the file stays, and is taken over.
 #[derive(Debug)]
@@ -41,11 +43,16 @@ pub(crate) struct LockFile {
     id: FileId,
     /// The record, as it was written.
     record: Box<[u8]>,
+    /// Whose it is, by the record.
+    owner: Uuid,
     /// Whom it was taken over from, if that was one of our protocol.
     predecessor: Option<Uuid>,
-    /// The process that acquired it.
+    /// The process that acquired it; [`NOBODY`] once it has let go.
     pid: u32,
 }
+
+/// No process has this id.
+const NOBODY: u32 = 0;
 
 /// What a try brought.
 pub(crate) enum Try {
@@ -146,17 +153,17 @@ pub(crate) fn settle(place: &Place, file: File, id: FileId, _data: &DataLock, wa
     }
 }
 
-/// Whether somebody waits for the lock in another process.
+/// Whether somebody waits for the lock in another process, and is to have it before one whose run is over.
 pub(crate) fn others_wait(place: &Place, rules: &Rules) -> bool {
     match open_to_look(place.lock()) {
-        Ok(Opened::File(file, stat)) => rules.marks(stat.st_dev) && marks::somebody_waits(&file),
+        Ok(Opened::File(file, stat)) => rules.marks(stat.st_dev) && marks::somebody_is_next(&file),
         _ => false,
     }
 }
 
 impl LockFile {
     fn new(file: File, id: FileId) -> Self {
-        Self { id, file, record: Box::default(), predecessor: None, pid: std::process::id() }
+        Self { id, file, record: Box::default(), owner: Uuid::nil(), predecessor: None, pid: std::process::id() }
     }
 
     /// Rewrites the record in place, for a new owner.
@@ -164,6 +171,7 @@ impl LockFile {
         let bytes = record::encode(want, SystemTime::now(), length);
         record::rewrite(&self.file, &bytes)?;
         self.record = bytes.into_boxed_slice();
+        self.owner = want.owner;
         Ok(())
     }
 
@@ -206,9 +214,9 @@ impl LockFile {
         self.predecessor
     }
 
-    /// Whether other hosts may share the file.
-    pub(crate) fn is_remote(&self, rules: &Rules) -> bool {
-        rules.remote(self.id.dev)
+    /// Whether the file is known to be on this machine.
+    pub(crate) fn is_local(&self, rules: &Rules) -> bool {
+        !rules.shared && probe::is_local(self.id.dev)
     }
 
     /// Whether a waiter of another process has marked the file.
@@ -217,22 +225,41 @@ impl LockFile {
         !rules.marks(self.id.dev) || marks::somebody_waits(&self.file)
     }
 
-    /// Removes the lock file, which is still ours: compare with [`lost`](Self::lost) under the same data lock first (I14).
-    pub(crate) fn unlink(&self, place: &Place, _data: &DataLock) -> Result<()> {
+    /// Removes the lock file, which is still ours, and lets go: compare with [`lost`](Self::lost) under the same data lock first (I14).
+    ///
+    /// A file that cannot be removed stays for the next one to take over.
+    pub(crate) fn unlink(mut self, place: &Place, data: &DataLock) {
+        if self.remove(place, data).is_ok() {
+            flock::unlock(&self.file);
+            // Nobody looks for marks on a file without a name.
+            self.pid = NOBODY;
+        }
+    }
+
+    fn remove(&self, place: &Place, _data: &DataLock) -> Result<()> {
         match rustix::fs::unlink(place.lock()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(e) => Err(e).context("remove", place.lock()),
         }
     }
 
-    /// Lets go without removing the file. What comes back can tidy up later.
+    /// Lets go without removing the file. What comes back can tidy up later, or go on.
     ///
-    /// `made_session`: whether the turn made the session file, which goes too if nobody ever wrote into it.
-    pub(crate) fn unlock(mut self, made_session: bool) -> Leftover {
+    /// `session`: if the turn made the session file, that goes too when nobody ever wrote into it.
+    pub(crate) fn unlock(self, session: Option<SessionFile>) -> Leftover {
         self.release();
-        // No process has this id: from now on dropping it does nothing.
-        self.pid = 0;
-        Leftover { lock: self, made_session }
+        Leftover::of(self, session)
+    }
+
+    /// Keeps the lock for this process until `end`, when the keeper lets it go.
+    pub(crate) fn keep_until(self, end: Instant, session: Option<SessionFile>) -> Leftover {
+        Leftover::kept(self, session, end)
+    }
+
+    /// [`unlock`](Self::unlock), and then the data lock.
+    pub(crate) fn unlock_before(self, data: DataLock) -> Leftover {
+        self.release();
+        Leftover::of(self, data.unlock())
     }
 
     fn release(&self) {

@@ -1,19 +1,16 @@
 //! Where a session lives: its canonical paths, and the flags with which its files are opened.
 
-use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use parking_lot::RwLock;
 use rustix::fs::OFlags;
 
 use crate::error::{Context, Error, Result};
-use crate::lockfile::probe;
 
 /// Added to every open: no link is followed, no FIFO or terminal makes us wait, no child inherits by accident.
 pub(crate) const CAREFUL: OFlags =
@@ -90,32 +87,6 @@ impl Place {
 
     pub(crate) fn dir(&self) -> &Path {
         self.lock.parent().unwrap_or(Path::new("/"))
-    }
-}
-
-/// The directories, as they were named, that were found on a local filesystem: to look them up again takes microseconds, so
-/// that a task may do it in place.
-static NEAR: LazyLock<RwLock<HashSet<PathBuf>>> = LazyLock::new(RwLock::default);
-/// Forgetting costs a detour over the blocking pool.
-const MOST_NEAR: usize = 1 << 12;
-
-/// Whether the session's directory is known to be on a local filesystem.
-pub(crate) fn is_near(session: &Path) -> bool {
-    session.parent().is_some_and(|dir| NEAR.read().contains(dir))
-}
-
-/// Remembers the directory of `session`, resolved as `place`, if it is on a filesystem that was met before and is local.
-pub(crate) fn remember_if_near(session: &Path, place: &Place) {
-    let Some(dir) = session.parent() else { return };
-    if NEAR.read().contains(dir) {
-        return;
-    }
-    if rustix::fs::stat(place.dir()).is_ok_and(|stat| probe::is_local(stat.st_dev)) {
-        let mut near = NEAR.write();
-        if near.len() >= MOST_NEAR {
-            near.clear();
-        }
-        near.insert(dir.to_owned());
     }
 }
 

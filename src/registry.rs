@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::lockfile::Leftover;
 use crate::place::{FileId, Place};
 use crate::sessions::Rules;
 use crate::transcript::DataLock;
@@ -55,8 +56,20 @@ pub(crate) struct Slot {
     pub(crate) hold: Mutex<Option<Hold>>,
     /// The run after which this process let the turn go to others.
     pub(crate) left: Mutex<Option<Left>>,
+    /// What the last turn left on disk for others.
+    pub(crate) rest: Mutex<Rest>,
     /// Whether the keeper watches the hold for those who wait behind it.
     pub(crate) watched: AtomicBool,
+}
+
+/// A lock that was let go with its file left in place.
+#[derive(Default)]
+pub(crate) struct Rest {
+    pub(crate) leftover: Option<Leftover>,
+    /// Whether the keeper is going to look after it.
+    pub(crate) looked_after: bool,
+    /// Whether the keeper is going to end the time for which the lock is kept.
+    pub(crate) kept: bool,
 }
 
 impl Slot {
@@ -67,6 +80,7 @@ impl Slot {
             data: Line::new(),
             hold: Mutex::new(None),
             left: Mutex::new(None),
+            rest: Mutex::default(),
             watched: AtomicBool::new(false),
         }
     }

@@ -177,6 +177,11 @@ impl SessionFile {
         &self.file
     }
 
+    /// The file, for a later turn, before which others may write.
+    pub(crate) fn for_a_later_turn(self) -> Self {
+        Self { sealed_to: 0, ..self }
+    }
+
     /// Whether this process made the file, for the sake of its lock.
     pub(crate) fn is_made_by_us(&self) -> bool {
         self.created
@@ -204,6 +209,14 @@ impl DataLock {
         match SessionFile::open(place, create)? {
             Some(session) => Ok(session.lock_soon(place, create)?.ok()),
             None => Err(Error::NoSession { path: place.session().to_owned() }),
+        }
+    }
+
+    /// Makes the session file if there is none, and takes its data lock if that is free.
+    pub(crate) fn try_once(place: &Place) -> Result<Option<Self>> {
+        match SessionFile::open(place, true)?.map(|session| session.try_lock(place, true)).transpose()? {
+            Some(Locking::Locked(data)) => Ok(Some(data)),
+            _ => Ok(None),
         }
     }
 

@@ -1,6 +1,7 @@
 //! A turn: what the holder of a session can do.
 
 mod contents;
+mod leftover;
 mod release;
 
 use std::fmt;
@@ -26,8 +27,8 @@ use crate::sessions::{Rules, data::Door, data::Reached, data::under_data_lock};
 use crate::transcript::{Appended, DataLock, Failed, Lines, Locking, SessionFile};
 
 pub use contents::Rewritten;
+pub(crate) use leftover::{go_on, leave_to_others, let_go_of_post};
 use release::Let;
-pub(crate) use release::let_go_of_post;
 
 /// The exclusive hold of a session.
 ///
@@ -219,8 +220,8 @@ impl Turn {
     /// Releases the turn: the next waiter has it at once.
     ///
     /// **Cancel safe**: dropped before it is done, the turn is released all the same.
-    /// **Blocking**: file work is done on tokio's blocking pool; only a hand-over to another task of this process, on a local filesystem,
-    /// is done in place: it rewrites the record in memory, in microseconds.
+    /// **Blocking**: on a local filesystem it is done in place, in some tens of microseconds. If that took longer than a millisecond, and
+    /// elsewhere, file work is done on tokio's blocking pool.
     ///
     /// # Errors
     /// [`Error::LockLost`] if the turn had been lost before, as far as that was looked at; it is released in every case.
@@ -230,7 +231,7 @@ impl Turn {
 
     pub(crate) async fn release_as(self, caller: Caller) -> Result<()> {
         if caller == Caller::Task
-            && let Some(released) = self.inner.hand_over_in_place()
+            && let Some(released) = self.inner.release_in_place()
         {
             return released;
         }
@@ -248,7 +249,7 @@ impl Turn {
             Some(Let::Gone(Some(cause))) => Err(self.inner.lost(cause)),
             // A patient release is never put off.
             Some(Let::NotNow(grip)) => {
-                self.inner.leave(grip, false);
+                self.inner.leave(*grip, false);
                 Ok(())
             }
         }

@@ -84,7 +84,7 @@ impl Owner {
 
     /// The port that the record names. Not to be believed unless the owner lives.
     pub(super) fn port(&self) -> Option<u16> {
-        self.record.fields.get("port")?.as_u64()?.try_into().ok().filter(|port| *port != 0)
+        self.record.port?.try_into().ok().filter(|port| *port != 0)
     }
 }
 

@@ -62,8 +62,7 @@ pub(super) fn publish(place: &Place, want: &Want) -> Result<Option<LockFile>> {
         && let Some(file) = unnamed_in(place.dir()).context("create a lock file in", place.dir())?
     {
         let held = fill(file, place, want)?;
-        let by_descriptor = format!("/proc/self/fd/{}", held.file.as_raw_fd());
-        match rustix::fs::linkat(CWD, by_descriptor.as_str(), CWD, place.lock(), AtFlags::SYMLINK_FOLLOW) {
+        match name(&held.file, place.lock()) {
             Ok(()) => return Ok(Some(held)),
             Err(Errno::EXIST) => return Ok(None),
             // No hard links here, or no /proc: the portable way finds out which.
@@ -72,6 +71,18 @@ pub(super) fn publish(place: &Place, want: &Want) -> Result<Option<LockFile>> {
         }
     }
     publish_by_rename(place, want)
+}
+
+/// Gives an unnamed file its name, if that is not taken.
+fn name(file: &File, path: &Path) -> Result<(), Errno> {
+    match rustix::fs::linkat(file, "", CWD, path, AtFlags::EMPTY_PATH) {
+        // Before Linux 6.10 this took a privilege; the way through /proc takes longer, and none.
+        Err(Errno::NOENT) => {
+            let by_descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
+            rustix::fs::linkat(CWD, by_descriptor.as_str(), CWD, path, AtFlags::SYMLINK_FOLLOW)
+        }
+        done => done,
+    }
 }
 
 fn unnamed_in(dir: &Path) -> io::Result<Option<File>> {
@@ -114,6 +125,7 @@ fn fill(file: File, place: &Place, want: &Want) -> Result<LockFile> {
     let stat = rustix::fs::fstat(&file).context("look at", place.dir())?;
     let mut held = LockFile::new(file, FileId::of(&stat));
     held.record = bytes.into_boxed_slice();
+    held.owner = want.owner;
     held.mark(want);
     Ok(held)
 }

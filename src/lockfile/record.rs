@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -143,8 +143,25 @@ pub(crate) struct Record {
     pub(crate) boot_id: Option<String>,
     pub(crate) pid_ns: Option<u64>,
     pub(crate) label: Option<String>,
-    /// All of it, as written.
-    pub(crate) fields: Map<String, Value>,
+    /// A gateway's.
+    pub(crate) port: Option<u64>,
+}
+
+/// The fields of a record that are understood, whatever is in them. Others are passed over.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Fields {
+    pid: Value,
+    created_at: Value,
+    starttime: Value,
+    start_time: Value,
+    protocol: Value,
+    owner: Value,
+    host: Value,
+    boot_id: Value,
+    pid_ns: Value,
+    label: Value,
+    port: Value,
 }
 
 impl Record {
@@ -205,24 +222,20 @@ pub(crate) fn parse(bytes: &[u8]) -> Reading {
         _ if bytes.len() > MAX_READ => return Reading::Malformed { empty: false },
         _ => {}
     }
-    let Ok(Value::Object(fields)) = serde_json::from_slice::<Value>(bytes) else {
-        return Reading::Malformed { empty: false };
-    };
-    let text = |name: &str| fields.get(name).and_then(Value::as_str);
-    let number = |name: &str| fields.get(name).and_then(Value::as_u64);
+    let Ok(fields) = serde_json::from_slice::<Fields>(bytes) else { return Reading::Malformed { empty: false } };
+    let text = |value| if let Value::String(text) = value { Some(text) } else { None };
     let record = Record {
-        pid: PidClaim::from_json(fields.get("pid")),
-        created_at: text("createdAt").and_then(|time| time.parse().ok()),
-        start_time: number("starttime").or_else(|| number("startTime")),
-        owner: text("owner").and_then(|owner| Uuid::parse_str(owner).ok()),
-        host: text("host").map(str::to_owned),
-        boot_id: text("bootId").map(str::to_owned),
-        pid_ns: number("pidNs"),
-        label: text("label").map(str::to_owned),
-        fields: Map::new(),
+        pid: PidClaim::from_json(&fields.pid),
+        created_at: fields.created_at.as_str().and_then(|time| time.parse().ok()),
+        start_time: fields.starttime.as_u64().or_else(|| fields.start_time.as_u64()),
+        owner: fields.owner.as_str().and_then(|owner| Uuid::parse_str(owner).ok()),
+        host: text(fields.host),
+        boot_id: text(fields.boot_id),
+        pid_ns: fields.pid_ns.as_u64(),
+        label: text(fields.label),
+        port: fields.port.as_u64(),
     };
-    let speaks_ours = text("protocol").is_some_and(|protocol| protocol.starts_with("turnlock/"));
-    let record = Record { fields, ..record };
+    let speaks_ours = fields.protocol.as_str().is_some_and(|protocol| protocol.starts_with("turnlock/"));
     if speaks_ours && record.owner.is_some() { Reading::Ours(record) } else { Reading::Foreign(record) }
 }
 
@@ -264,11 +277,13 @@ mod tests {
     fn further_facts_are_written_unless_they_are_too_long() {
         let facts = |path: String| Some(Arc::new(Map::from_iter([("configPath".to_owned(), path.into())])));
         let written = Want { facts: facts("/etc/x".into()), ..want("gateway") };
-        let Reading::Ours(record) = parse(&encode(&written, SystemTime::now(), 0)) else { panic!() };
-        assert_eq!(record.fields["configPath"], "/etc/x");
+        let bytes = encode(&written, SystemTime::now(), 0);
+        assert_eq!(serde_json::from_slice::<Value>(&bytes).unwrap()["configPath"], "/etc/x");
         let written = Want { facts: facts("x".repeat(4096)), ..want("gateway") };
-        let Reading::Ours(record) = parse(&encode(&written, SystemTime::now(), 0)) else { panic!() };
-        assert_eq!((record.owner, record.fields.get("configPath")), (Some(written.owner), None));
+        let bytes = encode(&written, SystemTime::now(), 0);
+        assert_eq!(serde_json::from_slice::<Value>(&bytes).unwrap().get("configPath"), None);
+        let Reading::Ours(record) = parse(&bytes) else { panic!() };
+        assert_eq!(record.owner, Some(written.owner));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How a lock file goes: revoked, swept, or tidied up after a release that left it. Always under the data lock, after comparing.
+//! How a lock file goes that is not its holder's to remove: revoked, or swept. Always under the data lock, after comparing.
 
 use rustix::io::Errno;
 use uuid::Uuid;
@@ -13,45 +13,6 @@ use crate::place::{FileId, Place, stat_named};
 use crate::registry;
 use crate::sessions::Rules;
 use crate::transcript::DataLock;
-
-/// A lock file that was let go with its record left in it: the next holder takes it over, or the keeper removes it.
-pub(crate) struct Leftover {
-    pub(super) lock: LockFile,
-    pub(super) made_session: bool,
-}
-
-impl Leftover {
-    /// Removes the file if nobody has taken it meanwhile; `false` when that has to be tried again later.
-    ///
-    /// The data lock comes first: else one who tries for the turn just then would meet this look, and take it for a holder.
-    pub(crate) fn tidy(&self, place: &Place) -> Result<bool> {
-        if !self.is_untouched(place)? {
-            return Ok(true);
-        }
-        let Some(mut data) = DataLock::try_now(place, true)? else { return Ok(false) };
-        let file = &self.lock.file;
-        if !flock::try_lock(file).context("lock", place.lock())? {
-            // Who has it will write a record of its own, or give it up without one: that is not known yet (I12).
-            return Ok(false);
-        }
-        let removed = self.is_untouched(place).and_then(|mine| {
-            if mine {
-                data.discard_unused(self.made_session);
-                self.lock.unlink(place, &data)?;
-            }
-            Ok(true)
-        });
-        flock::unlock(file);
-        removed
-    }
-
-    /// Whether the path still names this file, with the record that was left in it.
-    fn is_untouched(&self, place: &Place) -> Result<bool> {
-        let LockFile { file, id, record, .. } = &self.lock;
-        Ok(FileId::named_by(place.lock()).context("look at", place.lock())? == Some(*id)
-            && record::is_still(file, record).context("read", place.lock())?)
-    }
-}
 
 /// Who is named in a revoke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

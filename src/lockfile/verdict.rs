@@ -41,10 +41,10 @@ pub(crate) enum PidClaim {
 
 impl PidClaim {
     /// The claim in a record's field `pid`.
-    pub(crate) fn from_json(value: Option<&serde_json::Value>) -> Self {
+    pub(crate) fn from_json(value: &serde_json::Value) -> Self {
         match value {
-            None | Some(serde_json::Value::Null) => Self::Missing,
-            Some(value) => value.as_i64().map_or(Self::Invalid, Self::from_number),
+            serde_json::Value::Null => Self::Missing,
+            value => value.as_i64().map_or(Self::Invalid, Self::from_number),
         }
     }
 

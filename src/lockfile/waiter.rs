@@ -109,7 +109,6 @@ fn step(slot: &SlotRef) -> Result<Next> {
         Opened::File(file, stat) => {
             let id = FileId::of(&stat);
             if slot.run_is_over() {
-                // Not marked yet: two that let each other go first would see nobody else.
                 let_others_go_first(&file);
             }
             let blocked = Arc::new(Blocked { state: AtomicU8::new(BLOCKED), id });
@@ -132,8 +131,10 @@ fn step(slot: &SlotRef) -> Result<Next> {
 
 /// A process whose run is over goes behind those who wait (I8). The kernel has woken the first of them, but whoever runs already is faster.
 fn let_others_go_first(file: &File) {
+    // Two that let each other go first do not wait for each other.
+    marks::let_others_go_first(file);
     let until = Instant::now() + PATIENCE;
-    while marks::somebody_waits(file) && !marks::somebody_holds(file) && Instant::now() < until {
+    while marks::somebody_is_next(file) && !marks::somebody_holds(file) && Instant::now() < until {
         std::thread::sleep(Duration::from_micros(20));
     }
 }

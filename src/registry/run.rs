@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// While other processes wait, a process keeps a session for its own tasks only this long …
-const RUN: Duration = Duration::from_micros(250);
+const RUN: Duration = Duration::from_millis(1);
 /// … and for at most so many turns.
-const RUN_LENGTH: u32 = 64;
+const RUN_LENGTH: u32 = 128;
 
 /// Turns in a row inside this process.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +24,11 @@ impl Run {
     /// With one turn more.
     pub(crate) fn next(self) -> Self {
         Self { length: self.length + 1, ..self }
+    }
+
+    /// When it ends at the latest, if it is a run: a process that came back once is likely to come again.
+    pub(crate) fn end(self) -> Option<Instant> {
+        (self.length > 0 && !self.is_over()).then(|| self.began + RUN)
     }
 
     pub(crate) fn is_over(self) -> bool {

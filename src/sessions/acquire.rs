@@ -11,12 +11,13 @@ use super::{Rules, deadline_after};
 use crate::caller::{Caller, at_once};
 use crate::error::{Error, Result};
 use crate::lockfile::record::cut_label;
-use crate::lockfile::{self, Obstacle, Try, waiter};
+use crate::lockfile::{self, LockFile, Obstacle, Try, waiter};
 use crate::metrics;
-use crate::place::{Place, is_near, remember_if_near};
+use crate::near;
+use crate::place::Place;
 use crate::registry::{Call, SlotRef, Spot, Want};
 use crate::transcript::{DataLock, who_is_inside};
-use crate::turn::Turn;
+use crate::turn::{self, Turn};
 
 /// A turn that is to be acquired; see [`Sessions::turn`](crate::Sessions::turn).
 #[derive(Debug)]
@@ -72,8 +73,9 @@ impl Acquire {
     /// There is no re-entry: a task that holds the turn and asks for it again waits for itself, and the timeout's message says so.
     ///
     /// **Cancel safe** at every await: dropped, it leaves the queue as if it had never been there.
-    /// **Blocking**: file work is done on tokio's blocking pool, and never waits there; only a directory that is known to be on a local
-    /// filesystem is looked up in place.
+    /// **Blocking**: a turn that nobody has, in a directory that is known to be on a local filesystem, is taken in place, in some tens of
+    /// microseconds. If that took longer than a millisecond, and for all that is waited for, and elsewhere, file work is done on tokio's
+    /// blocking pool, and never waits there.
     ///
     /// # Errors
     /// [`Error::Timeout`] if the session stayed busy; [`Error::RemoteOwner`], [`Error::NotASession`], [`Error::NotALockFile`],
@@ -102,6 +104,7 @@ impl Acquire {
     }
 
     pub(crate) async fn acquire_as(self, caller: Caller) -> Result<Turn> {
+        caller.ensure_can_wait()?;
         let began = Instant::now();
         let deadline = deadline_after(self.limit);
         let acquired = |turn: Turn| {
@@ -109,7 +112,10 @@ impl Acquire {
             turn
         };
         let asked = Asked { limit: self.limit, deadline };
-        let mut step = match self.found_in_place(caller) {
+        let near = self.found_in_place(caller);
+        // Once: what is busy, or comes after a wait, is left to the blocking pool.
+        let mut in_place = near.is_some();
+        let mut step = match near {
             Some(place) => self.queue(place),
             None => caller.run(move || asked.begin(self)).await??,
         };
@@ -120,7 +126,10 @@ impl Acquire {
             };
             match spot.called(caller, deadline).await {
                 Some(Call::Granted(granted)) => return granted.map(acquired),
-                Some(Call::Go) => step = caller.run(move || asked.attempt(slot, spot)).await??,
+                Some(Call::Go) if std::mem::take(&mut in_place) => {
+                    step = near::in_place(|| asked.attempt(slot, spot, false))?;
+                }
+                Some(Call::Go) => step = caller.run(move || asked.attempt(slot, spot, true)).await??,
                 None => {
                     let rules = Arc::clone(&spot.want().rules);
                     drop(spot);
@@ -136,7 +145,7 @@ impl Acquire {
     fn found_in_place(&self, caller: Caller) -> Option<Place> {
         match &self.at {
             // What is missing, or wrong, is met on the longer way.
-            At::Session(path) if caller == Caller::Task && is_near(path) => Place::resolve(path, false).ok(),
+            At::Session(path) if caller == Caller::Task && near::is_near(path) => Place::resolve(path, false).ok(),
             _ => None,
         }
     }
@@ -171,40 +180,33 @@ impl Asked {
         let place = match &acquire.at {
             At::Session(path) => {
                 let place = Place::resolve(path, true)?;
-                remember_if_near(path, &place);
+                near::remember_if_near(path, &place);
                 place
             }
             #[cfg(feature = "gateway")]
             At::Gateway(lock) => Place::of_gateway(lock, true)?,
         };
         match acquire.queue(place) {
-            Step::Wait(slot, spot) if spot.is_called() => self.attempt(slot, spot),
+            Step::Wait(slot, spot) if spot.is_called() => self.attempt(slot, spot, true),
             step => Ok(step),
         }
     }
 
-    /// This waiter is the one of its process at the lock file's door.
-    fn attempt(self, slot: SlotRef, spot: Spot<Want, Turn>) -> Result<Step> {
-        let place = &slot.place;
-        let after_others = slot.run_is_over() && lockfile::others_wait(place, &spot.want().rules);
-        if !after_others && let Some(mut data) = DataLock::try_now(place, true)? {
-            let tried = lockfile::try_take(place, &data, spot.want());
-            match tried.inspect_err(|_| data.discard_unused(false))? {
-                Try::Held(lock) => {
-                    spot.granted();
-                    return Ok(Step::Held(Turn::begin(slot.clone(), spot.want(), lock, data)));
-                }
-                Try::Busy(Obstacle::Remote(record)) => {
-                    let holder = Box::new(record.holder(false, record.owner.is_none()));
-                    return Err(Error::RemoteOwner { lock: place.lock().to_owned(), holder });
-                }
-                Try::Busy(_) => {}
+    /// This waiter is the one of its process at the lock file's door. What would have to wait a moment is put off unless `patient`.
+    fn attempt(self, slot: SlotRef, spot: Spot<Want, Turn>, patient: bool) -> Result<Step> {
+        match try_for(&slot, spot.want(), patient)? {
+            Tried::Held(lock, data) => {
+                spot.granted();
+                return Ok(Step::Held(Turn::begin(slot.clone(), spot.want(), lock, data)));
             }
+            // The spot stays called.
+            Tried::NotAtOnce => return Ok(Step::Wait(slot, spot)),
+            Tried::Busy => {}
         }
         if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             return Err(self.timed_out(&slot, &spot.want().rules));
         }
-        tracing::debug!(session = %place.session().display(), owner = %spot.want().owner, "wait");
+        tracing::debug!(session = %slot.place.session().display(), owner = %spot.want().owner, "wait");
         spot.wait_in_kernel();
         waiter::start(&slot);
         Ok(Step::Wait(slot, spot))
@@ -222,5 +224,35 @@ impl Asked {
             },
             holder => Error::Timeout { lock: slot.place.lock().to_owned(), waited, holder: holder.map(Box::new) },
         }
+    }
+}
+
+/// What one try for the turn brought.
+enum Tried {
+    Held(LockFile, DataLock),
+    /// Somebody has it, or is to have it first.
+    Busy,
+    /// The data lock is not free just now, and was not waited for.
+    NotAtOnce,
+}
+
+fn try_for(slot: &SlotRef, want: &Want, patient: bool) -> Result<Tried> {
+    let place = &slot.place;
+    if slot.run_is_over() && lockfile::others_wait(place, &want.rules) {
+        turn::leave_to_others(slot);
+        return Ok(Tried::Busy);
+    }
+    if let Some((lock, data)) = turn::go_on(slot, want) {
+        return Ok(Tried::Held(lock, data));
+    }
+    let data = if patient { DataLock::try_now(place, true)? } else { DataLock::try_once(place)? };
+    let Some(mut data) = data else { return Ok(if patient { Tried::Busy } else { Tried::NotAtOnce }) };
+    match lockfile::try_take(place, &data, want).inspect_err(|_| data.discard_unused(false))? {
+        Try::Held(lock) => Ok(Tried::Held(lock, data)),
+        Try::Busy(Obstacle::Remote(record)) => {
+            let holder = Box::new(record.holder(false, record.owner.is_none()));
+            Err(Error::RemoteOwner { lock: place.lock().to_owned(), holder })
+        }
+        Try::Busy(_) => Ok(Tried::Busy),
     }
 }

@@ -38,6 +38,7 @@ where
     T: Send + 'static,
     F: Fn(Door) -> Result<Reached<T>> + Send + 'static,
 {
+    caller.ensure_can_wait()?;
     let mut spot = slot.data.join(());
     let mut operation = operation;
     loop {

@@ -3,19 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::leftover::leave_behind;
 use super::{Grip, Inner, Turn};
 use crate::error::{LostCause, Result};
 use crate::keeper;
-use crate::lockfile::{Leftover, LockFile, waiter};
+use crate::lockfile::waiter;
 use crate::metrics;
-use crate::registry::{Left, SlotRef};
-use crate::sessions::Rules;
+use crate::near;
+use crate::registry::Left;
 use crate::transcript::{DataLock, Locking, SessionFile};
-
-/// When a lock file that was left for others is looked at again.
-const TIDY_AFTER: Duration = Duration::from_millis(5);
-/// At most how long the next look is put off while it cannot be told whether somebody has taken it.
-const TIDY_AT_MOST: Duration = Duration::from_secs(1);
 
 impl Drop for Turn {
     fn drop(&mut self) {
@@ -24,7 +20,7 @@ impl Drop for Turn {
         let Some(grip) = slot.take() else { return };
         drop(slot);
         if let Let::NotNow(grip) = self.inner.let_go(grip, false) {
-            *self.inner.grip.lock() = Some(grip);
+            *self.inner.grip.lock() = Some(*grip);
             self.inner.release_later();
         }
     }
@@ -35,7 +31,7 @@ pub(super) enum Let {
     /// The lock is let go; whether it had been lost before.
     Gone(Option<LostCause>),
     /// The data lock is busy.
-    NotNow(Grip),
+    NotNow(Box<Grip>),
 }
 
 impl Inner {
@@ -58,7 +54,7 @@ impl Inner {
                 self.leave(grip, others);
                 return Let::Gone(None);
             }
-            Err(_) => return Let::NotNow(grip),
+            Err(_) => return Let::NotNow(Box::new(grip)),
         };
         match grip.lock.lost(&self.slot.place) {
             Ok(None) => self.hand_over_or_unlink(grip, data, others),
@@ -71,20 +67,18 @@ impl Inner {
         }
     }
 
-    /// A task hands its turn over without a detour over the blocking pool, as a drop does; `None` if that is not so quickly done.
-    pub(super) fn hand_over_in_place(&self) -> Option<Result<()>> {
-        if self.slot.turns.is_empty() {
-            return None;
-        }
+    /// A task releases without a detour over the blocking pool, as a drop does; `None` if that is not so quickly done.
+    pub(super) fn release_in_place(&self) -> Option<Result<()>> {
         let mut held = self.grip.try_lock()?;
-        if held.as_ref().is_some_and(|grip| grip.lock.is_remote(&self.rules)) {
+        if !near::is_quick() || !held.as_ref().is_some_and(|grip| grip.lock.is_local(&self.rules)) {
             return None;
         }
-        match self.let_go(held.take()?, false) {
+        let grip = held.take()?;
+        match near::in_place(|| self.let_go(grip, false)) {
             Let::Gone(None) => Some(Ok(())),
             Let::Gone(Some(cause)) => Some(Err(self.lost(cause))),
             Let::NotNow(grip) => {
-                *held = Some(grip);
+                *held = Some(*grip);
                 None
             }
         }
@@ -146,9 +140,7 @@ impl Inner {
         tracing::debug!(session = %place.session().display(), owner = %self.owner, "release");
         metrics::released(place, self.since.elapsed());
         data.discard_unused(false);
-        // If it cannot be removed it stays for the next one to take over.
-        let _ = grip.lock.unlink(place, &data);
-        drop(grip);
+        grip.lock.unlink(place, &data);
         drop(data);
         self.slot.turns.advance();
         Let::Gone(None)
@@ -171,17 +163,18 @@ impl Inner {
         if others {
             *self.slot.left.lock() = Some(Left { owner: self.owner, run: grip.run });
         }
-        let made_session = grip.session.as_ref().is_some_and(SessionFile::is_made_by_us);
-        let leftover = grip.lock.unlock(made_session);
-        drop(grip.session);
+        let leftover = match grip.run.end().filter(|_| others && keeper::runs()) {
+            Some(end) => grip.lock.keep_until(end, grip.session),
+            None => grip.lock.unlock(grip.session),
+        };
+        leave_behind(&self.slot, leftover);
         if !others {
             self.slot.turns.advance();
         } else if self.slot.turns.leave_to_kernel() {
             // Our own tasks queue behind the others, and will tidy up after themselves.
+            self.slot.rest.lock().leftover = None;
             waiter::start(&self.slot);
-            return;
         }
-        tidy_later(leftover, self.slot.clone(), TIDY_AFTER);
     }
 
     fn release_later(self: &Arc<Self>) {
@@ -197,25 +190,4 @@ impl Inner {
             drop(inner.let_go(grip, true));
         });
     }
-}
-
-/// A waiter for whom the file was left may have given up in between: then nothing of it is left behind.
-fn tidy_later(leftover: Leftover, slot: SlotRef, delay: Duration) {
-    keeper::after(delay, move || {
-        // What cannot be looked at stays, stale: the next one takes it over.
-        if let Ok(false) = leftover.tidy(&slot.place) {
-            tidy_later(leftover, slot, (delay * 2).min(TIDY_AT_MOST));
-        }
-    });
-}
-
-/// A post took the turn lock for its one append; now it lets it go, with the data lock still held.
-pub(crate) fn let_go_of_post(slot: &SlotRef, lock: LockFile, mut data: DataLock, rules: &Rules) {
-    if !lock.somebody_waits(rules) && matches!(lock.lost(&slot.place), Ok(None)) {
-        data.discard_unused(false);
-        // If it cannot be removed it stays for the next one to take over.
-        let _ = lock.unlink(&slot.place, &data);
-        return;
-    }
-    tidy_later(lock.unlock(false), slot.clone(), TIDY_AFTER);
 }

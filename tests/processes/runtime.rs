@@ -87,10 +87,23 @@ fn a_runtime_is_shut_down_promptly_while_tasks_wait() {
 #[test]
 fn outside_a_runtime_there_is_an_error_and_no_panic() {
     let room = room();
-    let mut acquire = std::pin::pin!(buffered().turn(&room.session).acquire());
-    let polled = acquire.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-    assert!(matches!(polled, Poll::Ready(Err(Error::Runtime { .. }))));
-    assert_eq!(room.names(), [""; 0]);
+    let outside = || {
+        let mut acquire = std::pin::pin!(buffered().turn(&room.session).acquire());
+        let polled = acquire.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(polled, Poll::Ready(Err(Error::Runtime { .. }))), "{polled:?}");
+        assert_eq!(room.names(), [""; 0]);
+    };
+    outside();
+    // The first meets the filesystem, the second the directory: from then on no blocking pool is needed.
+    for _ in 0..2 {
+        runtime().block_on(async { buffered().turn(&room.session).acquire().await.unwrap().release().await.unwrap() });
+    }
+    outside();
+
+    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let mut append = std::pin::pin!(turn.append(&1));
+    let polled = append.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(polled, Poll::Ready(Err(Error::Runtime { .. }))), "{polled:?}");
 }
 
 #[test]

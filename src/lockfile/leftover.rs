@@ -1,0 +1,156 @@
+//! A lock file that was let go with its record left in it: the next holder takes it over, this process goes on from it, or the keeper
+//! removes it.
+
+use std::time::{Duration, Instant};
+
+use super::{LockFile, NOBODY, record};
+use crate::error::{Context, Result};
+use crate::flock;
+use crate::place::{FileId, Place};
+use crate::registry::Want;
+use crate::transcript::{DataLock, Locking, SessionFile};
+
+/// What a release left on disk, with the descriptors that it had.
+pub(crate) struct Leftover {
+    /// Not held any more, unless it is kept.
+    lock: LockFile,
+    session: Option<SessionFile>,
+    /// The process that left it.
+    pid: u32,
+    since: Instant,
+    /// Until when the lock is kept for this process.
+    kept_until: Option<Instant>,
+}
+
+impl Leftover {
+    pub(super) fn of(mut lock: LockFile, session: Option<SessionFile>) -> Self {
+        let pid = lock.pid;
+        // From now on dropping it does nothing.
+        lock.pid = NOBODY;
+        let session = session.map(SessionFile::for_a_later_turn);
+        Self { lock, session, pid, since: Instant::now(), kept_until: None }
+    }
+
+    pub(super) fn kept(lock: LockFile, session: Option<SessionFile>, end: Instant) -> Self {
+        let (pid, session) = (lock.pid, session.map(SessionFile::for_a_later_turn));
+        Self { lock, session, pid, since: Instant::now(), kept_until: Some(end) }
+    }
+
+    /// Until when the lock is kept for this process, if it is.
+    pub(crate) fn kept_until(&self) -> Option<Instant> {
+        self.kept_until
+    }
+
+    /// Lets go of a lock that was kept.
+    pub(crate) fn let_go(&mut self) {
+        if self.kept_until.take().is_some() {
+            self.lock.release();
+            self.lock.pid = NOBODY;
+            self.since = Instant::now();
+        }
+    }
+
+    /// For how long it has been there.
+    pub(crate) fn age(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// Takes the lock once more for another turn of this process, if nobody had it since: under the data lock, in place (I2, I6).
+    /// Whatever is in the way is left to those who look more closely.
+    pub(crate) fn take_again(&mut self, place: &Place, want: &Want) -> Option<DataLock> {
+        // A fork shares the descriptors, and so the locks, of the process that it came from (I14).
+        if self.pid != std::process::id() {
+            return None;
+        }
+        let data = match self.session.take()?.try_lock(place, false).ok()? {
+            Locking::Locked(data) => data,
+            Locking::Busy(session) => {
+                self.session = Some(session);
+                return None;
+            }
+            Locking::Missing => return None,
+        };
+        if self.kept_until.is_some() || matches!(flock::try_lock(&self.lock.file), Ok(true)) {
+            if self.begin(place, &data, want) {
+                return Some(data);
+            }
+            flock::unlock(&self.lock.file);
+        }
+        self.session = data.unlock();
+        None
+    }
+
+    /// With the lock: compares (I3), and takes over.
+    fn begin(&mut self, place: &Place, data: &DataLock, want: &Want) -> bool {
+        let predecessor = self.lock.owner;
+        let begun = matches!(self.is_untouched(place), Ok(true)) && self.lock.hand_over(data, want).is_ok();
+        if begun {
+            self.lock.predecessor = Some(predecessor);
+            if self.kept_until.is_none() {
+                self.lock.pid = self.pid;
+                self.lock.mark(want);
+            }
+        }
+        begun
+    }
+
+    /// The lock, which was taken again.
+    pub(crate) fn into_lock(self) -> LockFile {
+        self.lock
+    }
+
+    /// Removes the file if nobody has taken it meanwhile; `false` when that has to be tried again later.
+    ///
+    /// The data lock comes first: else one who tries for the turn just then would meet this look, and take it for a holder.
+    pub(crate) fn tidy(&self, place: &Place) -> Result<bool> {
+        if !self.is_untouched(place)? {
+            return Ok(true);
+        }
+        let Some(mut data) = DataLock::try_now(place, true)? else { return Ok(false) };
+        let file = &self.lock.file;
+        if !flock::try_lock(file).context("lock", place.lock())? {
+            // Who has it will write a record of its own, or give it up without one: that is not known yet (I12).
+            return Ok(false);
+        }
+        let removed = self.is_untouched(place).and_then(|mine| {
+            if mine {
+                data.discard_unused(self.session.as_ref().is_some_and(SessionFile::is_made_by_us));
+                self.lock.remove(place, &data)?;
+            }
+            Ok(true)
+        });
+        flock::unlock(file);
+        removed
+    }
+
+    /// Whether the path still names this file, with the record that was left in it.
+    fn is_untouched(&self, place: &Place) -> Result<bool> {
+        let LockFile { file, id, record, .. } = &self.lock;
+        Ok(FileId::named_by(place.lock()).context("look at", place.lock())? == Some(*id)
+            && record::is_still(file, record).context("read", place.lock())?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::lockfile::{Try, try_take};
+
+    #[test]
+    fn a_fork_does_not_go_on_where_its_parent_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::resolve(&dir.path().join("s.jsonl"), true).unwrap();
+        let data = DataLock::try_now(&place, true).unwrap().unwrap();
+        let want = Want { owner: Uuid::now_v7(), label: None, facts: None, rules: Arc::default() };
+        let Ok(Try::Held(lock)) = try_take(&place, &data, &want) else { panic!() };
+        let mut leftover = lock.unlock_before(data);
+        leftover.pid += 1;
+        assert!(leftover.take_again(&place, &want).is_none());
+        leftover.pid -= 1;
+        assert!(leftover.take_again(&place, &want).is_some());
+    }
+}

@@ -1,0 +1,198 @@
+//! What becomes of a lock that was let go with its file left in place, for others who wait.
+//!
+//! They may all have given up in between: then the keeper removes the file, so that nothing is left behind (I12). Or this process is the
+//! next one itself: then it goes on from there, and opens neither file again.
+
+use std::time::{Duration, Instant};
+
+use crate::keeper;
+use crate::lockfile::{Leftover, LockFile};
+use crate::registry::{SlotRef, Want};
+use crate::sessions::Rules;
+use crate::transcript::DataLock;
+
+/// When a lock file that was left for others is looked at.
+const TIDY_AFTER: Duration = Duration::from_millis(5);
+/// At most how long the next look is put off while it cannot be told whether somebody has taken it.
+const TIDY_AT_MOST: Duration = Duration::from_secs(1);
+
+/// Leaves a lock file to others. What was left before has been taken over since: it was another record, or another file.
+pub(super) fn leave_behind(slot: &SlotRef, leftover: Leftover) {
+    let mut rest = slot.rest.lock();
+    if let Some(end) = leftover.kept_until()
+        && !std::mem::replace(&mut rest.kept, true)
+    {
+        let slot = slot.clone();
+        keeper::at(end, move || end_keeping(&slot));
+    }
+    rest.leftover = Some(leftover);
+    if !std::mem::replace(&mut rest.looked_after, true) {
+        tidy_later(slot.clone(), TIDY_AFTER);
+    }
+}
+
+/// A lock is kept for this process no longer than its run: then the others have it (I8).
+fn end_keeping(slot: &SlotRef) {
+    let mut rest = slot.rest.lock();
+    rest.kept = false;
+    let Some(leftover) = &mut rest.leftover else { return };
+    match leftover.kept_until() {
+        Some(end) if end > Instant::now() => {
+            rest.kept = true;
+            let slot = slot.clone();
+            keeper::at(end, move || end_keeping(&slot));
+        }
+        _ => leftover.let_go(),
+    }
+}
+
+/// The others have it first.
+pub(crate) fn leave_to_others(slot: &SlotRef) {
+    if let Some(leftover) = &mut slot.rest.lock().leftover {
+        leftover.let_go();
+    }
+}
+
+/// A turn begins where the last one of this process ended, if nobody had the lock since (I6).
+pub(crate) fn go_on(slot: &SlotRef, want: &Want) -> Option<(LockFile, DataLock)> {
+    let mut leftover = slot.rest.lock().leftover.take()?;
+    let Some(data) = leftover.take_again(&slot.place, want) else {
+        leftover.let_go();
+        put_back(slot, leftover);
+        return None;
+    };
+    Some((leftover.into_lock(), data))
+}
+
+/// A post took the turn lock for its one append; now it lets it go, with the data lock still held.
+pub(crate) fn let_go_of_post(slot: &SlotRef, lock: LockFile, mut data: DataLock, rules: &Rules) {
+    if !lock.somebody_waits(rules) && matches!(lock.lost(&slot.place), Ok(None)) {
+        data.discard_unused(false);
+        return lock.unlink(&slot.place, &data);
+    }
+    leave_behind(slot, lock.unlock_before(data));
+}
+
+fn put_back(slot: &SlotRef, leftover: Leftover) {
+    slot.rest.lock().leftover.get_or_insert(leftover);
+}
+
+fn tidy_later(slot: SlotRef, delay: Duration) {
+    keeper::after(delay, move || {
+        if let Some(again) = tidy(&slot, delay) {
+            tidy_later(slot, again);
+        }
+    });
+}
+
+/// When to look again, if there is something left to look after.
+fn tidy(slot: &SlotRef, delay: Duration) -> Option<Duration> {
+    let mut rest = slot.rest.lock();
+    match &rest.leftover {
+        Some(kept) if kept.kept_until().is_some() => return Some(TIDY_AFTER),
+        // Those for whom it was left are given time to come.
+        Some(left) if left.age() < TIDY_AFTER => return Some(TIDY_AFTER.saturating_sub(left.age())),
+        Some(_) => {}
+        None => {
+            rest.looked_after = false;
+            return None;
+        }
+    }
+    let leftover = rest.leftover.take()?;
+    drop(rest);
+    // What cannot be looked at stays, stale: the next one takes it over.
+    if let Ok(false) = leftover.tidy(&slot.place) {
+        put_back(slot, leftover);
+        return Some((delay * 2).min(TIDY_AT_MOST));
+    }
+    let mut rest = slot.rest.lock();
+    rest.looked_after = rest.leftover.is_some();
+    rest.looked_after.then_some(TIDY_AFTER)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::flock;
+    use crate::lockfile::marks;
+    use crate::place::Place;
+    use crate::sessions::Sessions;
+    use crate::turn::Turn;
+
+    /// A session with somebody at its lock file who seems to wait in another process, by the mark.
+    struct Contended {
+        _dir: tempfile::TempDir,
+        path: PathBuf,
+        slot: SlotRef,
+        waiter: Option<File>,
+    }
+
+    impl Contended {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("s.jsonl");
+            std::fs::write(&path, "{}\n").unwrap();
+            let slot = SlotRef::of(Place::resolve(&path, false).unwrap());
+            Self { _dir: dir, path, slot, waiter: None }
+        }
+
+        fn turn(&self) -> Turn {
+            Sessions::new().turn(&self.path).acquire_blocking().unwrap()
+        }
+
+        fn lock_file(&self) -> File {
+            File::open(self.slot.place.lock()).unwrap()
+        }
+
+        /// Turns in a run, until the lock was kept after one: on a busy machine a run may end with its first turn.
+        fn keep(&mut self) {
+            while self.slot.rest.lock().leftover.as_ref().and_then(Leftover::kept_until).is_none() {
+                if self.slot.run_is_over() {
+                    self.waiter = None;
+                }
+                let turn = self.turn();
+                let waiter = self.lock_file();
+                marks::wait(&waiter);
+                self.waiter = Some(waiter);
+                turn.release_blocking().unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_lock_that_is_kept_is_let_go_when_the_run_ends() {
+        let mut contended = Contended::new();
+        contended.keep();
+        let other = contended.lock_file();
+        let began = Instant::now();
+        while !flock::try_lock(&other).unwrap() {
+            assert!(began.elapsed() < Duration::from_secs(30), "it is kept for good");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_turn_goes_on_where_the_last_one_ended() {
+        let mut contended = Contended::new();
+        contended.keep();
+        let turn = contended.turn();
+        assert_eq!(turn.lost().unwrap(), None);
+        let record = std::fs::read_to_string(turn.lock_path()).unwrap();
+        assert!(record.contains(&turn.owner().to_string()), "{record}");
+    }
+
+    #[test]
+    fn no_turn_goes_on_from_a_file_that_was_removed() {
+        let mut contended = Contended::new();
+        for _ in 0..20 {
+            contended.keep();
+            std::fs::remove_file(contended.slot.place.lock()).unwrap();
+            let turn = contended.turn();
+            assert_eq!(turn.lost().unwrap(), None);
+            turn.release_blocking().unwrap();
+        }
+    }
+}
