@@ -5,7 +5,7 @@ mod common;
 use std::alloc::System;
 use std::path::Path;
 
-use common::scale::{at_most, bare_look, bare_removal, hold, know, litter, look, sweep};
+use common::scale::{at_most, hold, show_known, show_swept};
 use common::show::{Table, time};
 use common::{directory, either, wanted};
 use criterion::Criterion;
@@ -26,10 +26,10 @@ fn main() {
         held(directory().path());
     }
     if wanted("scale/known") {
-        known(directory().path());
+        show_known(directory().path(), heap);
     }
     if wanted("scale/sweep") {
-        swept(directory().path());
+        show_swept(directory().path());
     }
     criterion.final_summary();
 }
@@ -50,32 +50,5 @@ fn held(dir: &Path) {
             held.descriptors.to_string(),
         ]);
     }
-    table.print();
-}
-
-fn known(dir: &Path) {
-    let count = either(100_000, 20);
-    let (first, last, heap) = know(dir, count, heap);
-    let mut table = Table::new(
-        "sessions known",
-        &["sessions", "turn, first tenth", "turn, last tenth", "heap that stays for each"],
-    );
-    table.row([count.to_string(), time(first), time(last), format!("{heap:.1} B")]);
-    table.print();
-}
-
-fn swept(dir: &Path) {
-    let count = either(100_000, 20);
-    let mut table = Table::new(format!("{count} locks of a process that died"), &["what", "time", "of each"]);
-    let locks = litter(dir, count);
-    let mut row = |what: &str, duration| {
-        table.row([what.to_owned(), time(duration), time(duration / count as u32)]);
-    };
-    row("floor: open, flock, read, close", bare_look(&locks));
-    row("status (changes nothing)", look(dir).0);
-    let (duration, removed) = sweep(dir);
-    assert_eq!(removed, count, "every stale lock is removed");
-    row("sweep (removes them)", duration);
-    row("floor: open, flock, read, unlink, close", bare_removal(&litter(dir, count)));
     table.print();
 }

@@ -3,7 +3,7 @@
 //! | command | answer |
 //! |---|---|
 //! | `acquire` | `CLOCK_MONOTONIC` in ns, as soon as the lock is had |
-//! | `release` | the same, just before it is let go |
+//! | `release` | the same, of just before it is let go; said after, so that whoever listens is not woken beside the waiter |
 //! | `contend HOLD_NS MILLIS` | the waits of all turns in that time, see [`Waits::to_line`] |
 //! | `cycle COUNT` | ns that so many uncontended turns took |
 
@@ -37,11 +37,15 @@ fn command() -> Option<String> {
 fn obey(lock: &mut dyn Lock, order: &str) {
     let words: Vec<_> = order.split(' ').collect();
     match words[..] {
-        ["acquire"] => lock.turn(&mut || {
-            println!("{}", now());
-            assert_eq!(command().as_deref(), Some("release"), "a holder is told to release");
-            println!("{}", now());
-        }),
+        ["acquire"] => {
+            let mut released = 0;
+            lock.turn(&mut || {
+                println!("{}", now());
+                assert_eq!(command().as_deref(), Some("release"), "a holder is told to release");
+                released = now();
+            });
+            println!("{released}");
+        }
         ["contend", hold, millis] => {
             let hold = Duration::from_nanos(hold.parse().unwrap());
             println!("{}", contend(lock, hold, Duration::from_millis(millis.parse().unwrap())).to_line());

@@ -10,8 +10,12 @@ use tokio::runtime::Runtime;
 use turnlock::Sessions;
 
 use super::rounds::{Outcome, Rounds};
+use super::show::{Table, rate, time};
 use super::waits::Waits;
 use super::{buffered, durable, either, floor, known_session, message, tasks};
+
+pub const SMALL: usize = 400;
+pub const LARGE: usize = 300 * 1024;
 
 /// A line that is JSON already, so that the append is measured and not the making of JSON.
 pub fn line(bytes: usize) -> Box<RawValue> {
@@ -135,4 +139,37 @@ pub fn posts(sessions: &Sessions, session: PathBuf, others: usize, count: usize)
     });
     turn.release_blocking().unwrap();
     waits
+}
+
+/// Appends to 64 sessions at once, beside the floor.
+pub fn show_many(dir: &Path) {
+    let runtime = tasks::runtime();
+    let mut table = Table::new(
+        "64 sessions at once, lines/s",
+        &["bytes", "floor: 64 threads, write, fdatasync", "turnlock, durable", "turnlock, buffered"],
+    );
+    for (bytes, each, each_buffered) in [(SMALL, either(50, 1), either(500, 1)), (LARGE, either(3, 1), either(3, 1))] {
+        table.row([
+            bytes.to_string(),
+            rate(many_files(dir, bytes, each)),
+            rate(many_sessions(&runtime, &durable(), dir, bytes, each)),
+            rate(many_sessions(&runtime, &buffered(), dir, bytes, each_buffered)),
+        ]);
+    }
+    table.print();
+}
+
+/// Posts during a turn, alone and beside others.
+pub fn show_posts(dir: &Path) {
+    let mut table =
+        Table::new("a post of 400 bytes during a turn", &["durability", "other posters", "p50", "p99", "longest"]);
+    for (name, sessions, count) in [("buffered", buffered(), either(2_000, 1)), ("durable", durable(), either(200, 1))]
+    {
+        for others in [0, 1, 8] {
+            let waits = posts(&sessions, known_session(dir, "posts.jsonl"), others, count);
+            let cells = [waits.percentile(50.0), waits.percentile(99.0), waits.max].map(time);
+            table.row([name.to_owned(), others.to_string()].into_iter().chain(cells));
+        }
+    }
+    table.print();
 }

@@ -1,9 +1,9 @@
 //! The bare system calls beside which our numbers stand.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags};
 
 /// About as long as one of our owner records.
 pub const RECORD: [u8; 330] = [b'x'; 330];
@@ -41,8 +41,7 @@ pub fn protocol(session: &Path, lock_path: &Path, dir: &Path) {
     let file = open(dir, OFlags::TMPFILE | OFlags::RDWR);
     lock(&file);
     rustix::io::write(&file, &RECORD).unwrap();
-    let by_descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
-    rustix::fs::linkat(CWD, by_descriptor.as_str(), CWD, lock_path, AtFlags::SYMLINK_FOLLOW).unwrap();
+    rustix::fs::linkat(&file, "", CWD, lock_path, AtFlags::EMPTY_PATH).unwrap();
     rustix::fs::fstat(&file).unwrap();
     unlock(&data);
     // Release: the data lock again, path and record compared (I14), removed.
@@ -54,6 +53,33 @@ pub fn protocol(session: &Path, lock_path: &Path, dir: &Path) {
     rustix::fs::unlink(lock_path).unwrap();
     unlock(&file);
     unlock(&data);
+}
+
+/// [`protocol`], with a lock file that is not made and removed each time but kept under another name, `kept`, and renamed.
+pub fn protocol_kept(session: &Path, lock_path: &Path, kept: &Path, file: &OwnedFd) {
+    let data = open(session, OFlags::RDWR | OFlags::APPEND);
+    lock(&data);
+    rustix::fs::fstat(&data).unwrap();
+    rustix::fs::lstat(session).unwrap();
+    lock(file);
+    rustix::fs::lstat(kept).unwrap();
+    rewrite_record(file);
+    rustix::fs::renameat_with(CWD, kept, CWD, lock_path, RenameFlags::NOREPLACE).unwrap();
+    unlock(&data);
+    lock(&data);
+    rustix::fs::lstat(session).unwrap();
+    rustix::fs::lstat(lock_path).unwrap();
+    rustix::io::pread(file, &mut [0; RECORD.len()], 0).unwrap();
+    rustix::fs::renameat_with(CWD, lock_path, CWD, kept, RenameFlags::NOREPLACE).unwrap();
+    unlock(file);
+    unlock(&data);
+}
+
+/// A record in place, never a mix (I7).
+pub fn rewrite_record(file: &OwnedFd) {
+    rustix::io::pwrite(file, b"~", 0).unwrap();
+    rustix::io::pwrite(file, &RECORD[1..], 1).unwrap();
+    rustix::io::pwrite(file, &RECORD[..1], 0).unwrap();
 }
 
 /// [`protocol`], on a session that has to be created and goes again.

@@ -8,6 +8,7 @@ use rustix::fs::OFlags;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use turnlock::{Sessions, Turn};
 
+use super::show::{Table, time};
 use super::{buffered, either, floor, known_session, rounds::median};
 
 /// How many bytes of heap are in use.
@@ -162,4 +163,33 @@ pub fn bare_removal(locks: &[PathBuf]) -> Duration {
         rustix::fs::unlink(lock).unwrap();
     }
     began.elapsed()
+}
+
+/// Sessions that a process has had turns on.
+pub fn show_known(dir: &Path, heap: Heap) {
+    let count = either(100_000, 20);
+    let (first, last, heap) = know(dir, count, heap);
+    let mut table = Table::new(
+        "sessions known",
+        &["sessions", "turn, first tenth", "turn, last tenth", "heap that stays for each"],
+    );
+    table.row([count.to_string(), time(first), time(last), format!("{heap:.1} B")]);
+    table.print();
+}
+
+/// A sweep over the locks of a process that died, beside the bare calls.
+pub fn show_swept(dir: &Path) {
+    let count = either(100_000, 20);
+    let mut table = Table::new(format!("{count} locks of a process that died"), &["what", "time", "of each"]);
+    let locks = litter(dir, count);
+    let mut row = |what: &str, duration| {
+        table.row([what.to_owned(), time(duration), time(duration / count as u32)]);
+    };
+    row("floor: open, flock, read, close", bare_look(&locks));
+    row("status (changes nothing)", look(dir).0);
+    let (duration, removed) = sweep(dir);
+    assert_eq!(removed, count, "every stale lock is removed");
+    row("sweep (removes them)", duration);
+    row("floor: open, flock, read, unlink, close", bare_removal(&litter(dir, count)));
+    table.print();
 }

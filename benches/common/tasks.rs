@@ -74,9 +74,7 @@ pub fn mutex_and_calls(runtime: &Runtime, session: &Path, tasks: u32, turns: u32
                 rustix::fs::lstat(session).unwrap();
                 rustix::fs::lstat(lock_path).unwrap();
                 rustix::io::pread(file, &mut [0; floor::RECORD.len()], 0).unwrap();
-                rustix::io::pwrite(file, b"~", 0).unwrap();
-                rustix::io::pwrite(file, &floor::RECORD[1..], 1).unwrap();
-                rustix::io::pwrite(file, &floor::RECORD[..1], 0).unwrap();
+                floor::rewrite_record(file);
                 floor::unlock(data);
                 drop(turn);
             }

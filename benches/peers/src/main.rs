@@ -12,7 +12,7 @@ mod tables;
 
 use std::alloc::System;
 
-use common::{actor, directory};
+use common::{actor, append, directory, scale};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 #[global_allocator]
@@ -34,6 +34,10 @@ fn main() {
     tables::contention(dir.path(), &peers, &mut goals);
     tables::append(dir.path(), &mut goals);
     tables::many_sessions(dir.path(), &mut goals);
+    append::show_many(dir.path());
+    append::show_posts(dir.path());
     tables::scale(&mut goals);
+    scale::show_known(directory().path(), heap);
+    scale::show_swept(directory().path());
     goals.print();
 }

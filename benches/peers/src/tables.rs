@@ -25,8 +25,8 @@ fn everybody<'a>(peers: &'a [Peer]) -> Vec<(&'static str, Box<dyn Fn(&Path) -> A
 pub fn uncontended(dir: &Path, peers: &[Peer], goals: &mut Goals) {
     let known = alone::known(dir);
     alone::new(dir);
-    goals.at_most("acquire + release, blocking ÷ floor", known[2].ratio, 1.25, "");
-    goals.at_most("acquire + release, async ÷ blocking", known[3].ratio / known[2].ratio, 2.0, "");
+    goals.at_most("acquire + release, blocking ÷ floor", known[3].ratio, 1.25, "");
+    goals.at_most("acquire + release, async ÷ blocking", known[4].ratio / known[3].ratio, 2.0, "");
     let mut table = Table::new("acquire + release, uncontended, beside the peers", &["lock", "time", "per second"]);
     for (name, start) in everybody(peers) {
         let session = known_session(dir, &format!("cycle-{name}.jsonl"));
