@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use turnlock::{Durability, Error, Sessions, Turn};
+use turnlock::{Acquire, Durability, Error, Sessions, Turn};
 use uuid::Uuid;
 
 use crate::room::{DEADLINE, Room, census};
@@ -21,6 +21,8 @@ use crate::room::{DEADLINE, Room, census};
 pub enum Ask {
     /// Take the turn, waiting so many milliseconds at most.
     Acquire(u64),
+    /// The same, in a task of a runtime.
+    AcquireInTask(u64),
     Append(Value),
     Release,
     /// Let the turn go by dropping it.
@@ -261,11 +263,13 @@ impl Me {
     fn obey(&mut self, ask: Ask) -> turnlock::Result<Answer> {
         match ask {
             Ask::Acquire(ms) => {
-                let acquire = self.sessions.turn(&self.session).label("child").timeout(Duration::from_millis(ms));
-                let turn = acquire.acquire_blocking()?;
-                let owner = turn.owner();
-                self.turn = Some(turn);
-                return Ok(Answer::Held(owner));
+                let turn = self.acquire(ms).acquire_blocking()?;
+                return Ok(self.hold(turn));
+            }
+            Ask::AcquireInTask(ms) => {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+                let turn = runtime.block_on(self.acquire(ms).acquire())?;
+                return Ok(self.hold(turn));
             }
             Ask::Append(line) => return self.turn().append_blocking(&line).map(appended),
             Ask::Release => self.turn.take().unwrap().release_blocking()?,
@@ -302,6 +306,16 @@ impl Me {
             }
         }
         Ok(Answer::Done)
+    }
+
+    fn acquire(&self, ms: u64) -> Acquire {
+        self.sessions.turn(&self.session).label("child").timeout(Duration::from_millis(ms))
+    }
+
+    fn hold(&mut self, turn: Turn) -> Answer {
+        let owner = turn.owner();
+        self.turn = Some(turn);
+        Answer::Held(owner)
     }
 
     fn turn(&mut self) -> &mut Turn {

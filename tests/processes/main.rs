@@ -2,6 +2,8 @@
 
 mod cancelled;
 mod child;
+mod clock;
+mod clock_jumps;
 mod containers;
 mod fallbacks;
 mod foreign;

@@ -5,14 +5,14 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::child::{Answer, Ask, Child, How, child};
-use crate::room::{Room, buffered, room};
+use crate::room::{buffered, room};
 
 #[test]
 fn eight_processes_take_two_thousand_turns_each() {
     let room = room();
     let mut children: Vec<_> = (0..8).map(|_| child(&room)).collect();
     take_turns(&mut children, 2000);
-    check(&room, 8, 2000);
+    check(&room.lines(), 8, 2000);
     room.expect_clean();
 }
 
@@ -22,7 +22,7 @@ fn with_and_without_the_shortcuts_of_linux_they_share_a_session_all_the_same() {
     let start = |n| Child::start(&room.session, How { portable: n % 2 == 0, ..How::default() });
     let mut children: Vec<_> = (0..6).map(start).collect();
     take_turns(&mut children, 200);
-    check(&room, 6, 200);
+    check(&room.lines(), 6, 200);
     room.expect_clean();
 }
 
@@ -61,8 +61,7 @@ fn take_turns(children: &mut [Child], count: u64) {
 }
 
 /// Two lines to a turn, one right after the other, and each writer's turns in their order.
-fn check(room: &Room, writers: usize, turns: usize) {
-    let lines = room.lines();
+pub fn check(lines: &[Value], writers: usize, turns: usize) {
     assert_eq!(lines.len(), writers * turns * 2);
     let mut next = vec![0; writers];
     for pair in lines.chunks(2) {

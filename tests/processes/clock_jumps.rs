@@ -1,0 +1,278 @@
+//! The wall clock jumps, forwards and backwards, while processes run by it: who holds is a matter of the kernel's locks, and how long one waits
+//! of a clock that only runs on.
+
+use std::collections::HashSet;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::child::{Answer, Ask, Child, How, child};
+use crate::clock::{Clock, HOUR};
+use crate::containers::Sleeper;
+use crate::mutual_exclusion::check;
+use crate::room::{DEADLINE, NOBODY, Room, foreign_record, room, start_time_of};
+
+/// The years 1970 and 2199, in seconds.
+const EXTREMES: [i64; 2] = [1000, 7_243_000_000];
+
+fn clocks<const N: usize>() -> Option<[Clock; N]> {
+    let clocks: Vec<_> = (0..N).map_while(|_| Clock::new()).collect();
+    clocks.try_into().ok()
+}
+
+#[test]
+fn every_line_is_there_and_every_owner_another_while_the_clocks_jump() {
+    const TURNS: u64 = 400;
+    let Some(clocks) = clocks::<4>() else { return };
+    let room = room();
+    // For the poster: who posts makes no session.
+    std::fs::write(&room.session, "").unwrap();
+    let mut children: Vec<_> = clocks.iter().map(|clock| clock.child(&room)).collect();
+    let (poster, writers) = children.split_last_mut().unwrap();
+    for (writer, child) in (0..).zip(writers.iter_mut()) {
+        child.tell(&Ask::Turns { writer, count: TURNS });
+    }
+    poster.tell(&Ask::Posts { writer: 99, count: TURNS });
+    let mut jumps = 0;
+    for child in &children {
+        let began = Instant::now();
+        loop {
+            if let Some(answer) = child.has_answered(Duration::from_millis(2)) {
+                assert_eq!(answer, Answer::Done);
+                break;
+            }
+            assert!(began.elapsed() < DEADLINE * 2, "stuck after {jumps} jumps");
+            jump(&clocks[jumps % clocks.len()], jumps);
+            jumps += 1;
+        }
+    }
+    assert!(jumps > 40, "only {jumps} jumps");
+    let (posts, lines): (Vec<_>, Vec<_>) = room.lines().into_iter().partition(|line| line["part"].is_null());
+    assert!(posts.iter().map(|line| line["n"].as_u64().unwrap()).eq(0..TURNS));
+    check(&lines, clocks.len() - 1, TURNS as usize);
+    let owners: HashSet<_> = lines.iter().map(owner).collect();
+    assert_eq!(owners.len(), lines.len() / 2, "an owner is one turn's");
+    // So the processes have seen the jumps.
+    let times = owners.iter().map(|owner| owner.get_timestamp().unwrap().to_unix().0);
+    assert!(times.clone().max().unwrap() - times.min().unwrap() > 10 * HOUR as u64);
+    room.expect_clean();
+}
+
+/// Hours one way and the other, and now and then as far as it goes.
+fn jump(clock: &Clock, n: usize) {
+    match n % 11 {
+        5 => clock.set_to(EXTREMES[n % 2]),
+        hours => clock.set((hours as i64 - 5) * HOUR * [1, -1][n % 2]),
+    }
+}
+
+fn owner(line: &Value) -> Uuid {
+    line["owner"].as_str().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_holder_is_respected_whatever_time_its_record_tells() {
+    let Some([one, other]) = clocks() else { return };
+    for hours in [5, -5] {
+        let room = room();
+        one.set(hours * HOUR);
+        other.set(-hours * HOUR);
+        let (mut holder, mut waiter) = (one.child(&room), other.child(&room));
+        holder.acquire();
+        assert!((hours_ahead(&room) - hours).abs() <= 1, "its record is by its own clock");
+        for turned in [1, -1] {
+            one.set(turned * hours * HOUR);
+            other.set(-turned * hours * HOUR);
+            let (kind, text) = waiter.refused(&Ask::Acquire(100));
+            assert!(kind == "Timeout" && text.contains("alive=true"), "{text}");
+            assert!(matches!(waiter.ask(&Ask::Post(json!({"posted": turned}))), Answer::Appended { .. }));
+            holder.append(json!({"appended": turned}));
+        }
+        waiter.tell(&Ask::Acquire(60_000));
+        room.until_waited_for(1);
+        holder.release();
+        waiter.answered_held();
+        waiter.append(json!({"n": "last"}));
+        // And the dead hold nothing, whatever time their records tell.
+        waiter.kill();
+        holder.acquire();
+        holder.release();
+        assert_eq!(room.lines().len(), 5);
+        room.expect_clean();
+    }
+}
+
+/// So many hours is the record ahead of the machine's clock.
+fn hours_ahead(room: &Room) -> i64 {
+    let record: Value = serde_json::from_slice(&std::fs::read(&room.lock).unwrap()).unwrap();
+    let created: jiff::Timestamp = record["createdAt"].as_str().unwrap().parse().unwrap();
+    (created.duration_since(jiff::Timestamp::now()).as_secs_f64() / HOUR as f64).round() as i64
+}
+
+#[test]
+fn a_jump_neither_ends_a_wait_nor_draws_it_out() {
+    let Some([clock]) = clocks() else { return };
+    let limit = Duration::from_millis(700);
+    let asks: [fn(u64) -> Ask; 2] = [Ask::Acquire, Ask::AcquireInTask];
+    let foreign = Sleeper::new("sleep");
+    for hours in [5, -5] {
+        for (beside_foreign, ask) in [(false, asks[0]), (false, asks[1]), (true, asks[0]), (true, asks[1])] {
+            let room = room();
+            clock.set(0);
+            let (mut holder, mut waiter) = (child(&room), clock.child(&room));
+            if beside_foreign {
+                room.put_lock(foreign_record(foreign.pid(), Some(start_time_of(foreign.pid()))));
+            } else {
+                holder.acquire();
+            }
+            let began = Instant::now();
+            waiter.tell(&ask(limit.as_millis() as u64));
+            assert_eq!(waiter.has_answered(Duration::from_millis(100)), None);
+            clock.set(hours * HOUR);
+            let answer = waiter.answer();
+            assert!(matches!(&answer, Answer::Failed(kind, _) if kind == "Timeout"), "{answer:?}");
+            let waited = began.elapsed();
+            assert!(limit <= waited && waited < DEADLINE / 2, "{hours} hours: {waited:?}");
+        }
+    }
+}
+
+#[test]
+fn a_living_foreign_owner_is_kept_while_the_clock_jumps() {
+    let Some([clock]) = clocks() else { return };
+    // Without a start time only a clock set back leaves no doubt (I13): one set forward makes the owner younger than its record.
+    for (name, with_start_time, jumps) in [("sleep", true, &[5, -5, 0][..]), ("node", false, &[-5, 0])] {
+        let room = room();
+        let mut foreign = Sleeper::new(name);
+        let record = foreign_record(foreign.pid(), with_start_time.then(|| start_time_of(foreign.pid())));
+        room.put_lock(&record);
+        clock.set(0);
+        let mut waiter = clock.child(&room);
+        waiter.tell(&Ask::Acquire(60_000));
+        for hours in jumps {
+            clock.set(hours * HOUR);
+            // It looks again every 10 ms.
+            assert_eq!(waiter.has_answered(Duration::from_millis(100)), None, "{hours} hours");
+        }
+        assert_eq!(std::fs::read_to_string(&room.lock).unwrap(), record);
+        foreign.kill();
+        waiter.answered_held();
+        waiter.release();
+        room.expect_clean();
+    }
+}
+
+#[test]
+fn an_empty_lock_from_the_future_blocks_nobody() {
+    let Some([clock]) = clocks() else { return };
+    for half_written in ["", "{\n  \"pid\": 12"] {
+        let room = room();
+        clock.set(0);
+        let mut waiter = clock.child(&room);
+        let began = Instant::now();
+        room.put_lock(half_written);
+        waiter.tell(&Ask::Acquire(60_000));
+        assert_eq!(waiter.has_answered(Duration::from_millis(100)), None, "it is fresh");
+        clock.set(-5 * HOUR);
+        waiter.answered_held();
+        // Sooner than its 30 s of grace, by far.
+        assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
+        waiter.release();
+        room.expect_clean();
+    }
+}
+
+/// `turnlock` by a clock, in a directory with locks of every kind.
+fn told(clock: &Clock, room: &Room, arguments: &[&str], code: i32) -> String {
+    let mut program = vec![env!("CARGO_BIN_EXE_turnlock")];
+    program.extend(arguments);
+    let mut command = clock.command(&program);
+    let output = command.current_dir(&room.dir).stdin(Stdio::null()).output().unwrap();
+    let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {out}{err}");
+    out + &err
+}
+
+#[test]
+fn what_the_command_tells_of_ages_makes_sense_by_any_clock() {
+    let Some([clock]) = clocks() else { return };
+    let room = room();
+    let mut holder = child(&room);
+    holder.acquire();
+    holder.append(json!({"n": 1}));
+    for (name, content) in [("dead", &*foreign_record(NOBODY, None)), ("empty", "")] {
+        std::fs::write(room.dir.join(format!("{name}.jsonl.lock")), content).unwrap();
+    }
+    std::fs::write(room.dir.join(".turnlock-019aab5e-0000-7000-8000-000000000000.tmp"), "").unwrap();
+    let settings: [&dyn Fn(); 5] =
+        [&|| clock.set(0), &|| clock.set(5 * HOUR), &|| clock.set(-5 * HOUR), &|| clock.set_to(EXTREMES[0]), &|| {
+            clock.set_to(EXTREMES[1])
+        }];
+    for (n, set) in settings.iter().enumerate() {
+        set();
+        let table = told(&clock, &room, &["status"], 0);
+        assert!(table.contains("s.jsonl\theld"), "{table}");
+        let found = told(&clock, &room, &["doctor", "--json", "."], 1);
+        assert!(found.contains("dead-pid"), "{found}");
+        let refused = told(&clock, &room, &["run", "--timeout", "0", "s.jsonl", "--", "true"], 75);
+        let age = refused.split_once("ageMs=").unwrap().1.split(|c: char| !c.is_ascii_digit()).next().unwrap();
+        let hours = age.parse::<i64>().unwrap() / 1000 / HOUR;
+        // A hold that begins in the future has no age yet.
+        assert_eq!(hours.min(6), [0, 5, 0, 0, 6][n], "{refused}");
+        let shown = on_a_terminal(&clock, &room, "status");
+        assert!(shown.is_none_or(|shown| shown.contains(" ago") && !shown.contains(" -")), "setting {n}");
+    }
+    // What a forced repair of all this leaves is the living.
+    clock.set(-5 * HOUR);
+    told(&clock, &room, &["doctor", "--fix", "."], 0);
+    holder.append(json!({"n": 2}));
+    holder.release();
+    assert_eq!(room.names(), ["s.jsonl"]);
+}
+
+/// What a person would see; `script` gives the command a terminal.
+fn on_a_terminal(clock: &Clock, room: &Room, command: &str) -> Option<String> {
+    let line = format!("stty cols 200; {} {command}", env!("CARGO_BIN_EXE_turnlock"));
+    let mut script = clock.command(&["script", "-qec", &line, "/dev/null"]);
+    let output = script.current_dir(&room.dir).env("NO_COLOR", "1").env("TERM", "dumb").stdin(Stdio::null()).output();
+    let Some(output) = output.ok().filter(|output| output.status.success()) else {
+        eprintln!("skipped: no script(1), so no terminal");
+        return None;
+    };
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// A process whose own clocks, those that only run on, are eleven days ahead.
+fn in_a_time_namespace(room: &Room) -> Option<Child> {
+    let ahead = ["--monotonic", "1000000", "--boottime", "1000000"];
+    let through: Vec<_> =
+        ["unshare", "--time", "--fork", "--kill-child"].into_iter().chain(ahead).map(String::from).collect();
+    if !Command::new(&through[0]).args(&through[1..]).arg("true").output().is_ok_and(|done| done.status.success()) {
+        eprintln!("skipped: no right to make a time namespace");
+        return None;
+    }
+    Some(Child::start(&room.session, How { through, ..How::default() }))
+}
+
+#[test]
+fn processes_of_two_time_namespaces_take_turns() {
+    let room = room();
+    let Some(mut ahead) = in_a_time_namespace(&room) else { return };
+    let mut here = child(&room);
+    // Their start times differ, each seen from the other side; the kernel's lock does not.
+    for (holder, other) in [(0, 1), (1, 0)] {
+        let both = [&mut ahead, &mut here];
+        both[holder].acquire();
+        assert_eq!(both[other].refused(&Ask::Acquire(100)).0, "Timeout");
+        both[holder].append(json!({"n": holder}));
+        both[holder].release();
+    }
+    for (writer, child) in (0..).zip([&mut ahead, &mut here]) {
+        child.tell(&Ask::Turns { writer, count: 200 });
+    }
+    assert_eq!((ahead.answer(), here.answer()), (Answer::Done, Answer::Done));
+    check(&room.lines()[2..], 2, 200);
+    room.expect_clean();
+}
