@@ -48,6 +48,15 @@ fn sessions_are_shared_on_xfs() {
     });
 }
 
+#[test]
+fn sessions_are_shared_on_btrfs() {
+    in_a_namespace("sessions_are_shared_on_btrfs", || {
+        if let Some(disk) = Disk::new(Kind::Btrfs) {
+            sessions_are_shared_at(&disk.point().join("sessions"));
+        }
+    });
+}
+
 /// A layered filesystem, as containers have them: what is below cannot be written to.
 fn overlay(room: &Path) -> Option<std::path::PathBuf> {
     // An overlay on an overlay is refused, as in most containers.
@@ -93,26 +102,31 @@ fn a_session_of_a_lower_layer_is_copied_up_and_gone_on_with() {
 #[test]
 fn on_a_read_only_filesystem_there_is_an_error_and_reading_goes_on() {
     in_a_namespace("on_a_read_only_filesystem_there_is_an_error_and_reading_goes_on", || {
-        let Some(disk) = Disk::new(Kind::Ext4) else { return };
-        let session = disk.point().join("s.jsonl");
-        let remount = |how| assert!(mounted(&["-o", &format!("remount,{how}"), disk.point().to_str().unwrap()]));
-        let sessions = Sessions::new();
-        let one_turn = || -> turnlock::Result<()> {
-            let mut turn = sessions.turn(&session).acquire_blocking()?;
-            turn.append_blocking(&json!({"n": 1}))?;
-            turn.release_blocking()
-        };
-        one_turn().unwrap();
-        remount("ro");
-        for error in [one_turn().unwrap_err(), sessions.post_blocking(&session, &json!({"n": 2})).unwrap_err()] {
-            assert!(matches!(error, Error::Io { .. }) && error.to_string().contains("s.jsonl"), "{error}");
-            assert!(error.to_string().contains("Read-only file system"), "{error}");
+        for disk in [Kind::Ext4, Kind::Btrfs].into_iter().filter_map(Disk::new) {
+            is_remounted_read_only(&disk);
         }
-        assert_eq!(turnlock::Transcript::open(&session).unwrap().lines().count(), 1);
-        remount("rw");
-        one_turn().unwrap();
-        assert_eq!(fs::read_to_string(&session).unwrap(), "{\"n\":1}\n{\"n\":1}\n");
     });
+}
+
+fn is_remounted_read_only(disk: &Disk) {
+    let session = disk.point().join("s.jsonl");
+    let remount = |how| assert!(mounted(&["-o", &format!("remount,{how}"), disk.point().to_str().unwrap()]));
+    let sessions = Sessions::new();
+    let one_turn = || -> turnlock::Result<()> {
+        let mut turn = sessions.turn(&session).acquire_blocking()?;
+        turn.append_blocking(&json!({"n": 1}))?;
+        turn.release_blocking()
+    };
+    one_turn().unwrap();
+    remount("ro");
+    for error in [one_turn().unwrap_err(), sessions.post_blocking(&session, &json!({"n": 2})).unwrap_err()] {
+        assert!(matches!(error, Error::Io { .. }) && error.to_string().contains("s.jsonl"), "{error}");
+        assert!(error.to_string().contains("Read-only file system"), "{error}");
+    }
+    assert_eq!(turnlock::Transcript::open(&session).unwrap().lines().count(), 1);
+    remount("rw");
+    one_turn().unwrap();
+    assert_eq!(fs::read_to_string(&session).unwrap(), "{\"n\":1}\n{\"n\":1}\n");
 }
 
 #[test]

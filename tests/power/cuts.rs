@@ -9,7 +9,7 @@ use crate::model::Model;
 use crate::script::{Player, Script, Told, in_short, told};
 use crate::strace::{self, Site};
 
-/// How many cuts the four tests make together.
+/// How many cuts the six tests make together.
 fn cuts() -> usize {
     match std::env::var("TURNLOCK_POWER_CUTS") {
         Ok(number) => number.parse().expect("TURNLOCK_POWER_CUTS is a number"),
@@ -46,7 +46,7 @@ pub fn at_every_call(kind: Kind) {
     }
     let Some(disk) = Disk::new(kind) else { return };
     let sites: Vec<_> = Script::ALL.into_iter().flat_map(|script| sites(&disk, script)).collect();
-    let count = cuts() / 4;
+    let count = cuts() / 6;
     let mut killed = 0;
     for cut in 0..count {
         // A small number is spread over all of them; a large one comes round again, with other lines.
@@ -86,7 +86,7 @@ fn cut_at(disk: &Disk, script: Script, site: &Site, pass: usize) -> bool {
 /// A player writes as fast as it can, and the power fails beneath it.
 pub fn at_any_moment(kind: Kind) {
     let Some(disk) = Disk::new(kind) else { return };
-    let count = cuts() / 4;
+    let count = cuts() / 6;
     let mut acknowledged = 0;
     for cut in 0..count {
         acknowledged += cut_beneath(&disk, cut);

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 pub enum Kind {
     Ext4,
     Xfs,
+    Btrfs,
 }
 
 impl Kind {
@@ -21,6 +22,15 @@ impl Kind {
         match self {
             Self::Ext4 => ("mkfs.ext4", &["-q", "-F"], 64),
             Self::Xfs => ("mkfs.xfs", &["-q", "-f"], 300),
+            Self::Btrfs => ("mkfs.btrfs", &["-q", "-f"], 200),
+        }
+    }
+
+    /// On which disk its image lies. Btrfs cannot go down by itself: there it is the drive that loses what it was not told to keep.
+    fn drive(self) -> Option<Self> {
+        match self {
+            Self::Ext4 | Self::Xfs => None,
+            Self::Btrfs => Some(Self::Xfs),
         }
     }
 }
@@ -28,6 +38,7 @@ impl Kind {
 pub struct Disk {
     image: PathBuf,
     point: PathBuf,
+    drive: Option<Box<Disk>>,
     dir: TempDir,
 }
 
@@ -35,8 +46,13 @@ impl Disk {
     /// A new one, with its power on; none, said aloud, where there are no such disks.
     pub fn new(kind: Kind) -> Option<Self> {
         let (mkfs, options, megabytes) = kind.make();
+        let drive = match kind.drive() {
+            Some(kind) => Some(Box::new(Self::new(kind)?)),
+            None => None,
+        };
         let dir = tempfile::tempdir().unwrap();
-        let disk = Self { image: dir.path().join("image"), point: dir.path().join("disk"), dir };
+        let image = drive.as_ref().map_or(dir.path(), |drive| drive.point()).join("image");
+        let disk = Self { image, point: dir.path().join("disk"), drive, dir };
         File::create_new(&disk.image).unwrap().set_len(megabytes << 20).unwrap();
         std::fs::create_dir(&disk.point).unwrap();
         if let Err(why) = run(Command::new(mkfs).args(options).arg(&disk.image)).and_then(|()| disk.mount()) {
@@ -61,7 +77,10 @@ impl Disk {
 
     /// What was not synced by now is lost.
     pub fn cut(&self) {
-        go_down(&File::open(&self.point).unwrap()).unwrap();
+        match &self.drive {
+            Some(drive) => drive.cut(),
+            None => go_down(&File::open(&self.point).unwrap()).unwrap(),
+        }
     }
 
     /// The power comes back. Nobody may use the disk.
@@ -70,6 +89,9 @@ impl Disk {
         while let Err(why) = run(Command::new("umount").arg(&self.point)) {
             assert!(Instant::now() < until, "{why}");
             std::thread::sleep(Duration::from_millis(5));
+        }
+        if let Some(drive) = &self.drive {
+            drive.power_on();
         }
         self.mount().unwrap();
     }
@@ -86,7 +108,8 @@ impl Drop for Disk {
     }
 }
 
-fn run(command: &mut Command) -> Result<(), String> {
+/// Runs a program to its end; if that is not a good one, says what it said.
+pub fn run(command: &mut Command) -> Result<(), String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.stdin(Stdio::null()).output().map_err(|e| format!("{name}: {e}"))?;
     match output.status.success() {

@@ -28,3 +28,13 @@ fn ext4_loses_power_at_any_moment() {
 fn xfs_loses_power_at_any_moment() {
     disk::in_a_namespace("xfs_loses_power_at_any_moment", || cuts::at_any_moment(Kind::Xfs));
 }
+
+#[test]
+fn btrfs_loses_power_at_every_system_call() {
+    disk::in_a_namespace("btrfs_loses_power_at_every_system_call", || cuts::at_every_call(Kind::Btrfs));
+}
+
+#[test]
+fn btrfs_loses_power_at_any_moment() {
+    disk::in_a_namespace("btrfs_loses_power_at_any_moment", || cuts::at_any_moment(Kind::Btrfs));
+}
