@@ -345,9 +345,23 @@ impl fmt::Display for ByPid {
     }
 }
 
+/// Why a write failed that has left something in the file.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0}; what was written of it stays at the end of the file: the next append closes it, and a repair takes out what is torn"
+)]
+pub(crate) struct NotTakenBack(io::Error);
+
+impl NotTakenBack {
+    pub(crate) fn because(source: io::Error) -> io::Error {
+        io::Error::new(source.kind(), Self(source))
+    }
+}
+
 /// What to do about the commonest answers of the system.
 fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
+        _ if source.get_ref().is_some_and(|it| it.is::<NotTakenBack>()) => "",
         io::ErrorKind::StorageFull => "; the file is as it was before: make room and try again",
         io::ErrorKind::QuotaExceeded => "; the file is as it was before: raise the quota and try again",
         io::ErrorKind::FileTooLarge => "; the file is as it was before: raise the file size limit (ulimit -f)",

@@ -27,7 +27,7 @@ use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use serde::Serialize;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, NotTakenBack, Result};
 use crate::flock;
 use crate::lockfile::probe;
 pub(crate) use inside::who_is_inside;
@@ -291,14 +291,14 @@ impl DataLock {
         let bytes = if sealed { &lines.0[..] } else { &lines.0[1..] };
         let before = self.len;
         if let Err((wrote, source)) = self.write(bytes) {
-            self.cut_back(before, wrote);
+            let source = self.cut_back(before, wrote, source);
             return Err(self.failed("append to", source).into());
         }
         if durability == Durability::Sync
             && let Some(session) = &self.session
             && let Err(source) = session.sync(&self.place)
         {
-            self.cut_back(before, bytes.len());
+            let source = self.cut_back(before, bytes.len(), source);
             return Err(Failed::Sync(self.failed("sync", source)));
         }
         // The end that this write has found: a program without the data lock may have written since the file was measured.
@@ -350,14 +350,13 @@ impl DataLock {
         Ok(())
     }
 
-    /// Takes back a write that failed, if the file has exactly what this write gave it.
-    fn cut_back(&self, before: u64, wrote: usize) {
-        if let Ok(stat) = rustix::fs::fstat(self.file())
-            && size(&stat) == before + wrote as u64
-        {
-            // If even this fails, what stays is a torn tail, and the next append seals it.
-            let _ = self.file().set_len(before);
-        }
+    /// Takes back a write that failed, if the file has exactly what this write gave it; says so if that cannot be.
+    fn cut_back(&self, before: u64, wrote: usize, failed: io::Error) -> io::Error {
+        let ours = |stat| size(&stat) == before + wrote as u64;
+        // Btrfs does not even cut a file whose quota is used up. What stays then is a torn tail, and the next append seals it.
+        let as_before =
+            wrote == 0 || rustix::fs::fstat(self.file()).is_ok_and(ours) && self.file().set_len(before).is_ok();
+        if as_before { failed } else { NotTakenBack::because(failed) }
     }
 
     fn failed(&self, action: &'static str, source: io::Error) -> Error {

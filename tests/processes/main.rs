@@ -5,6 +5,9 @@ mod child;
 mod clock;
 mod clock_jumps;
 mod containers;
+#[allow(dead_code, reason = "only its namespaces and its disks are needed here")]
+#[path = "../power/disk.rs"]
+mod disk;
 mod fallbacks;
 mod foreign;
 mod full_disk;
@@ -12,6 +15,7 @@ mod killed;
 mod mutual_exclusion;
 mod paths;
 mod posts;
+mod quota;
 mod removed;
 mod revoked;
 mod room;
