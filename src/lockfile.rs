@@ -225,6 +225,11 @@ impl LockFile {
         !rules.marks(self.id.dev) || marks::somebody_waits(&self.file)
     }
 
+    /// Takes our name out of the lock file, which is still ours and goes next: from now on nobody can mean us by it.
+    pub(crate) fn disown(&self) -> io::Result<()> {
+        record::spoil(&self.file)
+    }
+
     /// Removes the lock file, which is still ours, and lets go: compare with [`lost`](Self::lost) under the same data lock first (I14).
     ///
     /// A file that cannot be removed stays for the next one to take over.

@@ -249,10 +249,16 @@ impl DataLock {
     ///
     /// To be done while the turn lock is held, and before its file goes: a foreign program that comes then must not find it first. Or at once
     /// when the turn lock could not even be tried.
-    pub(crate) fn discard_unused(&mut self, made: bool) {
+    ///
+    /// `disown` takes the owner out of a lock file that is to go next: the data lock goes with the session file, and a revoke that named him just
+    /// then would let somebody in whose lock file would be removed in place of his (I14).
+    pub(crate) fn discard_unused(&mut self, made: bool, disown: impl FnOnce() -> io::Result<()>) {
         let Some(session) = self.session.as_mut().filter(|session| session.created || made) else { return };
         let empty = rustix::fs::fstat(&session.file).is_ok_and(|stat| stat.st_size == 0);
-        if empty && FileId::named_by(self.place.session()).is_ok_and(|named| named == Some(session.id)) {
+        if empty
+            && FileId::named_by(self.place.session()).is_ok_and(|named| named == Some(session.id))
+            && disown().is_ok()
+        {
             session.created = false;
             // If it stays it is an empty session, and does no harm.
             let _ = rustix::fs::unlink(self.place.session());

@@ -114,7 +114,8 @@ impl Leftover {
         }
         let removed = self.is_untouched(place).and_then(|mine| {
             if mine {
-                data.discard_unused(self.session.as_ref().is_some_and(SessionFile::is_made_by_us));
+                let made = self.session.as_ref().is_some_and(SessionFile::is_made_by_us);
+                data.discard_unused(made, || self.lock.disown());
                 self.lock.remove(place, &data)?;
             }
             Ok(true)

@@ -89,9 +89,14 @@ pub(crate) fn cut_label(label: &str) -> &str {
 
 /// Rewrites the record of a lock file that we hold, so that no reader sees a mix of two owners (I7).
 pub(crate) fn rewrite(file: &File, bytes: &[u8]) -> io::Result<()> {
-    file.write_all_at(&[SPOILED], 0)?;
+    spoil(file)?;
     file.write_all_at(&bytes[1..], 1)?;
     file.write_all_at(&bytes[..1], 0)
+}
+
+/// Makes the record nobody's, for as long as its file stays.
+pub(crate) fn spoil(file: &File) -> io::Result<()> {
+    file.write_all_at(&[SPOILED], 0)
 }
 
 /// Whether the record is still, to the byte, the one that was written.

@@ -109,7 +109,7 @@ pub(crate) fn remove_stale(place: &Place, data: &mut DataLock, rules: &Rules) ->
     match judge(&reading, &stat, rules) {
         Judgement::Obstacle(_) => Ok(Swept::Kept),
         Judgement::Free(reasons) => {
-            data.discard_unused(false);
+            data.discard_unused(false, || held.disown());
             std::fs::remove_file(place.lock()).context("remove", place.lock())?;
             Ok(Swept::Removed(reasons))
         }

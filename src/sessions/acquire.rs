@@ -247,7 +247,7 @@ fn try_for(slot: &SlotRef, want: &Want, patient: bool) -> Result<Tried> {
     }
     let data = if patient { DataLock::try_now(place, true)? } else { DataLock::try_once(place)? };
     let Some(mut data) = data else { return Ok(if patient { Tried::Busy } else { Tried::NotAtOnce }) };
-    match lockfile::try_take(place, &data, want).inspect_err(|_| data.discard_unused(false))? {
+    match lockfile::try_take(place, &data, want).inspect_err(|_| data.discard_unused(false, || Ok(())))? {
         Try::Held(lock) => Ok(Tried::Held(lock, data)),
         Try::Busy(Obstacle::Remote(record)) => {
             let holder = Box::new(record.holder(false, record.owner.is_none()));

@@ -82,7 +82,7 @@ fn find(path: &Path, create: bool) -> Result<SlotRef> {
 fn post(door: Door, slot: &SlotRef, lines: &Lines, want: &Want, create: bool) -> Result<Reached<Posted>> {
     let Some(mut data) = data_lock(door, &slot.place, create)? else { return Ok(Reached::Busy) };
     let tried = lockfile::try_take(&slot.place, &data, want);
-    let (held, lock) = match tried.inspect_err(|_| data.discard_unused(false))? {
+    let (held, lock) = match tried.inspect_err(|_| data.discard_unused(false, || Ok(())))? {
         Try::Held(held) => {
             // A foreign owner, who knows no data lock, may have written until a moment ago.
             data.look_again()?;

@@ -68,7 +68,7 @@ impl Sessions {
 
 fn append(door: Door, place: &Place, owner: Uuid, lines: &Lines, rules: &Rules) -> Result<Reached<Appended>> {
     let Some(mut data) = data_lock(door, place, true)? else { return Ok(Reached::Busy) };
-    let lock = fence::pass(place, &data, owner, rules).inspect_err(|_| data.discard_unused(false))?;
+    let lock = fence::pass(place, &data, owner, rules).inspect_err(|_| data.discard_unused(false, || Ok(())))?;
     let seen = data.len();
     Ok(Reached::Done(data.append(lines, rules.durability, seen, lock)?))
 }

@@ -67,7 +67,7 @@ pub(crate) fn go_on(slot: &SlotRef, want: &Want) -> Option<(LockFile, DataLock)>
 /// A post took the turn lock for its one append; now it lets it go, with the data lock still held.
 pub(crate) fn let_go_of_post(slot: &SlotRef, lock: LockFile, mut data: DataLock, rules: &Rules) {
     if !lock.somebody_waits(rules) && matches!(lock.lost(&slot.place), Ok(None)) {
-        data.discard_unused(false);
+        data.discard_unused(false, || lock.disown());
         return lock.unlink(&slot.place, &data);
     }
     leave_behind(slot, lock.unlock_before(data));

@@ -139,7 +139,7 @@ impl Inner {
         }
         tracing::debug!(session = %place.session().display(), owner = %self.owner, "release");
         metrics::released(place, self.since.elapsed());
-        data.discard_unused(false);
+        data.discard_unused(false, || grip.lock.disown());
         grip.lock.unlink(place, &data);
         drop(data);
         self.slot.turns.advance();

@@ -24,3 +24,4 @@ mod scale;
 mod stale;
 mod sweep;
 mod torn;
+mod unused;
