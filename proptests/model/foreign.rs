@@ -59,7 +59,7 @@ impl World {
         }
         let pc = match self.op(tid, s.thread(tid).op) {
             Some(Op::ForeignRewrite) => Pc::ForeignLoad,
-            _ => Pc::ForeignAppend,
+            _ => Pc::ForeignOpen,
         };
         s.go(tid, pc);
     }
@@ -85,12 +85,17 @@ impl World {
         })
     }
 
-    /// Open and write, with no lock of ours.
+    /// With no lock of ours; it makes the file if there is none.
+    pub fn foreign_open(&self, s: &mut State, tid: Tid) {
+        let ino = s.fs.session_path.unwrap_or_else(|| s.fs.new_session(Vec::new()));
+        s.fs.session_path.get_or_insert(ino);
+        s.thread_mut(tid).data = Some(ino);
+        s.go(tid, Pc::ForeignAppend);
+    }
+
     pub fn foreign_append(&self, s: &mut State, tid: Tid) {
-        if let Some(ino) = s.fs.session_path {
-            let id = self.id(s, tid);
-            s.fs.write_line(ino, id, true, false);
-        }
+        let (ino, id) = (s.thread_mut(tid).data.take().unwrap(), self.id(s, tid));
+        s.fs.write_line(ino, id, true, false);
         s.go(tid, Pc::ForeignRemove);
     }
 

@@ -3,7 +3,9 @@
 use crate::check::holds;
 use crate::world::Op::{Acquire, Append, Foreign, ForeignRewrite, Post, Release, Revoke, Rewrite};
 use crate::world::World;
-use crate::worlds::{ABANDON, REWRITE, TURN, TWO_TURNS, abandoned, giving_up, local, three, two};
+use crate::worlds::{
+    ABANDON, REWRITE, TURN, TWO_TURNS, abandoned, giving_up, local, no_session, no_session_beside_foreign, three, two,
+};
 
 /// Minutes, not seconds: set `TURNLOCK_MODEL=long`, and build with `--release`.
 #[test]
@@ -55,12 +57,15 @@ fn large_mixtures() -> Vec<(&'static str, World)> {
 fn large_session_files() -> Vec<(&'static str, World)> {
     let post = || two().task(2, &[Post]);
     let rewrite = two().task(2, &[Acquire, Rewrite, Append, Release]);
+    let (unused, peer) = (no_session().keeper(0).task(3, &TURN), no_session_beside_foreign());
     vec![
         ("two turns, a post, session file replaced, a crash", post().budget(|b| (b.replace, b.crash) = (1, 1))),
         ("two turns, a post, session file replaced, rm", post().budget(|b| (b.replace, b.rm) = (1, 1))),
         ("two turns, a post, a revoke, session file replaced", post().task(2, &[Revoke]).budget(|b| b.replace = 1)),
         ("two turns, a rewrite and append, a crash", rewrite.clone().budget(|b| b.crash = 1)),
         ("two turns, a rewrite and append, rm", rewrite.budget(|b| b.rm = 1)),
+        ("an empty turn, two turns, a revoke, a crash, no session file", unused.budget(|b| b.crash = 1)),
+        ("an empty turn, a turn, a peer, a crash, no session file", peer.budget(|b| b.crash = 1)),
         ("three turns, session file renamed away, a crash", three().budget(|b| (b.reset, b.crash) = (1, 1))),
     ]
 }

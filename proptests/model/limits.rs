@@ -2,10 +2,10 @@
 //! how it happens. Told in `docs/model.md`; should one of these no longer happen, the page is to be put right.
 
 use crate::check::breaks;
-use crate::properties::{ALL_OF_IT, FENCE, NOT_INSIDE};
+use crate::properties::{ALL_OF_IT, FENCE, NOT_INSIDE, OWN_UNLINK};
 use crate::world::Op::{ForeignRewrite, Post, Revoke};
 use crate::world::World;
-use crate::worlds::{beside_foreign, two};
+use crate::worlds::{beside_foreign, no_session, two};
 
 fn beyond(mut world: World) -> World {
     world.beyond_limits = true;
@@ -37,4 +37,9 @@ fn a_session_file_renamed_by_others_moves_the_data_lock_and_a_revoke_goes_throug
     breaks("replaced, a revoke", &beyond(revoked()), NOT_INSIDE);
     let removed = || two().budget(|b| (b.replace, b.rm) = (1, 1));
     breaks("replaced, rm", &beyond(removed()), FENCE);
+}
+
+#[test]
+fn an_rm_while_an_unused_session_file_goes_costs_a_third_party_its_lock() {
+    breaks("unused, rm", &beyond(no_session().budget(|b| b.rm = 1)), OWN_UNLINK);
 }

@@ -42,10 +42,13 @@ impl World {
         // That, and a lock file that goes away while its holder lives: two sections at once, one ends the other's turn.
         let sections_guard = data_lock_stays || (rm == 0 && !self.has(Op::Revoke));
         match wrong {
-            Wrong::LostWrote | Wrong::RevokedInside | Wrong::LiveUnlinked => sections_guard,
+            Wrong::LostWrote | Wrong::RevokedInside => sections_guard,
+            Wrong::LiveUnlinked => sections_guard && self.watch_unlinks,
             Wrong::ChangedOutside => data_lock_stays && self.watch_sections,
             // Whoever removes the lock file lets the foreign program in.
             Wrong::PostOvertaken => rm == 0,
+            // So does one that dies, or a foreign program that is later than our patience.
+            Wrong::RemovedInUse => rm + self.budget.crash == 0 && !self.slow_foreign,
         }
     }
 

@@ -18,6 +18,7 @@ pub const ALL_OF_IT: &str = "I9: every acknowledged line is in the file, whole a
 pub const NOT_OVERTAKEN: &str = "I10: a post in flight is not overtaken by a foreign program";
 pub const ALL_SERVED: &str = "I9: where nothing interferes, every append and post is acknowledged";
 pub const NOT_STUCK: &str = "I12, I15: nobody is stuck when the holder is gone";
+pub const NOT_IN_USE: &str = "I14: no session file is removed that a foreign program writes to";
 pub const OWN_UNLINK: &str = "I14: an unlink never removes somebody else's living lock";
 
 type Condition = fn(&World, &State) -> bool;
@@ -40,11 +41,12 @@ pub fn all(world: &World) -> Vec<Property<World>> {
     if world.is_peaceful() {
         properties.push(always(ALL_SERVED, all_served));
     }
-    let watched: [(&str, Wrong, Condition); 5] = [
+    let watched: [(&str, Wrong, Condition); 6] = [
         (UNDER_DATA_LOCK, Wrong::ChangedOutside, |_, s| never(s, Wrong::ChangedOutside)),
         (FENCE, Wrong::LostWrote, |_, s| never(s, Wrong::LostWrote)),
         (NOT_INSIDE, Wrong::RevokedInside, |_, s| never(s, Wrong::RevokedInside)),
         (NOT_OVERTAKEN, Wrong::PostOvertaken, |_, s| never(s, Wrong::PostOvertaken)),
+        (NOT_IN_USE, Wrong::RemovedInUse, |_, s| never(s, Wrong::RemovedInUse)),
         (OWN_UNLINK, Wrong::LiveUnlinked, |_, s| never(s, Wrong::LiveUnlinked)),
     ];
     let promised = watched.into_iter().filter(|(_, wrong, _)| world.promises(*wrong));

@@ -33,10 +33,11 @@ impl World {
         if !self.is_mine(s, turn) || s.thread(keeper).pc != Pc::Idle {
             return;
         }
-        let enter = self.enter(Then::KeepTry);
+        let (enter, made) = (self.enter(Then::KeepTry), s.thread(tid).made);
         let thread = s.thread_mut(keeper);
         thread.file = Some(turn.ino);
         thread.named = Some(Record::Owner(turn.owner));
+        thread.made = made;
         thread.pc = enter;
     }
 
@@ -81,8 +82,8 @@ impl World {
         let mine = self.is_mine(s, s.thread(tid).turn.unwrap());
         let pc = if !mine && !self.bugs.unlink_blindly {
             Pc::Unlock(After::LetGo)
-        } else if s.thread(tid).made && self.bugs.session_removed_first {
-            Pc::RemoveSession
+        } else if s.thread(tid).made && !self.bugs.session_removed_last {
+            self.disown_first()
         } else {
             Pc::Unlink
         };
@@ -92,24 +93,55 @@ impl World {
     pub fn unlink(&self, s: &mut State, tid: Tid) {
         let turn = s.thread(tid).turn.unwrap();
         self.unlink_lock(s, tid, Some(Record::Owner(turn.owner)));
-        let tidy = s.thread(tid).made && s.thread(tid).data.is_some();
-        let pc = if tidy && !self.bugs.session_removed_first { Pc::RemoveSession } else { Pc::Unlock(After::LetGo) };
-        s.go(tid, pc);
+        let last = s.thread(tid).made && self.bugs.session_removed_last;
+        s.go(tid, if last { Pc::RemoveSession } else { Pc::Unlock(After::LetGo) });
     }
 
-    /// A turn that wrote nothing removes the empty session file that it made.
+    /// What comes before the removal of a session file that nobody used.
+    pub fn disown_first(&self) -> Pc {
+        if self.bugs.not_disowned { Pc::RemoveSession } else { Pc::Disown }
+    }
+
+    /// The record becomes nobody's: from now on a revoke cannot mean it.
+    pub fn disown(&self, s: &mut State, tid: Tid) {
+        let thread = s.thread(tid);
+        let ino = thread.turn.map(|turn| turn.ino).or(thread.file).unwrap();
+        s.fs.lock_mut(ino).record = Record::Spoiled;
+        s.go(tid, Pc::RemoveSession);
+    }
+
+    /// A turn that wrote nothing removes the empty session file that it made, while it has the turn lock (I14).
     pub fn remove_session(&self, s: &mut State, tid: Tid) {
         let ino = s.thread(tid).data.unwrap();
         if s.fs.session(ino).lines.is_empty() && s.fs.session_path == Some(ino) {
             s.fs.session_path = None;
+            // The data lock goes with it: the next section is on another inode.
+            s.thread_mut(tid).inside = false;
+            self.watch_removal(s, ino);
         }
-        s.thread_mut(tid).made = false;
-        if self.bugs.session_removed_first {
-            return s.go(tid, Pc::Unlink);
+        let keeper = self.threads[usize::from(tid)].role == Role::Keeper;
+        let next = match (keeper, self.bugs.session_removed_last) {
+            (false, false) => Pc::Unlink,
+            (false, true) => Pc::Unlock(After::LetGo),
+            (true, false) => Pc::KeepUnlink,
+            (true, true) => Pc::KeepLetGo,
+        };
+        s.go(tid, next);
+    }
+
+    /// I14: what a foreign program is about to write into goes nowhere.
+    fn watch_removal(&self, s: &mut State, ino: Ino) {
+        let written_to = s.threads.iter().any(|thread| thread.pc == Pc::ForeignAppend && thread.data == Some(ino));
+        if written_to {
+            s.flag(self, Wrong::RemovedInUse);
         }
-        // The last thing done inside: the next section is on another inode.
-        s.thread_mut(tid).inside = false;
-        s.go(tid, Pc::Unlock(After::LetGo));
+    }
+
+    /// Has this thread removed the session file, and with it the data lock, a moment ago? An `rm` in that moment lets a third party in, whose
+    /// fresh lock this one then removes (`limits.rs`).
+    fn has_no_guard(&self, s: &State, tid: Tid) -> bool {
+        let thread = s.thread(tid);
+        matches!(thread.pc, Pc::Unlink | Pc::KeepUnlink) && thread.made && !thread.inside
     }
 
     /// `LOCK_UN`, then `close`.
@@ -136,9 +168,13 @@ impl World {
 
     /// `unlink` of the lock path, by one who means `meant`. Watched for I2 and I14.
     pub fn unlink_lock(&self, s: &mut State, tid: Tid, meant: Option<Record>) {
-        self.changes(s, tid);
+        let no_guard = self.has_no_guard(s, tid);
+        if !no_guard {
+            self.changes(s, tid);
+        }
+        let excused = no_guard && self.budget.rm > 0 && !self.beyond_limits;
         let victims = self.living_at_path(s);
-        if victims.iter().any(|&victim| Some(victim) != meant) {
+        if !excused && victims.iter().any(|&victim| Some(victim) != meant) {
             s.flag(self, Wrong::LiveUnlinked);
         }
         self.lose_path(s);

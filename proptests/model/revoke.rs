@@ -26,6 +26,7 @@ impl World {
     fn forget_named(s: &mut State, tid: Tid) {
         s.thread_mut(tid).file = None;
         s.thread_mut(tid).named = None;
+        s.thread_mut(tid).made = false;
     }
 
     pub fn revoke_check(&self, s: &mut State, tid: Tid) {
@@ -109,7 +110,12 @@ impl World {
             Some(Record::Foreign(peer) | Record::Empty(peer)) => !s.alive.has(self.pid(peer)),
             _ => true,
         };
-        let pc = if self.is_named(s, tid) && dead { Pc::KeepUnlink } else { Pc::KeepLetGo };
+        let first = s.thread(tid).made && !self.bugs.session_removed_last;
+        let pc = match self.is_named(s, tid) && dead {
+            true if first => self.disown_first(),
+            true => Pc::KeepUnlink,
+            false => Pc::KeepLetGo,
+        };
         s.go(tid, pc);
     }
 
@@ -117,7 +123,8 @@ impl World {
         let named = s.thread(tid).named;
         self.unlink_lock(s, tid, named);
         self.saw(Event::LateUnlink);
-        s.go(tid, Pc::KeepLetGo);
+        let last = s.thread(tid).made && self.bugs.session_removed_last;
+        s.go(tid, if last { Pc::RemoveSession } else { Pc::KeepLetGo });
     }
 
     pub fn keep_let_go(&self, s: &mut State, tid: Tid) {

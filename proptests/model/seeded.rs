@@ -2,14 +2,14 @@
 
 use crate::check::{breaks, is_harmless};
 use crate::properties::{
-    ALL_OF_IT, COMPLETE, FENCE, HOLDS, NOT_INSIDE, NOT_OVERTAKEN, NOT_STUCK, ONE_HOLDER, ONE_INSIDE, OWN_UNLINK,
-    UNDER_DATA_LOCK,
+    ALL_OF_IT, COMPLETE, FENCE, HOLDS, NOT_IN_USE, NOT_INSIDE, NOT_OVERTAKEN, NOT_STUCK, ONE_HOLDER, ONE_INSIDE,
+    OWN_UNLINK, UNDER_DATA_LOCK,
 };
 use crate::world::Op::{Foreign, ForeignRewrite, Post, Revoke};
 use crate::world::World;
 use crate::worlds::{
-    abandoned, beside_foreign, giving_up, local, no_session, post_beside_foreign, rewrite_and_posts,
-    rewrite_and_revoke, three, two,
+    abandoned, beside_foreign, giving_up, local, no_session, no_session_beside_foreign, post_beside_foreign,
+    rewrite_and_posts, rewrite_and_revoke, three, two,
 };
 
 fn two_and_rm() -> World {
@@ -206,9 +206,19 @@ fn an_append_that_does_not_fence_again_acknowledges_what_a_peer_writes_over() {
 }
 
 #[test]
-fn an_empty_session_file_removed_before_the_lock_file_moves_the_data_lock_away() {
-    let world = no_session().bug(|b| b.session_removed_first = true);
-    breaks("session removed first", &world, OWN_UNLINK);
+fn an_empty_session_file_removed_after_the_lock_file_takes_a_peers_line_with_it() {
+    let world = no_session_beside_foreign().bug(|b| b.session_removed_last = true);
+    breaks("session removed last", &world, NOT_IN_USE);
+}
+
+#[test]
+fn a_revoke_between_an_empty_session_file_and_its_lock_file_costs_a_third_party_its_lock() {
+    let world = no_session().bug(|b| b.not_disowned = true);
+    breaks("not disowned", &world, OWN_UNLINK);
+    // If that is a foreign program, which has no fence, even a line.
+    let mut peer = no_session().keeper(0).keeper(1).task(3, &[ForeignRewrite]).bug(|b| b.not_disowned = true);
+    peer.watch_unlinks = false;
+    breaks("not disowned, a peer", &peer, ALL_OF_IT);
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub enum Wrong {
     RevokedInside,
     /// I14: an unlink removed a lock that lives, and that it did not mean.
     LiveUnlinked,
+    /// I14: a session file was removed that a foreign program had opened to write to.
+    RemovedInUse,
 }
 
 /// Something that a world should show at least once, lest its properties hold for nothing.

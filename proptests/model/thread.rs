@@ -74,6 +74,7 @@ pub enum Pc {
     HandRestore,
     UnlinkCheck,
     Unlink,
+    Disown,
     RemoveSession,
     LetGo,
     // Append, post and rewrite.
@@ -105,6 +106,7 @@ pub enum Pc {
     ForeignReclaim,
     ForeignPoll,
     ForeignWrite,
+    ForeignOpen,
     ForeignAppend,
     ForeignLoad,
     ForeignStore,

@@ -96,7 +96,9 @@ pub struct Bugs {
     pub keeper_tries_once: bool,
     /// As `docs/protocol.md` first had it: before it acknowledges, an append compares the session file only.
     pub ack_session_only: bool,
-    pub session_removed_first: bool,
+    pub session_removed_last: bool,
+    /// As the code first had it: the session file goes, and the record still names its owner.
+    pub not_disowned: bool,
     pub unlink_blindly: bool,
 }
 
@@ -112,6 +114,8 @@ pub struct World {
     pub beyond_limits: bool,
     /// Is I2 watched outright? Not where a bug is sought by what it breaks.
     pub watch_sections: bool,
+    /// Are unlinks watched? Not where it is to be shown what they break besides.
+    pub watch_unlinks: bool,
     /// Is there a session file at the start?
     pub session: bool,
     /// May a waiter give up?
@@ -131,6 +135,7 @@ impl World {
             events: Arc::default(),
             beyond_limits: false,
             watch_sections: true,
+            watch_unlinks: true,
             session: true,
             give_up: false,
             rm_spares_foreign: false,

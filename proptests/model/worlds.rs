@@ -56,6 +56,11 @@ pub fn no_session() -> World {
     World::new().without_session().task(0, &EMPTY_TURN).task(1, &TURN).task(2, &[Revoke])
 }
 
+/// An empty turn, and a foreign program that makes the session file if there is none.
+pub fn no_session_beside_foreign() -> World {
+    World::new().without_session().task(0, &EMPTY_TURN).keeper(0).task(1, &TURN).keeper(1).task(2, &[Foreign])
+}
+
 /// Waiters give up while a foreign program waits, too.
 pub fn giving_up() -> World {
     two().giving_up().keeper(0).keeper(1).task(2, &[Foreign])
@@ -85,6 +90,10 @@ fn two_processes_and_the_session_file() {
     holds("two turns, session file renamed away", &two().budget(|b| b.reset = 1), &[Event::Restarted]);
     holds("two turns, no session file at first", &two().without_session(), &[]);
     holds("an empty turn, a turn, a revoke, no session file", &no_session(), &[Event::Revoked]);
+    let removed = no_session().budget(|b| b.rm = 1);
+    holds("an empty turn, a turn, a revoke, rm, no session file", &removed, &[Event::Revoked]);
+    let keeper = no_session().keeper(0);
+    holds("an empty turn, a turn, a revoke, a keeper, no session file", &keeper, &[Event::Revoked, Event::LateUnlink]);
     let short = two().task(2, &[Post]).budget(|b| b.short = 1);
     holds("two turns, a post, a short write", &short, &[Event::PostedBeside]);
 }
@@ -144,5 +153,6 @@ fn foreign_programs() {
     holds("a turn, a rewriting peer, rm of ours", &rm, &[Event::Refused]);
     let crash = two().keeper(0).keeper(1).task(2, &[Foreign]).budget(|b| b.crash = 1);
     holds("two turns, a peer, a crash", &crash, &[Event::ForeignHeld]);
+    holds("an empty turn, a turn, a peer, no session file", &no_session_beside_foreign(), &[Event::ForeignHeld]);
     holds("two turns that give up, a peer", &giving_up(), &[Event::LateUnlink]);
 }
