@@ -2,6 +2,7 @@
 //! of a clock that only runs on.
 
 use std::collections::HashSet;
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -244,22 +245,23 @@ fn on_a_terminal(clock: &Clock, room: &Room, command: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// A process whose own clocks, those that only run on, are eleven days ahead.
-fn in_a_time_namespace(room: &Room) -> Option<Child> {
+/// What starts a process whose own clocks, those that only run on, are eleven days ahead.
+fn time_namespace() -> Option<Vec<String>> {
     let ahead = ["--monotonic", "1000000", "--boottime", "1000000"];
     let through: Vec<_> =
         ["unshare", "--time", "--fork", "--kill-child"].into_iter().chain(ahead).map(String::from).collect();
-    if !Command::new(&through[0]).args(&through[1..]).arg("true").output().is_ok_and(|done| done.status.success()) {
-        eprintln!("skipped: no right to make a time namespace");
-        return None;
+    if Command::new(&through[0]).args(&through[1..]).arg("true").output().is_ok_and(|done| done.status.success()) {
+        return Some(through);
     }
-    Some(Child::start(&room.session, How { through, ..How::default() }))
+    eprintln!("skipped: no right to make a time namespace");
+    None
 }
 
 #[test]
 fn processes_of_two_time_namespaces_take_turns() {
+    let Some(through) = time_namespace() else { return };
     let room = room();
-    let Some(mut ahead) = in_a_time_namespace(&room) else { return };
+    let mut ahead = Child::start(&room.session, How { through, ..How::default() });
     let mut here = child(&room);
     // Their start times differ, each seen from the other side; the kernel's lock does not.
     for (holder, other) in [(0, 1), (1, 0)] {
@@ -274,5 +276,29 @@ fn processes_of_two_time_namespaces_take_turns() {
     }
     assert_eq!((ahead.answer(), here.answer()), (Answer::Done, Answer::Done));
     check(&room.lines()[2..], 2, 200);
+    room.expect_clean();
+}
+
+/// The kernel tells a process's start time by the reader's time namespace, and not by that in which the record was written (I13).
+#[test]
+fn a_living_foreign_owner_of_another_time_namespace_is_kept() {
+    let Some(through) = time_namespace() else { return };
+    let room = room();
+    let itself = "cut -d' ' -f22 /proc/$$/stat; echo $$; exec sleep 1000";
+    let mut foreign = Command::new(&through[0]);
+    foreign.args(&through[1..]).args(["sh", "-c", itself]).stdout(Stdio::piped());
+    let mut foreign = foreign.spawn().unwrap();
+    let said = BufReader::new(foreign.stdout.take().unwrap()).lines();
+    let mut foreign = Sleeper::of(foreign);
+    let [start_time, pid]: [u64; 2] =
+        said.take(2).map(|line| line.unwrap().parse().unwrap()).collect::<Vec<_>>().try_into().unwrap();
+    assert_ne!(start_time, start_time_of(pid as u32));
+    room.put_lock(foreign_record(pid as u32, Some(start_time)));
+    let mut waiter = child(&room);
+    assert_eq!(waiter.refused(&Ask::Acquire(100)).0, "Timeout");
+    waiter.tell(&Ask::Acquire(60_000));
+    foreign.kill();
+    waiter.answered_held();
+    waiter.release();
     room.expect_clean();
 }

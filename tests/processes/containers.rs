@@ -70,6 +70,11 @@ impl Sleeper {
         Self(command.arg("1000").spawn().unwrap())
     }
 
+    /// One that was started in another way.
+    pub fn of(process: std::process::Child) -> Self {
+        Self(process)
+    }
+
     pub fn pid(&self) -> u32 {
         self.0.id()
     }

@@ -50,11 +50,26 @@ pub(super) fn is_zombie(pid: i32) -> bool {
 }
 
 pub(super) fn start_time(pid: i32) -> io::Result<u64> {
-    Ok(stat(pid)?.start_time)
+    let start_time = stat(pid)?.start_time;
+    if is_of_our_time(pid) {
+        return Ok(start_time);
+    }
+    let what = "its start time is told by another time namespace than the one it lives in";
+    Err(io::Error::new(io::ErrorKind::Unsupported, what))
 }
 
 pub(super) fn started_at(pid: i32) -> Option<Timestamp> {
     after_boot(stat(pid).ok()?.start_time)
+}
+
+/// The kernel adds the *reader's* offset to a start time, so a process of another time namespace has recorded another one.
+fn is_of_our_time(pid: i32) -> bool {
+    let namespace = |process: &str| fs::read_link(format!("/proc/{process}/ns/time")).ok();
+    match (namespace(&pid.to_string()), namespace("self")) {
+        (Some(its), Some(ours)) => its == ours,
+        // Another user's may not be looked at, and old kernels have none.
+        _ => true,
+    }
 }
 
 /// The moment `ticks` after boot. Counted back from now, with the kernel's own clock, and not forth from the `btime` line of
