@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use crate::fs::{Owner, Pid, Tid};
 use crate::state::{Event, State, Wrong};
-use crate::world::{Budget, Op, World};
+use crate::world::{Budget, Op, Role, World};
 
 /// How many operations a thread may have: an owner and a line are numbered by thread and operation.
 pub const OPS: u8 = 8;
@@ -16,6 +16,12 @@ impl World {
 
     pub fn pid(&self, tid: Tid) -> Pid {
         self.threads[usize::from(tid)].pid
+    }
+
+    /// The keeper of the thread's process.
+    pub fn keeper_of(&self, tid: Tid) -> Option<Tid> {
+        let pid = self.pid(tid);
+        (0..).zip(&self.threads).find_map(|(at, spec)| (spec.role == Role::Keeper && spec.pid == pid).then_some(at))
     }
 
     /// The owner, and the line, of the operation that the thread is at.

@@ -4,7 +4,7 @@ use crate::fs::{Ino, Ofd, Record, Tid};
 use crate::state::{Event, State, Wrong};
 use crate::step::Choice;
 use crate::thread::{After, Pc, Then, Turn};
-use crate::world::{Role, World};
+use crate::world::{Op, Role, World};
 
 impl World {
     /// The turn is closed first; then one of three ways, whichever the hints suggest.
@@ -19,26 +19,66 @@ impl World {
                 s.go(tid, Pc::Open(Then::HandCheck));
             }
             Choice::Unlink => s.go(tid, self.enter(Then::UnlinkCheck)),
+            Choice::Keep => self.keep(s, tid),
             _ => s.go(tid, Pc::LetGo),
         }
     }
 
+    /// The keeper looks after what is left: now, or when it is done with what this process left before.
     fn wake_keeper(&self, s: &mut State, tid: Tid, turn: Turn) {
-        let pid = self.pid(tid);
-        let keeper = (0..)
-            .zip(&self.threads)
-            .find_map(|(at, spec)| (spec.role == Role::Keeper && spec.pid == pid).then_some(at));
-        let Some(keeper) = keeper else { return };
-        // Nothing is left behind, or it is busy with what this process left before.
-        if !self.is_mine(s, turn) || s.thread(keeper).pc != Pc::Idle {
+        let Some(keeper) = self.keeper_of(tid) else { return };
+        let made = s.thread(tid).made;
+        if s.thread(keeper).pc == Pc::Idle {
+            self.look_after(s, keeper, turn, made);
+        } else if !self.bugs.keeper_forgets_the_next {
+            s.thread_mut(keeper).next = Some((turn, made));
+        }
+    }
+
+    pub fn look_after(&self, s: &mut State, keeper: Tid, turn: Turn, made: bool) {
+        let left_behind = self.is_mine(s, turn);
+        let enter = self.enter(Then::KeepTry);
+        let thread = s.thread_mut(keeper);
+        if !left_behind {
+            thread.pc = Pc::Idle;
             return;
         }
-        let (enter, made) = (self.enter(Then::KeepTry), s.thread(tid).made);
-        let thread = s.thread_mut(keeper);
         thread.file = Some(turn.ino);
         thread.named = Some(Record::Owner(turn.owner));
         thread.made = made;
         thread.pc = enter;
+    }
+
+    /// The turn is over, but the keeper keeps its lock for the next one of this process (I8).
+    fn keep(&self, s: &mut State, tid: Tid) {
+        let (turn, made) = (s.thread_mut(tid).turn.take(), s.thread(tid).made);
+        let keeper = s.thread_mut(self.keeper_of(tid).unwrap());
+        (keeper.turn, keeper.made, keeper.pc) = (turn, made, Pc::Keeping);
+        self.end_turn(s, tid);
+    }
+
+    /// Who keeps a lock for this thread's process.
+    pub fn keeps(&self, s: &State, tid: Tid) -> Option<Tid> {
+        self.keeper_of(tid).filter(|&keeper| s.thread(keeper).pc == Pc::Keeping)
+    }
+
+    /// The run is over: the others have it.
+    pub fn end_keeping(&self, s: &mut State, keeper: Tid) {
+        let turn = s.thread_mut(keeper).turn.take().unwrap();
+        s.fs.unlock(|ofd| ofd == Ofd::Turn(turn.ofd));
+        let made = s.thread(keeper).made;
+        self.look_after(s, keeper, turn, made);
+    }
+
+    /// The next turn of the process is handed the one that was kept, unless it is gone.
+    pub fn go_on(&self, s: &mut State, tid: Tid) {
+        let keeper = s.thread_mut(self.keeper_of(tid).unwrap());
+        let (turn, made) = (keeper.turn.take(), std::mem::take(&mut keeper.made));
+        keeper.pc = Pc::Idle;
+        let thread = s.thread_mut(tid);
+        (thread.turn, thread.made, thread.heir) = (turn, made, Some(tid));
+        s.door[usize::from(self.pid(tid))] = Some(tid);
+        s.go(tid, Pc::Open(Then::HandCheck));
     }
 
     /// Does the path still name the turn's inode, and the record its owner?
@@ -47,8 +87,8 @@ impl World {
     }
 
     pub fn hand_check(&self, s: &mut State, tid: Tid) {
-        let mine = self.is_mine(s, s.thread(tid).turn.unwrap());
-        let pc = if mine {
+        let blindly = self.bugs.go_on_blindly && s.thread(tid).heir == Some(tid);
+        let pc = if blindly || self.is_mine(s, s.thread(tid).turn.unwrap()) {
             Pc::HandSpoil
         } else {
             s.thread_mut(tid).heir = None;
@@ -71,8 +111,12 @@ impl World {
         self.changes(s, tid);
         s.fs.lock_mut(turn.ino).record = Record::Owner(owner);
         s.latest = Some(owner);
-        self.saw(Event::HandedOver);
         s.thread_mut(heir).turn = Some(Turn { owner, ..turn });
+        if heir == tid {
+            self.saw(Event::WentOn);
+            return s.go(tid, Pc::Unlock(After::NextOp));
+        }
+        self.saw(Event::HandedOver);
         s.door[usize::from(self.pid(tid))] = Some(heir);
         s.next_op(self, heir);
         s.go(tid, Pc::Unlock(After::NextOp));
@@ -154,10 +198,16 @@ impl World {
         }
         s.thread_mut(tid).turn = None;
         self.wake_keeper(s, tid, turn);
-        if self.at_post(s, tid) {
-            return s.next_op(self, tid);
+        match self.op(tid, s.thread(tid).op) {
+            Some(Op::Post) => s.next_op(self, tid),
+            // What it was to go on from is gone: it asks like everybody.
+            Some(Op::Acquire) => {
+                s.thread_mut(tid).made = false;
+                s.door[usize::from(self.pid(tid))] = None;
+                s.go(tid, Pc::Door);
+            }
+            _ => self.end_turn(s, tid),
         }
-        self.end_turn(s, tid);
     }
 
     fn end_turn(&self, s: &mut State, tid: Tid) {

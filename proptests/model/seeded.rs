@@ -9,7 +9,7 @@ use crate::world::Op::{Foreign, ForeignRewrite, Post, Revoke};
 use crate::world::World;
 use crate::worlds::{
     abandoned, beside_foreign, giving_up, local, no_session, no_session_beside_foreign, post_beside_foreign,
-    rewrite_and_posts, rewrite_and_revoke, three, two,
+    rewrite_and_posts, rewrite_and_revoke, run, run_beside_foreign, three, two,
 };
 
 fn two_and_rm() -> World {
@@ -225,6 +225,22 @@ fn a_revoke_between_an_empty_session_file_and_its_lock_file_costs_a_third_party_
 fn an_unlink_without_a_comparison_removes_a_living_lock() {
     let world = two_and_revoke().bug(|b| b.unlink_blindly = true);
     breaks("unlink blindly", &world, OWN_UNLINK);
+}
+
+#[test]
+fn a_turn_that_goes_on_without_a_comparison_holds_nothing() {
+    let world = run().budget(|b| b.rm = 1).bug(|b| b.go_on_blindly = true);
+    breaks("go on blindly", &world, HOLDS);
+}
+
+#[test]
+fn a_lock_that_is_kept_for_good_leaves_the_waiter_stuck() {
+    breaks("kept for good", &run().bug(|b| b.keeps_for_good = true), NOT_STUCK);
+}
+
+#[test]
+fn a_keeper_that_forgets_what_was_left_meanwhile_leaves_a_living_record_behind() {
+    breaks("keeper forgets", &run_beside_foreign().bug(|b| b.keeper_forgets_the_next = true), NOT_STUCK);
 }
 
 #[test]

@@ -51,6 +51,7 @@ pub enum Event {
     Published,
     TakenOver,
     HandedOver,
+    WentOn,
     Refused,
     Revoked,
     /// A revoke waits for one who is stopped inside an append.
@@ -154,6 +155,11 @@ impl State {
             None => Pc::Idle,
         };
         self.go(tid, pc);
+        if pc == Pc::Idle
+            && let Some((turn, made)) = self.thread_mut(tid).next.take()
+        {
+            world.look_after(self, tid, turn, made);
+        }
     }
 
     pub fn next_op(&mut self, world: &World, tid: Tid) {
@@ -188,7 +194,10 @@ impl State {
     pub fn collect(&mut self) {
         let State { fs, threads, .. } = self;
         fs.forget_locks(|ino| {
-            threads.iter().any(|thread| thread.file == Some(ino) || thread.turn.is_some_and(|turn| turn.ino == ino))
+            threads.iter().any(|thread| {
+                let turns = thread.turn.into_iter().chain(thread.next.map(|(turn, _)| turn));
+                thread.file == Some(ino) || turns.into_iter().any(|turn| turn.ino == ino)
+            })
         });
         fs.forget_sessions(|ino| threads.iter().any(|thread| thread.data == Some(ino) || thread.fresh == Some(ino)));
     }

@@ -19,6 +19,10 @@ pub enum Choice {
     HandOver(Tid),
     Unlink,
     Leave,
+    /// Let go, but keep the lock for the next turn of this process.
+    Keep,
+    /// Go on where the last turn of this process ended.
+    GoOn,
     Short,
 }
 
@@ -38,7 +42,8 @@ impl World {
         let thread = s.thread(tid);
         match thread.pc {
             Pc::Idle | Pc::Done | Pc::Dead => Vec::new(),
-            Pc::Door => self.or_give_up(s.door[usize::from(pid)].is_none(), Choice::Go),
+            Pc::Door => self.at_the_door(s, tid),
+            Pc::Keeping if self.bugs.keeps_for_good => Vec::new(),
             Pc::Lock(_) => {
                 let free = s.fs.session(thread.data.unwrap()).flock.is_none();
                 free.then_some(Choice::Go).into_iter().collect()
@@ -66,6 +71,13 @@ impl World {
         ready.then_some(choice).into_iter().chain(give_up).collect()
     }
 
+    fn at_the_door(&self, s: &State, tid: Tid) -> Vec<Choice> {
+        let free = s.door[usize::from(self.pid(tid))].is_none();
+        let mut choices = self.or_give_up(free, Choice::Go);
+        choices.extend((free && self.keeps(s, tid).is_some()).then_some(Choice::GoOn));
+        choices
+    }
+
     fn waiting(&self, s: &State, tid: Tid) -> Vec<Choice> {
         let wanted = s.thread(tid).file;
         let free = s.fs.lock(wanted.unwrap()).flock.is_none();
@@ -82,6 +94,8 @@ impl World {
         if s.thread(tid).turn.is_none() {
             return vec![Choice::Go];
         }
+        let keeper = self.keeper_of(tid).filter(|&keeper| s.thread(keeper).pc == Pc::Idle);
+        choices.extend(keeper.map(|_| Choice::Keep));
         for other in (0..).take(s.threads.len()) {
             if s.thread(other).pc == Pc::Door && self.pid(other) == self.pid(tid) {
                 choices.push(Choice::HandOver(other));
@@ -100,6 +114,7 @@ impl World {
             Pc::Lock(then) => self.lock_session(s, tid, then),
             Pc::Compare(then) => self.compare_session(s, tid, then),
             Pc::Unlock(after) => self.unlock_session(s, tid, after),
+            Pc::Door if choice == Choice::GoOn => self.go_on(s, tid),
             Pc::Door => self.door(s, tid),
             Pc::LookOutside => self.look_outside(s, tid),
             Pc::PublishOutside => self.publish_outside(s, tid),
@@ -150,6 +165,7 @@ impl World {
             Pc::RevokeCheck => self.revoke_check(s, tid),
             Pc::RevokeUnlink => self.revoke_unlink(s, tid),
             Pc::SweepOpen => self.sweep_open(s, tid),
+            Pc::Keeping => self.end_keeping(s, tid),
             Pc::KeepRest => self.keep_again(s, tid),
             Pc::KeepTry => self.keep_try(s, tid),
             Pc::KeepCheck => self.keep_check(s, tid),

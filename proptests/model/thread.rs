@@ -95,6 +95,8 @@ pub enum Pc {
     RevokeCheck,
     RevokeUnlink,
     SweepOpen,
+    /// It keeps the lock of a turn that was released, for the next one of its process.
+    Keeping,
     KeepRest,
     KeepTry,
     KeepCheck,
@@ -146,6 +148,8 @@ pub struct Thread {
     pub seen: Option<Seen>,
     /// To whom the turn is being handed.
     pub heir: Option<Tid>,
+    /// What a keeper is to look after next.
+    pub next: Option<(Turn, bool)>,
     /// How many lines the rewrite has carried over.
     pub carried: u8,
     /// Did this turn make the session file, and not write to it?
@@ -168,6 +172,7 @@ impl Thread {
             fresh: None,
             seen: None,
             heir: None,
+            next: None,
             carried: 0,
             made: false,
             inside: false,

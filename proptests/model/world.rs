@@ -100,6 +100,9 @@ pub struct Bugs {
     /// As the code first had it: the session file goes, and the record still names its owner.
     pub not_disowned: bool,
     pub unlink_blindly: bool,
+    pub go_on_blindly: bool,
+    pub keeps_for_good: bool,
+    pub keeper_forgets_the_next: bool,
 }
 
 /// A model to check.

@@ -26,6 +26,16 @@ pub fn local() -> World {
     World::new().task(0, &TURN).task(0, &TURN).task(1, &TURN)
 }
 
+/// A process with a turn after a turn, and a second process.
+pub fn run() -> World {
+    World::new().task(0, &TWO_TURNS).keeper(0).task(1, &TURN)
+}
+
+/// The same beside a program that takes no kernel lock.
+pub fn run_beside_foreign() -> World {
+    World::new().task(0, &TWO_TURNS).keeper(0).task(1, &[Foreign])
+}
+
 /// A cancelled append runs on while its turn is released.
 pub fn abandoned() -> World {
     World::new().task(0, &ABANDON).closure(0).task(1, &TURN)
@@ -123,6 +133,20 @@ fn one_process_with_two_tasks() {
     holds("an abandoned append, a hand-over", &handed, &[Event::Refused, Event::HandedOver]);
     let removed = abandoned().budget(|b| b.rm = 1);
     holds("an abandoned append, rm", &removed, &[Event::Refused]);
+}
+
+#[test]
+fn one_process_with_a_run_of_turns() {
+    holds("a run of two turns, a turn", &run(), &[Event::WentOn, Event::TakenOver, Event::LateUnlink]);
+    holds("a run of two turns, a turn, a crash", &run().budget(|b| b.crash = 1), &[Event::WentOn]);
+    holds("a run of two turns, a turn, a stop", &run().budget(|b| b.stop = 1), &[Event::WentOn]);
+    holds("a run of two turns, a turn, rm", &run().budget(|b| b.rm = 1), &[Event::WentOn, Event::Refused]);
+    holds("a run of two turns, a turn, a fork", &run().budget(|b| b.fork = 1), &[Event::WentOn]);
+    let revoked = run().task(2, &[Revoke]);
+    holds("a run of two turns, a turn, a revoke", &revoked, &[Event::WentOn, Event::Revoked]);
+    let unused = World::new().without_session().task(0, &[Acquire, Release, Acquire, Release]).keeper(0).task(1, &TURN);
+    holds("a run of two empty turns, a turn, no session file", &unused, &[Event::WentOn, Event::LateUnlink]);
+    holds("a run of two turns, a peer", &run_beside_foreign(), &[Event::WentOn, Event::ForeignHeld]);
 }
 
 #[test]
