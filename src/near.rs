@@ -60,3 +60,18 @@ pub(crate) fn in_place<T>(work: impl FnOnce() -> T) -> T {
     }
     done
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_work_in_place_sends_what_follows_on_a_detour_for_a_while() {
+        in_place(|| std::thread::sleep(SLOW));
+        assert!(!is_quick());
+        // Others may be slow meanwhile, and prolong it.
+        while !is_quick() {
+            std::thread::sleep(DETOUR / 10);
+        }
+    }
+}

@@ -217,7 +217,7 @@ impl Turn {
         self.inner.sync()
     }
 
-    /// Releases the turn: the next waiter has it at once.
+    /// Releases the turn: the next waiter has it at once, or, while this process takes turn after turn, within a millisecond.
     ///
     /// **Cancel safe**: dropped before it is done, the turn is released all the same.
     /// **Blocking**: on a local filesystem it is done in place, in some tens of microseconds. If that took longer than a millisecond, and
