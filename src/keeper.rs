@@ -1,5 +1,6 @@
 //! The one background thread of a process: late unlinks, drops that could not be done at once, reports of long holds, and the watch
-//! over paths that threads wait on. It never waits for a lock.
+//! over paths that threads wait on, and the end of the time for which a lock is kept for the next turn. It waits for no lock longer than a
+//! few milliseconds.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,6 +24,8 @@ struct Keeper {
 struct State {
     /// The process whose thread does them.
     running: Option<u32>,
+    /// It is doing one.
+    busy: bool,
     /// By when they are due, and in which order they came.
     jobs: BTreeMap<(Instant, u64), Job>,
     count: u64,
@@ -42,9 +45,10 @@ pub(crate) fn at(due: Instant, job: impl FnOnce() + Send + 'static) {
     KEEPER.schedule(&mut KEEPER.state.lock(), due, Box::new(job));
 }
 
-/// Whether there is a thread to do the jobs: there may be none to be had, and a fork has none.
-pub(crate) fn runs() -> bool {
-    KEEPER.state.lock().running == Some(std::process::id())
+/// Whether a thread will do a job as soon as it is due: there may be none to be had, a fork has none, and what it is doing may take long.
+pub(crate) fn is_free() -> bool {
+    let state = KEEPER.state.lock();
+    !state.busy && state.running == Some(std::process::id())
 }
 
 /// Sees to it that a hold which lasts beyond `due` is reported.
@@ -65,7 +69,7 @@ fn report_long_holds() {
         tracing::warn!(session = %session.display(), owner = %hold.owner, label = hold.label.as_deref(), ?held, "a turn is held long");
         if let Some(tell) = &hold.rules.on_long_hold {
             let long = crate::sessions::LongHold::new(session, hold, held);
-            // The panic hook has told of it; the late work of all others goes on.
+            // What else is to be told is told all the same.
             let _ = catch_unwind(AssertUnwindSafe(|| tell(&long)));
         }
     }));
@@ -93,11 +97,28 @@ impl Keeper {
                     self.changed.wait_until(&mut state, due);
                 }
                 Some(_) => {
-                    if let Some((_, job)) = state.jobs.pop_first() {
-                        parking_lot::MutexGuard::unlocked(&mut state, job);
-                    }
+                    let Some((_, job)) = state.jobs.pop_first() else { continue };
+                    state.busy = true;
+                    // The panic hook has told of it; the late work of all others goes on.
+                    let _ = parking_lot::MutexGuard::unlocked(&mut state, || catch_unwind(AssertUnwindSafe(job)));
+                    state.busy = false;
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn a_job_that_panics_does_not_end_the_keeper() {
+        let (sender, done) = channel();
+        after(Duration::ZERO, || panic!("a job that panics, on purpose"));
+        after(Duration::ZERO, move || sender.send(()).unwrap());
+        done.recv_timeout(Duration::from_secs(30)).unwrap();
     }
 }

@@ -49,6 +49,8 @@ pub(crate) struct LockFile {
     predecessor: Option<Uuid>,
     /// The process that acquired it; [`NOBODY`] once it has let go.
     pid: u32,
+    /// Somebody else may have the descriptor, and so the lock.
+    lent: bool,
 }
 
 /// No process has this id.
@@ -163,7 +165,15 @@ pub(crate) fn others_wait(place: &Place, rules: &Rules) -> bool {
 
 impl LockFile {
     fn new(file: File, id: FileId) -> Self {
-        Self { id, file, record: Box::default(), owner: Uuid::nil(), predecessor: None, pid: std::process::id() }
+        Self {
+            id,
+            file,
+            record: Box::default(),
+            owner: Uuid::nil(),
+            predecessor: None,
+            pid: std::process::id(),
+            lent: false,
+        }
     }
 
     /// Rewrites the record in place, for a new owner.
@@ -275,8 +285,14 @@ impl LockFile {
     }
 
     /// The descriptor, for a child that is to inherit the lock.
-    pub(crate) fn file(&self) -> &File {
+    pub(crate) fn lend(&mut self) -> &File {
+        self.lent = true;
         &self.file
+    }
+
+    /// Whether somebody else may have the descriptor: then the lock is for this turn only, and the next one takes another.
+    pub(crate) fn is_lent(&self) -> bool {
+        self.lent
     }
 }
 

@@ -30,6 +30,10 @@ pub(crate) fn is_near(session: &Path) -> bool {
 /// Remembers the directory of `session`, resolved as `place`, if it is on a filesystem that was met before and is local.
 pub(crate) fn remember_if_near(session: &Path, place: &Place) {
     let Some(dir) = session.parent() else { return };
+    // What a relative path means changes with the working directory.
+    if dir.is_relative() {
+        return;
+    }
     if NEAR.read().contains(dir) {
         return;
     }

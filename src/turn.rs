@@ -259,7 +259,7 @@ impl Turn {
     ///
     /// The lock does not fall before all who have the descriptor are gone, unless this process releases it.
     pub fn with_lock_fd<T>(&self, use_it: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
-        self.inner.grip.lock().as_ref().map(|grip| use_it(grip.lock.file().as_fd()))
+        self.inner.grip.lock().as_mut().map(|grip| use_it(grip.lock.lend().as_fd()))
     }
 }
 

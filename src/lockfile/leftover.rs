@@ -15,6 +15,8 @@ pub(crate) struct Leftover {
     /// Not held any more, unless it is kept.
     lock: LockFile,
     session: Option<SessionFile>,
+    /// The turn made the session file, which goes too if nobody ever wrote into it.
+    made_session: bool,
     /// The process that left it.
     pid: u32,
     since: Instant,
@@ -27,13 +29,23 @@ impl Leftover {
         let pid = lock.pid;
         // From now on dropping it does nothing.
         lock.pid = NOBODY;
-        let session = session.map(SessionFile::for_a_later_turn);
-        Self { lock, session, pid, since: Instant::now(), kept_until: None }
+        Self::new(lock, session, pid, None)
     }
 
     pub(super) fn kept(lock: LockFile, session: Option<SessionFile>, end: Instant) -> Self {
-        let (pid, session) = (lock.pid, session.map(SessionFile::for_a_later_turn));
-        Self { lock, session, pid, since: Instant::now(), kept_until: Some(end) }
+        let pid = lock.pid;
+        Self::new(lock, session, pid, Some(end))
+    }
+
+    fn new(lock: LockFile, session: Option<SessionFile>, pid: u32, kept_until: Option<Instant>) -> Self {
+        let made_session = session.as_ref().is_some_and(SessionFile::is_made_by_us);
+        let session = session.map(SessionFile::for_a_later_turn);
+        Self { lock, session, made_session, pid, since: Instant::now(), kept_until }
+    }
+
+    /// Whether this process is a fork of the one that left it: it shares the descriptors, and so the locks (I14).
+    pub(crate) fn is_forked(&self) -> bool {
+        self.pid != std::process::id()
     }
 
     /// Until when the lock is kept for this process, if it is.
@@ -58,18 +70,10 @@ impl Leftover {
     /// Takes the lock once more for another turn of this process, if nobody had it since: under the data lock, in place (I2, I6).
     /// Whatever is in the way is left to those who look more closely.
     pub(crate) fn take_again(&mut self, place: &Place, want: &Want) -> Option<DataLock> {
-        // A fork shares the descriptors, and so the locks, of the process that it came from (I14).
-        if self.pid != std::process::id() {
+        if self.lock.lent || self.is_forked() {
             return None;
         }
-        let data = match self.session.take()?.try_lock(place, false).ok()? {
-            Locking::Locked(data) => data,
-            Locking::Busy(session) => {
-                self.session = Some(session);
-                return None;
-            }
-            Locking::Missing => return None,
-        };
+        let data = self.data_lock(place).ok()??;
         if self.kept_until.is_some() || matches!(flock::try_lock(&self.lock.file), Ok(true)) {
             if self.begin(place, &data, want) {
                 return Some(data);
@@ -78,6 +82,19 @@ impl Leftover {
         }
         self.session = data.unlock();
         None
+    }
+
+    /// The data lock, if it is free: through the descriptor that the turn had, if there is one.
+    fn data_lock(&mut self, place: &Place) -> Result<Option<DataLock>> {
+        let Some(session) = self.session.take() else { return DataLock::try_once(place) };
+        match session.try_lock(place, true)? {
+            Locking::Locked(data) => Ok(Some(data)),
+            Locking::Busy(session) => {
+                self.session = Some(session);
+                Ok(None)
+            }
+            Locking::Missing => Ok(None),
+        }
     }
 
     /// With the lock: compares (I3), and takes over.
@@ -102,11 +119,17 @@ impl Leftover {
     /// Removes the file if nobody has taken it meanwhile; `false` when that has to be tried again later.
     ///
     /// The data lock comes first: else one who tries for the turn just then would meet this look, and take it for a holder.
-    pub(crate) fn tidy(&self, place: &Place) -> Result<bool> {
+    pub(crate) fn tidy(&mut self, place: &Place) -> Result<bool> {
         if !self.is_untouched(place)? {
             return Ok(true);
         }
-        let Some(mut data) = DataLock::try_now(place, true)? else { return Ok(false) };
+        let Some(mut data) = self.data_lock(place)? else { return Ok(false) };
+        let tidied = self.tidy_under(place, &mut data);
+        self.session = data.unlock();
+        tidied
+    }
+
+    fn tidy_under(&self, place: &Place, data: &mut DataLock) -> Result<bool> {
         let file = &self.lock.file;
         if !flock::try_lock(file).context("lock", place.lock())? {
             // Who has it will write a record of its own, or give it up without one: that is not known yet (I12).
@@ -114,9 +137,8 @@ impl Leftover {
         }
         let removed = self.is_untouched(place).and_then(|mine| {
             if mine {
-                let made = self.session.as_ref().is_some_and(SessionFile::is_made_by_us);
-                data.discard_unused(made, || self.lock.disown());
-                self.lock.remove(place, &data)?;
+                data.discard_unused(self.made_session, || self.lock.disown());
+                self.lock.remove(place, data)?;
             }
             Ok(true)
         });

@@ -253,6 +253,10 @@ impl<W, G> Spot<W, G> {
     ///
     /// Cancel safe: the spot keeps its place until it is dropped.
     pub(crate) async fn called(&self, caller: Caller, deadline: Option<Instant>) -> Option<Call<G>> {
+        // Without a timer, if there is nothing to wait for.
+        if let Some(call) = self.ticket.take() {
+            return Some(call);
+        }
         match caller {
             Caller::Thread => self.park(deadline),
             Caller::Task => {

@@ -113,12 +113,13 @@ impl Acquire {
         };
         let asked = Asked { limit: self.limit, deadline };
         let near = self.found_in_place(caller);
-        // Once: what is busy, or comes after a wait, is left to the blocking pool.
-        let mut in_place = near.is_some();
+        let is_near = near.is_some();
         let mut step = match near {
             Some(place) => self.queue(place),
             None => caller.run(move || asked.begin(self)).await??,
         };
+        // Once: what is busy, or comes after a wait, is left to the blocking pool.
+        let mut in_place = is_near && matches!(&step, Step::Wait(_, spot) if spot.is_called());
         loop {
             let (slot, spot) = match step {
                 Step::Held(turn) => return Ok(acquired(turn)),
@@ -145,7 +146,9 @@ impl Acquire {
     fn found_in_place(&self, caller: Caller) -> Option<Place> {
         match &self.at {
             // What is missing, or wrong, is met on the longer way.
-            At::Session(path) if caller == Caller::Task && near::is_near(path) => Place::resolve(path, false).ok(),
+            At::Session(path) if caller == Caller::Task && !self.rules.shared && near::is_near(path) => {
+                Place::resolve(path, false).ok()
+            }
             _ => None,
         }
     }

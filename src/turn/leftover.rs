@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::keeper;
 use crate::lockfile::{Leftover, LockFile};
-use crate::registry::{SlotRef, Want};
+use crate::registry::{Rest, SlotRef, Want};
 use crate::sessions::Rules;
 use crate::transcript::DataLock;
 
@@ -16,7 +16,7 @@ const TIDY_AFTER: Duration = Duration::from_millis(5);
 /// At most how long the next look is put off while it cannot be told whether somebody has taken it.
 const TIDY_AT_MOST: Duration = Duration::from_secs(1);
 
-/// Leaves a lock file to others. What was left before has been taken over since: it was another record, or another file.
+/// Leaves a lock file to others.
 pub(super) fn leave_behind(slot: &SlotRef, leftover: Leftover) {
     let mut rest = slot.rest.lock();
     if let Some(end) = leftover.kept_until()
@@ -25,7 +25,15 @@ pub(super) fn leave_behind(slot: &SlotRef, leftover: Leftover) {
         let slot = slot.clone();
         keeper::at(end, move || end_keeping(&slot));
     }
-    rest.leftover = Some(leftover);
+    look_after(slot, &mut rest, leftover);
+}
+
+/// Sees to it that the keeper looks after what was left. Only the last that was left can still be there: what was left before has been taken
+/// over since, or its path names another file.
+fn look_after(slot: &SlotRef, rest: &mut Rest, leftover: Leftover) {
+    if rest.leftover.as_ref().is_none_or(|other| leftover.age() <= other.age()) {
+        rest.leftover = Some(leftover);
+    }
     if !std::mem::replace(&mut rest.looked_after, true) {
         tidy_later(slot.clone(), TIDY_AFTER);
     }
@@ -56,12 +64,16 @@ pub(crate) fn leave_to_others(slot: &SlotRef) {
 /// A turn begins where the last one of this process ended, if nobody had the lock since (I6).
 pub(crate) fn go_on(slot: &SlotRef, want: &Want) -> Option<(LockFile, DataLock)> {
     let mut leftover = slot.rest.lock().leftover.take()?;
-    let Some(data) = leftover.take_again(&slot.place, want) else {
-        leftover.let_go();
-        put_back(slot, leftover);
+    if leftover.is_forked() {
+        // Closed here, a lock that its parent keeps falls with the parent.
         return None;
-    };
-    Some((leftover.into_lock(), data))
+    }
+    if let Some(data) = leftover.take_again(&slot.place, want) {
+        return Some((leftover.into_lock(), data));
+    }
+    leftover.let_go();
+    put_back(slot, leftover);
+    None
 }
 
 /// A post took the turn lock for its one append; now it lets it go, with the data lock still held.
@@ -74,7 +86,7 @@ pub(crate) fn let_go_of_post(slot: &SlotRef, lock: LockFile, mut data: DataLock,
 }
 
 fn put_back(slot: &SlotRef, leftover: Leftover) {
-    slot.rest.lock().leftover.get_or_insert(leftover);
+    look_after(slot, &mut slot.rest.lock(), leftover);
 }
 
 fn tidy_later(slot: SlotRef, delay: Duration) {
@@ -98,10 +110,10 @@ fn tidy(slot: &SlotRef, delay: Duration) -> Option<Duration> {
             return None;
         }
     }
-    let leftover = rest.leftover.take()?;
+    let mut leftover = rest.leftover.take()?;
     drop(rest);
-    // What cannot be looked at stays, stale: the next one takes it over.
-    if let Ok(false) = leftover.tidy(&slot.place) {
+    // What cannot be done now, for want of a descriptor or of room, may be done later.
+    if !matches!(leftover.tidy(&slot.place), Ok(true)) {
         put_back(slot, leftover);
         return Some((delay * 2).min(TIDY_AT_MOST));
     }
@@ -151,7 +163,9 @@ mod tests {
         fn keep(&mut self) {
             while self.slot.rest.lock().leftover.as_ref().and_then(Leftover::kept_until).is_none() {
                 if self.slot.run_is_over() {
+                    // It ends with a turn that is left to nobody.
                     self.waiter = None;
+                    self.turn().release_blocking().unwrap();
                 }
                 let turn = self.turn();
                 let waiter = self.lock_file();
@@ -182,6 +196,79 @@ mod tests {
         assert_eq!(turn.lost().unwrap(), None);
         let record = std::fs::read_to_string(turn.lock_path()).unwrap();
         assert!(record.contains(&turn.owner().to_string()), "{record}");
+    }
+
+    #[test]
+    fn whoever_was_lent_a_descriptor_has_no_say_in_the_next_turn() {
+        let mut contended = Contended::new();
+        for _ in 0..20 {
+            contended.keep();
+            let turn = contended.turn();
+            let lent = turn.with_lock_fd(|fd| File::from(fd.try_clone_to_owned().unwrap())).unwrap();
+            turn.release_blocking().unwrap();
+            assert_eq!(contended.slot.rest.lock().leftover.as_ref().and_then(Leftover::kept_until), None);
+            let next = contended.turn();
+            flock::unlock(&lent);
+            assert!(!flock::try_lock(&contended.lock_file()).unwrap(), "the next turn has a lock of its own");
+            next.release_blocking().unwrap();
+        }
+    }
+
+    #[test]
+    fn whoever_was_lent_a_descriptor_has_no_say_in_the_turn_of_the_next_task() {
+        let contended = Contended::new();
+        let turn = contended.turn();
+        let lent = turn.with_lock_fd(|fd| File::from(fd.try_clone_to_owned().unwrap())).unwrap();
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| contended.turn());
+            while contended.slot.turns.is_empty() {
+                std::thread::yield_now();
+            }
+            turn.release_blocking().unwrap();
+            let next = waiter.join().unwrap();
+            flock::unlock(&lent);
+            assert!(!flock::try_lock(&contended.lock_file()).unwrap(), "the next turn has a lock of its own");
+            next.release_blocking().unwrap();
+        });
+    }
+
+    /// A lock file was left for a waiter that has gone since; the keeper does not know of it.
+    fn left_behind_unseen(contended: &Contended) -> Leftover {
+        let turn = contended.turn();
+        let waiter = contended.lock_file();
+        marks::wait(&waiter);
+        turn.release_blocking().unwrap();
+        let leftover = contended.slot.rest.lock().leftover.take().unwrap();
+        while contended.slot.rest.lock().looked_after {
+            std::thread::yield_now();
+        }
+        leftover
+    }
+
+    fn until_gone(contended: &Contended) {
+        let began = Instant::now();
+        while contended.slot.place.lock().exists() {
+            assert!(began.elapsed() < Duration::from_secs(30), "the record of a living process stays");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn what_is_put_back_is_looked_after() {
+        let contended = Contended::new();
+        let leftover = left_behind_unseen(&contended);
+        put_back(&contended.slot, leftover);
+        until_gone(&contended);
+    }
+
+    #[test]
+    fn of_two_leftovers_the_newer_is_looked_after() {
+        let contended = Contended::new();
+        let older = left_behind_unseen(&contended);
+        let newer = left_behind_unseen(&contended);
+        put_back(&contended.slot, older);
+        put_back(&contended.slot, newer);
+        until_gone(&contended);
     }
 
     #[test]

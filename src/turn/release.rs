@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::leftover::leave_behind;
+use super::leftover::{leave_behind, leave_to_others};
 use super::{Grip, Inner, Turn};
 use crate::error::{LostCause, Result};
 use crate::keeper;
@@ -117,7 +117,8 @@ impl Inner {
             metrics::released(place, self.since.elapsed());
             return Let::Gone(Some(LostCause::Removed));
         }
-        if let Some(ticket) = self.slot.turns.next() {
+        let next = if grip.lock.is_lent() { None } else { self.slot.turns.next() };
+        if let Some(ticket) = next {
             if grip.lock.hand_over(&data, &ticket.want).is_err() {
                 // The record may be spoiled now: the next one takes it over through the front door.
                 self.slot.turns.put_back(ticket);
@@ -163,7 +164,8 @@ impl Inner {
         if others {
             *self.slot.left.lock() = Some(Left { owner: self.owner, run: grip.run });
         }
-        let leftover = match grip.run.end().filter(|_| others && keeper::runs()) {
+        let may_be_kept = others && !grip.lock.is_lent() && keeper::is_free();
+        let leftover = match grip.run.end().filter(|_| may_be_kept) {
             Some(end) => grip.lock.keep_until(end, grip.session),
             None => grip.lock.unlock(grip.session),
         };
@@ -171,8 +173,8 @@ impl Inner {
         if !others {
             self.slot.turns.advance();
         } else if self.slot.turns.leave_to_kernel() {
-            // Our own tasks queue behind the others, and will tidy up after themselves.
-            self.slot.rest.lock().leftover = None;
+            // Our own tasks queue behind the others.
+            leave_to_others(&self.slot);
             waiter::start(&self.slot);
         }
     }

@@ -105,6 +105,20 @@ fn in_a_known_directory_an_uncontended_turn_is_had_and_released_at_the_first_pol
 }
 
 #[test]
+fn what_needs_no_waiting_needs_no_timer() {
+    let room = room();
+    let sessions = buffered();
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+        for n in 0..5 {
+            let mut turn = sessions.turn(&room.session).acquire().await.unwrap();
+            turn.append(&n).await.unwrap();
+            turn.release().await.unwrap();
+            sessions.post(&room.session, &n).await.unwrap();
+        }
+    });
+}
+
+#[test]
 fn outside_a_runtime_there_is_an_error_and_no_panic() {
     let room = room();
     let outside = || {
