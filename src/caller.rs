@@ -44,12 +44,14 @@ impl Caller {
         }
     }
 
-    /// Whether this caller can wait: a task needs a runtime around it.
-    pub(crate) fn ensure_can_wait(self) -> Result<()> {
-        match self {
-            Self::Thread => Ok(()),
-            Self::Task => runtime().map(drop),
+    /// Before an operation that may have to wait: a task needs a runtime around it, and lets other tasks run now and then, since what is done
+    /// in place never makes it wait.
+    pub(crate) async fn begin(self) -> Result<()> {
+        if self == Self::Task {
+            runtime()?;
+            tokio::task::coop::consume_budget().await;
         }
+        Ok(())
     }
 }
 

@@ -104,7 +104,7 @@ impl Acquire {
     }
 
     pub(crate) async fn acquire_as(self, caller: Caller) -> Result<Turn> {
-        caller.ensure_can_wait()?;
+        caller.begin().await?;
         let began = Instant::now();
         let deadline = deadline_after(self.limit);
         let acquired = |turn: Turn| {

@@ -38,7 +38,7 @@ where
     T: Send + 'static,
     F: Fn(Door) -> Result<Reached<T>> + Send + 'static,
 {
-    caller.ensure_can_wait()?;
+    caller.begin().await?;
     let mut spot = slot.data.join(());
     let mut operation = operation;
     loop {

@@ -105,6 +105,23 @@ fn in_a_known_directory_an_uncontended_turn_is_had_and_released_at_the_first_pol
 }
 
 #[test]
+fn a_task_that_takes_turns_in_place_lets_other_tasks_run() {
+    let room = room();
+    let sessions = buffered();
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+        let turn = async || sessions.turn(&room.session).acquire().await.unwrap().release().await.unwrap();
+        // From the third on they are in place, unless the disk is slow.
+        turn().await;
+        turn().await;
+        let ran = tokio::spawn(async {});
+        for _ in 0..200 {
+            turn().await;
+        }
+        assert!(ran.is_finished(), "the other task never runs");
+    });
+}
+
+#[test]
 fn what_needs_no_waiting_needs_no_timer() {
     let room = room();
     let sessions = buffered();
