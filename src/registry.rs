@@ -65,7 +65,8 @@ pub(crate) struct Slot {
 /// A lock that was let go with its file left in place.
 #[derive(Default)]
 pub(crate) struct Rest {
-    pub(crate) leftover: Option<Leftover>,
+    /// Boxed, since few slots have one.
+    pub(crate) leftover: Option<Box<Leftover>>,
     /// Whether the keeper is going to look after it.
     pub(crate) looked_after: bool,
     /// Whether the keeper is going to end the time for which the lock is kept.

@@ -25,12 +25,12 @@ pub(super) fn leave_behind(slot: &SlotRef, leftover: Leftover) {
         let slot = slot.clone();
         keeper::at(end, move || end_keeping(&slot));
     }
-    look_after(slot, &mut rest, leftover);
+    look_after(slot, &mut rest, Box::new(leftover));
 }
 
 /// Sees to it that the keeper looks after what was left. Only the last that was left can still be there: what was left before has been taken
 /// over since, or its path names another file.
-fn look_after(slot: &SlotRef, rest: &mut Rest, leftover: Leftover) {
+fn look_after(slot: &SlotRef, rest: &mut Rest, leftover: Box<Leftover>) {
     if rest.leftover.as_ref().is_none_or(|other| leftover.age() <= other.age()) {
         rest.leftover = Some(leftover);
     }
@@ -85,7 +85,7 @@ pub(crate) fn let_go_of_post(slot: &SlotRef, lock: LockFile, mut data: DataLock,
     leave_behind(slot, lock.unlock_before(data));
 }
 
-fn put_back(slot: &SlotRef, leftover: Leftover) {
+fn put_back(slot: &SlotRef, leftover: Box<Leftover>) {
     look_after(slot, &mut slot.rest.lock(), leftover);
 }
 
@@ -161,7 +161,7 @@ mod tests {
 
         /// Turns in a run, until the lock was kept after one: on a busy machine a run may end with its first turn.
         fn keep(&mut self) {
-            while self.slot.rest.lock().leftover.as_ref().and_then(Leftover::kept_until).is_none() {
+            while self.slot.rest.lock().leftover.as_deref().and_then(Leftover::kept_until).is_none() {
                 if self.slot.run_is_over() {
                     // It ends with a turn that is left to nobody.
                     self.waiter = None;
@@ -206,7 +206,7 @@ mod tests {
             let turn = contended.turn();
             let lent = turn.with_lock_fd(|fd| File::from(fd.try_clone_to_owned().unwrap())).unwrap();
             turn.release_blocking().unwrap();
-            assert_eq!(contended.slot.rest.lock().leftover.as_ref().and_then(Leftover::kept_until), None);
+            assert_eq!(contended.slot.rest.lock().leftover.as_deref().and_then(Leftover::kept_until), None);
             let next = contended.turn();
             flock::unlock(&lent);
             assert!(!flock::try_lock(&contended.lock_file()).unwrap(), "the next turn has a lock of its own");
@@ -233,7 +233,7 @@ mod tests {
     }
 
     /// A lock file was left for a waiter that has gone since; the keeper does not know of it.
-    fn left_behind_unseen(contended: &Contended) -> Leftover {
+    fn left_behind_unseen(contended: &Contended) -> Box<Leftover> {
         let turn = contended.turn();
         let waiter = contended.lock_file();
         marks::wait(&waiter);

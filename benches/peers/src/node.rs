@@ -42,7 +42,7 @@ fn installed(package: &str) -> Result<PathBuf, String> {
         for file in ["package.json", "package-lock.json"] {
             std::fs::copy(source.join(file), cache.join(file)).map_err(|e| format!("{file}: {e}"))?;
         }
-        let options = ["ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund"];
+        let options = ["install", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund"];
         run(Command::new("npm").args(options).current_dir(&cache))?;
     }
     Ok(cache)
