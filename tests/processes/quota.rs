@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
-use turnlock::{Error, Sessions};
+use turnlock::{Error, Sessions, Turn};
 
 use crate::disk::{Disk, Kind, in_a_namespace, run};
 
@@ -35,6 +35,13 @@ fn limited() -> Option<Limited> {
 }
 
 impl Limited {
+    /// A turn that has appended a line, and what the file is now.
+    fn begin(&self, sessions: &Sessions, bytes: usize) -> (Turn, Vec<u8>) {
+        let mut turn = sessions.turn(&self.session).acquire_blocking().unwrap();
+        turn.append_blocking(&line(bytes)).unwrap();
+        (turn, fs::read(&self.session).unwrap())
+    }
+
     /// Writes until the quota is used up, but for about so many bytes.
     fn use_up_but(&self, left: usize) {
         let fill = |name| {
@@ -87,9 +94,7 @@ fn under_a_quota_that_is_used_up_nothing_is_written_and_nothing_lost() {
     in_a_namespace("quota::under_a_quota_that_is_used_up_nothing_is_written_and_nothing_lost", || {
         let Some(room) = limited() else { return };
         let sessions = Sessions::new();
-        let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
-        turn.append_blocking(&line(10)).unwrap();
-        let before = fs::read(&room.session).unwrap();
+        let (mut turn, before) = room.begin(&sessions, 10);
         room.use_up_but(0);
         for bytes in [10, 5000, QUOTA] {
             refused(turn.append_blocking(&line(bytes)));
@@ -117,9 +122,7 @@ fn what_a_quota_keeps_from_being_taken_back_is_closed_by_the_next_append() {
     in_a_namespace("quota::what_a_quota_keeps_from_being_taken_back_is_closed_by_the_next_append", || {
         let Some(room) = limited() else { return };
         let sessions = Sessions::new();
-        let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
-        turn.append_blocking(&line(1)).unwrap();
-        let before = fs::read(&room.session).unwrap();
+        let (mut turn, before) = room.begin(&sessions, 1);
         room.use_up_but(QUOTA / 4);
         let error = turn.append_blocking(&line(QUOTA / 2)).unwrap_err().to_string();
         let stays = fs::read(&room.session).unwrap();
@@ -145,9 +148,7 @@ fn under_a_quota_that_is_used_up_a_turn_ends_and_none_begins() {
     in_a_namespace("quota::under_a_quota_that_is_used_up_a_turn_ends_and_none_begins", || {
         let Some(room) = limited() else { return };
         let sessions = Sessions::new();
-        let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
-        turn.append_blocking(&line(10)).unwrap();
-        let before = fs::read(&room.session).unwrap();
+        let (turn, before) = room.begin(&sessions, 10);
         room.use_up_but(0);
         turn.release_blocking().unwrap();
         assert_eq!(room.names(), ["s.jsonl"], "what takes up room can be removed");
