@@ -1,11 +1,13 @@
 //! The owner record: the JSON inside a lock file. A superset of OpenClaw's, so that its processes understand ours.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -153,8 +155,7 @@ pub(crate) struct Record {
 }
 
 /// The fields of a record that are understood, whatever is in them. Others are passed over.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
 struct Fields {
     pid: Value,
     created_at: Value,
@@ -167,6 +168,64 @@ struct Fields {
     pid_ns: Value,
     label: Value,
     port: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "camelCase")]
+enum Field {
+    Pid,
+    CreatedAt,
+    Starttime,
+    StartTime,
+    Protocol,
+    Owner,
+    Host,
+    BootId,
+    PidNs,
+    Label,
+    Port,
+    #[serde(other)]
+    Other,
+}
+
+/// As JavaScript reads it: an object and nothing else, in which the last of several values counts. Whoever writes one that is odd may
+/// be alive (I13).
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Self::default())
+    }
+}
+
+impl<'de> Visitor<'de> for Fields {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
+        while let Some(field) = map.next_key()? {
+            let value = match field {
+                Field::Pid => &mut self.pid,
+                Field::CreatedAt => &mut self.created_at,
+                Field::Starttime => &mut self.starttime,
+                Field::StartTime => &mut self.start_time,
+                Field::Protocol => &mut self.protocol,
+                Field::Owner => &mut self.owner,
+                Field::Host => &mut self.host,
+                Field::BootId => &mut self.boot_id,
+                Field::PidNs => &mut self.pid_ns,
+                Field::Label => &mut self.label,
+                Field::Port => &mut self.port,
+                Field::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            *value = map.next_value()?;
+        }
+        Ok(self)
+    }
 }
 
 impl Record {
@@ -311,6 +370,8 @@ mod tests {
         assert_eq!(parse(b"{"), Reading::Malformed { empty: false });
         assert_eq!(parse(&vec![b' '; MAX_READ + 1]), Reading::Malformed { empty: false });
         assert_eq!(parse(b"~\"pid\":1}"), Reading::Spoiled);
+        assert_eq!(parse(b"[4242]"), Reading::Malformed { empty: false });
+        assert_eq!(parse(b"4242"), Reading::Malformed { empty: false });
         assert_eq!(parse("[".repeat(60_000).as_bytes()), Reading::Malformed { empty: false });
         for (text, pid) in [
             (r#"{"pid":-1}"#, PidClaim::Invalid),
@@ -320,6 +381,7 @@ mod tests {
             (r#"{"pid":1.5}"#, PidClaim::Invalid),
             (r#"{}"#, PidClaim::Missing),
             (r#"{"pid":77}"#, PidClaim::Pid(77)),
+            (r#"{"pid":1,"x":[{}],"pid":77,"x":0}"#, PidClaim::Pid(77)),
         ] {
             let Reading::Foreign(record) = parse(text.as_bytes()) else { panic!("{text}") };
             assert_eq!(record.pid, pid, "{text}");
