@@ -61,20 +61,9 @@ impl Filesystem {
         }
     }
 
-    /// Whether other machines may have the same files open.
-    pub(crate) fn remote(&self) -> bool {
-        self.locality == Locality::Remote
-    }
-
     /// Whether a trial is worth its time before the first lock.
     pub(crate) fn wants_probe(&self) -> bool {
         self.locality != Locality::Local
-    }
-
-    /// Whether byte-range marks can stand beside a `flock`. Network filesystems turn the `flock` into a lock on bytes, which then
-    /// collides with the marks.
-    pub(crate) fn marks_usable(&self) -> bool {
-        self.locality == Locality::Local
     }
 }
 

@@ -6,13 +6,12 @@ use std::sync::LazyLock;
 
 use parking_lot::RwLock;
 
-use super::{KeepsLocks, filesystem, probe};
+use super::{KeepsLocks, Locality, filesystem, probe};
 use crate::error::{Error, Result};
 
 #[derive(Clone)]
 struct Device {
-    remote: bool,
-    marks: bool,
+    locality: Locality,
     /// Its locks are worth a trial, which it has not had.
     untried: bool,
     /// Why locks are not kept there.
@@ -52,31 +51,45 @@ fn meet(dir: &Path, dev: u64) -> Device {
 /// What cannot be asked is taken for what most are: local, and keeping locks.
 fn ask(dir: &Path) -> Device {
     let Ok(filesystem) = filesystem(dir) else {
-        return Device { remote: false, marks: true, untried: false, refusal: None };
+        return Device { locality: Locality::Local, untried: false, refusal: None };
     };
     let refusal = match &filesystem.keeps_locks {
         KeepsLocks::NotKept(reason) => Some(format!("{filesystem}: {reason}")),
         _ => None,
     };
-    Device {
-        remote: filesystem.remote(),
-        marks: filesystem.marks_usable(),
-        untried: refusal.is_none() && filesystem.wants_probe(),
-        refusal,
-    }
+    Device { locality: filesystem.locality, untried: refusal.is_none() && filesystem.wants_probe(), refusal }
 }
 
 /// Whether other hosts may share this device; one that was never met is local.
 pub(crate) fn is_remote(dev: u64) -> bool {
-    DEVICES.read().get(&dev).is_some_and(|device| device.remote)
+    DEVICES.read().get(&dev).is_some_and(|device| device.locality == Locality::Remote)
 }
 
-/// Whether this device was met, and no other host shares it.
+/// Whether this device was met, and is on this machine: neither a server nor some daemon keeps its calls waiting.
 pub(crate) fn is_local(dev: u64) -> bool {
-    DEVICES.read().get(&dev).is_some_and(|device| !device.remote)
+    DEVICES.read().get(&dev).is_some_and(|device| device.locality == Locality::Local)
 }
 
-/// Whether marks are told apart from the `flock` there.
+/// Whether byte-range marks can stand beside a `flock` there. Network filesystems turn the `flock` into a lock on bytes, which then
+/// collides with the marks.
 pub(crate) fn marks_usable(dev: u64) -> bool {
-    DEVICES.read().get(&dev).is_none_or(|device| device.marks)
+    DEVICES.read().get(&dev).is_none_or(|device| device.locality == Locality::Local)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_behind_a_daemon_or_a_server_is_not_taken_for_local() {
+        for (dev, locality) in
+            [(u64::MAX, Locality::Local), (u64::MAX - 1, Locality::Unknown), (u64::MAX - 2, Locality::Remote)]
+        {
+            assert!(!is_local(dev), "it was never met");
+            DEVICES.write().insert(dev, Device { locality, untried: false, refusal: None });
+            assert_eq!(is_local(dev), locality == Locality::Local);
+            assert_eq!(marks_usable(dev), locality == Locality::Local);
+            assert_eq!(is_remote(dev), locality == Locality::Remote);
+        }
+    }
 }

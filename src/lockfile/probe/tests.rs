@@ -75,7 +75,7 @@ fn nfs_tells_by_its_options() {
     assert!(not_kept(&at("/mnt/team/old stuff")).contains("`nolock`"));
     for path in ["/mnt/team", "/mnt/flock"] {
         let nfs = at(path);
-        assert!(nfs.remote() && nfs.wants_probe() && !nfs.marks_usable(), "{nfs}");
+        assert!(nfs.locality == Locality::Remote && nfs.wants_probe(), "{nfs}");
     }
 }
 
@@ -86,11 +86,11 @@ fn other_shared_mounts() {
     assert_eq!(at("/mnt/ceph").keeps_locks, KeepsLocks::Kept);
     for path in ["/mnt/smb", "/Users", "/mnt/ssh", "/mnt/9"] {
         let shared = at(path);
-        assert!(shared.remote(), "{shared}");
+        assert_eq!(shared.locality, Locality::Remote, "{shared}");
         assert_eq!(shared.keeps_locks, KeepsLocks::Unknown, "{shared}");
     }
     let fuse = at("/mnt/fuse");
-    assert!(!fuse.remote() && fuse.wants_probe() && !fuse.marks_usable());
+    assert!(fuse.locality == Locality::Unknown && fuse.wants_probe());
     assert_eq!(fuse.keeps_locks, KeepsLocks::Unknown);
 }
 
@@ -99,7 +99,7 @@ fn without_a_mount_table_the_number_tells() {
     let by_number = |magic| Filesystem::new(Some(magic), None);
     assert_eq!(by_number(0xef53).to_string(), "ext4 filesystem");
     assert_eq!(by_number(0xef53).keeps_locks, KeepsLocks::Kept);
-    assert!(by_number(0x6969).remote());
+    assert_eq!(by_number(0x6969).locality, Locality::Remote);
     assert_eq!(by_number(0xabcd).to_string(), "0xabcd filesystem");
     assert_eq!(by_number(0xabcd).keeps_locks, KeepsLocks::Unknown);
     assert_eq!(Filesystem::new(None, None).to_string(), "unknown filesystem");
@@ -142,7 +142,7 @@ fn shared_memory_is_a_local_tmpfs() {
     let shm = filesystem(Path::new("/dev/shm")).unwrap();
     assert_eq!(shm.kind, "tmpfs");
     assert_eq!(shm.mount_point.as_deref(), Some(Path::new("/dev/shm")));
-    assert!(shm.marks_usable() && !shm.remote() && !shm.wants_probe());
+    assert!(shm.locality == Locality::Local && !shm.wants_probe());
     assert!(shm.options.as_ref().unwrap().contains("rw"));
     assert!(probe(Path::new("/dev/shm")).unwrap().trial.unnamed_files);
 }
