@@ -109,14 +109,9 @@ impl Slot {
 
     /// Ends the hold if its lock file is gone from its path: whoever did that owns the stage of the line now.
     pub(crate) fn end_lost_hold(&self) -> bool {
-        let mut hold = self.hold.lock();
-        let lost = hold
-            .as_ref()
-            .is_some_and(|hold| FileId::named_by(self.place.lock()).is_ok_and(|named| named != Some(hold.lock)));
-        if lost {
-            *hold = None;
-        }
-        lost
+        let Some((owner, lock)) = self.hold.lock().as_ref().map(|hold| (hold.owner, hold.lock)) else { return false };
+        // Without the mutex, for which the whole registry may wait: a dead mount does not answer.
+        FileId::named_by(self.place.lock()).is_ok_and(|named| named != Some(lock)) && self.end_hold(owner)
     }
 }
 
