@@ -26,7 +26,8 @@
 //! - **Foreign owners** (OpenClaw's own lock) are judged by their pid, which means something only in the same PID namespace.
 //!   They have no fence: two of *them* can still race.
 //! - **No re-entry.** A task that holds a turn and asks for it again waits for itself; the timeout's message says so.
-//! - **`fork` without `exec`**: the child cannot use a turn of its parent, and has no background thread.
+//! - **`fork` without `exec`**: the child cannot use a turn of its parent, and has no background thread. But it shares the kernel's lock:
+//!   if the parent dies first, the session stays held until the child is gone, or until a [`revoke`](Sessions::revoke).
 //! - Linux is what is tested. Other Unixes go through the same code with portable fall-backs; Windows is not supported.
 //!
 //! # Examples

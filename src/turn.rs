@@ -166,7 +166,8 @@ impl Turn {
     /// # Errors
     /// [`Error::LockLost`] if the turn is not this holder's any more; [`Error::BadLine`] if a value is no JSON;
     /// [`Error::DataLockBusy`] if another process stays inside an append; [`Error::SyncFailed`] after an earlier failed sync;
-    /// [`Error::Overtaken`]; [`Error::Io`], for example on a full disk. After any but `Overtaken` the file is as it was before.
+    /// [`Error::Overtaken`]; [`Error::Io`], for example on a full disk. After any but `Overtaken` the file is as it was before, unless the
+    /// disk did not let a part of a line be taken back: that is said, and the next append closes it.
     pub async fn append_all<T: Serialize>(&mut self, values: impl IntoIterator<Item = T>) -> Result<Appended> {
         let lines = Lines::of(values)?;
         self.append_lines(Caller::Task, lines).await
@@ -348,6 +349,10 @@ impl Grip {
     }
 
     fn take_data_lock(&mut self, door: Door, slot: &SlotRef) -> Result<Option<DataLock>> {
+        if self.lock.is_forked() {
+            // It shares the descriptor with its parent, who may be in its section just now: to let go here would end that.
+            return Err(Error::LockLost { lock: slot.place.lock().to_owned(), cause: LostCause::Forked });
+        }
         if let Door::Have(data) = door {
             return Ok(Some(data));
         }

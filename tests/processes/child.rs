@@ -48,6 +48,12 @@ pub enum Ask {
     /// Take the data lock and keep it: what a poster looks like that was stopped inside its append.
     LockData,
     UnlockData,
+    /// Take the data lock through the descriptor of the turn, as an append does, and stay.
+    EnterSection,
+    /// Do this in a fork, which answers, and ends.
+    InFork(Vec<Ask>),
+    /// Leave a fork behind that does nothing, until the input ends.
+    Fork,
     Census,
 }
 
@@ -300,6 +306,17 @@ impl Me {
                 self.data = Some(file);
             }
             Ask::UnlockData => drop(self.data.take()),
+            Ask::EnterSection => {
+                let file = crate::forked::descriptor_of(&self.session);
+                flock(file.as_fd(), FlockOperation::NonBlockingLockExclusive).unwrap();
+                self.data = Some(file);
+            }
+            Ask::InFork(asks) => crate::forked::fork(|| {
+                for ask in asks {
+                    say(&self.obey(ask).unwrap_or_else(|error| failed(&error)));
+                }
+            }),
+            Ask::Fork => crate::forked::fork_away(),
             Ask::Census => {
                 let (threads, descriptors) = census();
                 return Ok(Answer::Census { threads, descriptors });

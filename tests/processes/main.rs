@@ -10,6 +10,7 @@ mod containers;
 mod disk;
 mod fallbacks;
 mod foreign;
+mod forked;
 mod full_disk;
 mod killed;
 mod mutual_exclusion;

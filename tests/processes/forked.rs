@@ -1,0 +1,123 @@
+//! `fork` without `exec` while a turn is held: the fork shares the descriptors, and so the locks, but the turn is its parent's (I14).
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, fork as fork_now};
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+use serde_json::json;
+use turnlock::{Error, Sessions};
+
+use crate::child::{Answer, Ask, child};
+use crate::room::room;
+
+/// Does something in a fork, and waits for its end.
+pub fn fork(work: impl FnOnce()) {
+    if let Some(fork) = forked(work) {
+        waitpid(fork, None).unwrap();
+    }
+}
+
+/// Leaves a fork behind, which ends with its input.
+pub fn fork_away() {
+    forked(|| {
+        let mut input = File::open("/dev/stdin").unwrap();
+        input.read_to_end(&mut Vec::new()).unwrap();
+    });
+}
+
+#[allow(
+    unsafe_code,
+    reason = "there is no safe fork: the other threads of the process, and the locks that they have, are not in it"
+)]
+fn forked(work: impl FnOnce()) -> Option<nix::unistd::Pid> {
+    // SAFETY: the child process is one thread that obeys, and the harness, which waits for it.
+    match unsafe { fork_now() }.unwrap() {
+        ForkResult::Parent { child } => Some(child),
+        ForkResult::Child => {
+            work();
+            // Without the destructors and exit handlers of the parent.
+            rustix::process::kill_process(getpid(), rustix::process::Signal::KILL).unwrap();
+            None
+        }
+    }
+}
+
+/// A copy of the descriptor that this process has of a file: the same open file description.
+pub fn descriptor_of(path: &Path) -> File {
+    let named = std::fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap().path());
+    let descriptor = named.filter(|fd| std::fs::read_link(fd).is_ok_and(|file| file == path)).last().unwrap();
+    let number = descriptor.file_name().unwrap().to_str().unwrap().parse().unwrap();
+    let me = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
+    pidfd_getfd(me, number, PidfdGetfdFlags::empty()).unwrap().into()
+}
+
+#[test]
+fn a_fork_can_do_nothing_with_the_turn_of_its_parent() {
+    let room = room();
+    let mut holder = child(&room);
+    holder.acquire();
+    holder.append(json!({"n": 1}));
+    holder.tell(&Ask::InFork(vec![
+        Ask::Append(json!("by the fork")),
+        Ask::Lost,
+        Ask::Acquire(50),
+        Ask::Release,
+        Ask::Post(json!({"n": 2})),
+    ]));
+    let refused = |answer| match answer {
+        Answer::Failed(kind, text) => (kind, text),
+        other => panic!("{other:?}"),
+    };
+    let (kind, text) = refused(holder.answer());
+    assert!(kind == "LockLost" && text.contains("this process is a fork of the holder"), "{text}");
+    assert_eq!(holder.answer(), Answer::Cause(Some("Forked".to_owned())));
+    assert_eq!(refused(holder.answer()).0, "Timeout");
+    assert_eq!(refused(holder.answer()).0, "LockLost");
+    assert!(matches!(holder.answer(), Answer::Appended { .. }), "a post is nobody's turn");
+    assert_eq!(holder.answer(), Answer::Done, "the parent goes on");
+    assert!(matches!(Sessions::new().turn(&room.session).try_acquire(), Err(Error::Timeout { .. })));
+    holder.append(json!({"n": 3}));
+    holder.release();
+    assert_eq!(room.text(), "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n");
+    room.expect_clean();
+}
+
+#[test]
+fn a_fork_does_not_end_the_section_of_its_parent() {
+    let room = room();
+    let mut holder = child(&room);
+    holder.acquire();
+    holder.append(json!({"n": 1}));
+    assert_eq!(holder.ask(&Ask::EnterSection), Answer::Done);
+    holder.tell(&Ask::InFork(vec![Ask::Append(json!("by the fork")), Ask::Release]));
+    for _ in 0..2 {
+        let answer = holder.answer();
+        assert!(matches!(&answer, Answer::Failed(kind, _) if kind == "LockLost"), "{answer:?}");
+    }
+    assert_eq!(holder.answer(), Answer::Done);
+    let other = File::open(&room.session).unwrap();
+    assert!(flock(&other, FlockOperation::NonBlockingLockExclusive).is_err(), "the parent is inside an append");
+}
+
+/// The lock falls with the last process that has it. Until then a revoke helps.
+#[test]
+fn a_fork_that_outlives_the_holder_can_be_revoked() {
+    let room = room();
+    let mut holder = child(&room);
+    let owner = holder.acquire();
+    holder.append(json!({"n": 1}));
+    assert_eq!(holder.ask(&Ask::Fork), Answer::Done);
+    holder.signal(rustix::process::Signal::KILL);
+    let sessions = Sessions::new();
+    assert!(matches!(sessions.turn(&room.session).try_acquire(), Err(Error::Timeout { .. })));
+    sessions.revoke(&room.session, owner).unwrap();
+    let mut turn = sessions.turn(&room.session).try_acquire().unwrap();
+    turn.append_blocking(&json!({"n": 2})).unwrap();
+    turn.release_blocking().unwrap();
+    assert_eq!(room.text(), "{\"n\":1}\n{\"n\":2}\n");
+    room.expect_clean();
+}
