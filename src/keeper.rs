@@ -13,6 +13,8 @@ use parking_lot::{Condvar, Mutex};
 use crate::registry;
 
 type Job = Box<dyn FnOnce() + Send>;
+/// By when they are due, and in which order they came.
+type Jobs = BTreeMap<(Instant, u64), Job>;
 
 #[derive(Default)]
 struct Keeper {
@@ -24,10 +26,11 @@ struct Keeper {
 struct State {
     /// The process whose thread does them.
     running: Option<u32>,
-    /// It is doing one.
+    /// It is doing one that may take long.
     busy: bool,
-    /// By when they are due, and in which order they came.
-    jobs: BTreeMap<(Instant, u64), Job>,
+    jobs: Jobs,
+    /// Quick ones, that are done before it begins any other.
+    first: Jobs,
     count: u64,
     /// When the next look at long holds is due.
     report: Option<Instant>,
@@ -37,18 +40,23 @@ static KEEPER: LazyLock<Keeper> = LazyLock::new(Keeper::default);
 
 /// Does a job after a while.
 pub(crate) fn after(delay: Duration, job: impl FnOnce() + Send + 'static) {
-    at(Instant::now() + delay, job);
+    KEEPER.schedule(&mut KEEPER.state.lock(), Instant::now() + delay, Box::new(job));
 }
 
-/// Does a job when it is due.
-pub(crate) fn at(due: Instant, job: impl FnOnce() + Send + 'static) {
-    KEEPER.schedule(&mut KEEPER.state.lock(), due, Box::new(job));
+/// Does a quick job when it is due, or earlier, before the keeper turns to what may take long. `false` if that cannot be: then it is not done.
+pub(crate) fn before_all_else(due: Instant, job: impl FnOnce() + Send + 'static) -> bool {
+    let mut state = KEEPER.state.lock();
+    let free = state.is_free();
+    if free {
+        state.add(due, Box::new(job), |state| &mut state.first);
+        KEEPER.wake_for(&state, due);
+    }
+    free
 }
 
-/// Whether a thread will do a job as soon as it is due: there may be none to be had, a fork has none, and what it is doing may take long.
+/// Whether a thread will do a job as soon as it is due.
 pub(crate) fn is_free() -> bool {
-    let state = KEEPER.state.lock();
-    !state.busy && state.running == Some(std::process::id())
+    KEEPER.state.lock().is_free()
 }
 
 /// Sees to it that a hold which lasts beyond `due` is reported.
@@ -75,15 +83,47 @@ fn report_long_holds() {
     }));
 }
 
+impl State {
+    /// There may be no thread to be had, a fork has none, and what it is doing may take long.
+    fn is_free(&self) -> bool {
+        !self.busy && self.running == Some(std::process::id())
+    }
+
+    fn add(&mut self, due: Instant, job: Job, to: impl Fn(&mut Self) -> &mut Jobs) {
+        self.count += 1;
+        let key = (due, self.count);
+        to(self).insert(key, job);
+    }
+
+    /// When the next job is due.
+    fn due(&self) -> Option<Instant> {
+        let due = |jobs: &Jobs| jobs.first_key_value().map(|((due, _), _)| *due);
+        due(&self.first).into_iter().chain(due(&self.jobs)).min()
+    }
+
+    /// What to do now that a job is due.
+    fn begin(&mut self) -> Option<Job> {
+        let quick = self.first.pop_first();
+        self.busy = quick.is_none();
+        quick.or_else(|| self.jobs.pop_first()).map(|(_, job)| job)
+    }
+}
+
 impl Keeper {
     fn schedule(&'static self, state: &mut State, due: Instant, job: Job) {
-        state.count += 1;
-        state.jobs.insert((due, state.count), job);
+        state.add(due, job, |state| &mut state.jobs);
         if state.running.is_none() {
             // Where no thread can be had, the next job tries again.
             let started = thread::Builder::new().name("turnlock-keeper".into()).spawn(|| self.run());
             state.running = started.ok().map(|_| std::process::id());
-        } else if state.jobs.first_key_value().is_some_and(|((first, _), _)| *first == due) {
+        } else {
+            self.wake_for(state, due);
+        }
+    }
+
+    /// It sleeps until the first job is due, which may be a new one.
+    fn wake_for(&self, state: &State, due: Instant) {
+        if state.due() == Some(due) {
             self.changed.notify_one();
         }
     }
@@ -91,14 +131,13 @@ impl Keeper {
     fn run(&self) {
         let mut state = self.state.lock();
         loop {
-            match state.jobs.first_key_value().map(|((due, _), _)| *due) {
+            match state.due() {
                 None => self.changed.wait(&mut state),
                 Some(due) if due > Instant::now() => {
                     self.changed.wait_until(&mut state, due);
                 }
                 Some(_) => {
-                    let Some((_, job)) = state.jobs.pop_first() else { continue };
-                    state.busy = true;
+                    let Some(job) = state.begin() else { continue };
                     // The panic hook has told of it; the late work of all others goes on.
                     let _ = parking_lot::MutexGuard::unlocked(&mut state, || catch_unwind(AssertUnwindSafe(job)));
                     state.busy = false;
@@ -120,5 +159,26 @@ mod tests {
         after(Duration::ZERO, || panic!("a job that panics, on purpose"));
         after(Duration::ZERO, move || sender.send(()).unwrap());
         done.recv_timeout(Duration::from_secs(30)).unwrap();
+    }
+
+    #[test]
+    fn what_is_quick_is_done_before_what_may_take_long() {
+        let (sender, done) = channel();
+        let in_an_hour = Instant::now() + Duration::from_secs(3600);
+        let quick = sender.clone();
+        // There may be no thread yet, and other tests may keep it busy.
+        while !before_all_else(in_an_hour, {
+            let quick = quick.clone();
+            move || quick.send("quick").unwrap()
+        }) {
+            after(Duration::ZERO, || {});
+            thread::yield_now();
+        }
+        after(Duration::ZERO, move || {
+            assert!(!before_all_else(in_an_hour, || {}), "it would come late");
+            sender.send("long").unwrap();
+        });
+        let next = || done.recv_timeout(Duration::from_secs(30)).unwrap();
+        assert_eq!([next(), next()], ["quick", "long"]);
     }
 }

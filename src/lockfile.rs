@@ -17,6 +17,7 @@ pub(crate) mod waiter;
 
 use std::fs::File;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
 use rustix::io::Errno;
@@ -45,6 +46,8 @@ pub(crate) struct LockFile {
     record: Box<[u8]>,
     /// Whose it is, by the record.
     owner: Uuid,
+    /// The how manieth record of this process that is. Of those at one path only the last can still be there.
+    number: u64,
     /// Whom it was taken over from, if that was one of our protocol.
     predecessor: Option<Uuid>,
     /// The process that acquired it; [`NOBODY`] once it has let go.
@@ -55,6 +58,9 @@ pub(crate) struct LockFile {
 
 /// No process has this id.
 const NOBODY: u32 = 0;
+
+/// How many records this process has written.
+static RECORDS: AtomicU64 = AtomicU64::new(1);
 
 /// What a try brought.
 pub(crate) enum Try {
@@ -170,6 +176,7 @@ impl LockFile {
             file,
             record: Box::default(),
             owner: Uuid::nil(),
+            number: 0,
             predecessor: None,
             pid: std::process::id(),
             lent: false,
@@ -180,9 +187,15 @@ impl LockFile {
     fn write(&mut self, want: &Want, length: usize) -> io::Result<()> {
         let bytes = record::encode(want, SystemTime::now(), length);
         record::rewrite(&self.file, &bytes)?;
-        self.record = bytes.into_boxed_slice();
-        self.owner = want.owner;
+        self.bears(bytes, want.owner);
         Ok(())
+    }
+
+    /// Under the data lock this record has been written.
+    fn bears(&mut self, record: Vec<u8>, owner: Uuid) {
+        self.record = record.into_boxed_slice();
+        self.owner = owner;
+        self.number = RECORDS.fetch_add(1, Ordering::Relaxed);
     }
 
     fn mark(&self, want: &Want) {

@@ -229,7 +229,8 @@ impl World {
         let owner = self.id(s, tid);
         let ino = s.thread_mut(tid).file.take().unwrap();
         let ofd = owner;
-        s.thread_mut(tid).turn = Some(Turn { owner, ino, ofd });
+        let number = self.number_record(s, tid);
+        s.thread_mut(tid).turn = Some(Turn { owner, ino, ofd, number });
         s.latest = Some(owner);
         let pc = if self.at_post(s, tid) { Pc::Write } else { Pc::Unlock(After::NextOp) };
         s.go(tid, pc);

@@ -24,25 +24,30 @@ impl World {
         }
     }
 
-    /// The keeper looks after what is left: now, or when it is done with what this process left before.
-    fn wake_keeper(&self, s: &mut State, tid: Tid, turn: Turn) {
-        let Some(keeper) = self.keeper_of(tid) else { return };
-        let made = s.thread(tid).made;
-        if s.thread(keeper).pc == Pc::Idle {
-            self.look_after(s, keeper, turn, made);
-        } else if !self.bugs.keeper_forgets_the_next {
-            s.thread_mut(keeper).next = Some((turn, made));
+    /// The records of a process are numbered in the order in which they are written, if it has a keeper who asks.
+    pub fn number_record(&self, s: &mut State, tid: Tid) -> u8 {
+        s.records += u8::from(self.keeper_of(tid).is_some());
+        s.records
+    }
+
+    /// The keeper is to look after the last record of its process, wherever that was left. Those before it are gone, or have been taken over.
+    fn put_by(&self, s: &mut State, keeper: Tid, turn: Turn, made: bool) {
+        let keeper = s.thread_mut(keeper);
+        let forgotten = self.bugs.keeper_forgets_the_next && keeper.pc != Pc::Idle;
+        if !forgotten && keeper.next.is_none_or(|(other, _)| other.number < turn.number) {
+            keeper.next = Some((turn, made));
         }
     }
 
-    pub fn look_after(&self, s: &mut State, keeper: Tid, turn: Turn, made: bool) {
+    /// A while later.
+    pub fn look_after(&self, s: &mut State, keeper: Tid) {
+        let Some((turn, made)) = s.thread_mut(keeper).next.take() else { return };
         let left_behind = self.is_mine(s, turn);
         let enter = self.enter(Then::KeepTry);
-        let thread = s.thread_mut(keeper);
         if !left_behind {
-            thread.pc = Pc::Idle;
             return;
         }
+        let thread = s.thread_mut(keeper);
         thread.file = Some(turn.ino);
         thread.named = Some(Record::Owner(turn.owner));
         thread.made = made;
@@ -53,7 +58,7 @@ impl World {
     fn keep(&self, s: &mut State, tid: Tid) {
         let (turn, made) = (s.thread_mut(tid).turn.take(), s.thread(tid).made);
         let keeper = s.thread_mut(self.keeper_of(tid).unwrap());
-        (keeper.turn, keeper.made, keeper.pc) = (turn, made, Pc::Keeping);
+        (keeper.turn, keeper.made, keeper.next, keeper.pc) = (turn, made, None, Pc::Keeping);
         self.end_turn(s, tid);
     }
 
@@ -66,8 +71,9 @@ impl World {
     pub fn end_keeping(&self, s: &mut State, keeper: Tid) {
         let turn = s.thread_mut(keeper).turn.take().unwrap();
         s.fs.unlock(|ofd| ofd == Ofd::Turn(turn.ofd));
-        let made = s.thread(keeper).made;
-        self.look_after(s, keeper, turn, made);
+        let made = std::mem::take(&mut s.thread_mut(keeper).made);
+        s.go(keeper, Pc::Idle);
+        self.put_by(s, keeper, turn, made);
     }
 
     /// The next turn of the process is handed the one that was kept, unless it is gone.
@@ -111,7 +117,8 @@ impl World {
         self.changes(s, tid);
         s.fs.lock_mut(turn.ino).record = Record::Owner(owner);
         s.latest = Some(owner);
-        s.thread_mut(heir).turn = Some(Turn { owner, ..turn });
+        let number = self.number_record(s, tid);
+        s.thread_mut(heir).turn = Some(Turn { owner, number, ..turn });
         if heir == tid {
             self.saw(Event::WentOn);
             return s.go(tid, Pc::Unlock(After::NextOp));
@@ -190,14 +197,34 @@ impl World {
 
     /// `LOCK_UN`, then `close`.
     pub fn let_go(&self, s: &mut State, tid: Tid) {
-        let turn = s.thread(tid).turn.unwrap();
+        let mut turn = s.thread_mut(tid).turn.take().unwrap();
         let mine = Ofd::Turn(turn.ofd);
         let copied = self.bugs.close_only && s.child == Some(mine);
         if !copied {
             s.fs.unlock(|ofd| ofd == mine);
         }
-        s.thread_mut(tid).turn = None;
-        self.wake_keeper(s, tid, turn);
+        if self.keeper_of(tid).is_none() {
+            return self.after_release(s, tid);
+        }
+        if self.bugs.numbered_when_let_go {
+            turn.number = self.number_record(s, tid);
+        }
+        let made = s.thread(tid).made;
+        s.thread_mut(tid).next = Some((turn, made));
+        s.go(tid, Pc::Tell);
+    }
+
+    /// Another thread of the process may have let go, and told, in between.
+    pub fn tell(&self, s: &mut State, tid: Tid) {
+        let (mut turn, made) = s.thread_mut(tid).next.take().unwrap();
+        if self.bugs.numbered_when_told {
+            turn.number = self.number_record(s, tid);
+        }
+        self.put_by(s, self.keeper_of(tid).unwrap(), turn, made);
+        self.after_release(s, tid);
+    }
+
+    fn after_release(&self, s: &mut State, tid: Tid) {
         match self.op(tid, s.thread(tid).op) {
             Some(Op::Post) => s.next_op(self, tid),
             // What it was to go on from is gone: it asks like everybody.

@@ -9,7 +9,7 @@ use crate::world::Op::{Foreign, ForeignRewrite, Post, Revoke};
 use crate::world::World;
 use crate::worlds::{
     abandoned, beside_foreign, giving_up, local, no_session, no_session_beside_foreign, post_beside_foreign,
-    rewrite_and_posts, rewrite_and_revoke, run, run_beside_foreign, three, two,
+    rewrite_and_posts, rewrite_and_revoke, run, run_beside_foreign, three, two, two_leave_beside_foreign,
 };
 
 fn two_and_rm() -> World {
@@ -241,6 +241,13 @@ fn a_lock_that_is_kept_for_good_leaves_the_waiter_stuck() {
 #[test]
 fn a_keeper_that_forgets_what_was_left_meanwhile_leaves_a_living_record_behind() {
     breaks("keeper forgets", &run_beside_foreign().bug(|b| b.keeper_forgets_the_next = true), NOT_STUCK);
+}
+
+#[test]
+fn a_keeper_that_knows_another_order_than_that_of_the_records_leaves_a_living_one_behind() {
+    breaks("numbered when told", &two_leave_beside_foreign().bug(|b| b.numbered_when_told = true), NOT_STUCK);
+    let lost = two_leave_beside_foreign().budget(|b| b.rm = 1);
+    breaks("numbered when let go", &lost.bug(|b| b.numbered_when_let_go = true), NOT_STUCK);
 }
 
 #[test]

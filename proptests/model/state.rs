@@ -80,6 +80,8 @@ pub struct State {
     pub revoked: Set,
     /// The last hold of our protocol that was established.
     pub latest: Option<Owner>,
+    /// How many records were written by processes with keepers.
+    pub records: u8,
     /// Lines whose append was acknowledged.
     pub acked: Set,
     /// What has gone wrong, by `Wrong as u8`.
@@ -106,6 +108,7 @@ impl State {
             lost: Set::default(),
             revoked: Set::default(),
             latest: None,
+            records: 0,
             acked: Set::default(),
             wrong: Set::default(),
         };
@@ -155,11 +158,6 @@ impl State {
             None => Pc::Idle,
         };
         self.go(tid, pc);
-        if pc == Pc::Idle
-            && let Some((turn, made)) = self.thread_mut(tid).next.take()
-        {
-            world.look_after(self, tid, turn, made);
-        }
     }
 
     pub fn next_op(&mut self, world: &World, tid: Tid) {

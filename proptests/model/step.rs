@@ -41,6 +41,7 @@ impl World {
         }
         let thread = s.thread(tid);
         match thread.pc {
+            Pc::Idle if thread.next.is_some() => vec![Choice::Go],
             Pc::Idle | Pc::Done | Pc::Dead => Vec::new(),
             Pc::Door => self.at_the_door(s, tid),
             Pc::Keeping if self.bugs.keeps_for_good => Vec::new(),
@@ -109,7 +110,8 @@ impl World {
             return self.give_up(s, tid);
         }
         match s.thread(tid).pc {
-            Pc::Idle | Pc::Done | Pc::Dead => {}
+            Pc::Done | Pc::Dead => {}
+            Pc::Idle => self.look_after(s, tid),
             Pc::Open(then) => self.open_session(s, tid, then),
             Pc::Lock(then) => self.lock_session(s, tid, then),
             Pc::Compare(then) => self.compare_session(s, tid, then),
@@ -143,6 +145,7 @@ impl World {
             Pc::Disown => self.disown(s, tid),
             Pc::RemoveSession => self.remove_session(s, tid),
             Pc::LetGo => self.let_go(s, tid),
+            Pc::Tell => self.tell(s, tid),
             _ => self.run_rest(s, tid, choice),
         }
     }

@@ -77,6 +77,8 @@ pub enum Pc {
     Disown,
     RemoveSession,
     LetGo,
+    /// The lock is let go, and the keeper does not know of it yet.
+    Tell,
     // Append, post and rewrite.
     FencePath,
     FenceRecord,
@@ -129,6 +131,8 @@ pub struct Turn {
     pub ino: Ino,
     /// The acquire whose descriptor this is: a hand-over passes it on.
     pub ofd: Owner,
+    /// The how manieth record of a process with a keeper.
+    pub number: u8,
 }
 
 /// What a poller last saw: it looks again when that has changed.
@@ -148,7 +152,7 @@ pub struct Thread {
     pub seen: Option<Seen>,
     /// To whom the turn is being handed.
     pub heir: Option<Tid>,
-    /// What a keeper is to look after next.
+    /// What a keeper is to look after next, or is to be told of.
     pub next: Option<(Turn, bool)>,
     /// How many lines the rewrite has carried over.
     pub carried: u8,

@@ -103,6 +103,10 @@ pub struct Bugs {
     pub go_on_blindly: bool,
     pub keeps_for_good: bool,
     pub keeper_forgets_the_next: bool,
+    /// What the keeper hears of last is the last, for it.
+    pub numbered_when_told: bool,
+    /// What was let go last is the last, for it.
+    pub numbered_when_let_go: bool,
 }
 
 /// A model to check.

@@ -36,6 +36,11 @@ pub fn run_beside_foreign() -> World {
     World::new().task(0, &TWO_TURNS).keeper(0).task(1, &[Foreign])
 }
 
+/// A turn and a post of one process, which may leave the lock at the same time, beside such a program.
+pub fn two_leave_beside_foreign() -> World {
+    World::new().task(0, &[Acquire, Release]).task(0, &[Post]).keeper(0).task(1, &[Foreign])
+}
+
 /// A cancelled append runs on while its turn is released.
 pub fn abandoned() -> World {
     World::new().task(0, &ABANDON).closure(0).task(1, &TURN)
@@ -147,6 +152,9 @@ fn one_process_with_a_run_of_turns() {
     let unused = World::new().without_session().task(0, &[Acquire, Release, Acquire, Release]).keeper(0).task(1, &TURN);
     holds("a run of two empty turns, a turn, no session file", &unused, &[Event::WentOn, Event::LateUnlink]);
     holds("a run of two turns, a peer", &run_beside_foreign(), &[Event::WentOn, Event::ForeignHeld]);
+    holds("an empty turn, a post of its process, a peer", &two_leave_beside_foreign(), &[Event::LateUnlink]);
+    let removed = two_leave_beside_foreign().budget(|b| b.rm = 1);
+    holds("an empty turn, a post of its process, a peer, rm", &removed, &[Event::LateUnlink]);
 }
 
 #[test]

@@ -62,6 +62,11 @@ impl Leftover {
         }
     }
 
+    /// Whether its record was written after the other's. If it was, the other's is not there any more, whichever was let go, or told of, last.
+    pub(crate) fn is_after(&self, other: &Self) -> bool {
+        self.lock.number > other.lock.number
+    }
+
     /// For how long it has been there.
     pub(crate) fn age(&self) -> Duration {
         self.since.elapsed()
@@ -87,7 +92,7 @@ impl Leftover {
     /// The data lock, if it is free: through the descriptor that the turn had, if there is one.
     fn data_lock(&mut self, place: &Place) -> Result<Option<DataLock>> {
         let Some(session) = self.session.take() else { return DataLock::try_once(place) };
-        match session.try_lock(place, true)? {
+        match session.try_lock(place, false)? {
             Locking::Locked(data) => Ok(Some(data)),
             Locking::Busy(session) => {
                 self.session = Some(session);

@@ -124,8 +124,7 @@ fn fill(file: File, place: &Place, want: &Want) -> Result<LockFile> {
     filled.context("write a lock file in", place.dir())?;
     let stat = rustix::fs::fstat(&file).context("look at", place.dir())?;
     let mut held = LockFile::new(file, FileId::of(&stat));
-    held.record = bytes.into_boxed_slice();
-    held.owner = want.owner;
+    held.bears(bytes, want.owner);
     held.mark(want);
     Ok(held)
 }

@@ -21,7 +21,8 @@ impl Sessions {
     ///
     /// The fence is that of the turn itself: the lock file still bears this owner, and the lock is still held. The kernel does not
     /// tell by whom; telling the owner to nobody but the own children is the holder's part.
-    /// [`intervening`](Appended::intervening) is always 0, since a child has not looked before.
+    /// [`intervening`](Appended::intervening) is always 0, since a child has not looked before. While the holder takes turn after turn, one that
+    /// has just ended may count for a millisecond more; what is written then lies before the next turn all the same.
     ///
     /// **Cancel safety** and **blocking** are those of [`Turn::append_all`](crate::Turn::append_all).
     ///

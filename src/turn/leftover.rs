@@ -3,7 +3,7 @@
 //! They may all have given up in between: then the keeper removes the file, so that nothing is left behind (I12). Or this process is the
 //! next one itself: then it goes on from there, and opens neither file again.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::keeper;
 use crate::lockfile::{Leftover, LockFile};
@@ -17,13 +17,16 @@ const TIDY_AFTER: Duration = Duration::from_millis(5);
 const TIDY_AT_MOST: Duration = Duration::from_secs(1);
 
 /// Leaves a lock file to others.
-pub(super) fn leave_behind(slot: &SlotRef, leftover: Leftover) {
+pub(super) fn leave_behind(slot: &SlotRef, mut leftover: Leftover) {
     let mut rest = slot.rest.lock();
     if let Some(end) = leftover.kept_until()
-        && !std::mem::replace(&mut rest.kept, true)
+        && !rest.kept
     {
-        let slot = slot.clone();
-        keeper::at(end, move || end_keeping(&slot));
+        let kept = slot.clone();
+        rest.kept = keeper::before_all_else(end, move || end_keeping(&kept));
+        if !rest.kept {
+            leftover.let_go();
+        }
     }
     look_after(slot, &mut rest, Box::new(leftover));
 }
@@ -31,7 +34,7 @@ pub(super) fn leave_behind(slot: &SlotRef, leftover: Leftover) {
 /// Sees to it that the keeper looks after what was left. Only the last that was left can still be there: what was left before has been taken
 /// over since, or its path names another file.
 fn look_after(slot: &SlotRef, rest: &mut Rest, leftover: Box<Leftover>) {
-    if rest.leftover.as_ref().is_none_or(|other| leftover.age() <= other.age()) {
+    if rest.leftover.as_ref().is_none_or(|other| leftover.is_after(other)) {
         rest.leftover = Some(leftover);
     }
     if !std::mem::replace(&mut rest.looked_after, true) {
@@ -39,18 +42,12 @@ fn look_after(slot: &SlotRef, rest: &mut Rest, leftover: Box<Leftover>) {
     }
 }
 
-/// A lock is kept for this process no longer than its run: then the others have it (I8).
+/// A lock is kept for this process no longer than its run, and not while the keeper does what may take long: then the others have it (I8).
 fn end_keeping(slot: &SlotRef) {
     let mut rest = slot.rest.lock();
     rest.kept = false;
-    let Some(leftover) = &mut rest.leftover else { return };
-    match leftover.kept_until() {
-        Some(end) if end > Instant::now() => {
-            rest.kept = true;
-            let slot = slot.clone();
-            keeper::at(end, move || end_keeping(&slot));
-        }
-        _ => leftover.let_go(),
+    if let Some(leftover) = &mut rest.leftover {
+        leftover.let_go();
     }
 }
 
@@ -115,7 +112,7 @@ fn tidy(slot: &SlotRef, delay: Duration) -> Option<Duration> {
     // What cannot be done now, for want of a descriptor or of room, may be done later.
     if !matches!(leftover.tidy(&slot.place), Ok(true)) {
         put_back(slot, leftover);
-        return Some((delay * 2).min(TIDY_AT_MOST));
+        return Some((delay * 2).clamp(TIDY_AFTER, TIDY_AT_MOST));
     }
     let mut rest = slot.rest.lock();
     rest.looked_after = rest.leftover.is_some();
@@ -126,10 +123,14 @@ fn tidy(slot: &SlotRef, delay: Duration) -> Option<Duration> {
 mod tests {
     use std::fs::File;
     use std::path::PathBuf;
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use uuid::Uuid;
 
     use super::*;
     use crate::flock;
-    use crate::lockfile::marks;
+    use crate::lockfile::{Try, marks, try_take};
     use crate::place::Place;
     use crate::sessions::Sessions;
     use crate::turn::Turn;
@@ -263,12 +264,57 @@ mod tests {
 
     #[test]
     fn of_two_leftovers_the_newer_is_looked_after() {
+        for told_last in [0, 1] {
+            let contended = Contended::new();
+            let mut leftovers = [left_behind_unseen(&contended), left_behind_unseen(&contended)];
+            leftovers.rotate_right(told_last);
+            for leftover in leftovers {
+                put_back(&contended.slot, leftover);
+            }
+            until_gone(&contended);
+        }
+    }
+
+    #[test]
+    fn a_turn_that_was_lost_is_older_than_what_was_left_since() {
         let contended = Contended::new();
-        let older = left_behind_unseen(&contended);
-        let newer = left_behind_unseen(&contended);
-        put_back(&contended.slot, older);
-        put_back(&contended.slot, newer);
+        let lost = contended.turn();
+        std::fs::remove_file(contended.slot.place.lock()).unwrap();
+        // A post of this process leaves a lock file of its own, before the turn ends.
+        let data = DataLock::try_now(&contended.slot.place, true).unwrap().unwrap();
+        let want = Want { owner: Uuid::now_v7(), label: None, facts: None, rules: Arc::default() };
+        let Ok(Try::Held(lock)) = try_take(&contended.slot.place, &data, &want) else { panic!() };
+        leave_behind(&contended.slot, lock.unlock_before(data));
+        drop(lost);
         until_gone(&contended);
+    }
+
+    #[test]
+    fn a_lock_that_was_kept_and_replaced_is_older_than_what_was_left_since() {
+        let mut contended = Contended::new();
+        contended.keep();
+        let mut kept = contended.slot.rest.lock().leftover.take().unwrap();
+        std::fs::remove_file(contended.slot.place.lock()).unwrap();
+        let newer = left_behind_unseen(&contended);
+        kept.let_go();
+        put_back(&contended.slot, newer);
+        put_back(&contended.slot, kept);
+        until_gone(&contended);
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_yet_is_looked_at_later() {
+        let contended = Contended::new();
+        let leftover = left_behind_unseen(&contended);
+        let data = DataLock::try_now(&contended.slot.place, true).unwrap().unwrap();
+        while leftover.age() < TIDY_AFTER {
+            std::thread::yield_now();
+        }
+        contended.slot.rest.lock().leftover = Some(leftover);
+        assert_eq!(tidy(&contended.slot, Duration::ZERO), Some(TIDY_AFTER));
+        drop(data);
+        assert_eq!(tidy(&contended.slot, Duration::ZERO), None);
+        assert!(!contended.slot.place.lock().exists());
     }
 
     #[test]
