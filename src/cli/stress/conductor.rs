@@ -252,15 +252,17 @@ impl<'a> Conductor<'a> {
         let holder = if self.random.random_ratio(3, 4) { self.holder().map(|(index, ..)| index) } else { None };
         let index = holder.unwrap_or_else(|| self.random.random_range(0..self.living.len()));
         let slot = &mut self.living[index];
-        self.journal.note(&Record { task: slot.number, ..Record::now(Kind::Killing) });
+        let number = slot.number;
+        self.journal.note(&Record { task: number, ..Record::now(Kind::Killing) });
         slot.child.kill()?;
-        if self.stopped.is_some_and(|(number, _)| number == slot.number) {
+        if self.stopped.is_some_and(|(stopped, _)| stopped == number) {
             self.stopped = None;
         }
         self.kills += 1;
         if !wait(&mut self.living[index].child, DEATH)? {
             return Err(io::Error::other("a killed process does not end; is the disk gone?"));
         }
+        self.journal.note(&Record { task: number, ..Record::now(Kind::Killed) });
         self.replace(index)
     }
 
@@ -321,11 +323,8 @@ impl<'a> Conductor<'a> {
         if foreign || self.args.foreign && quiet_for(now()).is_some() {
             return;
         }
-        let about = Record { session, ..Record::now(Kind::Removing) };
-        self.journal.note(&about);
-        if fs::remove_file(session_path(self.dir, session).with_extension("jsonl.lock")).is_ok() {
-            self.journal.note(&Record { kind: Kind::Removed, at: now(), ..about });
-        }
+        let lock = session_path(self.dir, session).with_extension("jsonl.lock");
+        self.journal.remove(&lock, Record { session, ..Record::now(Kind::Removing) });
     }
 
     fn signal(&self, index: usize, signal: Signal) -> bool {

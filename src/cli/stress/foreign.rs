@@ -95,10 +95,7 @@ impl Foreign<'_> {
         let pid = serde_json::from_slice::<Value>(&text).ok().and_then(|record| record.get("pid")?.as_i64());
         let Some(pid) = pid.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) else { return Ok(()) };
         if rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH) {
-            self.journal.note(&Record { at: now(), kind: Kind::Removing, ..about });
-            if fs::remove_file(lock).is_ok() {
-                self.journal.note(&Record { at: now(), kind: Kind::Removed, ..about });
-            }
+            self.journal.remove(lock, about);
         }
         Ok(())
     }

@@ -16,6 +16,8 @@ pub(super) struct History {
     pub(super) revocations: Vec<Revocation>,
     /// When each killed child was about to be killed.
     pub(super) kills: HashMap<u32, u64>,
+    /// When it certainly was dead.
+    deaths: HashMap<u32, u64>,
     pub(super) stops: u64,
     /// Which append begins with which line, in the order of the lines.
     by_writer: HashMap<Writer, Vec<usize>>,
@@ -84,6 +86,10 @@ pub(super) struct Removal {
     pub(super) from: u64,
     /// When it was done; none if that was never told.
     pub(super) to: Option<u64>,
+    /// When it was done, or would have been, at the latest.
+    at_latest: u64,
+    /// The latest of those that began no later.
+    reach: u64,
 }
 
 /// A holder from whom the session was taken.
@@ -102,14 +108,24 @@ impl History {
         for child in 0..children {
             history.add_child(child, &journal::read(dir, Some(child))?);
         }
-        history.removals.sort_by_key(|removal| removal.from);
+        history.put_removals_in_order();
         Ok(history)
+    }
+
+    pub(super) fn put_removals_in_order(&mut self) {
+        self.removals.sort_by_key(|removal| removal.from);
+        let mut reach = 0;
+        for removal in &mut self.removals {
+            reach = reach.max(removal.at_latest);
+            removal.reach = reach;
+        }
     }
 
     pub(super) fn add_conductor(&mut self, records: &[Record]) {
         for record in records {
             match record.kind {
                 Kind::Killing => drop(self.kills.insert(record.task, record.at)),
+                Kind::Killed => drop(self.deaths.insert(record.task, record.at)),
                 Kind::Stopped => self.stops += 1,
                 Kind::Revoking => {
                     let revocation = Revocation { owner: record.owner, done: None };
@@ -120,23 +136,27 @@ impl History {
                         last.done = Some((record.at, record.detail));
                     }
                 }
-                _ => self.add_removal(record),
+                _ => self.add_removal(record, u64::MAX),
             }
         }
     }
 
-    fn add_removal(&mut self, record: &Record) {
-        match record.kind {
-            Kind::Removing => {
-                self.removals.push(Removal { session: record.session, from: record.at, to: None });
+    /// `death`: when whoever noted this was dead at the latest.
+    fn add_removal(&mut self, record: &Record, death: u64) {
+        match (record.kind, self.removals.last_mut()) {
+            (Kind::Removing, _) => {
+                let (session, from) = (record.session, record.at);
+                self.removals.push(Removal { session, from, to: None, at_latest: death, reach: death });
             }
-            Kind::Removed => {
-                if let Some(last) = self.removals.last_mut() {
-                    last.to = Some(record.at);
-                }
-            }
+            (Kind::Removed, Some(last)) => (last.to, last.at_latest) = (Some(record.at), record.at),
+            (Kind::Spared, _) => drop(self.removals.pop()),
             _ => {}
         }
+    }
+
+    /// When this child was dead, if it was killed; otherwise it may have gone on to the end.
+    pub(super) fn death_of(&self, child: u32) -> u64 {
+        self.deaths.get(&child).copied().unwrap_or(u64::MAX)
     }
 
     pub(super) fn add_child(&mut self, child: u32, records: &[Record]) {
@@ -156,7 +176,7 @@ impl History {
                 Kind::Acknowledged | Kind::Lost | Kind::Overtaken | Kind::Failed if record.count > 0 => {
                     self.end_append(writer, record);
                 }
-                Kind::Removing | Kind::Removed => self.add_removal(record),
+                Kind::Removing | Kind::Removed | Kind::Spared => self.add_removal(record, self.death_of(child)),
                 _ => {
                     if let Some(&turn) = turns.get(&record.turn) {
                         self.turns[turn].happened(record);
@@ -203,11 +223,9 @@ impl History {
     /// Whether a lock file of this session was removed by hand within this time.
     pub(super) fn removed_within(&self, session: u16, from: u64, to: u64) -> bool {
         let before = self.removals.partition_point(|removal| removal.from < to);
-        // Backwards: removals do not last long, so that an old one is no candidate. One never told of may be any.
-        self.removals[..before]
-            .iter()
-            .rev()
-            .any(|removal| removal.session == session && removal.to.is_none_or(|done| done > from))
+        // Backwards: removals do not last long.
+        let mut candidates = self.removals[..before].iter().rev().take_while(|removal| removal.reach > from);
+        candidates.any(|removal| removal.session == session && removal.at_latest > from)
     }
 }
 

@@ -64,8 +64,12 @@ kinds! {
     Removing,
     /// It was removed.
     Removed,
+    /// It was not removed: nothing stood there.
+    Spared,
     /// Process `task` is about to be killed.
     Killing,
+    /// Process `task` is dead.
+    Killed,
     /// Process `task` has been stopped.
     Stopped,
     /// `owner` is about to be revoked.
@@ -147,6 +151,13 @@ impl Journal {
             eprintln!("cannot write the journal: {error}");
             std::process::exit(1);
         }
+    }
+
+    /// Removes a lock file, and notes it before and after.
+    pub(super) fn remove(&self, lock: &Path, about: Record) {
+        self.note(&Record { kind: Kind::Removing, at: now(), ..about });
+        let kind = if std::fs::remove_file(lock).is_ok() { Kind::Removed } else { Kind::Spared };
+        self.note(&Record { kind, at: now(), ..about });
     }
 }
 

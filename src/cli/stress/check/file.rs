@@ -308,11 +308,12 @@ impl<'a> Walk<'a> {
 fn is_unprotected(history: &History, turn: usize) -> bool {
     let turn = &history.turns[turn];
     let told = turn.released || turn.unprotected;
-    turn.foreign() && (turn.unprotected || !told && history.removed_within(turn.session, turn.asked, u64::MAX))
+    let death = history.death_of(turn.writer.child);
+    turn.foreign() && (turn.unprotected || !told && history.removed_within(turn.session, turn.asked, death))
 }
 
 fn intruders(history: &History, session: u16) -> Vec<(u64, u64)> {
     let unprotected = (0..history.turns.len()).filter(|&turn| is_unprotected(history, turn));
     let turns = unprotected.map(|turn| &history.turns[turn]).filter(|turn| turn.session == session);
-    turns.map(|turn| (turn.asked, turn.releasing.unwrap_or(u64::MAX))).collect()
+    turns.map(|turn| (turn.asked, turn.releasing.unwrap_or_else(|| history.death_of(turn.writer.child)))).collect()
 }

@@ -48,7 +48,7 @@ fn never_two(history: &History, terms: Terms, findings: &mut Findings) {
 /// While a turn holds, the path names its lock file: whoever removes that, takes the turn.
 fn none_survives_a_removal(history: &History, findings: &mut Findings) {
     let mut done: HashMap<u16, Vec<(u64, u64)>> = HashMap::new();
-    for Removal { session, from, to } in &history.removals {
+    for Removal { session, from, to, .. } in &history.removals {
         if let Some(to) = to {
             done.entry(*session).or_default().push((*from, *to));
         }

@@ -76,7 +76,7 @@ impl Tale {
         for (child, records) in self.children.iter().enumerate() {
             history.add_child(child as u32, records);
         }
-        history.removals.sort_by_key(|removal| removal.from);
+        history.put_removals_in_order();
         let mut findings = Findings::default();
         check(&history, &[path], terms, &mut findings).unwrap();
         findings
@@ -315,9 +315,45 @@ fn a_loss_without_a_cause_is_found() {
     tale.begin(3, 1, 0, 1, 72);
     tale.note(3, Record { turn: 1, n: 0, count: 1, ..record(Event::Lost, 73) });
     tale.is_wrong(TAMPERED, &[Kind::LostWithoutCause]);
-    tale.conductor.push(record(Event::Removing, 65));
-    tale.conductor.push(record(Event::Removed, 66));
+    // Nothing was there to be removed.
+    tale.conductor.extend([record(Event::Removing, 65), record(Event::Spared, 66)]);
+    tale.is_wrong(TAMPERED, &[Kind::LostWithoutCause]);
+    tale.conductor.extend([record(Event::Removing, 67), record(Event::Removed, 68)]);
     tale.is_clean(TAMPERED);
+}
+
+#[test]
+fn a_removal_that_was_never_told_of_ends_with_the_death_of_its_process() {
+    let killed_at = |killed: u64| {
+        let mut tale = good();
+        tale.turn(3, 1, 61, 70);
+        tale.begin(3, 1, 0, 1, 72);
+        tale.note(3, Record { turn: 1, n: 0, count: 1, ..record(Event::Lost, 73) });
+        tale.note(4, record(Event::Removing, 50));
+        tale.conductor.push(Record { task: 4, ..record(Event::Killing, killed - 1) });
+        tale.conductor.push(Record { task: 4, ..record(Event::Killed, killed) });
+        tale
+    };
+    killed_at(60).is_wrong(TAMPERED, &[Kind::LostWithoutCause]);
+    killed_at(65).is_clean(TAMPERED);
+}
+
+#[test]
+fn a_foreign_writer_that_was_killed_excuses_nothing_after_its_death() {
+    let killed_at = |killed: u64| {
+        let mut tale = good();
+        tale.foreign_turn(3, 1, 70);
+        tale.conductor.push(Record { task: 3, ..record(Event::Killing, killed - 1) });
+        tale.conductor.push(Record { task: 3, ..record(Event::Killed, killed) });
+        tale.conductor.extend([record(Event::Removing, 75), record(Event::Removed, 76)]);
+        tale.acknowledge(2, POST, 1, 80..85);
+        tale.file.extend(b"\n");
+        tale.file.extend(line(2, 1));
+        tale
+    };
+    killed_at(90).is_clean(TAMPERED);
+    killed_at(78).is_wrong(TAMPERED, &[Kind::WrongOffset]);
+    killed_at(74).is_wrong(TAMPERED, &[Kind::LinesTorn, Kind::WrongOffset]);
 }
 
 #[test]
