@@ -313,8 +313,10 @@ impl Sessions {
         let slot = SlotRef::of(place.clone());
         let named_place = place.clone();
         let revoke = move |door| {
-            let Some(data) = data_lock(door, &place, true)? else { return Ok(data::Reached::Busy) };
-            lockfile::revoke(&place, &data, named, &rules).map(data::Reached::Done)
+            let Some(mut data) = data_lock(door, &place, true)? else { return Ok(data::Reached::Busy) };
+            let revoked = lockfile::revoke(&place, &data, named, &rules);
+            data.discard_unused(false, || Ok(()));
+            revoked.map(data::Reached::Done)
         };
         let operation = data::under_data_lock(
             slot,

@@ -117,7 +117,12 @@ impl SessionFile {
             FileType::Directory => return Err(refuse("it is a directory")),
             _ => return Err(refuse("it is no regular file")),
         }
-        probe::ensure_keeps_locks(place.dir(), stat.st_dev)?;
+        probe::ensure_keeps_locks(place.dir(), stat.st_dev).inspect_err(|_| {
+            if created {
+                // Nobody can have it open for its lock, since nobody gets further than this.
+                let _ = rustix::fs::unlink(path);
+            }
+        })?;
         if created {
             give_to_owner_of(place.dir(), &file).context("give to the directory's owner", path)?;
         }
@@ -133,10 +138,11 @@ impl SessionFile {
             if !flock::try_lock(&session.file).context("lock", place.session())? {
                 return Ok(Locking::Busy(session));
             }
-            match session.confirmed(place)? {
+            // Open until the other is: so that has another inode.
+            let _moved = match session.confirmed(place)? {
                 Ok(locked) => return Ok(Locking::Locked(locked)),
-                Err(moved) => drop(moved),
-            }
+                Err(moved) => moved,
+            };
             match Self::open(place, create)? {
                 Some(other) => session = other,
                 None => return Ok(Locking::Missing),
@@ -149,10 +155,10 @@ impl SessionFile {
         let mut session = self;
         loop {
             flock::wait(&session.file).context("lock", place.session())?;
-            match session.confirmed(place)? {
+            let _moved = match session.confirmed(place)? {
                 Ok(locked) => return Ok(Some(locked)),
-                Err(moved) => drop(moved),
-            }
+                Err(moved) => moved,
+            };
             match Self::open(place, create)? {
                 Some(other) => session = other,
                 None => return Ok(None),
@@ -183,6 +189,10 @@ impl SessionFile {
         Self { sealed_to: 0, ..self }
     }
 
+    pub(crate) fn id(&self) -> FileId {
+        self.id
+    }
+
     /// Whether this process made the file, for the sake of its lock.
     pub(crate) fn is_made_by_us(&self) -> bool {
         self.created
@@ -200,7 +210,7 @@ fn size(stat: &Stat) -> u64 {
 }
 
 /// How long an operation that must not wait gives the data lock to come free.
-const SOON: Duration = Duration::from_millis(5);
+pub(crate) const SOON: Duration = Duration::from_millis(5);
 
 impl DataLock {
     /// Opens the session file and takes its data lock if that can be had soon.

@@ -57,8 +57,10 @@ pub(crate) struct Grip {
     seen: u64,
     /// … but for these posts, of which it only knows that they are there.
     unread: Vec<Range<u64>>,
-    /// A repair has moved lines that were not read.
+    /// A repair has moved lines that were not read …
     read_first: bool,
+    /// … and so many bytes of them were not even told of.
+    untold: u64,
     /// Why the first failed sync failed.
     sync_failed: Option<Box<str>>,
     run: Run,
@@ -124,6 +126,11 @@ impl Turn {
     #[must_use]
     pub fn label(&self) -> Option<&str> {
         self.inner.label.as_deref()
+    }
+
+    /// Whether there was no session file before, so that this turn had to make one.
+    pub(crate) fn made_session(&self) -> bool {
+        self.inner.grip.lock().as_ref().is_some_and(Grip::made_session)
     }
 
     /// For how long the turn has been held.
@@ -204,7 +211,8 @@ impl Turn {
     /// **Cancel safe.** The file work is done on tokio's blocking pool.
     ///
     /// # Errors
-    /// [`Error::Io`] if it fails; from then on the turn refuses appends with [`Error::SyncFailed`].
+    /// [`Error::Io`] if it fails; from then on the turn refuses appends with [`Error::SyncFailed`]. [`Error::Overtaken`] or
+    /// [`Error::NoSession`] if another program has put another file in place, or removed it.
     pub async fn sync(&mut self) -> Result<()> {
         let inner = Arc::clone(&self.inner);
         Caller::Task.run(move || inner.sync()).await?
@@ -308,7 +316,8 @@ impl Inner {
                     grip.unread.push(grip.seen..grip.seen + appended.intervening);
                 }
                 grip.seen = data.len();
-                Ok(appended)
+                let untold = std::mem::take(&mut grip.untold);
+                Ok(Appended { intervening: appended.intervening + untold, ..appended })
             }
             Err(Failed::Sync(error)) => {
                 grip.sync_failed = Some(error.to_string().into());
@@ -321,49 +330,60 @@ impl Inner {
     fn sync(&self) -> Result<()> {
         let mut grip = self.grip.lock();
         let grip = grip.as_mut().ok_or_else(|| self.lost(LostCause::Closed))?;
-        let Some(session) = &grip.session else { return Ok(()) };
-        session.sync(&self.slot.place).map_err(|source: io::Error| {
+        let place = &self.slot.place;
+        let session = grip.take_session(place, false)?;
+        if Some(session.id()) != grip.file {
+            return Err(Error::Overtaken { session: place.session().to_owned() });
+        }
+        let synced = session.sync(place).map_err(|source: io::Error| {
             grip.sync_failed = Some(source.to_string().into());
-            Error::Io { action: "sync", path: self.slot.place.session().to_owned(), source }
-        })
+            Error::Io { action: "sync", path: place.session().to_owned(), source }
+        });
+        grip.session = Some(session);
+        synced
     }
 }
 
 impl Grip {
     fn new(lock: LockFile, data: DataLock, run: Run) -> Self {
         let (file, seen) = (data.id(), data.len());
-        Self { lock, session: data.unlock(), file, seen, unread: Vec::new(), read_first: false, sync_failed: None, run }
+        Self {
+            lock,
+            session: data.unlock(),
+            file,
+            seen,
+            unread: Vec::new(),
+            read_first: false,
+            untold: 0,
+            sync_failed: None,
+            run,
+        }
     }
 
     /// The data lock: the one that was waited for, or that of the turn's own descriptor if it is free.
     fn data_lock(&mut self, door: Door, slot: &SlotRef) -> Result<Option<DataLock>> {
-        let data = self.take_data_lock(door, slot)?;
-        if let Some(data) = &data
+        let mut data = self.take_data_lock(door, slot)?;
+        if let Some(data) = &mut data
             && data.id() != self.file
         {
+            if !matches!(self.lock.lost(&slot.place), Ok(None)) {
+                // A turn that was lost makes no session file.
+                data.discard_unused(false, || Ok(()));
+            }
             // Another program has put a new file in place, of which nothing was read yet.
-            (self.file, self.seen, self.read_first) = (data.id(), 0, true);
+            (self.file, self.seen, self.read_first, self.untold) = (data.id(), 0, true, 0);
             self.unread.clear();
         }
         Ok(data)
     }
 
     fn take_data_lock(&mut self, door: Door, slot: &SlotRef) -> Result<Option<DataLock>> {
-        if self.lock.is_forked() {
-            // It shares the descriptor with its parent, who may be in its section just now: to let go here would end that.
-            return Err(Error::LockLost { lock: slot.place.lock().to_owned(), cause: LostCause::Forked });
-        }
+        self.refuse_a_fork(slot)?;
         if let Door::Have(data) = door {
             return Ok(Some(data));
         }
         let place = &slot.place;
-        let session = match self.session.take() {
-            Some(session) => session,
-            None => match SessionFile::open(place, true)? {
-                Some(session) => session,
-                None => return Err(Error::NoSession { path: place.session().to_owned() }),
-            },
-        };
+        let session = self.take_session(place, true)?;
         match session.try_lock(place, true)? {
             Locking::Locked(data) => Ok(Some(data)),
             Locking::Busy(session) => {
@@ -372,5 +392,45 @@ impl Grip {
             }
             Locking::Missing => Err(Error::NoSession { path: place.session().to_owned() }),
         }
+    }
+
+    /// It shares the descriptor with its parent, who may be in its section just now: to let go of the data lock would end that.
+    fn refuse_a_fork(&self, slot: &SlotRef) -> Result<()> {
+        if self.lock.is_forked() {
+            return Err(Error::LockLost { lock: slot.place.lock().to_owned(), cause: LostCause::Forked });
+        }
+        Ok(())
+    }
+
+    fn take_session(&mut self, place: &Place, create: bool) -> Result<SessionFile> {
+        match self.session.take() {
+            Some(session) => Ok(session),
+            None => {
+                SessionFile::open(place, create)?.ok_or_else(|| Error::NoSession { path: place.session().to_owned() })
+            }
+        }
+    }
+
+    /// Which file it is, and how long, at a moment when nobody of our protocol writes to it: what is written then may yet be taken back.
+    /// `None` if somebody stays inside an append.
+    fn settled(&mut self, slot: &SlotRef) -> Result<Option<(Option<FileId>, u64)>> {
+        self.refuse_a_fork(slot)?;
+        let session = self.take_session(&slot.place, false)?;
+        match session.lock_soon(&slot.place, false)? {
+            Ok(data) => {
+                let settled = (data.id(), data.len());
+                self.session = data.unlock();
+                Ok(Some(settled))
+            }
+            Err(busy) => {
+                self.session = Some(busy);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether this turn made the session file, and nothing stood in it.
+    fn made_session(&self) -> bool {
+        self.seen == 0 && self.session.as_ref().is_some_and(SessionFile::is_made_by_us)
     }
 }

@@ -1,6 +1,7 @@
 //! The whole file under a turn: read, rewrite, repair, restore.
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -45,6 +46,104 @@ fn a_read_tells_lines_and_damage_and_counts_as_seen() {
     assert_eq!(items.iter().filter(|item| matches!(item, Item::Line(_))).count(), 3);
     assert_eq!(items.iter().filter(|item| matches!(item, Item::Damage(_))).count(), 1);
     assert_eq!(turn.append_blocking(&json!({"d": 4})).unwrap().intervening, 0);
+}
+
+/// Somebody who is inside its append, and takes it back: the disk was full, or the sync failed.
+struct Writing(fs::File, u64);
+
+impl Writing {
+    fn begin(room: &Room, line: &str) -> Self {
+        let mut file = fs::File::options().append(true).open(&room.session).unwrap();
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        let before = file.metadata().unwrap().len();
+        file.write_all(line.as_bytes()).unwrap();
+        Self(file, before)
+    }
+
+    fn take_back(self) {
+        self.0.set_len(self.1).unwrap();
+    }
+}
+
+#[test]
+fn what_is_being_written_is_not_read_since_it_may_be_taken_back() {
+    let room = room();
+    let mut turn = room.sessions.turn(&room.session).acquire_blocking().unwrap();
+    turn.append_blocking(&json!({"own": 1})).unwrap();
+    let writing = Writing::begin(&room, "{\"post\":1}\n");
+    assert_eq!(turn.read().unwrap().lines().count(), 1);
+    writing.take_back();
+    room.post(2);
+    turn.rewrite_blocking([json!({"own": 1})]).unwrap();
+    assert_eq!(room.text(), "{\"own\":1}\n{\"post\":2}\n");
+    assert_eq!(turn.read().unwrap().lines().count(), 2);
+}
+
+#[test]
+fn a_file_that_another_program_put_there_is_not_read_while_somebody_writes_to_it() {
+    let room = room();
+    let mut turn = room.sessions.turn(&room.session).acquire_blocking().unwrap();
+    turn.append_blocking(&json!({"own": 1})).unwrap();
+    let other = room.dir.path().join("other");
+    fs::write(&other, "{\"foreign\":1}\n").unwrap();
+    fs::rename(other, &room.session).unwrap();
+    let writing = Writing::begin(&room, "{\"post\":1}\n");
+    assert!(matches!(turn.read(), Err(Error::DataLockBusy { .. })));
+    writing.take_back();
+    assert_eq!(turn.read().unwrap().lines().count(), 1);
+}
+
+#[test]
+fn posts_that_a_repair_has_moved_are_told_of_by_the_next_append() {
+    let room = room();
+    fs::write(&room.session, "{\"a\":1}\n{\"b\":\n").unwrap();
+    let mut turn = room.sessions.turn(&room.session).acquire_blocking().unwrap();
+    room.post(1);
+    turn.repair_blocking().unwrap();
+    assert_eq!(turn.append_blocking(&json!({"d": 4})).unwrap().intervening, 11);
+    assert_eq!(turn.append_blocking(&json!({"e": 5})).unwrap().intervening, 0);
+    assert!(matches!(turn.rewrite_blocking([json!(1)]), Err(Error::ReadFirst { .. })));
+}
+
+/// An operation that fails gives the session file up; what was appended before is synced all the same.
+#[test]
+fn a_sync_after_a_rewrite_that_was_refused_syncs() {
+    let room = room();
+    fs::write(&room.session, "{\"a\":1}\n{\"b\":\n").unwrap();
+    let mut turn = room.sessions.turn(&room.session).acquire_blocking().unwrap();
+    room.post(1);
+    turn.repair_blocking().unwrap();
+    turn.append_blocking(&json!({"d": 4})).unwrap();
+    turn.rewrite_blocking([json!(1)]).unwrap_err();
+    turn.sync_blocking().unwrap();
+    turn.rewrite_blocking([json!(1)]).unwrap_err();
+    fs::remove_file(&room.session).unwrap();
+    assert!(matches!(turn.sync_blocking(), Err(Error::NoSession { .. })), "there is nothing to sync, and that is said");
+}
+
+#[test]
+fn a_turn_that_was_lost_makes_no_session_file() {
+    let room = room();
+    let removed = || {
+        let mut turn = room.sessions.turn(&room.session).acquire_blocking().unwrap();
+        turn.append_blocking(&json!({"own": 1})).unwrap();
+        fs::remove_file(turn.lock_path()).unwrap();
+        fs::remove_file(turn.path()).unwrap();
+        turn
+    };
+    assert!(matches!(removed().append_blocking(&json!(1)), Err(Error::LockLost { .. })));
+    assert_eq!(room.names(), [""; 0]);
+    assert!(matches!(removed().rewrite_blocking([json!(1)]), Err(Error::LockLost { .. })));
+    assert_eq!(room.names(), [""; 0]);
+    assert!(matches!(removed().release_blocking(), Err(Error::LockLost { .. })));
+    assert_eq!(room.names(), [""; 0]);
+}
+
+#[test]
+fn a_revoke_where_there_is_nothing_leaves_nothing() {
+    let room = room();
+    assert!(matches!(room.sessions.revoke(&room.session, uuid::Uuid::nil()), Err(Error::NotTheHolder { .. })));
+    assert_eq!(room.names(), [""; 0]);
 }
 
 #[test]

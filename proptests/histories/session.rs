@@ -24,6 +24,8 @@ pub struct Turn {
     seen: usize,
     unread: Vec<Range<usize>>,
     read_first: bool,
+    /// Bytes that a repair has moved before the holder was told of them.
+    untold: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -80,7 +82,7 @@ impl Session {
         let turn = self.turns.iter_mut().find(|turn| turn.actor == actor).expect("a turn");
         if turn.file != file && !turn.lost {
             // Another file stands there, of which the holder has seen nothing.
-            (turn.file, turn.seen, turn.read_first) = (file, 0, true);
+            (turn.file, turn.seen, turn.read_first, turn.untold) = (file, 0, true, 0);
             turn.unread.clear();
         }
         turn
@@ -93,7 +95,15 @@ impl Session {
 
     pub fn take(&mut self, actor: usize) {
         let seen = self.bytes.len();
-        self.turns.push(Turn { actor, lost: false, file: self.file, seen, unread: Vec::new(), read_first: false });
+        self.turns.push(Turn {
+            actor,
+            lost: false,
+            file: self.file,
+            seen,
+            unread: Vec::new(),
+            read_first: false,
+            untold: 0,
+        });
         self.lock = Lock::Held;
     }
 
@@ -166,7 +176,7 @@ impl Session {
         if !others.is_empty() {
             turn.unread.push(others.clone());
         }
-        Appended { intervening: others.len(), ..posted }
+        Appended { intervening: others.len() + std::mem::take(&mut turn.untold), ..posted }
     }
 
     /// The whole lines that a reader gets.
@@ -175,7 +185,7 @@ impl Session {
         let file = self.file;
         let turn = self.turns.iter_mut().find(|turn| turn.actor == actor).expect("a turn");
         turn.seen = if turn.file == file { whole.max(turn.seen) } else { whole };
-        (turn.file, turn.read_first) = (file, false);
+        (turn.file, turn.read_first, turn.untold) = (file, false, 0);
         turn.unread.clear();
         let seen = &self.bytes[..turn.seen.min(self.bytes.len())];
         let mut read = Vec::new();
@@ -223,6 +233,8 @@ impl Session {
         if !done.changed() {
             return false;
         }
+        let turn = self.turn(actor);
+        turn.untold += before.len().saturating_sub(turn.seen);
         self.repairs.push((before, after.clone()));
         self.quarantine = true;
         self.install(actor, after, unread);

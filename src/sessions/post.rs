@@ -41,7 +41,7 @@ impl Sessions {
             };
             match under_data_lock(slot.clone(), caller, deadline, limit, create, operation).await? {
                 Posted::Done(appended) => return Ok(appended),
-                Posted::NeedsTurn => match self.post_in_turn(caller, &slot, &lines, deadline).await {
+                Posted::NeedsTurn => match self.post_in_turn(caller, &slot, &lines, deadline, create).await {
                     // Somebody took the turn away before anything was written: a post has none to lose, and tries again.
                     Err(Error::LockLost { .. }) => {}
                     posted => return posted,
@@ -56,12 +56,18 @@ impl Sessions {
         slot: &SlotRef,
         lines: &Lines,
         deadline: Option<Instant>,
+        create: bool,
     ) -> Result<Appended> {
         let mut acquire = self.turn(slot.place.session()).label("post");
         if let Some(deadline) = deadline {
             acquire = acquire.timeout(deadline.saturating_duration_since(Instant::now()));
         }
         let mut turn = acquire.acquire_as(caller).await?;
+        if !create && turn.made_session() {
+            // It was removed meanwhile; what the turn has made goes with it.
+            turn.release_as(caller).await?;
+            return Err(Error::NoSession { path: slot.place.session().to_owned() });
+        }
         let appended = turn.append_lines(caller, lines.clone()).await?;
         // The line is written: what becomes of the turn after that is nothing to tell.
         let _ = turn.release_as(caller).await;

@@ -171,7 +171,8 @@ impl Transcript {
     ///
     /// Those of reading.
     pub fn whole_lines_to(&self) -> io::Result<u64> {
-        let mut at = self.file.metadata()?.len();
+        let len = self.file.metadata()?.len();
+        let mut at = self.end.map_or(len, |end| end.min(len));
         let mut block = vec![0; BLOCK as usize];
         while at > self.start {
             let size = BLOCK.min(at - self.start);

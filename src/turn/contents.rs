@@ -16,7 +16,7 @@ use crate::transcript::read::Transcript;
 use crate::transcript::repair::{Repair, RepairError, repair};
 use crate::transcript::restore::{Restored, restore};
 use crate::transcript::rewrite::{Replacement, open_quarantine, quarantine_path};
-use crate::transcript::{DataLock, Lines, SessionFile};
+use crate::transcript::{DataLock, Lines, SOON, SessionFile, who_is_inside};
 
 /// What a rewrite did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -32,20 +32,28 @@ impl Turn {
     /// The session's lines as they are now, and damage if there is any.
     ///
     /// What this covers counts as read: posts that arrive later are told by the next append as `intervening`, and are carried over by
-    /// [`rewrite`](Self::rewrite). Takes no lock. Opening is quick; iterating blocks while the file is read.
+    /// [`rewrite`](Self::rewrite). A line that is being written just now is not covered: it may yet be taken back.
+    ///
+    /// **Blocking**: opening waits a few milliseconds at most for somebody's append to end; iterating blocks while the file is read.
     ///
     /// # Errors
-    /// [`Error::LockLost`] after the turn was closed; [`Error::NoSession`] if somebody removed the file; [`Error::Io`].
+    /// [`Error::LockLost`] after the turn was closed; [`Error::NoSession`] if somebody removed the file; [`Error::DataLockBusy`] if it was put
+    /// in place by another program or a repair, and somebody stays inside an append since; [`Error::Io`].
     pub fn read(&self) -> Result<Transcript> {
         let mut grip = self.inner.grip.lock();
         let grip = grip.as_mut().ok_or_else(|| self.inner.lost(crate::LostCause::Closed))?;
+        let settled = grip.settled(&self.inner.slot)?;
         let transcript = Transcript::open(self.path())?;
-        let whole = transcript.whole_lines_to().context("read", self.path())?;
         let stat = rustix::fs::fstat(transcript.file()).context("look at", self.path())?;
         let file = Some(FileId::of(&stat));
+        let Some((_, len)) = settled.filter(|(settled, _)| *settled == file) else {
+            return self.inner.seen_before(grip, file).map(|seen| transcript.until(seen));
+        };
+        let transcript = transcript.until(len);
+        let whole = transcript.whole_lines_to().context("read", self.path())?;
         // A torn tail from before the turn was seen as well.
         let end = if file == grip.file { whole.max(grip.seen) } else { whole };
-        (grip.file, grip.seen) = (file, end);
+        (grip.file, grip.seen, grip.untold) = (file, end, 0);
         grip.unread.clear();
         grip.read_first = false;
         Ok(transcript.until(end))
@@ -199,6 +207,16 @@ struct View {
 }
 
 impl Inner {
+    /// How much of a file can be read to which somebody is writing.
+    fn seen_before(&self, grip: &Grip, file: Option<FileId>) -> Result<u64> {
+        if file == grip.file && !grip.read_first {
+            return Ok(grip.seen);
+        }
+        let place = &self.slot.place;
+        let (session, pid) = (place.session().to_owned(), who_is_inside(place));
+        Err(Error::DataLockBusy { session, pid, waited: SOON })
+    }
+
     fn fence(&self, grip: &Grip) -> Result<()> {
         match grip.lock.lost(&self.slot.place)? {
             Some(cause) => Err(self.lost(cause)),
@@ -217,6 +235,10 @@ impl Inner {
 
     fn prepare_rewrite(&self, lines: &Lines) -> Result<Replacement> {
         let place = &self.slot.place;
+        if let Some(grip) = &*self.grip.lock() {
+            // A turn that was lost makes no session file.
+            self.fence(grip)?;
+        }
         let old =
             SessionFile::open(place, true)?.ok_or_else(|| Error::NoSession { path: place.session().to_owned() })?;
         let mut new = Replacement::beside(place, old.file())?;
@@ -278,7 +300,9 @@ impl Inner {
         }
         // What came meanwhile was not looked at; it stays as it is.
         new.carry(data.file(), view.len..data.len())?;
-        grip.read_first |= data.len() > grip.seen || !grip.unread.is_empty();
+        let unseen = data.len().saturating_sub(grip.seen);
+        grip.untold += unseen;
+        grip.read_first |= unseen > 0 || !grip.unread.is_empty();
         self.install(grip, data, new)
     }
 

@@ -48,7 +48,7 @@ impl Inner {
             self.leave(grip, true);
             return Let::Gone(None);
         }
-        let data = match self.data_lock_for_release(&mut grip, patient) {
+        let mut data = match self.data_lock_for_release(&mut grip, patient) {
             Ok(data) => data,
             Err(_) if patient => {
                 self.leave(grip, others);
@@ -60,6 +60,10 @@ impl Inner {
             Ok(None) => self.hand_over_or_unlink(grip, data, others),
             // Nothing of ours stands there. What cannot be looked at is left alone as well.
             lost => {
+                if data.id() != grip.file {
+                    // The session file had gone, and was made only now.
+                    data.discard_unused(false, || Ok(()));
+                }
                 drop(data);
                 self.leave(grip, false);
                 Let::Gone(lost.ok().flatten())

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant, SystemTime};
 
+use rustix::process::Signal;
 use serde_json::json;
 use turnlock::{Durability, Error, Sessions};
 
@@ -109,6 +110,25 @@ fn a_post_waits_for_a_living_foreign_owner() {
     assert!(matches!(poster.answer(), Answer::Appended { .. }));
     assert_eq!(room.lines(), [json!({"n": 1})]);
     room.expect_clean();
+}
+
+#[test]
+fn a_post_that_waited_for_a_foreign_owner_does_not_create_what_was_removed() {
+    let room = room();
+    fs::write(&room.session, "{}\n").unwrap();
+    let foreign = Sleeper::new("node");
+    room.put_lock(foreign_record(foreign.pid(), None));
+    let mut poster = child(&room);
+    poster.tell(&Ask::Post(json!({"n": 1})));
+    assert_eq!(poster.has_answered(Duration::from_millis(50)), None);
+    poster.stop();
+    fs::remove_file(&room.session).unwrap();
+    fs::remove_file(&room.lock).unwrap();
+    poster.signal(Signal::CONT);
+    let answer = poster.answer();
+    assert!(matches!(&answer, Answer::Failed(kind, _) if kind == "NoSession"), "{answer:?}");
+    room.expect_clean();
+    assert!(!room.session.exists());
 }
 
 #[test]
