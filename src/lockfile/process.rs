@@ -73,6 +73,19 @@ pub(crate) fn start_time(pid: i32) -> io::Result<Option<u64>> {
     }
 }
 
+/// Whether it cannot be seen if process `pid` lives in our time namespace: another user's may not be looked at.
+pub(crate) fn clock_unseen(pid: i32) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        platform::clock_unseen(pid)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = pid;
+        false
+    }
+}
+
 /// When process `pid` was started, by the clock on the wall as it is set now; to a few hundredths of a second on Linux,
 /// to a second elsewhere.
 pub(crate) fn started_at(pid: i32) -> Option<Timestamp> {

@@ -126,6 +126,7 @@ enum Started {
     /// The process ended since we looked.
     Gone,
     Unseen,
+    /// Or nothing that can be compared.
     NotRecorded,
 }
 
@@ -135,6 +136,7 @@ fn compare_start(recorded: Option<u64>, pid: i32, facts: &impl Facts) -> Started
     };
     match facts.start_time(pid) {
         Ok(Some(live)) if live == recorded => Started::AsRecorded,
+        Ok(Some(_)) if facts.clock_unseen(pid) => Started::NotRecorded,
         Ok(Some(_)) => Started::AtAnotherTime,
         Ok(None) => Started::Gone,
         Err(_) => Started::Unseen,

@@ -60,6 +60,10 @@ impl Facts for Look<'_> {
         (*answer).map_err(io::Error::from)
     }
 
+    fn clock_unseen(&self, pid: i32) -> bool {
+        self.asked.clock_unseen(pid)
+    }
+
     fn started_at(&self, pid: i32) -> Option<Timestamp> {
         *self.known.seen(pid).started_at.get_or_init(|| self.asked.started_at(pid))
     }

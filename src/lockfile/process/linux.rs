@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
 use rustix::param::clock_ticks_per_second;
@@ -64,12 +65,20 @@ pub(super) fn started_at(pid: i32) -> Option<Timestamp> {
 
 /// The kernel adds the *reader's* offset to a start time, so a process of another time namespace has recorded another one.
 fn is_of_our_time(pid: i32) -> bool {
-    let namespace = |process: &str| fs::read_link(format!("/proc/{process}/ns/time")).ok();
-    match (namespace(&pid.to_string()), namespace("self")) {
-        (Some(its), Some(ours)) => its == ours,
+    match (time_namespace(&pid.to_string()), time_namespace("self")) {
+        (Ok(its), Ok(ours)) => its == ours,
         // Another user's may not be looked at, and old kernels have none.
         _ => true,
     }
+}
+
+pub(super) fn clock_unseen(pid: i32) -> bool {
+    let unseen = |error: io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    time_namespace("self").is_ok() && time_namespace(&pid.to_string()).is_err_and(unseen)
+}
+
+fn time_namespace(process: &str) -> io::Result<PathBuf> {
+    fs::read_link(format!("/proc/{process}/ns/time"))
 }
 
 /// The moment `ticks` after boot. Counted back from now, with the kernel's own clock, and not forth from the `btime` line of

@@ -14,6 +14,8 @@ pub(crate) trait Facts {
     fn registry_knows(&self) -> bool;
     fn state(&self, pid: i32) -> ProcessState;
     fn start_time(&self, pid: i32) -> io::Result<Option<u64>>;
+    /// Whether it cannot be seen if the process has our clock: it may have recorded another start time for itself than we read.
+    fn clock_unseen(&self, pid: i32) -> bool;
     fn started_at(&self, pid: i32) -> Option<Timestamp>;
     fn command_line(&self, pid: i32) -> Option<Vec<OsString>>;
 }
@@ -40,6 +42,10 @@ impl Facts for Processes {
 
     fn start_time(&self, pid: i32) -> io::Result<Option<u64>> {
         process::start_time(pid)
+    }
+
+    fn clock_unseen(&self, pid: i32) -> bool {
+        process::clock_unseen(pid)
     }
 
     fn started_at(&self, pid: i32) -> Option<Timestamp> {

@@ -21,6 +21,7 @@ struct World {
     state: ProcessState,
     /// The outer `None`: reading fails. The inner: no such process.
     start_time: Option<Option<u64>>,
+    clock_unseen: bool,
     started_at: Option<Timestamp>,
     command_line: Option<Vec<OsString>>,
 }
@@ -31,6 +32,7 @@ impl World {
             registry_knows: false,
             state: ProcessState::Alive,
             start_time: Some(Some(500)),
+            clock_unseen: false,
             started_at: Some(ago(3600)),
             command_line: words(&["/usr/bin/node", "server.js"]),
         }
@@ -54,6 +56,9 @@ impl Facts for World {
     }
     fn start_time(&self, _pid: i32) -> io::Result<Option<u64>> {
         self.start_time.ok_or_else(|| io::ErrorKind::PermissionDenied.into())
+    }
+    fn clock_unseen(&self, _pid: i32) -> bool {
+        self.clock_unseen
     }
     fn started_at(&self, _pid: i32) -> Option<Timestamp> {
         self.started_at
@@ -117,6 +122,11 @@ fn certain_evidence_first() {
     check("the same start time", started(Pid(OTHER), 500), &world(), Alive, &[]);
     check("… of any program", started(Pid(OTHER), 500), &editor, Alive, &[]);
     check("a start time that cannot be read", started(Pid(OTHER), 499), &unseen, Alive, &[]);
+    let other_clock = world().with(|w| w.clock_unseen = true);
+    check("perhaps by another clock", started(Pid(OTHER), 499), &other_clock, Alive, &[]);
+    check("by whatever clock", started(Pid(OTHER), 500), &other_clock, Alive, &[]);
+    let younger = other_clock.with(|w| w.started_at = Some(now()));
+    check("but younger than its record", started(Pid(OTHER), 499), &younger, Dead, &[RecycledPid]);
 }
 
 #[test]
@@ -184,6 +194,7 @@ fn what_cannot_be_read_is_alive() {
         registry_knows: false,
         state: ProcessState::Unknown,
         start_time: None,
+        clock_unseen: false,
         started_at: None,
         command_line: None,
     };
