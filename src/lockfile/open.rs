@@ -1,9 +1,11 @@
 //! How a lock file is opened, and how one is made: complete before anyone can see it (I5).
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirEntryExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -46,7 +48,11 @@ fn open_with(lock: &Path, access: OFlags) -> Result<Opened> {
         Err(Errno::NXIO) => return Err(not_ours("it is a socket or a pipe")),
         Err(e) => return Err(e).context("open", lock),
     };
-    let stat = rustix::fs::fstat(&file).context("look at", lock)?;
+    let mut stat = rustix::fs::fstat(&file).context("look at", lock)?;
+    if stat.st_nlink == 2 && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+        remove_first_name(lock, &stat).context("look for the other name of", lock)?;
+        stat = rustix::fs::fstat(&file).context("look at", lock)?;
+    }
     match (FileType::from_raw_mode(stat.st_mode), stat.st_nlink) {
         // It was removed in between; whoever locks it will see that the path names it no more.
         (FileType::RegularFile, 0 | 1) => Ok(Opened::File(file, stat)),
@@ -102,18 +108,46 @@ fn publish_by_rename(place: &Place, want: &Want) -> Result<Option<LockFile>> {
         .mode(0o600)
         .open(&temporary)
         .context("create a lock file", &temporary)?;
-    let published = fill(file, place, want).and_then(|held| {
-        match rustix::fs::renameat_with(CWD, &temporary, CWD, place.lock(), RenameFlags::NOREPLACE) {
-            Ok(()) => Ok(Some(held)),
-            Err(Errno::EXIST) => Ok(None),
-            Err(e) => Err(e).context("publish", place.lock()),
-        }
+    let published = fill(file, place, want).and_then(|held| match name_anew(&temporary, place.lock()) {
+        Ok(()) => Ok(Some(held)),
+        Err(Errno::EXIST) => Ok(None),
+        Err(e) => Err(e).context("publish", place.lock()),
     });
     if !matches!(published, Ok(Some(_))) {
         // The first error is the one to tell.
         let _ = std::fs::remove_file(&temporary);
     }
     published
+}
+
+/// Gives a file another name, if that is not taken.
+fn name_anew(temporary: &Path, path: &Path) -> Result<(), Errno> {
+    match rustix::fs::renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE) {
+        // NFS and its like have hard links instead. For a moment, or when this process dies now, it has both names.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            rustix::fs::link(temporary, path)?;
+            let _ = rustix::fs::unlink(temporary);
+            Ok(())
+        }
+        done => done,
+    }
+}
+
+/// Removes the name under which a lock file was made before it got its own.
+fn remove_first_name(lock: &Path, stat: &Stat) -> io::Result<()> {
+    let Some(dir) = lock.parent() else { return Ok(()) };
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.ino() == stat.st_ino && is_temporary(&entry.file_name()) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
+}
+
+fn is_temporary(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    name.starts_with(b".turnlock-") && name.ends_with(b".tmp")
 }
 
 fn fill(file: File, place: &Place, want: &Want) -> Result<LockFile> {

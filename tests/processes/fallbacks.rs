@@ -4,11 +4,57 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::child::{Answer, Ask, Child, How};
+use crate::child::{Answer, Ask, Child, How, child};
 use crate::room::{Room, buffered, room};
 
 fn start(room: &Room, portable: bool) -> Child {
     Child::start(&room.session, How { portable, ..How::default() })
+}
+
+/// As on NFS: a rename that spares what stands there is refused.
+fn with_hard_links_only(room: &Room) -> Option<Child> {
+    let through = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=renameat2:error=EINVAL"].map(String::from);
+    if std::process::Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("skipped: no strace");
+        return None;
+    }
+    Some(Child::start(&room.session, How { through: through.to_vec(), portable: true, ..How::default() }))
+}
+
+#[test]
+fn where_a_rename_cannot_spare_what_stands_there_a_link_does() {
+    let room = room();
+    let Some(mut linking) = with_hard_links_only(&room) else { return };
+    let mut other = start(&room, false);
+    for n in 0..3 {
+        linking.acquire();
+        assert_eq!(room.names(), ["s.jsonl", "s.jsonl.lock"], "no temporary file is left");
+        assert_eq!(other.refused(&Ask::Acquire(0)).0, "Timeout");
+        linking.append(json!({"n": n}));
+        linking.release();
+        other.acquire();
+        assert_eq!(linking.refused(&Ask::Acquire(0)).0, "Timeout");
+        other.release();
+    }
+    room.expect_clean();
+}
+
+/// Its maker died, or is, between the link and the removal of the first name.
+#[test]
+fn a_lock_file_that_still_has_its_first_name_is_a_lock_file() {
+    let room = room();
+    let mut holder = child(&room);
+    holder.acquire();
+    let first = room.dir.join(".turnlock-first.tmp");
+    std::fs::hard_link(&room.lock, &first).unwrap();
+    let mut other = child(&room);
+    assert_eq!(other.refused(&Ask::Acquire(0)).0, "Timeout");
+    assert!(!first.exists());
+    std::fs::hard_link(&room.lock, &first).unwrap();
+    holder.kill();
+    other.acquire();
+    other.release();
+    room.expect_clean();
 }
 
 #[test]
