@@ -109,6 +109,10 @@ pub(crate) fn remove_stale(place: &Place, data: &mut DataLock, rules: &Rules) ->
     match judge(&reading, &stat, rules) {
         Judgement::Obstacle(_) => Ok(Swept::Kept),
         Judgement::Free(reasons) => {
+            // A foreign program may have judged as we did meanwhile, and put its own there.
+            if FileId::named_by(place.lock()).context("look at", place.lock())? != Some(held.id) {
+                return Ok(Swept::Gone);
+            }
             data.discard_unused(false, || held.disown());
             std::fs::remove_file(place.lock()).context("remove", place.lock())?;
             Ok(Swept::Removed(reasons))
