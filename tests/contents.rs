@@ -278,3 +278,33 @@ fn what_a_repair_took_out_is_a_torn_tail_again_when_it_is_taken_back() {
     assert!(turn.append_blocking(&json!({"b": 2})).unwrap().sealed);
     assert_eq!(room.text(), "{\"a\":1}\n{\"torn\n{\"b\":2}\n");
 }
+
+#[test]
+fn a_repair_that_finds_nothing_damaged_leaves_alone_what_another_may_be_writing_into() {
+    let room = room();
+    fs::write(&room.session, "{\"a\":1}\n").unwrap();
+    // Opened by somebody who has not come to write.
+    fs::write(room.dir.path().join("s.jsonl.damaged"), "").unwrap();
+    let mut turn = room.sessions.turn(&room.session).acquire_blocking().unwrap();
+    assert!(!turn.repair_blocking().unwrap().changed());
+    assert_eq!(room.names(), ["s.jsonl", "s.jsonl.damaged", "s.jsonl.lock"]);
+}
+
+#[test]
+fn a_repair_whose_quarantine_was_taken_away_changes_nothing() {
+    let room = room();
+    let damaged = format!("{{\"torn\n{}", "{\"a\":1}\n".repeat(1 << 20));
+    fs::write(&room.session, &damaged).unwrap();
+    let quarantine = room.dir.path().join("s.jsonl.damaged");
+    let mut turn = room.sessions.turn(&room.session).acquire_blocking().unwrap();
+    let error = std::thread::scope(|scope| {
+        scope.spawn(|| while fs::remove_file(&quarantine).is_err() {});
+        turn.repair_blocking().unwrap_err().to_string()
+    });
+    assert!(error.contains("s.jsonl.damaged") && error.contains("repair it again"), "{error}");
+    assert!(fs::read_to_string(&room.session).unwrap() == damaged);
+    assert_eq!(room.names(), ["s.jsonl", "s.jsonl.lock"]);
+    turn.repair_blocking().unwrap();
+    turn.restore_blocking().unwrap();
+    assert!(fs::read_to_string(&room.session).unwrap() == damaged);
+}

@@ -121,14 +121,29 @@ pub fn repair(
     repaired: &mut impl Write,
     quarantine: &mut impl Write,
 ) -> Result<Repair, RepairError> {
-    if let Some(lines) = healthy_lines(original, length).map_err(RepairError::Read)? {
-        return Ok(Repair {
-            id: None,
-            survey: Survey { lines, ..Survey::default() },
-            original_length: length,
-            repaired_length: length,
-        });
+    match needless(original, length).map_err(RepairError::Read)? {
+        Some(repair) => Ok(repair),
+        None => take_out(original, length, repaired, quarantine),
     }
+}
+
+/// The repair of a file in which nothing is damaged.
+pub(crate) fn needless(original: &impl ReadAt, length: u64) -> io::Result<Option<Repair>> {
+    Ok(healthy_lines(original, length)?.map(|lines| Repair {
+        id: None,
+        survey: Survey { lines, ..Survey::default() },
+        original_length: length,
+        repaired_length: length,
+    }))
+}
+
+/// [`repair`] without the first look.
+pub(crate) fn take_out(
+    original: &impl ReadAt,
+    length: u64,
+    repaired: &mut impl Write,
+    quarantine: &mut impl Write,
+) -> Result<Repair, RepairError> {
     Run::new(original, repaired, quarantine).finish(length)
 }
 

@@ -1,7 +1,7 @@
 //! A rewrite is a rename (I11): the new file is built beside, and takes the old one's place under the old one's data lock.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
@@ -140,39 +140,4 @@ pub(crate) fn leftover_of(path: &Path) -> Option<PathBuf> {
     let (session, identity) = (&name[..at], &name[at + INFIX.len()..]);
     Uuid::try_parse_ascii(identity).ok()?;
     session.ends_with(b".jsonl").then(|| path.with_file_name(std::ffi::OsStr::from_bytes(session)))
-}
-
-/// Opens the quarantine of a session for more entries, at the beginning of a line.
-pub(crate) fn open_quarantine(place: &Place, like: &File) -> Result<(File, PathBuf)> {
-    let path = quarantine_path(place.session());
-    let flags =
-        rustix::fs::OFlags::RDWR | rustix::fs::OFlags::APPEND | rustix::fs::OFlags::CREATE | crate::place::CAREFUL;
-    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
-    let mut file = File::from(rustix::fs::open(&path, flags, mode).context("open", &path)?);
-    let (facts, old) =
-        (file.metadata().context("look at", &path)?, like.metadata().context("look at", place.session())?);
-    if !facts.is_file() {
-        return Err(Error::NotASession {
-            path,
-            reason: "the quarantine's place is taken by something that is no file",
-        });
-    }
-    if facts.uid() != old.uid() {
-        fchown(&file, Some(old.uid()), Some(old.gid())).context("give to the session's owner", &path)?;
-    }
-    if facts.len() > 0 {
-        let mut last = [0];
-        file.read_exact_at(&mut last, facts.len() - 1).context("read", &path)?;
-        if last[0] != b'\n' {
-            file.seek(SeekFrom::End(0)).and_then(|_| file.write_all(b"\n")).context("write", &path)?;
-        }
-    }
-    Ok((file, path))
-}
-
-/// Where what a repair takes out of a session goes.
-pub(crate) fn quarantine_path(session: &Path) -> PathBuf {
-    let mut path = session.as_os_str().to_owned();
-    path.push(".damaged");
-    path.into()
 }

@@ -11,11 +11,11 @@ use crate::caller::{Caller, at_once};
 use crate::error::{Context, Error, Result};
 use crate::place::FileId;
 use crate::sessions::data::{Reached, under_data_lock};
-use crate::transcript::quarantine::mark_undone;
+use crate::transcript::quarantine::{QuarantineFile, mark_undone, quarantine_path};
 use crate::transcript::read::Transcript;
-use crate::transcript::repair::{Repair, RepairError, repair};
+use crate::transcript::repair::{Repair, RepairError, needless, take_out};
 use crate::transcript::restore::{Restored, restore};
-use crate::transcript::rewrite::{Replacement, open_quarantine, quarantine_path};
+use crate::transcript::rewrite::Replacement;
 use crate::transcript::{DataLock, Lines, SOON, SessionFile, who_is_inside};
 
 /// What a rewrite did.
@@ -123,14 +123,14 @@ impl Turn {
             let inner = std::sync::Arc::clone(&self.inner);
             caller.run(move || inner.prepare_repair(view)).await??
         };
-        let (repair, view, new) = match prepared {
+        let (repair, mended) = match prepared {
             (repair, None) => return Ok(repair),
-            (repair, Some((view, new))) => (repair, view, new),
+            (repair, Some(mended)) => (repair, mended),
         };
-        let prepared = Mutex::new(Some((view, new)));
+        let prepared = Mutex::new(Some(mended));
         self.under_data_lock(caller, move |inner, grip, data| {
-            let Some((view, new)) = prepared.lock().take() else { return Err(inner.gone()) };
-            inner.finish_repair(grip, data, &view, new)
+            let Some(mended) = prepared.lock().take() else { return Err(inner.gone()) };
+            inner.finish_repair(grip, data, mended)
         })
         .await?;
         Ok(repair)
@@ -206,6 +206,13 @@ struct View {
     len: u64,
 }
 
+/// A repair that only has to be put in place.
+struct Mended {
+    view: View,
+    new: Replacement,
+    quarantine: QuarantineFile,
+}
+
 impl Inner {
     /// How much of a file can be read to which somebody is writing.
     fn seen_before(&self, grip: &Grip, file: Option<FileId>) -> Result<u64> {
@@ -267,37 +274,56 @@ impl Inner {
         Ok(Rewritten { bytes, carried: bytes - content })
     }
 
-    fn prepare_repair(&self, view: View) -> Result<(Repair, Option<(View, Replacement)>)> {
+    fn prepare_repair(&self, view: View) -> Result<(Repair, Option<Mended>)> {
         let place = &self.slot.place;
+        // The quarantine is opened only when there is something for it: from then on others may use it as well.
+        if let Some(repair) = needless(&view.file, view.len).context("read", place.session())? {
+            return Ok((repair, None));
+        }
         let mut new = Replacement::beside(place, &view.file)?;
-        let (quarantine, path) = open_quarantine(place, &view.file)?;
+        let mut quarantine = QuarantineFile::open(place, &view.file)?;
+        match self.mend(&view, &mut new, &mut quarantine) {
+            Ok(repair) => Ok((repair, Some(Mended { view, new, quarantine }))),
+            Err(error) => {
+                self.discard(&quarantine);
+                Err(error)
+            }
+        }
+    }
+
+    fn mend(&self, view: &View, new: &mut Replacement, quarantine: &mut QuarantineFile) -> Result<Repair> {
+        let place = &self.slot.place;
+        let path = quarantine.path().to_owned();
         let repaired = {
-            let (mut to, mut notes) = (BufWriter::new(&mut new), BufWriter::new(&quarantine));
-            repair(&view.file, view.len, &mut to, &mut notes)
+            let (mut to, mut notes) = (BufWriter::new(&mut *new), BufWriter::new(&mut *quarantine));
+            take_out(&view.file, view.len, &mut to, &mut notes)
                 .and_then(|repair| to.flush().map_err(RepairError::WriteRepaired).map(|()| repair))
                 .and_then(|repair| notes.flush().map_err(RepairError::WriteQuarantine).map(|()| repair))
         };
-        let repaired = repaired.map_err(|error| repair_failed(error, place.session(), &path));
-        if quarantine.metadata().is_ok_and(|facts| facts.len() == 0) {
-            // Opened in vain.
-            let _ = std::fs::remove_file(&path);
-        }
-        let repaired = repaired?;
-        if !repaired.changed() {
-            return Ok((repaired, None));
-        }
+        let repaired = repaired.map_err(|error| repair_failed(error, place.session(), &path))?;
         // The quarantine first: once the new file stands, what was taken out must be there.
-        quarantine.sync_all().context("sync", &path)?;
-        File::open(place.dir()).and_then(|dir| dir.sync_all()).context("sync", place.dir())?;
+        quarantine.sync(place)?;
         new.sync()?;
-        Ok((repaired, Some((view, new))))
+        Ok(repaired)
     }
 
-    fn finish_repair(&self, grip: &mut Grip, data: DataLock, view: &View, mut new: Replacement) -> Result<()> {
+    /// A repair that failed leaves no empty quarantine, unless the session is another's by now: then that may be his.
+    fn discard(&self, quarantine: &QuarantineFile) {
+        if let Some(grip) = self.grip.lock().as_ref()
+            && let Ok(Some(_data)) = DataLock::try_now(&self.slot.place, false)
+            && self.fence(grip).is_ok()
+        {
+            quarantine.discard_unused();
+        }
+    }
+
+    fn finish_repair(&self, grip: &mut Grip, data: DataLock, mended: Mended) -> Result<()> {
+        let Mended { view, mut new, quarantine } = mended;
         self.fence(grip)?;
         if data.id() != view.id || data.len() < view.len {
             return Err(self.replaced());
         }
+        quarantine.ensure_named()?;
         // What came meanwhile was not looked at; it stays as it is.
         new.carry(data.file(), view.len..data.len())?;
         let unseen = data.len().saturating_sub(grip.seen);
@@ -330,10 +356,11 @@ impl Inner {
         if data.id() != view.id || data.len() != view.len {
             return Err(self.replaced());
         }
-        let (mut quarantine, path) = open_quarantine(&self.slot.place, data.file())?;
+        let mut quarantine = QuarantineFile::open(&self.slot.place, data.file())?;
         grip.read_first |= !grip.unread.is_empty();
         self.install(grip, data, new)?;
-        mark_undone(&mut quarantine, restored.repair).and_then(|()| quarantine.sync_all()).context("write", &path)
+        mark_undone(&mut quarantine, restored.repair).context("write", quarantine.path())?;
+        quarantine.sync(&self.slot.place)
     }
 
     fn install(&self, grip: &mut Grip, data: DataLock, new: Replacement) -> Result<()> {
