@@ -2,6 +2,8 @@
 
 #[path = "doctor/corpus.rs"]
 mod corpus;
+#[path = "doctor/done.rs"]
+mod done;
 #[path = "doctor/findings.rs"]
 mod findings;
 #[path = "doctor/following.rs"]

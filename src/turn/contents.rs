@@ -11,7 +11,7 @@ use crate::caller::{Caller, at_once};
 use crate::error::{Context, Error, Result};
 use crate::place::FileId;
 use crate::sessions::data::{Reached, under_data_lock};
-use crate::transcript::quarantine::{QuarantineFile, mark_undone, quarantine_path};
+use crate::transcript::quarantine::{QuarantineFile, quarantine_path};
 use crate::transcript::read::Transcript;
 use crate::transcript::repair::{Repair, RepairError, needless, take_out};
 use crate::transcript::restore::{Restored, restore};
@@ -356,11 +356,15 @@ impl Inner {
         if data.id() != view.id || data.len() != view.len {
             return Err(self.replaced());
         }
-        let mut quarantine = QuarantineFile::open(&self.slot.place, data.file())?;
+        let quarantine = QuarantineFile::open(&self.slot.place, data.file());
         grip.read_first |= !grip.unread.is_empty();
         self.install(grip, data, new)?;
-        mark_undone(&mut quarantine, restored.repair).context("write", quarantine.path())?;
-        quarantine.sync(&self.slot.place)
+        // It is restored, noted or not; the next undo knows the original when it sees it.
+        let noted = quarantine.and_then(|mut quarantine| quarantine.note_undone(restored.repair));
+        if let Err(error) = noted {
+            tracing::warn!(session = %self.slot.place.session().display(), %error, "restored, but the quarantine does not say so");
+        }
+        Ok(())
     }
 
     fn install(&self, grip: &mut Grip, data: DataLock, new: Replacement) -> Result<()> {

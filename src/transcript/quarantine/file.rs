@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use uuid::Uuid;
 
 use crate::error::{Context, Error, Result};
 use crate::place::{CAREFUL, FileId, Place};
@@ -63,6 +64,11 @@ impl QuarantineFile {
     pub(crate) fn sync(&self, place: &Place) -> Result<()> {
         self.file.sync_all().context("sync", &self.path)?;
         File::open(place.dir()).and_then(|dir| dir.sync_all()).context("sync", place.dir())
+    }
+
+    /// Notes that a repair was taken back.
+    pub(crate) fn note_undone(&mut self, repair: Uuid) -> Result<()> {
+        super::mark_undone(self, repair).and_then(|()| self.file.sync_all()).context("write", &self.path)
     }
 
     /// That what was written into it can be found by its name. Under the data lock, with the fence passed.

@@ -1,0 +1,30 @@
+//! What is done is told as done, whatever fails afterwards.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
+
+use super::harness::*;
+use super::made::*;
+
+#[test]
+fn an_undo_that_cannot_be_noted_in_the_quarantine_is_done_all_the_same() {
+    let room = room();
+    let damaged = "cut\n{\"a\":1}\n".repeat(20);
+    fs::write(&room.session, &damaged).unwrap();
+    assert_eq!(ended(doctor(&["--fix"], &room.session)).code, Some(0));
+    // Below the quarantine's length, and above that of all other files.
+    assert!(fs::metadata(room.dir().join("s.jsonl.damaged")).unwrap().len() > 2048);
+    let undo = || {
+        let mut limited = Command::new("sh");
+        limited.args(["-c", "ulimit -f 2 && exec \"$0\" doctor --undo \"$1\"", TURNLOCK]).arg(&room.session);
+        limited.env_remove("TURNLOCK_TURN").env("RUST_LOG", "turnlock=warn");
+        ended(limited)
+    };
+    let undone = undo();
+    assert_eq!(undone.code, Some(0), "{undone:?}");
+    assert!(undone.err.contains("s.jsonl.damaged") && undone.err.contains("raise the file size limit"), "{undone:?}");
+    assert_eq!(room.content(), damaged);
+    let again = undo();
+    assert!(again.code == Some(1) && again.err.contains("there is nothing to take back"), "{again:?}");
+}
