@@ -147,7 +147,8 @@ impl Visit {
         let _patient = pulse.be_patient();
         let repaired = self.sessions.turn(path).label("doctor").try_acquire().and_then(|mut turn| {
             let repair = turn.repair_blocking()?;
-            turn.release_blocking()?;
+            // If the turn is lost only now, the session is repaired all the same.
+            let _ = turn.release_blocking();
             Ok(repair)
         });
         match repaired {

@@ -28,3 +28,23 @@ fn an_undo_that_cannot_be_noted_in_the_quarantine_is_done_all_the_same() {
     let again = undo();
     assert!(again.code == Some(1) && again.err.contains("there is nothing to take back"), "{again:?}");
 }
+
+#[test]
+fn a_repair_and_an_undo_whose_lock_is_removed_once_the_file_is_in_place_are_done() {
+    for arguments in [["--fix"], ["--undo"]].repeat(15) {
+        let room = room();
+        fs::write(&room.session, "{\"a\":1}\ncut\n").unwrap();
+        if arguments == ["--undo"] {
+            assert_eq!(ended(doctor(&["--fix"], &room.session)).code, Some(0));
+        }
+        let which = || fs::metadata(&room.session).unwrap().ino();
+        let before = which();
+        let mut running = Running::start(doctor(&arguments, &room.session));
+        // Without sleeping: the moment is a short one.
+        while which() == before && !running.has_ended() {}
+        let _ = fs::remove_file(&room.lock);
+        let done = running.end();
+        assert_ne!(which(), before);
+        assert_eq!(done.code, Some(0), "{arguments:?}: {done:?}");
+    }
+}

@@ -23,7 +23,8 @@ pub(super) fn main(sessions: &Sessions, session: &Path, json: bool) -> Result<Ex
     session.metadata().map_err(|error| Failure::new(format!("{}: {error}", session.display())))?;
     let mut turn = sessions.turn(session).label("doctor").try_acquire()?;
     let restored = turn.restore_blocking()?;
-    turn.release_blocking()?;
+    // If the turn is lost only now, the session is restored all the same.
+    let _ = turn.release_blocking();
     let session = session.display().to_string();
     if json {
         output::answer_json(&Answer {
