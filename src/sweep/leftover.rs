@@ -73,6 +73,7 @@ fn remove_rewrite(path: &Path, rules: &Rules) -> Result<bool> {
     match lockfile::remove_stale(&place, &mut data, rules)? {
         Swept::Kept => Ok(false),
         Swept::Removed(_) | Swept::Gone => {
+            data.discard_unused(false, || Ok(()));
             std::fs::remove_file(path).context("remove", path)?;
             Ok(true)
         }

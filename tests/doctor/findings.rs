@@ -255,3 +255,11 @@ fn a_stale_gateway_lock_of_a_state_directory_is_found_and_removed() {
     assert!(fixed.code == Some(0) && fixed.out.contains("[removed]") && !lock.exists(), "{fixed:?}");
     assert_eq!(run(&[]).code, Some(0));
 }
+
+#[test]
+fn a_leftover_without_a_session_goes_and_makes_none() {
+    let room = room();
+    fs::write(room.dir().join("s.jsonl.rewrite-01890000-0000-7000-8000-000000000000.tmp"), "half").unwrap();
+    assert_eq!(only(&["--fix"], room.dir()).1, Some(0));
+    assert!(names(room.dir()).is_empty(), "{:?}", names(room.dir()));
+}
