@@ -75,10 +75,10 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
         output::answer_json(&Answer::of(&examination, &gateways))?;
     } else {
         let show = if stdout().is_terminal() { table::show } else { plain::show };
-        output::answer(&(gateways::lines(&gateways) + &show(&examination, args.fix)))?;
+        let findings = gateways::lines(&gateways) + &show(&examination);
+        output::answer(&(findings + &summary(&examination, &gateways, args.fix)))?;
     }
-    let remaining = examination.remaining() + gateways::remaining(&gateways);
-    Ok(if remaining == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if remaining(&examination, &gateways) == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn doctor(sessions: &Sessions, args: &Args) -> Doctor {
@@ -116,25 +116,29 @@ struct Answer<'a> {
 
 impl<'a> Answer<'a> {
     fn of(examination: &'a Examination, gateways: &'a [OfGateway]) -> Self {
-        let of_gateways = gateways::remaining(gateways);
-        Self {
-            remaining: examination.remaining() + of_gateways,
-            fixed: examination.fixed() + gateways.len() - of_gateways,
-            examination,
-            gateways,
-        }
+        let (remaining, fixed) = (remaining(examination, gateways), fixed(examination, gateways));
+        Self { remaining, fixed, examination, gateways }
     }
 }
 
+fn remaining(examination: &Examination, gateways: &[OfGateway]) -> usize {
+    examination.remaining() + gateways::remaining(gateways)
+}
+
+fn fixed(examination: &Examination, gateways: &[OfGateway]) -> usize {
+    examination.fixed() + gateways.len() - gateways::remaining(gateways)
+}
+
 /// The last line: what it all comes to, and what to do next.
-fn summary(examination: &Examination, fix: bool) -> String {
+fn summary(examination: &Examination, gateways: &[OfGateway], fix: bool) -> String {
     let Examination { directories, sessions, findings, .. } = examination;
-    let (remaining, fixed) = (examination.remaining(), examination.fixed());
+    let (remaining, fixed) = (remaining(examination, gateways), fixed(examination, gateways));
     let looked = format!("{} in {}", count(*sessions, "session"), count_of(*directories, "directory", "directories"));
     if remaining + fixed == 0 {
         return format!("Examined {looked}: healthy.\n");
     }
-    let curable = findings.iter().any(|finding| matches!(finding.treatment, turnlock::doctor::Treatment::Would { .. }));
+    let curable = gateways::curable(gateways)
+        || findings.iter().any(|finding| matches!(finding.treatment, turnlock::doctor::Treatment::Would { .. }));
     let next = if curable && !fix { " Run it again with --fix to have them put right where that is safe." } else { "" };
     let remain = count(remaining, "finding");
     let verb = if remaining == 1 { "remains" } else { "remain" };

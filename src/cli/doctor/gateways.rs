@@ -36,6 +36,12 @@ pub(super) fn remaining(found: &[OfGateway]) -> usize {
     found.iter().filter(|of| !of.finding.fixed).count()
 }
 
+/// Whether `--fix` would put any of it right.
+pub(super) fn curable(found: &[OfGateway]) -> bool {
+    let curable = |what: &Trouble| matches!(what, Trouble::StaleLock(_) | Trouble::OrphanedReclaim(_));
+    found.iter().any(|of| !of.finding.fixed && curable(&of.finding.what))
+}
+
 /// One line for each.
 pub(super) fn lines(found: &[OfGateway]) -> String {
     let line = |of: &OfGateway| format!("- gateway of {}: {}\n", of.state_dir.display(), of.finding);

@@ -6,10 +6,10 @@ use turnlock::LockReport;
 use turnlock::doctor::{Examination, Finding, Problem, Treatment};
 
 use super::super::output::printable;
-use super::{count, summary};
+use super::count;
 
-/// The whole report.
-pub(super) fn show(examination: &Examination, fix: bool) -> String {
+/// What was found.
+pub(super) fn show(examination: &Examination) -> String {
     let mut text = String::new();
     let locks = select(examination, |problem| matches!(problem, Problem::Lock(_)));
     section(&mut text, &locks, "session lock file");
@@ -18,7 +18,7 @@ pub(super) fn show(examination: &Examination, fix: bool) -> String {
     let others =
         select(examination, |problem| !matches!(problem, Problem::Lock(_) | Problem::DamagedTranscript { .. }));
     section(&mut text, &others, "other finding");
-    text + &summary(examination, fix)
+    text
 }
 
 fn select(examination: &Examination, which: impl Fn(&Problem) -> bool) -> Vec<&Finding> {

@@ -9,10 +9,9 @@ use comfy_table::{Cell, Color, ContentArrangement, Table};
 use turnlock::doctor::{Examination, Finding, Problem, Treatment};
 
 use super::super::output::printable;
-use super::summary;
 
-/// The whole report.
-pub(super) fn show(examination: &Examination, fix: bool) -> String {
+/// What was found.
+pub(super) fn show(examination: &Examination) -> String {
     let mut instances: BTreeMap<PathBuf, Vec<(&Finding, String)>> = BTreeMap::new();
     for finding in &examination.findings {
         let (instance, agent) = instance_of(finding.dir());
@@ -22,7 +21,7 @@ pub(super) fn show(examination: &Examination, fix: bool) -> String {
     for (instance, findings) in &instances {
         text += &format!("{}\n{}\n\n", printable(&instance.display().to_string()), table(findings));
     }
-    text + &summary(examination, fix)
+    text
 }
 
 /// `<instance>/agents/<agent>/sessions`; what lies elsewhere is its own instance.
