@@ -96,7 +96,7 @@ pub enum Error {
     },
 
     /// The session file does not exist, and the operation does not create one.
-    #[error("no such session: {}; check the name, or ask for it to be created", path.display())]
+    #[error("no such session: {}; check the name", path.display())]
     NoSession {
         /// The session file.
         path: PathBuf,

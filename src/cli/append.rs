@@ -144,7 +144,7 @@ pub(crate) fn post(args: PostArgs) -> Result<ExitCode, Failure> {
         let session: &Path = &args.session;
         let posted = waiting::watched(&sessions, session, || sessions.post_all_blocking(session, lines, args.create));
         posted.map_err(|error| match error {
-            Error::NoSession { .. } => Failure::from(error).and(" with --create"),
+            Error::NoSession { .. } => Failure::from(error).and(", or create it with --create"),
             other => other.into(),
         })
     })

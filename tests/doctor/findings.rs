@@ -276,3 +276,13 @@ fn what_remains_of_a_gateway_is_in_the_summary() {
     assert!(fixed.out.contains("1 put right, 0 findings remain.") && !fixed.out.contains("Run it again"), "{fixed:?}");
     assert!(ended(doctor(&[], dir.path())).out.contains("healthy"));
 }
+
+#[test]
+fn a_reader_is_not_advised_to_have_its_session_created() {
+    let room = room();
+    let mut read = turnlock(["read"]);
+    read.arg(&room.session);
+    let refused = ended(read);
+    assert!(refused.code == Some(1) && refused.err.contains("no such session"), "{refused:?}");
+    assert!(!refused.err.contains("create"), "{refused:?}");
+}
