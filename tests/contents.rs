@@ -308,3 +308,42 @@ fn a_repair_whose_quarantine_was_taken_away_changes_nothing() {
     turn.restore_blocking().unwrap();
     assert!(fs::read_to_string(&room.session).unwrap() == damaged);
 }
+
+#[test]
+fn a_quarantine_that_is_another_file_under_a_second_name_is_refused() {
+    let room = room();
+    let damaged = "{\"a\":1}\n{\"torn";
+    fs::write(&room.session, damaged).unwrap();
+    let victim = room.dir.path().join("victim");
+    fs::write(&victim, "its own\n").unwrap();
+    fs::hard_link(&victim, room.dir.path().join("s.jsonl.damaged")).unwrap();
+    let mut turn = room.sessions.turn(&room.session).acquire_blocking().unwrap();
+    let error = turn.repair_blocking().unwrap_err().to_string();
+    assert!(error.contains("s.jsonl.damaged") && error.contains("hard links"), "{error}");
+    assert_eq!((room.text().as_str(), fs::read_to_string(&victim).unwrap().as_str()), (damaged, "its own\n"));
+    turn.release_blocking().unwrap();
+    assert_eq!(room.names(), ["s.jsonl", "s.jsonl.damaged", "victim"]);
+}
+
+#[test]
+fn a_quarantine_is_given_to_the_sessions_owner_only_by_who_makes_it() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root gives files away");
+        return;
+    }
+    let (session_s, ours) = (1234, 0);
+    for (is_there, owner) in [(false, session_s), (true, ours)] {
+        let room = room();
+        let quarantine = room.dir.path().join("s.jsonl.damaged");
+        fs::write(&room.session, "{\"a\":1}\n{\"torn").unwrap();
+        chown(&room.session, Some(session_s), Some(session_s)).unwrap();
+        if is_there {
+            fs::write(&quarantine, "").unwrap();
+        }
+        room.sessions.turn(&room.session).acquire_blocking().unwrap().repair_blocking().unwrap();
+        let facts = fs::metadata(&quarantine).unwrap();
+        assert_eq!((facts.uid(), facts.gid()), (owner, owner));
+        assert!(facts.len() > 0);
+    }
+}

@@ -36,13 +36,15 @@ impl QuarantineFile {
     fn make_fit(&mut self, place: &Place, like: &File) -> Result<()> {
         let facts = self.file.metadata().context("look at", &self.path)?;
         let old = like.metadata().context("look at", place.session())?;
+        let refuse = |reason| Err(Error::NotASession { path: self.path.clone(), reason });
         if !facts.is_file() {
-            return Err(Error::NotASession {
-                path: self.path.clone(),
-                reason: "the quarantine's place is taken by something that is no file",
-            });
+            return refuse("the quarantine's place is taken by something that is no file");
         }
-        if facts.uid() != old.uid() {
+        if facts.nlink() > 1 {
+            return refuse("the quarantine's place is taken by a file that has several names (hard links)");
+        }
+        // What was there before is somebody's already.
+        if self.created && facts.uid() != old.uid() {
             fchown(&self.file, Some(old.uid()), Some(old.gid())).context("give to the session's owner", &self.path)?;
         }
         self.end_last_line(facts.len()).context("write", &self.path)
