@@ -2,6 +2,7 @@
 //! is put right. All of it blocks, and knows nothing of runtimes.
 
 mod append;
+mod attributes;
 mod candidate;
 pub mod damage;
 mod dissect;

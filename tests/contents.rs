@@ -347,3 +347,77 @@ fn a_quarantine_is_given_to_the_sessions_owner_only_by_who_makes_it() {
         assert!(facts.len() > 0);
     }
 }
+
+/// An access control list as the kernel takes it: `rw` for one user more, whom the mode knows only as the group's bits.
+fn access_list() -> Vec<u8> {
+    let entries = [(1, 6, u32::MAX), (2, 6, 1234), (4, 0, u32::MAX), (16, 6, u32::MAX), (32, 0, u32::MAX)];
+    let entry =
+        |(tag, may, id): (u16, u16, u32)| [&tag.to_le_bytes()[..], &may.to_le_bytes(), &id.to_le_bytes()].concat();
+    2_u32.to_le_bytes().into_iter().chain(entries.into_iter().flat_map(entry)).collect()
+}
+
+const ACCESS: &str = "system.posix_acl_access";
+const NOTE: &str = "user.note";
+
+impl Room {
+    fn set(&self, name: &str, value: &[u8]) -> bool {
+        let set = rustix::fs::setxattr(&self.session, name, value, rustix::fs::XattrFlags::empty());
+        set.inspect_err(|why| eprintln!("skipped: {name}: {why}")).is_ok()
+    }
+
+    fn attribute(&self, name: &str) -> Option<Vec<u8>> {
+        let mut value = Vec::with_capacity(1 << 10);
+        rustix::fs::getxattr(&self.session, name, rustix::buffer::spare_capacity(&mut value)).ok()?;
+        Some(value)
+    }
+
+    fn mode(&self) -> u32 {
+        use std::os::unix::fs::MetadataExt;
+        fs::metadata(&self.session).unwrap().mode() & 0o7777
+    }
+
+    /// Whatever gives the session a new file.
+    fn renew(&self, looked: impl Fn(&str)) {
+        let mut turn = self.sessions.turn(&self.session).acquire_blocking().unwrap();
+        turn.rewrite_blocking([json!({"a": 1})]).unwrap();
+        looked("a rewrite");
+        scrawl(self, b"{\"torn");
+        assert!(turn.repair_blocking().unwrap().changed());
+        looked("a repair");
+        turn.restore_blocking().unwrap();
+        looked("an undo");
+    }
+}
+
+#[test]
+fn a_new_file_has_the_access_list_and_the_attributes_of_the_old_one() {
+    let room = room();
+    fs::write(&room.session, "{}\n").unwrap();
+    if !room.set(NOTE, b"kept") || !room.set(ACCESS, &access_list()) {
+        return;
+    }
+    assert_eq!(room.mode(), 0o660);
+    room.renew(|after| {
+        assert_eq!(room.attribute(ACCESS), Some(access_list()), "{after}");
+        assert_eq!(room.attribute(NOTE).as_deref(), Some(&b"kept"[..]), "{after}");
+        assert_eq!(room.mode(), 0o660, "{after}");
+    });
+}
+
+#[test]
+fn a_new_file_does_not_inherit_an_access_list_that_the_old_one_has_not() {
+    let room = room();
+    fs::write(&room.session, "{}\n").unwrap();
+    fs::set_permissions(&room.session, std::os::unix::fs::PermissionsExt::from_mode(0o660)).unwrap();
+    let flags = rustix::fs::XattrFlags::empty();
+    if let Err(why) = rustix::fs::setxattr(room.dir.path(), "system.posix_acl_default", &access_list(), flags) {
+        return eprintln!("skipped: {why}");
+    }
+    room.renew(|after| {
+        assert_eq!(room.attribute(ACCESS), None, "{after}");
+        assert_eq!(room.mode(), 0o660, "{after}");
+    });
+    let quarantine = room.dir.path().join("s.jsonl.damaged");
+    let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(quarantine).unwrap());
+    assert_eq!(mode & 0o077, 0, "the mask of whatever it inherited");
+}

@@ -4,11 +4,12 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
+use super::attributes::take_after;
 use super::{DataLock, SessionFile};
 use crate::error::{Context, Error, Result};
 use crate::flock;
@@ -32,7 +33,7 @@ pub(crate) struct Replacement {
 }
 
 impl Replacement {
-    /// An empty one beside the session file, with its mode and owner.
+    /// An empty one beside the session file, with its owner, mode and attributes.
     pub(crate) fn beside(place: &Place, like: &File) -> Result<Self> {
         let mut path = place.session().as_os_str().to_owned();
         path.push(std::ffi::OsStr::from_bytes(INFIX));
@@ -41,16 +42,8 @@ impl Replacement {
         let created = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&path);
         let file = created.context("create", &path)?;
         let this = Self { file, path, place: place.clone(), len: 0, torn: false };
-        this.take_after(like).context("give mode and owner to", &this.path)?;
+        take_after(&this.file, like).context("give owner, access list and mode to", &this.path)?;
         Ok(this)
-    }
-
-    fn take_after(&self, like: &File) -> io::Result<()> {
-        let (old, new) = (like.metadata()?, self.file.metadata()?);
-        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
-            fchown(&self.file, Some(old.uid()), Some(old.gid()))?;
-        }
-        self.file.set_permissions(std::fs::Permissions::from_mode(old.mode() & 0o7777))
     }
 
     /// How long it is by now.
