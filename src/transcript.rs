@@ -8,6 +8,7 @@ pub mod damage;
 mod dissect;
 mod inside;
 pub mod json;
+mod limit;
 mod lines;
 pub mod quarantine;
 pub mod read;

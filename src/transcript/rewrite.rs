@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use super::attributes::take_after;
+use super::limit::ensure_within;
 use super::{DataLock, SessionFile};
 use crate::error::{Context, Error, Result};
 use crate::flock;
@@ -104,6 +105,7 @@ impl Replacement {
 
 impl Write for Replacement {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        ensure_within(self.len + bytes.len() as u64)?;
         let written = self.file.write(bytes)?;
         self.len += written as u64;
         if let Some(last) = bytes[..written].last() {

@@ -294,12 +294,12 @@ impl Inner {
     fn mend(&self, view: &View, new: &mut Replacement, quarantine: &mut QuarantineFile) -> Result<Repair> {
         let place = &self.slot.place;
         let path = quarantine.path().to_owned();
-        let repaired = {
-            let (mut to, mut notes) = (BufWriter::new(&mut *new), BufWriter::new(&mut *quarantine));
-            take_out(&view.file, view.len, &mut to, &mut notes)
-                .and_then(|repair| to.flush().map_err(RepairError::WriteRepaired).map(|()| repair))
-                .and_then(|repair| notes.flush().map_err(RepairError::WriteQuarantine).map(|()| repair))
-        };
+        let (mut to, mut notes) = (BufWriter::new(&mut *new), BufWriter::new(&mut *quarantine));
+        let repaired = take_out(&view.file, view.len, &mut to, &mut notes)
+            .and_then(|repair| to.flush().map_err(RepairError::WriteRepaired).map(|()| repair))
+            .and_then(|repair| notes.flush().map_err(RepairError::WriteQuarantine).map(|()| repair));
+        // What a repair that failed has not written yet is for nobody.
+        let _ = (to.into_parts(), notes.into_parts());
         let repaired = repaired.map_err(|error| repair_failed(error, place.session(), &path))?;
         // The quarantine first: once the new file stands, what was taken out must be there.
         quarantine.sync(place)?;

@@ -24,6 +24,9 @@ pub enum Ask {
     /// The same, in a task of a runtime.
     AcquireInTask(u64),
     Append(Value),
+    /// Replace everything by this line.
+    Rewrite(Value),
+    Repair,
     Release,
     /// Let the turn go by dropping it.
     Drop,
@@ -278,6 +281,8 @@ impl Me {
                 return Ok(self.hold(turn));
             }
             Ask::Append(line) => return self.turn().append_blocking(&line).map(appended),
+            Ask::Rewrite(line) => drop(self.turn().rewrite_blocking([line])?),
+            Ask::Repair => drop(self.turn().repair_blocking()?),
             Ask::Release => self.turn.take().unwrap().release_blocking()?,
             Ask::Drop => drop(self.turn.take()),
             Ask::Lost => return Ok(Answer::Cause(self.turn().lost()?.map(|cause| format!("{cause:?}")))),

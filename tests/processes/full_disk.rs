@@ -109,6 +109,34 @@ fn at_the_file_size_limit_an_append_leaves_the_file_as_it_was() {
     room.expect_clean();
 }
 
+#[test]
+fn at_the_file_size_limit_a_rewrite_and_a_repair_change_nothing() {
+    let room = room();
+    let dir = room.session.parent().unwrap();
+    let small = 2000;
+    // The repaired file is too long, or what is taken out.
+    for damaged in [format!("cut\n{}\n", line(10_000)), "cut\n{}\n".repeat(50)] {
+        fs::write(&room.session, &damaged).unwrap();
+        let mut writer = child(&room);
+        writer.acquire();
+        limit(&writer, Resource::Fsize, Some(small));
+        for ask in [Ask::Rewrite(line(10_000)), Ask::Repair] {
+            let (kind, text) = writer.refused(&ask);
+            assert_eq!(kind, "Io");
+            assert!(text.contains("raise the file size limit"), "{text}");
+            assert_eq!(fs::read_to_string(&room.session).unwrap(), damaged);
+            assert_eq!(names(dir), ["s.jsonl", "s.jsonl.lock"]);
+        }
+        limit(&writer, Resource::Fsize, None);
+        assert_eq!(writer.ask(&Ask::Repair), Answer::Done);
+        assert_eq!(writer.ask(&Ask::Rewrite(line(10_000))), Answer::Done);
+        writer.release();
+        assert_eq!(room.lines().len(), 1);
+        fs::remove_file(dir.join("s.jsonl.damaged")).unwrap();
+        room.expect_clean();
+    }
+}
+
 fn descriptors(child: &mut Child) -> usize {
     match child.ask(&Ask::Census) {
         Answer::Census { descriptors, .. } => descriptors,

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::error::{Context, Error, Result};
 use crate::place::{CAREFUL, FileId, Place};
+use crate::transcript::limit::ensure_within;
 
 /// A quarantine, open for more entries, at the beginning of a line.
 ///
@@ -99,6 +100,7 @@ impl QuarantineFile {
 
 impl Write for QuarantineFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        ensure_within(self.file.metadata()?.len() + bytes.len() as u64)?;
         self.file.write(bytes)
     }
 
