@@ -74,6 +74,27 @@ fn a_session_is_followed_through_posts_a_repair_an_undo_and_a_rewrite() {
 }
 
 #[test]
+fn a_follower_goes_on_when_an_append_is_taken_back_while_it_looks() {
+    let room = room();
+    fs::write(&room.session, "{\"n\":1}\n").unwrap();
+    for arguments in [&["--follow"][..], &["--follow", "--tail", "1"]] {
+        let mut follow = Running::start(read(arguments, &room));
+        assert_eq!(follow.line(), "{\"n\":1}");
+        let mut file = fs::File::options().append(true).open(&room.session).unwrap();
+        for _ in 0..300_000 {
+            file.write_all(b"{\"torn\":\"").unwrap();
+            file.set_len(8).unwrap();
+        }
+        append(&room, "{\"n\":2}\n");
+        assert_eq!(follow.line(), "{\"n\":2}");
+        file.set_len(8).unwrap();
+        follow.signal("INT");
+        let ended = follow.end();
+        assert_eq!((ended.code, ended.out.as_str()), (Some(0), ""), "{ended:?}");
+    }
+}
+
+#[test]
 fn a_follower_ends_when_nobody_reads_any_more() {
     let room = room();
     fs::write(&room.session, "{\"n\":1}\n").unwrap();

@@ -32,7 +32,7 @@ type Counts = HashMap<u64, u32>;
 pub(super) fn from(transcript: Transcript, args: &Args, show: &mut Show, interrupted: &AtomicBool) -> Result<(), Stop> {
     let mut follower = Follower::new(&transcript, &args.session)?;
     if let Some(n) = args.tail {
-        follower.at = follower.whole_lines_to()?;
+        follower.at = follower.whole_lines_to(interrupted)?;
         for item in transcript.until(follower.at).tail(n)? {
             if let Item::Line(line) = &item {
                 follower.is_known(&line.range, &mut Counts::new())?;
@@ -125,7 +125,7 @@ impl<'a> Follower<'a> {
 
     /// Shows what is whole by now, but for lines that are known.
     fn show_rest(&mut self, show: &mut Show, known: &mut Counts, interrupted: &AtomicBool) -> Result<(), Stop> {
-        let end = self.whole_lines_to()?;
+        let end = self.whole_lines_to(interrupted)?;
         if end <= self.at {
             return Ok(());
         }
@@ -197,10 +197,20 @@ impl<'a> Follower<'a> {
         Ok(transcript.since(range.start).until(range.end))
     }
 
-    fn whole_lines_to(&self) -> Result<u64, Stop> {
+    fn whole_lines_to(&self, interrupted: &AtomicBool) -> Result<u64, Stop> {
         let file = self.file.try_clone().map_err(|source| failed(self.path, source))?;
         let from = Transcript::from_file(file, self.path)?.since(self.at);
-        from.whole_lines_to().map_err(|source| failed(self.path, source))
+        loop {
+            match from.whole_lines_to() {
+                // An append that failed was taken back just now: the next round finds the end.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+                end => return end.map_err(|source| failed(self.path, source)),
+            }
+            go_on(interrupted)?;
+            if !somebody_reads() {
+                return Err(Stop::Output(io::ErrorKind::BrokenPipe.into()));
+            }
+        }
     }
 
     fn length(&self) -> Result<u64, Stop> {
