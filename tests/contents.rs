@@ -421,3 +421,27 @@ fn a_new_file_does_not_inherit_an_access_list_that_the_old_one_has_not() {
     let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(quarantine).unwrap());
     assert_eq!(mode & 0o077, 0, "the mask of whatever it inherited");
 }
+
+#[test]
+fn a_session_with_the_longest_name_is_rewritten_and_with_room_for_its_quarantine_repaired() {
+    for (length, has_quarantine) in [(206, true), (207, true), (247, true), (250, false)] {
+        let mut room = room();
+        let name = "x".repeat(length - ".jsonl".len()) + ".jsonl";
+        room.session = room.session.with_file_name(&name);
+        let mut turn = room.sessions.turn(&room.session).acquire_blocking().unwrap();
+        turn.append_blocking(&json!({"a": 1})).unwrap();
+        turn.rewrite_blocking([json!({"b": 1})]).unwrap();
+        scrawl(&room, b"{\"torn");
+        if has_quarantine {
+            turn.repair_blocking().unwrap();
+            assert_eq!(room.text(), "{\"b\":1}\n");
+            turn.restore_blocking().unwrap();
+        } else {
+            let error = turn.repair_blocking().unwrap_err().to_string();
+            assert!(error.contains(".damaged"), "{error}");
+        }
+        assert_eq!(room.text(), "{\"b\":1}\n{\"torn");
+        turn.release_blocking().unwrap();
+        assert_eq!(room.names().len(), 1 + usize::from(has_quarantine), "{:?}", room.names());
+    }
+}

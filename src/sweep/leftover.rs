@@ -15,7 +15,7 @@ use crate::lockfile::{self, Swept};
 use crate::place::{CAREFUL, Place, stat_named};
 use crate::sessions::Rules;
 use crate::transcript::DataLock;
-use crate::transcript::rewrite::leftover_of;
+use crate::transcript::rewrite::{is_leftover, leftover_of};
 
 /// What a leftover was to become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -37,7 +37,7 @@ impl Leftover {
     /// What a file of this name is, if it is one of those.
     pub(crate) fn of(name: &OsStr) -> Option<Self> {
         let bytes = name.as_bytes();
-        if leftover_of(Path::new(name)).is_some() {
+        if is_leftover(name) {
             Some(Self::Rewrite)
         } else if let Some(rest) = bytes.strip_prefix(b".turnlock-probe-") {
             is_uuid(rest.get(..36)?).then_some(Self::Probe)
@@ -52,23 +52,22 @@ fn is_uuid(bytes: &[u8]) -> bool {
     Uuid::try_parse_ascii(bytes).is_ok()
 }
 
-/// The session that a leftover rewrite belongs to.
+/// The session that a leftover rewrite belongs to, if its name tells.
 pub(crate) fn session_of(path: &Path) -> Option<PathBuf> {
     leftover_of(path)
 }
 
 /// Removes a leftover; `false` while somebody may still work with it.
 pub(crate) fn remove(path: &Path, rules: &Rules) -> Result<bool> {
-    match path.file_name().and_then(Leftover::of) {
-        Some(Leftover::Rewrite) => remove_rewrite(path, rules),
-        Some(Leftover::Lock | Leftover::Probe) => remove_unlocked(path),
-        None => Ok(false),
+    match (session_of(path), path.file_name().and_then(Leftover::of)) {
+        (Some(session), _) => remove_rewrite(path, &session, rules),
+        (None, Some(_)) => remove_unlocked(path),
+        (None, None) => Ok(false),
     }
 }
 
-fn remove_rewrite(path: &Path, rules: &Rules) -> Result<bool> {
-    let Some(session) = session_of(path) else { return Ok(false) };
-    let place = Place::resolve(&session, false)?;
+fn remove_rewrite(path: &Path, session: &Path, rules: &Rules) -> Result<bool> {
+    let place = Place::resolve(session, false)?;
     let Some(mut data) = DataLock::try_now(&place, true)? else { return Ok(false) };
     match lockfile::remove_stale(&place, &mut data, rules)? {
         Swept::Kept => Ok(false),

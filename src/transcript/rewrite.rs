@@ -1,5 +1,6 @@
 //! A rewrite is a rename (I11): the new file is built beside, and takes the old one's place under the old one's data lock.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::ops::Range;
@@ -17,8 +18,10 @@ use crate::flock;
 use crate::place::{FileId, Place};
 
 /// Between a session's name and an identity: the new file before it is renamed.
-const INFIX: &[u8] = b".rewrite-";
-const SUFFIX: &[u8] = b".tmp";
+const INFIX: &str = ".rewrite-";
+const SUFFIX: &str = ".tmp";
+/// Before the identity, where a session's name leaves no room for it.
+const NAMELESS: &str = ".turnlock-rewrite-";
 /// How much is copied at a time.
 const CHUNK: u64 = 256 * 1024;
 
@@ -36,13 +39,19 @@ pub(crate) struct Replacement {
 impl Replacement {
     /// An empty one beside the session file, with its owner, mode and attributes.
     pub(crate) fn beside(place: &Place, like: &File) -> Result<Self> {
-        let mut path = place.session().as_os_str().to_owned();
-        path.push(std::ffi::OsStr::from_bytes(INFIX));
-        path.push(format!("{}.tmp", Uuid::now_v7()));
-        let path = PathBuf::from(path);
-        let created = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&path);
+        let identity = Uuid::now_v7();
+        let mut path = name_beside(place, identity);
+        let created = match create(&path) {
+            Err(e) if e.kind() == io::ErrorKind::InvalidFilename => {
+                path = place.dir().join(format!("{NAMELESS}{identity}{SUFFIX}"));
+                create(&path)
+            }
+            created => created,
+        };
         let file = created.context("create", &path)?;
         let this = Self { file, path, place: place.clone(), len: 0, torn: false };
+        // Who clears up sees by the lock that somebody works with it; and it is the data lock once the file is in place.
+        flock::try_lock(&this.file).context("lock", &this.path)?;
         take_after(&this.file, like).context("give owner, access list and mode to", &this.path)?;
         Ok(this)
     }
@@ -92,7 +101,6 @@ impl Replacement {
         let stat = rustix::fs::fstat(&self.file).context("look at", &self.path)?;
         let file = self.file.try_clone().context("keep open", &self.path)?;
         let dir = File::open(self.place.dir()).context("open", self.place.dir())?;
-        flock::try_lock(&self.file).context("lock", &self.path)?;
         std::fs::rename(&self.path, self.place.session()).context("put in place", self.place.session())?;
         // From here on it is the session file, whatever else fails.
         drop(old);
@@ -128,11 +136,27 @@ impl Drop for Replacement {
     }
 }
 
-/// The session whose interrupted rewrite left this file behind, if that is what it is.
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(path)
+}
+
+fn name_beside(place: &Place, identity: Uuid) -> PathBuf {
+    let mut path = place.session().as_os_str().to_owned();
+    path.push(format!("{INFIX}{identity}{SUFFIX}"));
+    path.into()
+}
+
+/// Whether it is what an interrupted rewrite left behind, by its name.
+pub(crate) fn is_leftover(name: &OsStr) -> bool {
+    let bare = || name.as_bytes().strip_prefix(NAMELESS.as_bytes())?.strip_suffix(SUFFIX.as_bytes());
+    leftover_of(Path::new(name)).is_some() || bare().is_some_and(|identity| Uuid::try_parse_ascii(identity).is_ok())
+}
+
+/// The session whose interrupted rewrite left this file behind, if its name tells.
 pub(crate) fn leftover_of(path: &Path) -> Option<PathBuf> {
-    let name = path.file_name()?.as_bytes().strip_suffix(SUFFIX)?;
-    let at = memchr::memmem::rfind(name, INFIX)?;
+    let name = path.file_name()?.as_bytes().strip_suffix(SUFFIX.as_bytes())?;
+    let at = memchr::memmem::rfind(name, INFIX.as_bytes())?;
     let (session, identity) = (&name[..at], &name[at + INFIX.len()..]);
     Uuid::try_parse_ascii(identity).ok()?;
-    session.ends_with(b".jsonl").then(|| path.with_file_name(std::ffi::OsStr::from_bytes(session)))
+    session.ends_with(b".jsonl").then(|| path.with_file_name(OsStr::from_bytes(session)))
 }

@@ -186,6 +186,22 @@ fn leftovers_of_trials_and_of_locks_are_cleared_when_nobody_has_them() {
 }
 
 #[test]
+fn the_leftover_of_a_rewrite_that_bears_no_sessions_name_goes_when_nobody_works_with_it() {
+    let room = room();
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+    let name = ".turnlock-rewrite-01890000-0000-7000-8000-000000000000.tmp";
+    let file = fs::File::create_new(room.dir().join(name)).unwrap();
+    file.set_modified(long_ago).unwrap();
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let (finding, code) = only(&["--fix"], room.dir());
+    assert_eq!((&finding["treatment"]["action"], code), (&json!("kept"), Some(1)));
+    drop(file);
+    let (finding, code) = only(&["--fix"], room.dir());
+    assert_eq!((&finding["problem"]["leftover"], code), (&json!("rewrite"), Some(0)));
+    assert!(names(room.dir()).is_empty());
+}
+
+#[test]
 fn the_state_directory_is_examined_when_no_path_is_named() {
     let room = room();
     let sessions = room.dir().join("agents/main/sessions");
