@@ -3,8 +3,7 @@
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 
-use rustix::io::Errno;
-
+use super::limit::ensure_within;
 use super::{Appended, DataLock, Durability, Lines, size};
 use crate::error::{Context, Error, NotTakenBack, Result};
 use crate::place::FileId;
@@ -65,12 +64,7 @@ impl DataLock {
 
     /// One call writes it all, unless it fails; then, how much of it went before, and why the rest did not.
     fn write(&self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
-        // Beyond the limit the kernel would kill a process that does not expect its signal.
-        if let Some(limit) = rustix::process::getrlimit(rustix::process::Resource::Fsize).current
-            && self.len + bytes.len() as u64 > limit
-        {
-            return Err((0, Errno::FBIG.into()));
-        }
+        ensure_within(self.len + bytes.len() as u64).map_err(|error| (0, error))?;
         let mut wrote = 0;
         while wrote < bytes.len() {
             match self.file().write(&bytes[wrote..]) {

@@ -95,8 +95,9 @@ impl Replacement {
         self.file.sync_all().context("sync", &self.path)
     }
 
-    /// Takes the session file's place. What comes back is the data lock of the new file, taken before anybody could see it.
-    pub(crate) fn install(self, old: DataLock) -> Result<DataLock> {
+    /// Takes the session file's place. What comes back is the data lock of the new file, taken before anybody could see it, and whether its name
+    /// is synced.
+    pub(crate) fn install(self, old: DataLock) -> Result<(DataLock, Result<()>)> {
         self.sync()?;
         let stat = rustix::fs::fstat(&self.file).context("look at", &self.path)?;
         let file = self.file.try_clone().context("keep open", &self.path)?;
@@ -106,8 +107,8 @@ impl Replacement {
         drop(old);
         let session = SessionFile { file, id: FileId::of(&stat), created: false, sealed_to: 0 };
         let new = DataLock { session: Some(session), len: self.len, place: self.place.clone() };
-        dir.sync_all().map_err(|source| Error::Unsynced { session: self.place.session().to_owned(), source })?;
-        Ok(new)
+        let unsynced = |source| Error::Unsynced { session: self.place.session().to_owned(), source };
+        Ok((new, dir.sync_all().map_err(unsynced)))
     }
 }
 

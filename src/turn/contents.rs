@@ -263,7 +263,7 @@ impl Inner {
         for unread in grip.unread.iter().cloned().chain(Some(grip.seen..data.len())) {
             new.carry_lines(data.file(), unread)?;
         }
-        let data = new.install(data)?;
+        let (data, synced) = new.install(data)?;
         let bytes = data.len();
         (grip.file, grip.seen) = (data.id(), bytes);
         grip.unread.clear();
@@ -271,7 +271,7 @@ impl Inner {
             grip.unread.push(content..bytes);
         }
         grip.session = data.unlock();
-        Ok(Rewritten { bytes, carried: bytes - content })
+        synced.map(|()| Rewritten { bytes, carried: bytes - content })
     }
 
     fn prepare_repair(&self, view: View) -> Result<(Repair, Option<Mended>)> {
@@ -368,11 +368,11 @@ impl Inner {
     }
 
     fn install(&self, grip: &mut Grip, data: DataLock, new: Replacement) -> Result<()> {
-        let data = new.install(data)?;
+        let (data, synced) = new.install(data)?;
         (grip.file, grip.seen) = (data.id(), data.len());
         grip.unread.clear();
         grip.session = data.unlock();
-        Ok(())
+        synced
     }
 }
 

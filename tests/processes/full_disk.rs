@@ -175,3 +175,24 @@ fn without_descriptors_there_is_a_clear_error_and_nothing_leaks() {
         room.expect_clean();
     }
 }
+
+#[test]
+fn a_rewrite_whose_name_could_not_be_synced_can_be_done_again() {
+    // Of the three syncs of a rewrite the last is that of the directory.
+    let through = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=fsync:error=EIO:when=3"].map(String::from);
+    if Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("skipped: no strace");
+        return;
+    }
+    let room = room();
+    let mut child = Child::start(&room.session, How { through: through.to_vec(), ..How::default() });
+    child.acquire();
+    child.append(json!({"n": 1}));
+    let (kind, text) = child.refused(&Ask::Rewrite(json!({"n": 2})));
+    assert_eq!(kind, "Unsynced", "{text}");
+    assert_eq!(room.text(), "{\"n\":2}\n");
+    assert_eq!(child.ask(&Ask::Rewrite(json!({"n": 3}))), Answer::Done);
+    assert_eq!(room.text(), "{\"n\":3}\n");
+    child.release();
+    room.expect_clean();
+}

@@ -53,7 +53,7 @@ impl Report<'_> {
             "linesCutByKill": self.findings.cut_by_kill,
             "violations": counts,
             "firstViolations": self.findings.first,
-            "kept": self.kept,
+            "kept": self.kept.map(|path| path.to_string_lossy()),
         })
     }
 
