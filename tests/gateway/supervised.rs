@@ -24,6 +24,15 @@ fn a_healthy_gateway_is_success_and_78_under_systemd() {
 }
 
 #[test]
+fn a_limit_that_no_clock_reaches_is_none() {
+    let room = room();
+    let _first = Running::ready(&mut room.run(&[]));
+    let more = ["--supervised=systemd", "--timeout", "0s", "--healthy-within", "9223372036854775807s"];
+    let ended = end(&mut room.run(&more));
+    assert_eq!(ended.code, Some(78), "{ended:?}");
+}
+
+#[test]
 fn a_healthy_endpoint_on_the_port_is_success() {
     let room = room();
     answer(TcpListener::bind(room.address()).unwrap(), "200 OK", r#"{"ok":true,"status":"live"}"#);
