@@ -112,7 +112,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
 }
 
 async fn watch(args: &Args) -> Result<ExitCode, Failure> {
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::catch()?;
     let mut watches: Vec<_> = args.targets.iter().map(|_| Watch::new(args.after)).collect();
     let mut rounds = tokio::time::interval(args.every);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -122,7 +122,7 @@ async fn watch(args: &Args) -> Result<ExitCode, Failure> {
             look(args, &mut watches).await
         };
         tokio::select! {
-            _ = signals.next() => return Ok(ExitCode::SUCCESS),
+            () = signals.end() => return Ok(ExitCode::SUCCESS),
             looked = round => {
                 let all_healthy = looked?;
                 if args.once {

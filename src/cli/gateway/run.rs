@@ -88,7 +88,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     }
     let runtime = signals::runtime()?;
     let ran = runtime.block_on(async {
-        let mut signals = Signals::new()?;
+        let mut signals = Signals::catch()?;
         let start = async {
             match args.supervised {
                 None => builder.acquire().await.map(Supervised::Started),
@@ -96,7 +96,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
             }
         };
         let started = tokio::select! {
-            _ = signals.next() => return Ok(ExitCode::SUCCESS),
+            () = signals.end() => return Ok(ExitCode::SUCCESS),
             started = start => started?,
         };
         match started {

@@ -38,7 +38,7 @@ pub(super) async fn serve(gateway: &mut Gateway, mut signals: Signals) -> Result
     let mut watch = tokio::time::interval(WATCH);
     loop {
         tokio::select! {
-            _ = signals.next() => return Ok(ExitCode::SUCCESS),
+            () = signals.end() => return Ok(ExitCode::SUCCESS),
             _ = watch.tick() => ensure_ours(gateway)?,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => answer(TokioIo::new(stream), Arc::clone(&facts)),
