@@ -76,7 +76,7 @@ fn the_doctor_finds_what_is_wrong_and_mends_what_nobody_holds() {
     std::fs::create_dir(&reclaim).unwrap();
     let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
     std::fs::File::open(&reclaim).unwrap().set_modified(old).unwrap();
-    std::fs::create_dir(room.state.join("gateway.fresh.lock.reclaim")).unwrap();
+    std::fs::create_dir(room.state.join("gateway.0f0e5000.lock.reclaim")).unwrap();
     let port = room.port.to_string();
     let stranger = TcpListener::bind(room.address()).unwrap();
 
@@ -91,9 +91,23 @@ fn the_doctor_finds_what_is_wrong_and_mends_what_nobody_holds() {
     let fixed = room.ask("doctor", &["--port", &port, "--fix"]);
     assert_eq!(fixed.code, Some(0), "{fixed:?}");
     assert!(!room.state_lock().exists() && !reclaim.exists());
-    assert!(room.state.join("gateway.fresh.lock.reclaim").exists(), "its maker may live");
+    assert!(room.state.join("gateway.0f0e5000.lock.reclaim").exists(), "its maker may live");
     let well = room.ask("doctor", &["--port", &port]);
     assert_eq!(well.code, Some(0), "{well:?}");
+}
+
+#[test]
+fn the_doctor_leaves_the_files_of_other_programs_alone() {
+    let room = room();
+    let names = ["gateway.other.lock", "gateway.0A0B0C0D.lock", "gateway.0a0b0c0.lock", "gateway.lock"];
+    for name in names {
+        let path = room.state.join(name);
+        std::fs::write(&path, r#"{"pid":1073741824}"#).unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    }
+    let found = room.ask("doctor", &["--port", &room.port.to_string(), "--fix"]);
+    assert_eq!(found.code, Some(0), "{found:?}");
+    assert_eq!(room.files().len(), names.len());
 }
 
 #[test]
