@@ -89,7 +89,7 @@ impl Builder {
     fn ask(&self, limit: Duration) -> Result<(SocketAddr, Health)> {
         let layout = self.layout(false)?;
         let locks = [LockFacts::of(layout.state_lock()), LockFacts::of(layout.config_lock())];
-        let address = find_address(self.host, None, locks.iter().flatten(), self.port);
+        let address = find_address((None, None), locks.iter().flatten(), self.address());
         Ok((address, probe(address, limit)))
     }
 }
