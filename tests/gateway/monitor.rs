@@ -64,3 +64,11 @@ fn one_look_for_cron() {
         "{looked:?}"
     );
 }
+
+#[test]
+fn to_look_without_a_pause_is_a_usage_error() {
+    let refused = end(&mut gateway(&["monitor", "--once", "--every", "0s", "127.0.0.1:1"]));
+    assert!(refused.code == Some(2) && refused.err.contains("longer than zero"), "{refused:?}");
+    let longest = end(&mut gateway(&["monitor", "--once", "--every", "9223372036854775807s", "127.0.0.1:1"]));
+    assert_eq!(longest.code, Some(1), "{longest:?}");
+}

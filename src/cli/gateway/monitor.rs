@@ -16,6 +16,9 @@ use super::signals::{Signals, runtime};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, printable};
 
+/// A year.
+const LONGEST_PAUSE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// Probe gateways and their session locks, and tell of every change of state once
 ///
 /// healthy: the owner lives and answers. degraded: something is wrong (a stale or very long session lock, an owner that does
@@ -36,7 +39,7 @@ pub(super) struct Args {
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<Target>,
     /// How often to look
-    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    #[arg(long, default_value = "30s", value_parser = pause, value_name = "TIME")]
     every: Duration,
     /// How many looks in a row must see a change
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
@@ -50,6 +53,15 @@ pub(super) struct Args {
     /// One line of JSON for each change
     #[arg(long)]
     json: bool,
+}
+
+/// Longer than zero, and such that it can be added to any time.
+fn pause(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if time.is_zero() => Err("it must be longer than zero".into()),
+        Ok(time) => Ok(time.min(LONGEST_PAUSE)),
+        Err(e) => Err(e.to_string()),
+    }
 }
 
 /// Whom to watch.
@@ -101,9 +113,6 @@ struct Told<'a> {
 }
 
 pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
-    if args.every.is_zero() {
-        return Err(Failure::new("--every must be longer than zero"));
-    }
     let runtime = runtime()?;
     let watched = runtime.block_on(watch(&args));
     // A look that hangs, on a dead mount perhaps, keeps nobody.
