@@ -72,3 +72,17 @@ fn to_look_without_a_pause_is_a_usage_error() {
     let longest = end(&mut gateway(&["monitor", "--once", "--every", "9223372036854775807s", "127.0.0.1:1"]));
     assert_eq!(longest.code, Some(1), "{longest:?}");
 }
+
+#[test]
+fn what_cannot_be_looked_at_is_told_with_the_same_fields() {
+    let room = room();
+    let _running = Running::ready(&mut room.run(&[]));
+    let missing = room.dir.path().join("missing");
+    let looked = end(gateway(&["monitor", "--once", "--json"]).args([&room.state, &missing]));
+    let told: Vec<Value> = looked.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let fields = |told: &Value| told.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(fields(&told[0]), fields(&told[1]), "{looked:?}");
+    let lost = told.iter().find(|told| told["to"] == "gone").unwrap();
+    assert_eq!((&lost["condition"], &lost["address"], &lost["pid"]), (&"gone".into(), &Value::Null, &Value::Null));
+    assert!(lost["error"].as_str().unwrap().contains("cannot find"), "{lost}");
+}

@@ -10,7 +10,7 @@ use anstyle::AnsiColor;
 use serde::Serialize;
 use tokio::process::Command;
 use tokio::task::JoinSet;
-use turnlock::gateway::{self, Change, Condition, Gateway, Observation, Watch};
+use turnlock::gateway::{self, Change, Condition, Gateway, Health, Observation, Watch};
 
 use super::signals::{Signals, runtime};
 use crate::cli::failure::Failure;
@@ -101,15 +101,21 @@ impl Target {
     }
 }
 
-/// What is told of a change.
+/// What is told of a change; of what was not seen too, as nothing.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Told<'a> {
     target: String,
     #[serde(flatten)]
     change: Change,
     error: Option<&'a str>,
-    #[serde(flatten)]
-    seen: Option<&'a Observation>,
+    condition: Condition,
+    reasons: &'a [String],
+    address: Option<SocketAddr>,
+    health: Option<&'a Health>,
+    pid: Option<i32>,
+    held_sessions: Option<usize>,
+    stale_sessions: Option<usize>,
 }
 
 pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
@@ -156,7 +162,7 @@ async fn look(args: &Args, watches: &mut [Watch]) -> Result<bool, Failure> {
         if let (Some(watch), Some(target)) = (watches.get_mut(index), args.targets.get(index))
             && let Some(change) = watch.see(now)
         {
-            let told = Told { target: target.to_string(), change, error: error.as_deref(), seen: seen.as_ref() };
+            let told = Told::new(target, change, seen.as_ref(), error.as_deref());
             tell(args, &told)?;
             if now != Condition::Healthy {
                 run_command(args, &told).await;
@@ -166,12 +172,24 @@ async fn look(args: &Args, watches: &mut [Watch]) -> Result<bool, Failure> {
     Ok(all_healthy)
 }
 
-impl Told<'_> {
-    fn reason(&self) -> String {
-        match (self.seen, self.error) {
-            (Some(seen), _) => seen.reasons.join("; "),
-            (None, error) => error.unwrap_or_default().to_owned(),
+impl<'a> Told<'a> {
+    fn new(target: &Target, change: Change, seen: Option<&'a Observation>, error: Option<&'a str>) -> Self {
+        Self {
+            target: target.to_string(),
+            change,
+            error,
+            condition: change.to,
+            reasons: seen.map_or(&[], |seen| &seen.reasons),
+            address: seen.map(|seen| seen.address),
+            health: seen.map(|seen| &seen.health),
+            pid: seen.and_then(|seen| seen.pid),
+            held_sessions: seen.map(|seen| seen.held_sessions),
+            stale_sessions: seen.map(|seen| seen.stale_sessions),
         }
+    }
+
+    fn reason(&self) -> String {
+        self.error.map_or_else(|| self.reasons.join("; "), str::to_owned)
     }
 }
 
@@ -195,8 +213,8 @@ fn tell(args: &Args, told: &Told) -> Result<(), Failure> {
 /// Its end is waited for only by a single look: a command that hangs must not blind the monitor.
 async fn run_command(args: &Args, told: &Told<'_>) {
     let Some(command) = &args.on_unhealthy else { return };
-    let address = told.seen.map(|seen| seen.address.to_string()).unwrap_or_default();
-    let pid = told.seen.and_then(|seen| seen.pid).map(|pid| pid.to_string()).unwrap_or_default();
+    let address = told.address.map(|address| address.to_string()).unwrap_or_default();
+    let pid = told.pid.map(|pid| pid.to_string()).unwrap_or_default();
     let started = Command::new("sh")
         .args(["-c", command])
         .env("TURNLOCK_TARGET", &told.target)
