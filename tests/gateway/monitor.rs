@@ -86,3 +86,24 @@ fn what_cannot_be_looked_at_is_told_with_the_same_fields() {
     assert_eq!((&lost["condition"], &lost["address"], &lost["pid"]), (&"gone".into(), &Value::Null, &Value::Null));
     assert!(lost["error"].as_str().unwrap().contains("cannot find"), "{lost}");
 }
+
+#[test]
+fn a_look_that_hangs_blinds_it_to_no_other() {
+    let (hung, well) = (room(), room());
+    let _running = Running::ready(&mut well.run(&[]));
+    let agents = text(&hung.state.join("agents"));
+    std::fs::create_dir(&agents).unwrap();
+    // As on a dead mount: only the tracer lets it go.
+    let mut traced = std::process::Command::new("strace");
+    traced.args(["-qq", "-f", "-o", "/dev/null", "-P", &agents, "-e", "inject=openat:delay_enter=600s"]);
+    let monitor = gateway(&["monitor", "--once", "--json"]);
+    traced.arg(monitor.get_program()).args(monitor.get_args()).args([&hung.state, &well.state]);
+    if std::process::Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
+        eprintln!("skipped: there is no strace");
+        return;
+    }
+    let mut monitor = Doomed(traced.stdout(Stdio::piped()).spawn().unwrap());
+    let lines = lines(monitor.0.stdout.take().unwrap());
+    assert_eq!(next(&lines), change("", "healthy"));
+    assert_eq!(next(&lines), change("", "locked-up"));
+}

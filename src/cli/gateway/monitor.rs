@@ -9,20 +9,24 @@ use std::time::Duration;
 use anstyle::AnsiColor;
 use serde::Serialize;
 use tokio::process::Command;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
+use tokio::time::timeout;
 use turnlock::gateway::{self, Change, Condition, Gateway, Health, Observation, Watch};
 
 use super::signals::{Signals, runtime};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, printable};
 
+/// What takes longer does not answer: a dead mount, perhaps.
+const LONGEST_LOOK: Duration = Duration::from_secs(10);
 /// A year.
 const LONGEST_PAUSE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Probe gateways and their session locks, and tell of every change of state once
 ///
 /// healthy: the owner lives and answers. degraded: something is wrong (a stale or very long session lock, an owner that does
-/// not listen, an answer that is not ok). locked up: it accepts connections and does not answer. gone: nobody is there.
+/// not listen, an answer that is not ok). locked up: it accepts connections and does not answer, or its
+/// files cannot be looked at in time. gone: nobody is there.
 #[derive(clap::Args)]
 #[command(
     after_help = "The command of --on-unhealthy finds the facts in TURNLOCK_TARGET, TURNLOCK_STATE, TURNLOCK_PREVIOUS,
@@ -89,15 +93,52 @@ impl std::fmt::Display for Target {
 }
 
 impl Target {
-    /// What cannot be looked at is gone, and why is told.
-    fn observe(&self) -> (Option<Observation>, Option<String>) {
+    fn observe(&self) -> Look {
         match self {
-            Self::Address(address) => (Some(gateway::observe_address(*address)), None),
+            Self::Address(address) => gateway::observe_address(*address).into(),
             Self::StateDir(dir) => match gateway::observe(&Gateway::builder(dir), None) {
-                Ok(seen) => (Some(seen), None),
-                Err(error) => (None, Some(error.to_string())),
+                Ok(seen) => seen.into(),
+                Err(error) => Look { condition: Condition::Gone, seen: None, error: Some(error.to_string()) },
             },
         }
+    }
+}
+
+/// What a look brought; or as what counts that it brought nothing, and why.
+struct Look {
+    condition: Condition,
+    seen: Option<Observation>,
+    error: Option<String>,
+}
+
+impl From<Observation> for Look {
+    fn from(seen: Observation) -> Self {
+        Self { condition: seen.condition, seen: Some(seen), error: None }
+    }
+}
+
+impl Look {
+    fn hangs() -> Self {
+        let error = format!("the look at it did not end within {} s", LONGEST_LOOK.as_secs());
+        Self { condition: Condition::LockedUp, seen: None, error: Some(error) }
+    }
+}
+
+/// A target that is looked at again and again.
+struct Watched {
+    target: Target,
+    watch: Watch,
+    /// One that hangs stays the only one: threads that wait for a dead mount would pile up.
+    look: Option<JoinHandle<Look>>,
+}
+
+impl Watched {
+    async fn look(&mut self) -> Result<Look, JoinError> {
+        let target = self.target.clone();
+        let look = self.look.get_or_insert_with(|| spawn_blocking(move || target.observe()));
+        let Ok(ended) = timeout(LONGEST_LOOK, look).await else { return Ok(Look::hangs()) };
+        self.look = None;
+        ended
     }
 }
 
@@ -128,7 +169,8 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
 
 async fn watch(args: &Args) -> Result<ExitCode, Failure> {
     let mut signals = Signals::catch()?;
-    let mut watches: Vec<_> = args.targets.iter().map(|_| Watch::new(args.after)).collect();
+    let watched = |target: &Target| Watched { target: target.clone(), watch: Watch::new(args.after), look: None };
+    let mut watches: Vec<_> = args.targets.iter().map(watched).collect();
     let mut rounds = tokio::time::interval(args.every);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
@@ -149,35 +191,36 @@ async fn watch(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 /// One look at all of them, side by side; whether all are healthy.
-async fn look(args: &Args, watches: &mut [Watch]) -> Result<bool, Failure> {
+async fn look(args: &Args, watches: &mut Vec<Watched>) -> Result<bool, Failure> {
+    let failed = |e: JoinError| Failure::new(e.to_string());
     let mut looks = JoinSet::new();
-    for (index, target) in args.targets.iter().cloned().enumerate() {
-        looks.spawn_blocking(move || (index, target.observe()));
+    for mut watched in watches.drain(..) {
+        looks.spawn(async move { (watched.look().await, watched) });
     }
     let mut all_healthy = true;
     while let Some(done) = looks.join_next().await {
-        let (index, (seen, error)) = done.map_err(|e| Failure::new(e.to_string()))?;
-        let now = seen.as_ref().map_or(Condition::Gone, |seen| seen.condition);
-        all_healthy &= now == Condition::Healthy;
-        if let (Some(watch), Some(target)) = (watches.get_mut(index), args.targets.get(index))
-            && let Some(change) = watch.see(now)
-        {
-            let told = Told::new(target, change, seen.as_ref(), error.as_deref());
+        let (look, mut watched) = done.map_err(failed)?;
+        let look = look.map_err(failed)?;
+        all_healthy &= look.condition == Condition::Healthy;
+        if let Some(change) = watched.watch.see(look.condition) {
+            let told = Told::new(&watched.target, change, &look);
             tell(args, &told)?;
-            if now != Condition::Healthy {
+            if look.condition != Condition::Healthy {
                 run_command(args, &told).await;
             }
         }
+        watches.push(watched);
     }
     Ok(all_healthy)
 }
 
 impl<'a> Told<'a> {
-    fn new(target: &Target, change: Change, seen: Option<&'a Observation>, error: Option<&'a str>) -> Self {
+    fn new(target: &Target, change: Change, look: &'a Look) -> Self {
+        let seen = look.seen.as_ref();
         Self {
             target: target.to_string(),
             change,
-            error,
+            error: look.error.as_deref(),
             condition: change.to,
             reasons: seen.map_or(&[], |seen| &seen.reasons),
             address: seen.map(|seen| seen.address),
