@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::rig::*;
@@ -41,6 +42,26 @@ fn stale_session_locks_are_removed_at_start_and_named() {
     let line = running.until_it_says("removed a stale session lock");
     assert!(line.contains("old.jsonl.lock (dead-pid"), "{line}");
     assert!(!stale.exists());
+}
+
+#[test]
+fn it_ends_when_told_so_also_while_it_looks_for_stale_locks() {
+    let room = room();
+    let sessions = room.state.join("sessions");
+    std::fs::create_dir(&sessions).unwrap();
+    if std::process::Command::new("strace").arg("-V").stdout(std::process::Stdio::null()).status().is_err() {
+        eprintln!("skipped: there is no strace");
+        return;
+    }
+    // As on a dead mount: only the tracer lets it go.
+    let mut traced = std::process::Command::new("strace");
+    traced.args(["-qq", "-f", "-o", "/dev/null", "-P", &text(&sessions), "-e", "inject=openat:delay_enter=600s"]);
+    let run = room.run(&[]);
+    let mut running = Running::start(traced.arg(run.get_program()).args(run.get_args()));
+    let line = running.until_it_says("gateway on ws://");
+    let pid = line.split_once("(pid ").unwrap().1.split_once(')').unwrap().0.parse().unwrap();
+    kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
+    eventually("its locks are gone", || (!room.state_lock().exists()).then_some(()));
 }
 
 #[test]
