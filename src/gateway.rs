@@ -133,9 +133,11 @@ impl Gateway {
     /// # Errors
     /// If a lock file cannot be looked at.
     pub fn lost(&self) -> Result<Option<LostCause>> {
-        match (self.state_lock.lost()?, &self.config_lock) {
-            (None, Some(config_lock)) => config_lock.lost(),
-            (lost, _) => Ok(lost),
+        let config_lock = self.config_lock.as_ref().map_or(Ok(None), Turn::lost);
+        match (self.state_lock.lost(), config_lock) {
+            // One that is lost is enough, whatever is known of the other.
+            (Ok(Some(lost)), _) | (_, Ok(Some(lost))) => Ok(Some(lost)),
+            (state_lock, config_lock) => state_lock.and(config_lock),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -62,6 +63,24 @@ fn it_ends_when_told_so_also_while_it_looks_for_stale_locks() {
     let pid = line.split_once("(pid ").unwrap().1.split_once(')').unwrap().0.parse().unwrap();
     kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
     eventually("its locks are gone", || (!room.state_lock().exists()).then_some(()));
+}
+
+#[test]
+fn a_lock_that_cannot_be_looked_at_is_not_lost() {
+    let room = room();
+    let mut running = Running::ready(&mut room.run(&[]));
+    // In one step: between two it would be gone.
+    let link = room.dir.path().join("link");
+    std::os::unix::fs::symlink(&room.state, &link).unwrap();
+    let exchange = || renameat_with(CWD, &link, CWD, &room.state, RenameFlags::EXCHANGE).unwrap();
+    exchange();
+    running.until_it_says("whether the gateway's locks are still its own cannot be seen");
+    exchange();
+    assert!(get(room.address(), "/healthz").contains("200 OK"));
+    // One that is gone is.
+    std::fs::remove_file(room.state_lock()).unwrap();
+    running.until_it_says("the gateway's lock is lost");
+    assert_eq!(running.wait().code(), Some(1));
 }
 
 #[test]

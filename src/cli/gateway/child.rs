@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Child;
 use turnlock::gateway::Gateway;
 
-use super::serve::{WATCH, ensure_ours};
+use super::serve::Guard;
 use super::signals::Signals;
 use crate::cli::failure::Failure;
 use crate::cli::{exec, signals};
@@ -40,7 +40,7 @@ fn start(command: &[OsString]) -> Result<Child, Failure> {
 
 /// Passes signals on until the program has ended, or a lock is lost.
 async fn attend(gateway: &Gateway, mut signals: Signals, child: &mut Child) -> Result<ExitStatus, Failure> {
-    let mut watch = tokio::time::interval(WATCH);
+    let mut guard = Guard::new();
     loop {
         tokio::select! {
             ended = child.wait() => return ended.map_err(|e| Failure::new(format!("cannot wait for the program: {e}"))),
@@ -49,7 +49,7 @@ async fn attend(gateway: &Gateway, mut signals: Signals, child: &mut Child) -> R
                     signals::pass_on(&origin, program);
                 }
             }
-            _ = watch.tick() => ensure_ours(gateway)?,
+            looked = guard.look(gateway) => looked?,
         }
     }
 }
