@@ -16,6 +16,7 @@ mod places;
 mod read;
 mod revoke;
 mod run;
+mod signals;
 mod status;
 mod stress;
 mod waiting;

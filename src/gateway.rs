@@ -43,7 +43,7 @@ mod stop;
 mod supervise;
 mod watch;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -67,6 +67,7 @@ pub use watch::{Change, Condition, Observation, Watch, observe, observe_address}
 
 /// Where a gateway listens unless told otherwise: port 18789.
 pub const DEFAULT_PORT: u16 = 18789;
+const DEFAULT_HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// The right to be the gateway of a state directory, a config file and a port.
 ///
@@ -132,9 +133,11 @@ impl Gateway {
     /// # Errors
     /// If a lock file cannot be looked at.
     pub fn lost(&self) -> Result<Option<LostCause>> {
-        match (self.state_lock.lost()?, &self.config_lock) {
-            (None, Some(config_lock)) => config_lock.lost(),
-            (lost, _) => Ok(lost),
+        let config_lock = self.config_lock.as_ref().map_or(Ok(None), Turn::lost);
+        match (self.state_lock.lost(), config_lock) {
+            // One that is lost is enough, whatever is known of the other.
+            (Ok(Some(lost)), _) | (_, Ok(Some(lost))) => Ok(Some(lost)),
+            (state_lock, config_lock) => state_lock.and(config_lock),
         }
     }
 
@@ -167,15 +170,16 @@ impl Gateway {
     }
 }
 
-/// What OpenClaw's gateways write into their record, beside what every record of ours has.
-fn record(layout: &Layout, port: u16, owner_id: Uuid) -> Map<String, Value> {
+/// What OpenClaw's gateways write into their record, and the address, beside what every record of ours has.
+fn record(layout: &Layout, address: SocketAddr, owner_id: Uuid) -> Map<String, Value> {
     let mut facts = Map::new();
     facts.insert("configPath".into(), layout.config().to_string_lossy().into());
     facts.insert("stateDir".into(), layout.state_dir().to_string_lossy().into());
     facts.insert("ownerId".into(), owner_id.to_string().into());
     facts.insert("role".into(), "gateway".into());
-    if port != 0 {
-        facts.insert("port".into(), port.into());
+    facts.insert("address".into(), address.ip().to_string().into());
+    if address.port() != 0 {
+        facts.insert("port".into(), address.port().into());
     }
     if let Some(start_time) = crate::lockfile::process::own().start_time {
         facts.insert("startTime".into(), start_time.into());

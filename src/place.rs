@@ -95,10 +95,12 @@ pub(crate) fn is_gateway_lock(path: &Path) -> bool {
     gateway_name(path).is_some()
 }
 
-/// `gateway.<key>` of a lock path `gateway.<key>.lock`.
+/// `gateway.<key>` of a lock path `gateway.<key>.lock`. Other keys are other programs'.
 fn gateway_name(lock: &Path) -> Option<&[u8]> {
     let name = lock.file_name()?.as_bytes().strip_suffix(LOCK_SUFFIX)?;
-    (name.starts_with(b"gateway.") && !name.ends_with(b".jsonl")).then_some(name)
+    let key = name.strip_prefix(b"gateway.")?;
+    let is_hash = key.len() == 8 && key.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    (is_hash || key == b"state").then_some(name)
 }
 
 /// Creates what is missing of `dir`, private to the user, each entry synced; also one that somebody else

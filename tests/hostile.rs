@@ -77,6 +77,24 @@ fn records_that_name_no_process_are_nobodys() {
 }
 
 #[test]
+fn times_at_the_edges_are_told() {
+    for time in ["1969-12-31T23:59:59.000Z", "-009999-01-03T00:00:00.000Z", "9999-12-30T00:00:00.000Z"] {
+        let room = room();
+        let record = json!({"pid": 1_073_741_824, "createdAt": time});
+        fs::write(&room.lock, record.to_string()).unwrap();
+        for mut command in [turnlock(["status"]), turnlock(["status", "--json"])] {
+            command.arg(&room.session);
+            let answer = ended(command);
+            assert!(answer.code == Some(0) && answer.out.contains(time), "{answer:?}");
+        }
+        let mut command = turnlock(["break", "--owner", "1073741824"]);
+        command.arg(&room.session);
+        let answer = ended(command);
+        assert!(answer.code == Some(0) && answer.out.contains(&format!("since {time}")), "{answer:?}");
+    }
+}
+
+#[test]
 fn a_lock_file_of_100_mb_is_judged_in_little_memory() {
     let room = room();
     let huge = fs::File::create_new(&room.lock).unwrap();

@@ -10,7 +10,7 @@ mod signals;
 mod status;
 mod stop;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -60,9 +60,9 @@ struct Which {
     /// Where the config lock lies [default: tmp/openclaw-<uid> in the state directory]
     #[arg(long, value_name = "DIR")]
     lock_dir: Option<PathBuf>,
-    /// The address to listen on
-    #[arg(long, default_value_t = Ipv4Addr::LOCALHOST.into(), value_name = "IP")]
-    host: IpAddr,
+    /// The address to listen on [default: 127.0.0.1], or to look at [default: the one that a living owner recorded, else 127.0.0.1]
+    #[arg(long, value_name = "IP")]
+    host: Option<IpAddr>,
 }
 
 impl Which {
@@ -73,7 +73,10 @@ impl Which {
                 .map(|home| home.join(".openclaw"))
                 .ok_or_else(|| Failure::new("there is no home directory; name the --state-dir"))?,
         };
-        let mut builder = Gateway::builder(state_dir).host(self.host);
+        let mut builder = Gateway::builder(state_dir);
+        if let Some(host) = self.host {
+            builder = builder.host(host);
+        }
         if let Some(config) = &self.config {
             builder = builder.config(config);
         }

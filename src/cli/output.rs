@@ -1,6 +1,7 @@
 //! What the command says, and where: answers on standard output, remarks on standard error.
 
 use std::io::{ErrorKind, Write};
+use std::time::SystemTime;
 
 use serde::Serialize;
 
@@ -37,6 +38,11 @@ pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Result<String, Failure> 
 /// Says something to whoever watches; if nobody can hear it, nothing is lost.
 pub(crate) fn tell(remark: &str) {
     let _ = writeln!(anstream::stderr().lock(), "turnlock: {}", printable(remark));
+}
+
+/// A time as records have it; one that no calendar has is not told.
+pub(crate) fn moment(time: SystemTime) -> String {
+    jiff::Timestamp::try_from(time).map(|time| format!("{time:.3}")).unwrap_or_default()
 }
 
 /// Text from outside (names of files above all), fit for a terminal.

@@ -1,6 +1,8 @@
 //! The paths that a command was given: as they stand, as quoted globs, or none, for which the state directory stands.
 
 use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::failure::Failure;
@@ -59,16 +61,73 @@ fn matching(pattern: &Path) -> Result<Vec<PathBuf>, Failure> {
     let Some(text) = pattern.to_str().filter(|text| is_pattern(text)) else {
         return Err(usage(&format!("no such file or directory: {shown}")));
     };
-    let found = glob::glob(text).map_err(|error| usage(&format!("bad pattern {shown}: {error}")))?;
     let mut paths = Vec::new();
-    for path in found {
-        match path {
-            Ok(path) => paths.push(path),
-            // One directory that cannot be read never hides the rest.
-            Err(error) => output::tell(&format!("cannot look into {}: {}", error.path().display(), error.error())),
+    expand(text, &mut paths).map_err(|error| usage(&format!("bad pattern {shown}: {error}")))?;
+    paths.sort_unstable();
+    paths.dedup();
+    if paths.is_empty() { Err(usage(&format!("nothing matches {shown}"))) } else { Ok(paths) }
+}
+
+/// What a pattern matches. Below `**` no links are followed, which `glob` does: two that lead back make more paths than there is
+/// time for.
+fn expand(pattern: &str, found: &mut Vec<PathBuf>) -> Result<(), glob::PatternError> {
+    let components: Vec<_> = Path::new(pattern).components().collect();
+    let Some(at) = components.iter().position(|component| component.as_os_str() == "**") else {
+        for path in glob::glob(pattern)? {
+            match path {
+                Ok(path) => found.push(path),
+                Err(error) => cannot_look_into(error.path(), error.error()),
+            }
+        }
+        return Ok(());
+    };
+    below(components[..at].iter().collect(), components[at + 1..].iter().collect(), found)
+}
+
+/// What matches `before/**/after`.
+fn below(before: PathBuf, after: PathBuf, found: &mut Vec<PathBuf>) -> Result<(), glob::PatternError> {
+    let mut roots = vec![];
+    if before.as_os_str().is_empty() {
+        roots.push(before);
+    } else {
+        expand(&before.to_string_lossy(), &mut roots)?;
+    }
+    let trees = roots.into_iter().map(tree);
+    if after.as_os_str().is_empty() {
+        found.extend(trees.flat_map(|dirs| dirs.into_iter().skip(1)));
+        return Ok(());
+    }
+    for dir in trees.flatten() {
+        match dir.to_str() {
+            Some(text) => expand(&Path::new(&glob::Pattern::escape(text)).join(&after).to_string_lossy(), found)?,
+            None => cannot_look_into(&dir, &"no pattern names what is not UTF-8"),
         }
     }
-    if paths.is_empty() { Err(usage(&format!("nothing matches {shown}"))) } else { Ok(paths) }
+    Ok(())
+}
+
+/// A directory, the current one if it has no name, and all below it.
+fn tree(root: PathBuf) -> Vec<PathBuf> {
+    let mut dirs = vec![root];
+    let mut looked_into = 0;
+    while let Some(dir) = dirs.get(looked_into).cloned() {
+        looked_into += 1;
+        let named = if dir.as_os_str().is_empty() { Path::new(".") } else { &dir };
+        match named.read_dir() {
+            Ok(entries) => {
+                let below = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+                dirs.extend(below.map(|entry| dir.join(entry.file_name())));
+            }
+            Err(error) if error.kind() == ErrorKind::NotADirectory => {}
+            Err(error) => cannot_look_into(&dir, &error),
+        }
+    }
+    dirs
+}
+
+/// One directory that cannot be read never hides the rest.
+fn cannot_look_into(dir: &Path, error: &dyn Display) {
+    output::tell(&format!("cannot look into {}: {error}", dir.display()));
 }
 
 fn usage(message: &str) -> Failure {

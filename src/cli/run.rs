@@ -1,7 +1,6 @@
 //! `turnlock run`: a program that runs while its session is held.
 
 mod child;
-mod signals;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};

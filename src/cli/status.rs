@@ -258,7 +258,7 @@ fn left_by_ours(reason: Reason) -> bool {
 
 fn since(report: &LockReport) -> String {
     let since = report.holder.as_ref().and_then(|holder| holder.since);
-    since.map(|since| humantime::format_rfc3339_millis(since).to_string()).unwrap_or_default()
+    since.map(output::moment).unwrap_or_default()
 }
 
 fn age(report: &LockReport) -> String {

@@ -53,7 +53,7 @@ pub(crate) fn describe(holder: &Holder) -> String {
     }
     if let (Some(since), Some(age)) = (holder.since, holder.age()) {
         let age = humantime::format_duration(Duration::from_secs(age.as_secs()));
-        text += &format!(", since {} ({age})", humantime::format_rfc3339_millis(since));
+        text += &format!(", since {} ({age})", output::moment(since));
     }
     text
 }

@@ -1,13 +1,13 @@
 //! Describing a gateway, and taking its three layers.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::{DEFAULT_PORT, Gateway, Layout, Refused, record, socket};
+use super::{DEFAULT_HOST, DEFAULT_PORT, Gateway, Layout, Refused, record, socket};
 use crate::caller::{Caller, at_once};
 use crate::error::{Error, Result};
 use crate::sessions::{Acquire, Rules, deadline_after};
@@ -20,7 +20,7 @@ pub struct Builder {
     pub(super) state_dir: PathBuf,
     pub(super) config: Option<PathBuf>,
     pub(super) lock_dir: Option<PathBuf>,
-    pub(super) host: IpAddr,
+    pub(super) host: Option<IpAddr>,
     pub(super) port: u16,
     multi: bool,
     pub(super) timeout: Duration,
@@ -34,7 +34,7 @@ impl Builder {
             state_dir,
             config: None,
             lock_dir: None,
-            host: Ipv4Addr::LOCALHOST.into(),
+            host: None,
             port: DEFAULT_PORT,
             multi: false,
             timeout: Duration::from_secs(5),
@@ -55,9 +55,9 @@ impl Builder {
         self
     }
 
-    /// The address to listen on: 127.0.0.1 unless set.
+    /// The address to listen on: 127.0.0.1 unless set. Where another gateway is looked at: the one that a living owner recorded, unless set.
     pub fn host(mut self, host: IpAddr) -> Self {
-        self.host = host;
+        self.host = Some(host);
         self
     }
 
@@ -120,7 +120,7 @@ impl Builder {
             true => None,
             false => Some(self.lock(caller, &layout, Layer::Config, deadline, owner_id).await?),
         };
-        let (socket, address) = socket::bind(SocketAddr::new(self.host, self.port), caller, deadline).await?;
+        let (socket, address) = socket::bind(self.address(), caller, deadline).await?;
         tracing::info!(state_dir = %layout.state_dir().display(), %address, %owner_id, "gateway begins");
         Ok(Gateway { socket: Some(socket), config_lock, state_lock, layout, address, owner_id })
     }
@@ -128,6 +128,11 @@ impl Builder {
     /// Where its files are; with `create` what is missing of the directories is made.
     pub(super) fn layout(&self, create: bool) -> Result<Layout> {
         Layout::resolve(&self.state_dir, self.config.as_deref(), self.lock_dir.as_deref(), create)
+    }
+
+    /// Where it would listen.
+    pub(super) fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.host.unwrap_or(DEFAULT_HOST), self.port)
     }
 
     async fn lock(
@@ -144,7 +149,7 @@ impl Builder {
         };
         // A gateway is held for weeks.
         let rules = Rules { max_hold: Duration::MAX, ..Rules::default() };
-        let acquire = Acquire::gateway(Arc::new(rules), lock.to_owned(), record(layout, self.port, owner_id))
+        let acquire = Acquire::gateway(Arc::new(rules), lock.to_owned(), record(layout, self.address(), owner_id))
             .label(self.label.as_deref().unwrap_or("gateway"))
             .timeout(deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now())));
         let taken = acquire.acquire_as(caller).await;

@@ -39,7 +39,7 @@ pub enum Trouble {
     /// A gateway lock that cannot be looked at.
     UnreadableLock(LockReport),
     /// A directory that an interrupted reclaim of OpenClaw left: its gateway waits for it for ever.
-    OrphanedReclaim(PathBuf),
+    OrphanedReclaim(#[serde(serialize_with = "sweep::lossy")] PathBuf),
     /// Somebody listens on the port whom no lock names.
     UnknownListener(String),
     /// The owner of the lock does not listen on its port.

@@ -30,6 +30,7 @@ pub struct Claims {
     #[serde(serialize_with = "lossy")]
     pub state_dir: PathBuf,
     /// Its agents' workspaces.
+    #[serde(serialize_with = "all_lossy")]
     pub workspaces: BTreeSet<PathBuf>,
     /// The base port; others are derived from it.
     pub port: u16,
@@ -59,17 +60,21 @@ pub struct Conflict {
 #[non_exhaustive]
 pub enum About {
     /// One config file.
-    Config(PathBuf),
+    Config(#[serde(serialize_with = "lossy")] PathBuf),
     /// One state directory.
-    StateDir(PathBuf),
+    StateDir(#[serde(serialize_with = "lossy")] PathBuf),
     /// One workspace.
-    Workspace(PathBuf),
+    Workspace(#[serde(serialize_with = "lossy")] PathBuf),
     /// One base port.
     Port(u16),
     /// Base ports so close that ports derived from them meet.
     PortsTooClose(u16, u16),
     /// One browser port.
     CdpPort(u16),
+}
+
+fn all_lossy<S: serde::Serializer>(paths: &BTreeSet<PathBuf>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path.display().to_string()))
 }
 
 impl fmt::Display for Conflict {

@@ -9,12 +9,14 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::owner::Owner;
-use super::{Builder, DEFAULT_PORT, Health, Identity, Listener, OwnerProcess, listeners, probe};
+use super::{Builder, DEFAULT_HOST, DEFAULT_PORT, Health, Identity, Listener, OwnerProcess, listeners, probe};
 use crate::error::{Holder, Result};
 use crate::lockfile::verdict::Reason;
 use crate::sessions::Rules;
 use crate::sweep::{self, LockState};
 
+/// Where a gateway is unless told otherwise.
+pub(super) const CUSTOM: SocketAddr = SocketAddr::new(DEFAULT_HOST, DEFAULT_PORT);
 /// How long a health probe may take.
 pub(super) const PROBE: Duration = Duration::from_secs(1);
 
@@ -57,6 +59,8 @@ pub struct LockFacts {
     pub process: Option<OwnerProcess>,
     /// The port that is named in it.
     pub port: Option<u16>,
+    /// The address to listen on that is named in it.
+    pub address: Option<IpAddr>,
     /// Why it is stale, or what is remarkable about it.
     pub reasons: Vec<Reason>,
     /// Why it could not be looked at.
@@ -69,12 +73,14 @@ impl LockFacts {
         let report = sweep::look(lock, &Arc::<Rules>::default())?;
         let owner = Owner::at(lock).ok().flatten();
         let port = owner.as_ref().and_then(Owner::port);
+        let address = owner.as_ref().and_then(|owner| owner.record.address);
         Some(Self {
             lock: report.lock,
             state: report.state,
             holder: report.holder,
             process: owner.map(|owner| owner.process),
             port,
+            address,
             reasons: report.reasons,
             error: report.error,
         })
@@ -120,7 +126,7 @@ impl GatewayReport {
 pub fn status(gateway: &Builder, port: Option<u16>) -> Result<GatewayReport> {
     let layout = gateway.layout(false)?;
     let (state_lock, config_lock) = (LockFacts::of(layout.state_lock()), LockFacts::of(layout.config_lock()));
-    let address = find_address(gateway.host, port, state_lock.iter().chain(&config_lock), DEFAULT_PORT);
+    let address = find_address((gateway.host, port), state_lock.iter().chain(&config_lock), CUSTOM);
     let listener = listeners(address.port()).into_iter().find(|listener| listener.serves(address));
     Ok(GatewayReport {
         state_dir: layout.state_dir().to_owned(),
@@ -135,11 +141,12 @@ pub fn status(gateway: &Builder, port: Option<u16>) -> Result<GatewayReport> {
 
 /// Where to look for a gateway: as told, or as recorded by an owner who lives, or where it would be by custom.
 pub(super) fn find_address<'a>(
-    host: IpAddr,
-    told: Option<u16>,
-    mut locks: impl Iterator<Item = &'a LockFacts>,
-    custom: u16,
+    (host, port): (Option<IpAddr>, Option<u16>),
+    locks: impl Iterator<Item = &'a LockFacts>,
+    custom: SocketAddr,
 ) -> SocketAddr {
-    let recorded = || locks.find_map(|lock| lock.port.filter(|_| lock.owner_lives()));
-    SocketAddr::new(host, told.or_else(recorded).unwrap_or(custom))
+    let living: Vec<_> = locks.filter(|lock| lock.owner_lives()).collect();
+    let host = host.or_else(|| living.iter().find_map(|lock| lock.address));
+    let port = port.or_else(|| living.iter().find_map(|lock| lock.port));
+    SocketAddr::new(host.unwrap_or(custom.ip()), port.unwrap_or(custom.port()))
 }

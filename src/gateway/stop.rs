@@ -9,8 +9,8 @@ use rustix::process::Signal;
 use serde::Serialize;
 
 use super::pidfd::Process;
-use super::report::find_address;
-use super::{Builder, DEFAULT_PORT, Identity, LockFacts, Refused, listeners, socket};
+use super::report::{CUSTOM, find_address};
+use super::{Builder, Identity, LockFacts, Refused, listeners, socket};
 use crate::error::{Context, Error, Result};
 
 /// From being asked to end to being ended.
@@ -53,7 +53,7 @@ pub fn stop(gateway: &Builder, pid: i32, port: Option<u16>) -> Result<Stopped> {
     if let Err(reason) = verify(&locks, pid) {
         return refuse(reason);
     }
-    let address = find_address(gateway.host, port, locks.iter(), DEFAULT_PORT);
+    let address = find_address((gateway.host, port), locks.iter(), CUSTOM);
     tracing::info!(pid, %address, "ending a gateway");
     let killed = end(&process, layout.state_lock())?;
     wait_for_port(pid, address)?;

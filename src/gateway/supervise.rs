@@ -8,6 +8,7 @@ use super::report::{PROBE, find_address};
 use super::{Builder, Gateway, Health, LockFacts, Refused, probe};
 use crate::caller::{Caller, at_once};
 use crate::error::{Error, Result};
+use crate::sessions::deadline_after;
 
 /// The exit code by which a systemd unit with `RestartPreventExitStatus=78` knows not to start again.
 pub const EXIT_ALREADY_HEALTHY: u8 = 78;
@@ -63,15 +64,15 @@ impl Builder {
                 Err(error) if is_taken(&error) => error,
                 Err(error) => return Err(error),
             };
-            let until = *until.get_or_insert_with(|| Instant::now() + self.healthy_within);
+            let until = *until.get_or_insert_with(|| deadline_after(Some(self.healthy_within)));
+            let left = || until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
             let asked = self.clone();
-            let left = until.saturating_duration_since(Instant::now()).clamp(SHORTEST, PROBE);
-            let (address, health) = caller.run(move || asked.ask(left)).await??;
+            let limit = left().clamp(SHORTEST, PROBE);
+            let (address, health) = caller.run(move || asked.ask(limit)).await??;
             if health.is_healthy() {
                 return Ok(Supervised::AlreadyHealthy(address));
             }
-            let left = until.saturating_duration_since(Instant::now());
-            if left <= PAUSE {
+            if left() <= PAUSE {
                 return Err(Error::Gateway(Refused::NeverHealthy {
                     cause: Box::new(cause),
                     url: health_url(address),
@@ -88,7 +89,7 @@ impl Builder {
     fn ask(&self, limit: Duration) -> Result<(SocketAddr, Health)> {
         let layout = self.layout(false)?;
         let locks = [LockFacts::of(layout.state_lock()), LockFacts::of(layout.config_lock())];
-        let address = find_address(self.host, None, locks.iter().flatten(), self.port);
+        let address = find_address((None, None), locks.iter().flatten(), self.address());
         Ok((address, probe(address, limit)))
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::FileExt;
 use std::time::SystemTime;
 
@@ -152,6 +153,8 @@ pub(crate) struct Record {
     pub(crate) label: Option<String>,
     /// A gateway's.
     pub(crate) port: Option<u64>,
+    /// A gateway's, if it says so.
+    pub(crate) address: Option<IpAddr>,
 }
 
 /// The fields of a record that are understood, whatever is in them. Others are passed over.
@@ -168,6 +171,7 @@ struct Fields {
     pid_ns: Value,
     label: Value,
     port: Value,
+    address: Value,
 }
 
 #[derive(Deserialize)]
@@ -184,6 +188,7 @@ enum Field {
     PidNs,
     Label,
     Port,
+    Address,
     #[serde(other)]
     Other,
 }
@@ -217,6 +222,7 @@ impl<'de> Visitor<'de> for Fields {
                 Field::PidNs => &mut self.pid_ns,
                 Field::Label => &mut self.label,
                 Field::Port => &mut self.port,
+                Field::Address => &mut self.address,
                 Field::Other => {
                     map.next_value::<IgnoredAny>()?;
                     continue;
@@ -298,6 +304,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Reading {
         pid_ns: fields.pid_ns.as_u64(),
         label: text(fields.label),
         port: fields.port.as_u64(),
+        address: fields.address.as_str().and_then(|address| address.parse().ok()),
     };
     let speaks_ours = fields.protocol.as_str().is_some_and(|protocol| protocol.starts_with("turnlock/"));
     if speaks_ours && record.owner.is_some() { Reading::Ours(record) } else { Reading::Foreign(record) }

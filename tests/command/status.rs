@@ -60,6 +60,37 @@ fn no_locks_is_no_failure_and_no_directory_is_one() {
 }
 
 #[test]
+fn a_pattern_follows_no_links_that_lead_in_circles() {
+    let room = room();
+    let dir = room.dir();
+    let deep = dir.join("a/[b]/sessions");
+    fs::create_dir_all(&deep).unwrap();
+    for link in ["x", "y"] {
+        std::os::unix::fs::symlink(".", dir.join(link)).unwrap();
+        std::os::unix::fs::symlink("..", deep.join(link)).unwrap();
+    }
+    for lock in [dir.join("top.jsonl.lock"), deep.join("deep.jsonl.lock")] {
+        fs::write(lock, "").unwrap();
+    }
+    let shown = |pattern: &str| {
+        let mut command = turnlock(["status", pattern]);
+        command.current_dir(dir);
+        let answer = ended(command);
+        assert_eq!(answer.code, Some(0), "{answer:?}");
+        answer.out.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let ends = |found: Vec<String>, ends: &[&str]| {
+        assert_eq!(found.len(), ends.len(), "{found:?}");
+        assert!(found.iter().zip(ends).all(|(found, end)| found.ends_with(end)), "{found:?}");
+    };
+    ends(shown("**"), &["a/[b]/sessions/deep.jsonl"]);
+    ends(shown("**/*.lock"), &["a/[b]/sessions/deep.jsonl", "top.jsonl"]);
+    ends(shown("**/sessions/**/*.lock"), &["deep.jsonl"]);
+    ends(shown("a*/**/d*.lock"), &["deep.jsonl"]);
+    ends(shown(&format!("{}/**/sessions", dir.display())), &["deep.jsonl"]);
+}
+
+#[test]
 fn every_state_has_its_word() {
     let room = room();
     let path = |name: &str| room.dir().join(format!("{name}.jsonl.lock"));

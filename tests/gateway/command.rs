@@ -2,6 +2,8 @@
 
 use std::net::TcpListener;
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::rig::*;
@@ -44,6 +46,44 @@ fn stale_session_locks_are_removed_at_start_and_named() {
 }
 
 #[test]
+fn it_ends_when_told_so_also_while_it_looks_for_stale_locks() {
+    let room = room();
+    let sessions = room.state.join("sessions");
+    std::fs::create_dir(&sessions).unwrap();
+    if std::process::Command::new("strace").arg("-V").stdout(std::process::Stdio::null()).status().is_err() {
+        eprintln!("skipped: there is no strace");
+        return;
+    }
+    // As on a dead mount: only the tracer lets it go.
+    let mut traced = std::process::Command::new("strace");
+    traced.args(["-qq", "-f", "-o", "/dev/null", "-P", &text(&sessions), "-e", "inject=openat:delay_enter=600s"]);
+    let run = room.run(&[]);
+    let mut running = Running::start(traced.arg(run.get_program()).args(run.get_args()));
+    let line = running.until_it_says("gateway on ws://");
+    let pid = line.split_once("(pid ").unwrap().1.split_once(')').unwrap().0.parse().unwrap();
+    kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
+    eventually("its locks are gone", || (!room.state_lock().exists()).then_some(()));
+}
+
+#[test]
+fn a_lock_that_cannot_be_looked_at_is_not_lost() {
+    let room = room();
+    let mut running = Running::ready(&mut room.run(&[]));
+    // In one step: between two it would be gone.
+    let link = room.dir.path().join("link");
+    std::os::unix::fs::symlink(&room.state, &link).unwrap();
+    let exchange = || renameat_with(CWD, &link, CWD, &room.state, RenameFlags::EXCHANGE).unwrap();
+    exchange();
+    running.until_it_says("whether the gateway's locks are still its own cannot be seen");
+    exchange();
+    assert!(get(room.address(), "/healthz").contains("200 OK"));
+    // One that is gone is.
+    std::fs::remove_file(room.state_lock()).unwrap();
+    running.until_it_says("the gateway's lock is lost");
+    assert_eq!(running.wait().code(), Some(1));
+}
+
+#[test]
 fn owner_listener_and_health_are_three_facts() {
     let room = room();
     let running = Running::ready(&mut room.run(&[]));
@@ -76,7 +116,7 @@ fn the_doctor_finds_what_is_wrong_and_mends_what_nobody_holds() {
     std::fs::create_dir(&reclaim).unwrap();
     let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
     std::fs::File::open(&reclaim).unwrap().set_modified(old).unwrap();
-    std::fs::create_dir(room.state.join("gateway.fresh.lock.reclaim")).unwrap();
+    std::fs::create_dir(room.state.join("gateway.0f0e5000.lock.reclaim")).unwrap();
     let port = room.port.to_string();
     let stranger = TcpListener::bind(room.address()).unwrap();
 
@@ -91,9 +131,23 @@ fn the_doctor_finds_what_is_wrong_and_mends_what_nobody_holds() {
     let fixed = room.ask("doctor", &["--port", &port, "--fix"]);
     assert_eq!(fixed.code, Some(0), "{fixed:?}");
     assert!(!room.state_lock().exists() && !reclaim.exists());
-    assert!(room.state.join("gateway.fresh.lock.reclaim").exists(), "its maker may live");
+    assert!(room.state.join("gateway.0f0e5000.lock.reclaim").exists(), "its maker may live");
     let well = room.ask("doctor", &["--port", &port]);
     assert_eq!(well.code, Some(0), "{well:?}");
+}
+
+#[test]
+fn the_doctor_leaves_the_files_of_other_programs_alone() {
+    let room = room();
+    let names = ["gateway.other.lock", "gateway.0A0B0C0D.lock", "gateway.0a0b0c0.lock", "gateway.lock"];
+    for name in names {
+        let path = room.state.join(name);
+        std::fs::write(&path, r#"{"pid":1073741824}"#).unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    }
+    let found = room.ask("doctor", &["--port", &room.port.to_string(), "--fix"]);
+    assert_eq!(found.code, Some(0), "{found:?}");
+    assert_eq!(room.files().len(), names.len());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Gateways that are to run beside each other.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use crate::rig::*;
@@ -73,4 +74,22 @@ fn what_cannot_be_read_is_an_error() {
         let checked = check(&[&a, other]);
         assert!(checked.code == Some(1) && checked.err.contains(words), "{checked:?}");
     }
+}
+
+#[test]
+fn names_that_are_no_utf8_are_told_to_machines() {
+    let room = room();
+    let name = std::ffi::OsStr::from_bytes(b"a\xff");
+    let a = room.dir.path().join(name);
+    std::fs::create_dir(&a).unwrap();
+    let json = end(gateway(&["check-isolation", "--json"]).args([&a, &a]));
+    let told: serde_json::Value = serde_json::from_str(&json.out).unwrap_or_else(|e| panic!("{e}: {json:?}"));
+    assert!(told[0]["value"].as_str().unwrap().ends_with("a\u{fffd}/openclaw.json"), "{json:?}");
+    let reclaim = room.state.join(std::ffi::OsStr::from_bytes(b"\xff.jsonl.lock.reclaim"));
+    std::fs::create_dir_all(&reclaim).unwrap();
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    std::fs::File::open(&reclaim).unwrap().set_modified(old).unwrap();
+    let json = room.ask("doctor", &["--json", "--port", &room.port.to_string()]);
+    let told: serde_json::Value = serde_json::from_str(&json.out).unwrap_or_else(|e| panic!("{e}: {json:?}"));
+    assert!(told[0]["facts"].as_str().unwrap().ends_with("\u{fffd}.jsonl.lock.reclaim"), "{json:?}");
 }

@@ -64,3 +64,46 @@ fn one_look_for_cron() {
         "{looked:?}"
     );
 }
+
+#[test]
+fn to_look_without_a_pause_is_a_usage_error() {
+    let refused = end(&mut gateway(&["monitor", "--once", "--every", "0s", "127.0.0.1:1"]));
+    assert!(refused.code == Some(2) && refused.err.contains("longer than zero"), "{refused:?}");
+    let longest = end(&mut gateway(&["monitor", "--once", "--every", "9223372036854775807s", "127.0.0.1:1"]));
+    assert_eq!(longest.code, Some(1), "{longest:?}");
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_told_with_the_same_fields() {
+    let room = room();
+    let _running = Running::ready(&mut room.run(&[]));
+    let missing = room.dir.path().join("missing");
+    let looked = end(gateway(&["monitor", "--once", "--json"]).args([&room.state, &missing]));
+    let told: Vec<Value> = looked.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let fields = |told: &Value| told.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(fields(&told[0]), fields(&told[1]), "{looked:?}");
+    let lost = told.iter().find(|told| told["to"] == "gone").unwrap();
+    assert_eq!((&lost["condition"], &lost["address"], &lost["pid"]), (&"gone".into(), &Value::Null, &Value::Null));
+    assert!(lost["error"].as_str().unwrap().contains("cannot find"), "{lost}");
+}
+
+#[test]
+fn a_look_that_hangs_blinds_it_to_no_other() {
+    let (hung, well) = (room(), room());
+    let _running = Running::ready(&mut well.run(&[]));
+    let agents = text(&hung.state.join("agents"));
+    std::fs::create_dir(&agents).unwrap();
+    // As on a dead mount: only the tracer lets it go.
+    let mut traced = std::process::Command::new("strace");
+    traced.args(["-qq", "-f", "-o", "/dev/null", "-P", &agents, "-e", "inject=openat:delay_enter=600s"]);
+    let monitor = gateway(&["monitor", "--once", "--json"]);
+    traced.arg(monitor.get_program()).args(monitor.get_args()).args([&hung.state, &well.state]);
+    if std::process::Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
+        eprintln!("skipped: there is no strace");
+        return;
+    }
+    let mut monitor = Doomed(traced.stdout(Stdio::piped()).spawn().unwrap());
+    let lines = lines(monitor.0.stdout.take().unwrap());
+    assert_eq!(next(&lines), change("", "healthy"));
+    assert_eq!(next(&lines), change("", "locked-up"));
+}

@@ -24,6 +24,30 @@ fn a_healthy_gateway_is_success_and_78_under_systemd() {
 }
 
 #[test]
+fn a_gateway_on_an_address_of_its_own_is_asked_there() {
+    let room = room();
+    let mut first = Running::ready(&mut room.run(&["--host", "127.0.0.2"]));
+    let ended = end(&mut room.run(&SUPERVISED));
+    assert!(ended.code == Some(78) && ended.err.contains("ws://127.0.0.2:"), "{ended:?}");
+    let status = room.ask("status", &["--require-healthy"]);
+    assert!(status.code == Some(0) && status.out.contains("(the owner)"), "{status:?}");
+    assert_eq!(end(gateway(&["monitor", "--once"]).arg(&room.state)).code, Some(0));
+    // Of one that has gone nothing is believed.
+    first.child.kill().unwrap();
+    first.wait();
+    assert!(room.ask("status", &[]).out.contains("ws://127.0.0.1:18789"));
+}
+
+#[test]
+fn a_limit_that_no_clock_reaches_is_none() {
+    let room = room();
+    let _first = Running::ready(&mut room.run(&[]));
+    let more = ["--supervised=systemd", "--timeout", "0s", "--healthy-within", "9223372036854775807s"];
+    let ended = end(&mut room.run(&more));
+    assert_eq!(ended.code, Some(78), "{ended:?}");
+}
+
+#[test]
 fn a_healthy_endpoint_on_the_port_is_success() {
     let room = room();
     answer(TcpListener::bind(room.address()).unwrap(), "200 OK", r#"{"ok":true,"status":"live"}"#);

@@ -9,14 +9,14 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Child;
 use turnlock::gateway::Gateway;
 
-use super::serve::{WATCH, ensure_ours};
+use super::serve::Guard;
 use super::signals::Signals;
-use crate::cli::exec;
 use crate::cli::failure::Failure;
+use crate::cli::{exec, signals};
 
 /// How long the program may take to end when a lock is lost.
 const GRACE: Duration = Duration::from_secs(5);
@@ -40,36 +40,29 @@ fn start(command: &[OsString]) -> Result<Child, Failure> {
 
 /// Passes signals on until the program has ended, or a lock is lost.
 async fn attend(gateway: &Gateway, mut signals: Signals, child: &mut Child) -> Result<ExitStatus, Failure> {
-    let mut watch = tokio::time::interval(WATCH);
+    let mut guard = Guard::new();
     loop {
         tokio::select! {
             ended = child.wait() => return ended.map_err(|e| Failure::new(format!("cannot wait for the program: {e}"))),
-            signal = signals.next() => {
-                // A key pressed on the terminal reaches the program as well, and twice would mean something else to it.
-                if signal != Signal::INT || !in_foreground() {
-                    pass_on(child, signal);
+            origin = signals.next() => {
+                if let Some(program) = id(child) {
+                    signals::pass_on(&origin, program);
                 }
             }
-            _ = watch.tick() => ensure_ours(gateway)?,
+            looked = guard.look(gateway) => looked?,
         }
     }
 }
 
-/// Whether this process, and the program with it, is what the keys of a terminal reach.
-fn in_foreground() -> bool {
-    let terminal = std::fs::File::open("/dev/tty");
-    terminal.is_ok_and(|terminal| rustix::termios::tcgetpgrp(terminal) == Ok(rustix::process::getpgrp()))
-}
-
-fn pass_on(child: &Child, signal: Signal) {
-    // It has an id until it has been waited for, and nobody else gets that id before.
-    if let Some(pid) = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())) {
-        let _ = rustix::process::kill_process(pid, signal);
-    }
+/// It has one until it has been waited for, and nobody else gets that before.
+fn id(child: &Child) -> Option<Pid> {
+    child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()))
 }
 
 async fn end(child: &mut Child) {
-    pass_on(child, Signal::TERM);
+    if let Some(program) = id(child) {
+        let _ = kill_process(program, Signal::TERM);
+    }
     if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
         // If even that fails, the kernel does it when this process ends.
         let _ = child.kill().await;

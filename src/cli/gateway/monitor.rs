@@ -9,17 +9,24 @@ use std::time::Duration;
 use anstyle::AnsiColor;
 use serde::Serialize;
 use tokio::process::Command;
-use tokio::task::JoinSet;
-use turnlock::gateway::{self, Change, Condition, Gateway, Observation, Watch};
+use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
+use tokio::time::timeout;
+use turnlock::gateway::{self, Change, Condition, Gateway, Health, Observation, Watch};
 
 use super::signals::{Signals, runtime};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, printable};
 
+/// What takes longer does not answer: a dead mount, perhaps.
+const LONGEST_LOOK: Duration = Duration::from_secs(10);
+/// A year.
+const LONGEST_PAUSE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// Probe gateways and their session locks, and tell of every change of state once
 ///
 /// healthy: the owner lives and answers. degraded: something is wrong (a stale or very long session lock, an owner that does
-/// not listen, an answer that is not ok). locked up: it accepts connections and does not answer. gone: nobody is there.
+/// not listen, an answer that is not ok). locked up: it accepts connections and does not answer, or its
+/// files cannot be looked at in time. gone: nobody is there.
 #[derive(clap::Args)]
 #[command(
     after_help = "The command of --on-unhealthy finds the facts in TURNLOCK_TARGET, TURNLOCK_STATE, TURNLOCK_PREVIOUS,
@@ -36,7 +43,7 @@ pub(super) struct Args {
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<Target>,
     /// How often to look
-    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    #[arg(long, default_value = "30s", value_parser = pause, value_name = "TIME")]
     every: Duration,
     /// How many looks in a row must see a change
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
@@ -50,6 +57,15 @@ pub(super) struct Args {
     /// One line of JSON for each change
     #[arg(long)]
     json: bool,
+}
+
+/// Longer than zero, and such that it can be added to any time.
+fn pause(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if time.is_zero() => Err("it must be longer than zero".into()),
+        Ok(time) => Ok(time.min(LONGEST_PAUSE)),
+        Err(e) => Err(e.to_string()),
+    }
 }
 
 /// Whom to watch.
@@ -77,33 +93,73 @@ impl std::fmt::Display for Target {
 }
 
 impl Target {
-    /// What cannot be looked at is gone, and why is told.
-    fn observe(&self) -> (Option<Observation>, Option<String>) {
+    fn observe(&self) -> Look {
         match self {
-            Self::Address(address) => (Some(gateway::observe_address(*address)), None),
+            Self::Address(address) => gateway::observe_address(*address).into(),
             Self::StateDir(dir) => match gateway::observe(&Gateway::builder(dir), None) {
-                Ok(seen) => (Some(seen), None),
-                Err(error) => (None, Some(error.to_string())),
+                Ok(seen) => seen.into(),
+                Err(error) => Look { condition: Condition::Gone, seen: None, error: Some(error.to_string()) },
             },
         }
     }
 }
 
-/// What is told of a change.
+/// What a look brought; or as what counts that it brought nothing, and why.
+struct Look {
+    condition: Condition,
+    seen: Option<Observation>,
+    error: Option<String>,
+}
+
+impl From<Observation> for Look {
+    fn from(seen: Observation) -> Self {
+        Self { condition: seen.condition, seen: Some(seen), error: None }
+    }
+}
+
+impl Look {
+    fn hangs() -> Self {
+        let error = format!("the look at it did not end within {} s", LONGEST_LOOK.as_secs());
+        Self { condition: Condition::LockedUp, seen: None, error: Some(error) }
+    }
+}
+
+/// A target that is looked at again and again.
+struct Watched {
+    target: Target,
+    watch: Watch,
+    /// One that hangs stays the only one: threads that wait for a dead mount would pile up.
+    look: Option<JoinHandle<Look>>,
+}
+
+impl Watched {
+    async fn look(&mut self) -> Result<Look, JoinError> {
+        let target = self.target.clone();
+        let look = self.look.get_or_insert_with(|| spawn_blocking(move || target.observe()));
+        let Ok(ended) = timeout(LONGEST_LOOK, look).await else { return Ok(Look::hangs()) };
+        self.look = None;
+        ended
+    }
+}
+
+/// What is told of a change; of what was not seen too, as nothing.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Told<'a> {
     target: String,
     #[serde(flatten)]
     change: Change,
     error: Option<&'a str>,
-    #[serde(flatten)]
-    seen: Option<&'a Observation>,
+    condition: Condition,
+    reasons: &'a [String],
+    address: Option<SocketAddr>,
+    health: Option<&'a Health>,
+    pid: Option<i32>,
+    held_sessions: Option<usize>,
+    stale_sessions: Option<usize>,
 }
 
 pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
-    if args.every.is_zero() {
-        return Err(Failure::new("--every must be longer than zero"));
-    }
     let runtime = runtime()?;
     let watched = runtime.block_on(watch(&args));
     // A look that hangs, on a dead mount perhaps, keeps nobody.
@@ -112,8 +168,9 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
 }
 
 async fn watch(args: &Args) -> Result<ExitCode, Failure> {
-    let mut signals = Signals::new()?;
-    let mut watches: Vec<_> = args.targets.iter().map(|_| Watch::new(args.after)).collect();
+    let mut signals = Signals::catch()?;
+    let watched = |target: &Target| Watched { target: target.clone(), watch: Watch::new(args.after), look: None };
+    let mut watches: Vec<_> = args.targets.iter().map(watched).collect();
     let mut rounds = tokio::time::interval(args.every);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
@@ -122,7 +179,7 @@ async fn watch(args: &Args) -> Result<ExitCode, Failure> {
             look(args, &mut watches).await
         };
         tokio::select! {
-            _ = signals.next() => return Ok(ExitCode::SUCCESS),
+            () = signals.end() => return Ok(ExitCode::SUCCESS),
             looked = round => {
                 let all_healthy = looked?;
                 if args.once {
@@ -134,35 +191,48 @@ async fn watch(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 /// One look at all of them, side by side; whether all are healthy.
-async fn look(args: &Args, watches: &mut [Watch]) -> Result<bool, Failure> {
+async fn look(args: &Args, watches: &mut Vec<Watched>) -> Result<bool, Failure> {
+    let failed = |e: JoinError| Failure::new(e.to_string());
     let mut looks = JoinSet::new();
-    for (index, target) in args.targets.iter().cloned().enumerate() {
-        looks.spawn_blocking(move || (index, target.observe()));
+    for mut watched in watches.drain(..) {
+        looks.spawn(async move { (watched.look().await, watched) });
     }
     let mut all_healthy = true;
     while let Some(done) = looks.join_next().await {
-        let (index, (seen, error)) = done.map_err(|e| Failure::new(e.to_string()))?;
-        let now = seen.as_ref().map_or(Condition::Gone, |seen| seen.condition);
-        all_healthy &= now == Condition::Healthy;
-        if let (Some(watch), Some(target)) = (watches.get_mut(index), args.targets.get(index))
-            && let Some(change) = watch.see(now)
-        {
-            let told = Told { target: target.to_string(), change, error: error.as_deref(), seen: seen.as_ref() };
+        let (look, mut watched) = done.map_err(failed)?;
+        let look = look.map_err(failed)?;
+        all_healthy &= look.condition == Condition::Healthy;
+        if let Some(change) = watched.watch.see(look.condition) {
+            let told = Told::new(&watched.target, change, &look);
             tell(args, &told)?;
-            if now != Condition::Healthy {
+            if look.condition != Condition::Healthy {
                 run_command(args, &told).await;
             }
         }
+        watches.push(watched);
     }
     Ok(all_healthy)
 }
 
-impl Told<'_> {
-    fn reason(&self) -> String {
-        match (self.seen, self.error) {
-            (Some(seen), _) => seen.reasons.join("; "),
-            (None, error) => error.unwrap_or_default().to_owned(),
+impl<'a> Told<'a> {
+    fn new(target: &Target, change: Change, look: &'a Look) -> Self {
+        let seen = look.seen.as_ref();
+        Self {
+            target: target.to_string(),
+            change,
+            error: look.error.as_deref(),
+            condition: change.to,
+            reasons: seen.map_or(&[], |seen| &seen.reasons),
+            address: seen.map(|seen| seen.address),
+            health: seen.map(|seen| &seen.health),
+            pid: seen.and_then(|seen| seen.pid),
+            held_sessions: seen.map(|seen| seen.held_sessions),
+            stale_sessions: seen.map(|seen| seen.stale_sessions),
         }
+    }
+
+    fn reason(&self) -> String {
+        self.error.map_or_else(|| self.reasons.join("; "), str::to_owned)
     }
 }
 
@@ -186,8 +256,8 @@ fn tell(args: &Args, told: &Told) -> Result<(), Failure> {
 /// Its end is waited for only by a single look: a command that hangs must not blind the monitor.
 async fn run_command(args: &Args, told: &Told<'_>) {
     let Some(command) = &args.on_unhealthy else { return };
-    let address = told.seen.map(|seen| seen.address.to_string()).unwrap_or_default();
-    let pid = told.seen.and_then(|seen| seen.pid).map(|pid| pid.to_string()).unwrap_or_default();
+    let address = told.address.map(|address| address.to_string()).unwrap_or_default();
+    let pid = told.pid.map(|pid| pid.to_string()).unwrap_or_default();
     let started = Command::new("sh")
         .args(["-c", command])
         .env("TURNLOCK_TARGET", &told.target)

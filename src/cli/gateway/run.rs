@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use tokio::task::spawn_blocking;
 use turnlock::Sessions;
 use turnlock::gateway::{self, DEFAULT_PORT, Gateway, Layout, Supervised};
 
@@ -88,7 +89,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     }
     let runtime = signals::runtime()?;
     let ran = runtime.block_on(async {
-        let mut signals = Signals::new()?;
+        let mut signals = Signals::catch()?;
         let start = async {
             match args.supervised {
                 None => builder.acquire().await.map(Supervised::Started),
@@ -96,7 +97,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
             }
         };
         let started = tokio::select! {
-            _ = signals.next() => return Ok(ExitCode::SUCCESS),
+            () = signals.end() => return Ok(ExitCode::SUCCESS),
             started = start => started?,
         };
         match started {
@@ -108,16 +109,22 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
             _ => Err(Failure::new("unknown outcome")),
         }
     });
-    // An answer that is still being looked up keeps nobody.
+    // What is still being looked at keeps nobody.
     runtime.shutdown_background();
     ran
 }
 
 /// Until it ends, by itself or because it is told to; then all is let go.
-async fn run(mut gateway: Gateway, signals: Signals, command: &[OsString]) -> Result<ExitCode, Failure> {
+async fn run(mut gateway: Gateway, mut signals: Signals, command: &[OsString]) -> Result<ExitCode, Failure> {
     tell_start(&gateway);
-    sweep_sessions(gateway.layout());
+    let layout = gateway.layout().clone();
+    let told_to_end = tokio::select! {
+        () = signals.end() => true,
+        // Many take their time, and those on a dead mount for ever.
+        _ = spawn_blocking(move || sweep_sessions(&layout)) => false,
+    };
     let ended = match command {
+        _ if told_to_end => Ok(ExitCode::SUCCESS),
         [] => serve::serve(&mut gateway, signals).await,
         command => child::run(&mut gateway, signals, command).await,
     };

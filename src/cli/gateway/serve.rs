@@ -13,14 +13,16 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
+use tokio::time::{Interval, interval};
 use turnlock::gateway::{Gateway, Layout};
 use turnlock::{LockState, Sessions};
 
 use super::signals::Signals;
 use crate::cli::failure::Failure;
+use crate::cli::output;
 
 /// How often the locks are looked at, in case somebody removed them.
-pub(super) const WATCH: Duration = Duration::from_secs(1);
+const WATCH: Duration = Duration::from_secs(1);
 /// A client that sends its request more slowly is not waited for.
 const SLOWEST_REQUEST: Duration = Duration::from_secs(5);
 
@@ -35,11 +37,11 @@ struct Facts {
 pub(super) async fn serve(gateway: &mut Gateway, mut signals: Signals) -> Result<ExitCode, Failure> {
     let listener = gateway.take_tokio_listener()?.ok_or_else(|| Failure::new("the gateway has no socket"))?;
     let facts = Arc::new(Facts::of(gateway)?);
-    let mut watch = tokio::time::interval(WATCH);
+    let mut guard = Guard::new();
     loop {
         tokio::select! {
-            _ = signals.next() => return Ok(ExitCode::SUCCESS),
-            _ = watch.tick() => ensure_ours(gateway)?,
+            () = signals.end() => return Ok(ExitCode::SUCCESS),
+            looked = guard.look(gateway) => looked?,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => answer(TokioIo::new(stream), Arc::clone(&facts)),
                 // Out of descriptors, or a client that left: the next one may do better.
@@ -50,11 +52,32 @@ pub(super) async fn serve(gateway: &mut Gateway, mut signals: Signals) -> Result
 }
 
 /// Ends a gateway that has lost its locks: another may run by now.
-pub(super) fn ensure_ours(gateway: &Gateway) -> Result<(), Failure> {
-    match gateway.lost() {
-        Ok(None) => Ok(()),
-        Ok(Some(cause)) => Err(Failure::new(format!("the gateway's lock is lost: {cause}; ending"))),
-        Err(error) => Err(error.into()),
+pub(super) struct Guard {
+    ticks: Interval,
+    /// Whether the last look failed, which was told then.
+    blind: bool,
+}
+
+impl Guard {
+    pub(super) fn new() -> Self {
+        Self { ticks: interval(WATCH), blind: false }
+    }
+
+    /// Waits, and looks. That the locks cannot be seen is no evidence that they are lost. Cancel safe.
+    pub(super) async fn look(&mut self, gateway: &Gateway) -> Result<(), Failure> {
+        self.ticks.tick().await;
+        let looked = gateway.lost();
+        let blind = looked.is_err();
+        match looked {
+            Ok(None) => {}
+            Ok(Some(cause)) => return Err(Failure::new(format!("the gateway's lock is lost: {cause}; ending"))),
+            Err(error) if !self.blind => {
+                output::tell(&format!("whether the gateway's locks are still its own cannot be seen: {error}"));
+            }
+            Err(_) => {}
+        }
+        self.blind = blind;
+        Ok(())
     }
 }
 

@@ -1,51 +1,40 @@
-//! Being told to end.
+//! Being told to end, and what is for the program under the locks.
 
-use rustix::process::Signal;
-use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+use std::io;
+use std::thread;
+
+use signal_hook::low_level::siginfo::Origin;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::cli::failure::Failure;
+use crate::cli::signals;
 
-/// The signals by which a process is told to end. From when this is made, none of them kills.
-pub(super) struct Signals {
-    terminate: Stream,
-    interrupt: Stream,
-    /// None where it was started to ignore it (`nohup`).
-    hangup: Option<Stream>,
-}
+/// The signals that this process gets. From when this is made, none of them kills.
+pub(super) struct Signals(UnboundedReceiver<Origin>);
 
 impl Signals {
-    /// Inside a runtime.
-    pub(super) fn new() -> Result<Self, Failure> {
-        let listen = |kind| signal(kind).map_err(|e| Failure::new(format!("cannot wait for signals: {e}")));
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            hangup: if ignores_hangup() { None } else { Some(listen(SignalKind::hangup())?) },
-        })
+    pub(super) fn catch() -> Result<Self, Failure> {
+        let failed = |e: io::Error| Failure::new(format!("cannot wait for signals: {e}"));
+        let mut caught = signals::catch(&[]).map_err(failed)?;
+        let (tell, told) = unbounded_channel();
+        // Who sent a signal, tokio does not tell.
+        let listen = move || caught.forever().all(|origin| tell.send(origin).is_ok());
+        thread::Builder::new().name("signals".into()).spawn(listen).map_err(failed)?;
+        Ok(Self(told))
     }
 
     /// Waits for the next of them. Cancel safe.
-    pub(super) async fn next(&mut self) -> Signal {
-        let hangup = async {
-            match &mut self.hangup {
-                Some(hangup) => hangup.recv().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = self.terminate.recv() => Signal::TERM,
-            _ = self.interrupt.recv() => Signal::INT,
-            _ = hangup => Signal::HUP,
+    pub(super) async fn next(&mut self) -> Origin {
+        match self.0.recv().await {
+            Some(origin) => origin,
+            None => std::future::pending().await,
         }
     }
-}
 
-/// As the system tells it; where it does not, nothing is ignored.
-fn ignores_hangup() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    // Bit 0 is signal 1.
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
+    /// Waits until one of them tells this process to end. Cancel safe.
+    pub(super) async fn end(&mut self) {
+        while !signals::ENDING.contains(&self.next().await.signal) {}
+    }
 }
 
 /// One thread is enough for a command that waits.

@@ -6,24 +6,26 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitCode, ExitStatus};
 
 use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
+use signal_hook::consts::SIGCHLD;
 use turnlock::Turn;
 
-use super::signals::Signals;
 use crate::cli::failure::Failure;
-use crate::cli::{enclosing, exec};
+use crate::cli::{enclosing, exec, signals};
 
 /// Runs the command to its end, on the main thread, with which its parent-death signal comes.
 pub(super) fn run(turn: &Turn, command: &[OsString]) -> Result<ExitCode, Failure> {
     let failed = |e: io::Error| Failure::new(format!("cannot start the command: {e}"));
     // From here on what comes is for the command, and what comes before it is there is kept for it.
-    let mut signals = Signals::catch().map_err(failed)?;
+    let mut signals = signals::catch(&[SIGCHLD]).map_err(failed)?;
     let mut child = spawn(turn, command)?.map_err(failed)?;
     loop {
         if let Some(status) = child.try_wait().map_err(failed)? {
             return Ok(code(status));
         }
-        signals.forward_to(&child);
+        for origin in signals.wait() {
+            signals::pass_on(&origin, Pid::from_child(&child));
+        }
     }
 }
 
