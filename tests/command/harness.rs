@@ -1,5 +1,8 @@
 //! Rooms with a session, and processes that end with their test.
 
+#[path = "heed.rs"]
+mod heed;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -60,6 +63,7 @@ impl Room {
 
 /// `turnlock` with arguments, and with nothing of this process's environment that it heeds.
 pub fn turnlock<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
+    heed::heed_signals();
     let mut command = Command::new(TURNLOCK);
     command.args(arguments).env_remove("TURNLOCK_TURN").env_remove("RUST_LOG");
     command

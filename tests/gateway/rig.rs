@@ -1,5 +1,8 @@
 //! What the tests stand on: a state directory, a port, and processes that die with the test.
 
+#[path = "../command/heed.rs"]
+mod heed;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::linux::net::SocketAddrExt;
@@ -46,6 +49,7 @@ pub fn free_port() -> u16 {
 
 /// `turnlock gateway …`, in an environment that says nothing of gateways.
 pub fn gateway(args: &[&str]) -> Command {
+    heed::heed_signals();
     let mut command = Command::new(env!("CARGO_BIN_EXE_turnlock"));
     command.arg("gateway").args(args);
     for name in
