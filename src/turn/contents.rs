@@ -242,10 +242,8 @@ impl Inner {
 
     fn prepare_rewrite(&self, lines: &Lines) -> Result<Replacement> {
         let place = &self.slot.place;
-        if let Some(grip) = &*self.grip.lock() {
-            // A turn that was lost makes no session file.
-            self.fence(grip)?;
-        }
+        // A turn that was lost, or is over, makes no session file.
+        self.fence(self.grip.lock().as_ref().ok_or_else(|| self.gone())?)?;
         let old =
             SessionFile::open(place, true)?.ok_or_else(|| Error::NoSession { path: place.session().to_owned() })?;
         let mut new = Replacement::beside(place, old.file())?;
@@ -327,9 +325,7 @@ impl Inner {
         // What came meanwhile was not looked at; it stays as it is.
         new.carry(data.file(), view.len..data.len())?;
         let unseen = data.len().saturating_sub(grip.seen);
-        grip.untold += unseen;
-        grip.read_first |= unseen > 0 || !grip.unread.is_empty();
-        self.install(grip, data, new)
+        self.install(grip, data, new, unseen)
     }
 
     fn prepare_restore(&self, view: View) -> Result<(Restored, View, Replacement)> {
@@ -357,8 +353,7 @@ impl Inner {
             return Err(self.replaced());
         }
         let quarantine = QuarantineFile::open(&self.slot.place, data.file());
-        grip.read_first |= !grip.unread.is_empty();
-        self.install(grip, data, new)?;
+        self.install(grip, data, new, 0)?;
         // It is restored, noted or not; the next undo knows the original when it sees it.
         let noted = quarantine.and_then(|mut quarantine| quarantine.note_undone(restored.repair));
         if let Err(error) = noted {
@@ -367,8 +362,11 @@ impl Inner {
         Ok(())
     }
 
-    fn install(&self, grip: &mut Grip, data: DataLock, new: Replacement) -> Result<()> {
+    /// `unseen`: so many bytes of the old file the holder has neither seen nor been told of.
+    fn install(&self, grip: &mut Grip, data: DataLock, new: Replacement, unseen: u64) -> Result<()> {
         let (data, synced) = new.install(data)?;
+        grip.untold += unseen;
+        grip.read_first |= unseen > 0 || !grip.unread.is_empty();
         (grip.file, grip.seen) = (data.id(), data.len());
         grip.unread.clear();
         grip.session = data.unlock();

@@ -8,7 +8,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::{Value, json};
 
 use crate::child::{Answer, Ask, Child, How, child};
-use crate::room::{Room, room};
+use crate::room::{Room, buffered, room};
 
 const DISK: usize = 256 * 1024;
 
@@ -176,16 +176,21 @@ fn without_descriptors_there_is_a_clear_error_and_nothing_leaks() {
     }
 }
 
-#[test]
-fn a_rewrite_whose_name_could_not_be_synced_can_be_done_again() {
-    // Of the three syncs of a rewrite the last is that of the directory.
-    let through = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=fsync:error=EIO:when=3"].map(String::from);
+/// A child whose system calls fail as told; none without `strace`.
+fn with_failing(calls: &str, room: &Room) -> Option<Child> {
     if Command::new("strace").arg("-V").output().is_err() {
         eprintln!("skipped: no strace");
-        return;
+        return None;
     }
+    let through = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", calls].map(String::from);
+    Some(Child::start(&room.session, How { through: through.to_vec(), ..How::default() }))
+}
+
+#[test]
+fn a_rewrite_whose_name_could_not_be_synced_can_be_done_again() {
     let room = room();
-    let mut child = Child::start(&room.session, How { through: through.to_vec(), ..How::default() });
+    // Of the three syncs of a rewrite the last is that of the directory.
+    let Some(mut child) = with_failing("inject=fsync:error=EIO:when=3", &room) else { return };
     child.acquire();
     child.append(json!({"n": 1}));
     let (kind, text) = child.refused(&Ask::Rewrite(json!({"n": 2})));
@@ -195,4 +200,17 @@ fn a_rewrite_whose_name_could_not_be_synced_can_be_done_again() {
     assert_eq!(room.text(), "{\"n\":3}\n");
     child.release();
     room.expect_clean();
+}
+
+#[test]
+fn posts_are_told_of_once_although_a_repair_failed_in_between() {
+    let room = room();
+    fs::write(&room.session, "{\"n\":1}\n{\"cut\n").unwrap();
+    let Some(mut child) = with_failing("inject=rename:error=EIO:when=1", &room) else { return };
+    child.acquire();
+    buffered().post_blocking(&room.session, &json!({"n": 2})).unwrap();
+    child.refused(&Ask::Repair);
+    let answer = child.ask(&Ask::Append(json!({"n": 3})));
+    assert!(matches!(answer, Answer::Appended { intervening: 8, .. }), "{answer:?}");
+    child.release();
 }
