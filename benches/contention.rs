@@ -37,9 +37,14 @@ fn between_tasks(criterion: &mut Criterion, dir: &Path) {
         group.bench_function(BenchmarkId::new("floor: tokio::sync::Mutex", count), |b| {
             b.iter_custom(|n| tasks::mutex(&runtime, count, turns(n)) * n as u32);
         });
-        group.bench_function(BenchmarkId::new("floor: the same, and the record's calls", count), |b| {
-            b.iter_custom(|n| tasks::mutex_and_calls(&runtime, &session, count, turns(n)) * n as u32);
-        });
+        group.bench_function(
+            BenchmarkId::new("floor: the same, and the record's calls", count),
+            |b| {
+                b.iter_custom(|n| {
+                    tasks::mutex_and_calls(&runtime, &session, count, turns(n)) * n as u32
+                });
+            },
+        );
         group.bench_function(BenchmarkId::new("turnlock", count), |b| {
             b.iter_custom(|n| tasks::ours(&runtime, &session, count, turns(n)) * n as u32);
         });

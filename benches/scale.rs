@@ -38,7 +38,14 @@ fn held(dir: &Path) {
     let counts = either(vec![10, 1_000, at_most(10_000)], vec![1, 10]);
     let mut table = Table::new(
         "sessions held by one process",
-        &["held", "acquire of each", "acquire + release of one more", "heap each", "threads", "descriptors"],
+        &[
+            "held",
+            "acquire of each",
+            "acquire + release of one more",
+            "heap each",
+            "threads",
+            "descriptors",
+        ],
     );
     for held in hold(dir, &counts, heap) {
         table.row([

@@ -28,7 +28,9 @@ fn living() -> String {
     let pid = std::os::unix::process::parent_id();
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let start = stat.rsplit(')').next().unwrap().split_whitespace().nth(19).unwrap().to_owned();
-    format!("{{\n  \"pid\": {pid},\n  \"createdAt\": \"2099-01-01T00:00:00.000Z\",\n  \"starttime\": {start}\n}}\n")
+    format!(
+        "{{\n  \"pid\": {pid},\n  \"createdAt\": \"2099-01-01T00:00:00.000Z\",\n  \"starttime\": {start}\n}}\n"
+    )
 }
 
 const DEAD: &str = "{\n  \"pid\": 1073741824,\n  \"createdAt\": \"2026-01-01T00:00:00.000Z\"\n}\n";
@@ -87,7 +89,9 @@ fn removed(criterion: &mut Criterion) {
         }
         total
     };
-    group.bench_function("bare system calls", |b| b.iter_custom(|times| timed(times, false, &|dir| bare(dir, true))));
+    group.bench_function("bare system calls", |b| {
+        b.iter_custom(|times| timed(times, false, &|dir| bare(dir, true)))
+    });
     group.bench_function("sweep", |b| {
         b.iter_custom(|times| {
             timed(times, true, &|dir| {

@@ -21,7 +21,8 @@ use turnlock::transcript::scan::Scanner;
 /// A session as OpenClaw writes it: many short entries, tool output of some kilobytes, now and then a picture.
 fn session(bytes: usize) -> Vec<u8> {
     let code = "fn main() {\n    println!(\"{}\", \"Grüße — 世界\");\n}\n\t// a comment\n";
-    let mut text = serde_json::to_vec(&json!({"type": "session", "version": 3, "id": "4f2c"})).unwrap();
+    let mut text =
+        serde_json::to_vec(&json!({"type": "session", "version": 3, "id": "4f2c"})).unwrap();
     for entry in 0_usize.. {
         text.push(b'\n');
         if text.len() >= bytes {
@@ -79,7 +80,9 @@ fn scan(c: &mut Criterion) {
     group.bench_function("serde_json, ignoring", |b| b.iter(|| by_serde::<IgnoredAny>(&path)));
     group.bench_function("serde_json, values", |b| b.iter(|| by_serde::<Value>(&path)));
     if by_node(&path, 1).is_some() {
-        group.bench_function("node, JSON.parse", |b| b.iter_custom(|rounds| by_node(&path, rounds).unwrap()));
+        group.bench_function("node, JSON.parse", |b| {
+            b.iter_custom(|rounds| by_node(&path, rounds).unwrap())
+        });
     } else {
         eprintln!("skipped: no node");
     }
@@ -113,7 +116,8 @@ fn hostile(c: &mut Criterion) {
     let mut group = c.benchmark_group("one hostile line");
     group.throughput(Throughput::Bytes(size as u64)).sample_size(10);
     for unit in ["{\"a\":", "{\"", "{\"a\":1}x", "{\",\":[\"{\",\":1}\",\"", "iVBORw0KGgo"] {
-        let line: Vec<u8> = b"x".iter().chain(unit.as_bytes().iter().cycle()).take(size).copied().collect();
+        let line: Vec<u8> =
+            b"x".iter().chain(unit.as_bytes().iter().cycle()).take(size).copied().collect();
         group.bench_function(unit, |b| b.iter(|| survey(&&line[..], size as u64).unwrap()));
     }
     group.finish();

@@ -25,13 +25,17 @@ fn with_criterion(criterion: &mut Criterion, dir: &Path) {
     group.bench_function("floor: open(O_EXCL), flock, write, unlink, close", |b| {
         b.iter(|| floor::exclusive_file(&lock));
     });
-    group.bench_function("floor: the protocol's calls", |b| b.iter(|| floor::protocol(&session, &lock, dir)));
+    group.bench_function("floor: the protocol's calls", |b| {
+        b.iter(|| floor::protocol(&session, &lock, dir))
+    });
     group.bench_function("turnlock, blocking", |b| {
         b.iter(|| sessions.turn(&session).acquire_blocking().unwrap().release_blocking().unwrap());
     });
     group.bench_function("turnlock, async", |b| {
         b.iter(|| {
-            runtime.block_on(async { sessions.turn(&session).acquire().await.unwrap().release().await.unwrap() })
+            runtime.block_on(async {
+                sessions.turn(&session).acquire().await.unwrap().release().await.unwrap()
+            })
         });
     });
     group.finish();

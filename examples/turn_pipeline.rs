@@ -21,7 +21,8 @@ struct Message {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = tempfile::tempdir()?;
-    let paths: Vec<PathBuf> = (0..3).map(|n| dir.path().join(format!("agents/main/sessions/{n}.jsonl"))).collect();
+    let paths: Vec<PathBuf> =
+        (0..3).map(|n| dir.path().join(format!("agents/main/sessions/{n}.jsonl"))).collect();
     let sessions = Sessions::builder()
         .acquire_timeout(Duration::from_secs(10))
         .max_hold(Duration::from_millis(200))
@@ -63,12 +64,17 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// One turn: the user's message, the model's answer. Others wait for their turn, in order.
 async fn answer(sessions: &Sessions, path: &Path, message: &Message) -> turnlock::Result<()> {
-    let mut turn = sessions.turn(path).label(format!("answer to {:?}", message.text)).acquire().await?;
+    let mut turn =
+        sessions.turn(path).label(format!("answer to {:?}", message.text)).acquire().await?;
     turn.append(&json!({"type": "message", "role": "user", "text": message.text})).await?;
     let reply = model(&message.text).await;
-    let appended = turn.append(&json!({"type": "message", "role": "assistant", "text": reply})).await?;
+    let appended =
+        turn.append(&json!({"type": "message", "role": "assistant", "text": reply})).await?;
     if appended.intervening > 0 {
-        println!("  {:?}: {} bytes came in while the model was thinking", message.text, appended.intervening);
+        println!(
+            "  {:?}: {} bytes came in while the model was thinking",
+            message.text, appended.intervening
+        );
     }
     turn.release().await
 }
@@ -84,7 +90,10 @@ async fn cron(sessions: Sessions, paths: Vec<PathBuf>) {
     for tick in 0_u32.. {
         tokio::time::sleep(Duration::from_millis(30)).await;
         for path in &paths {
-            match sessions.post(path, &json!({"type": "custom", "from": "cron", "tick": tick})).await {
+            match sessions
+                .post(path, &json!({"type": "custom", "from": "cron", "tick": tick}))
+                .await
+            {
                 Ok(_) | Err(Error::NoSession { .. }) => {}
                 Err(error) => println!("  cron: {error}"),
             }

@@ -35,12 +35,19 @@ use shuttle::rand::Rng;
 use shuttle::{future, thread};
 
 fn check(scenario: impl Fn() + Send + Sync + 'static) {
-    let runs = std::env::var("TURNLOCK_QUEUE_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(1000);
+    let runs = std::env::var("TURNLOCK_QUEUE_RUNS")
+        .ok()
+        .and_then(|runs| runs.parse().ok())
+        .unwrap_or(1000);
     shuttle::check_random(scenario, runs);
 }
 
 /// Runs `waiter` in as many threads, and looks at the door when all are done.
-fn with_threads(count: usize, busy: usize, waiter: impl Fn(&Arc<Door>, usize) + Send + Sync + 'static) {
+fn with_threads(
+    count: usize,
+    busy: usize,
+    waiter: impl Fn(&Arc<Door>, usize) + Send + Sync + 'static,
+) {
     let waiter = Arc::new(waiter);
     check(move || {
         let door = Door::new(busy);

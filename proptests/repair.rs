@@ -43,7 +43,10 @@ fn repaired(original: &[u8], quarantine: &mut impl Write) -> (Vec<u8>, Repair) {
 }
 
 /// The session file as it was before its latest repair.
-fn restored(file: &[u8], quarantine: &mut tempfile::NamedTempFile) -> Result<Vec<u8>, RestoreError> {
+fn restored(
+    file: &[u8],
+    quarantine: &mut tempfile::NamedTempFile,
+) -> Result<Vec<u8>, RestoreError> {
     let mut original = Vec::new();
     let done = restore(&file, file.len() as u64, quarantine.path(), &mut original)?;
     mark_undone(quarantine, done.repair).unwrap();

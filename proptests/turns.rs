@@ -128,7 +128,8 @@ impl World {
             Step::Drop(actor) => drop(self.end(actor)),
             Step::Revoke(actor) => {
                 let Some(held) = &mut self.held[actor] else { return };
-                let revoked = self.sessions[(actor + 1) % ACTORS].revoke(&self.session, held.turn.owner());
+                let revoked =
+                    self.sessions[(actor + 1) % ACTORS].revoke(&self.session, held.turn.owner());
                 assert_eq!(revoked.is_ok(), !held.lost, "{revoked:?}");
                 held.lost = true;
             }
@@ -138,7 +139,8 @@ impl World {
             }
             Step::Replace => {
                 let beside = self.session.with_extension("beside");
-                fs::write(&beside, r#"{"pid":1073741824,"createdAt":"2026-01-01T00:00:00.000Z"}"#).unwrap();
+                fs::write(&beside, r#"{"pid":1073741824,"createdAt":"2026-01-01T00:00:00.000Z"}"#)
+                    .unwrap();
                 fs::rename(beside, &self.lock).unwrap();
                 self.lose();
             }
@@ -160,7 +162,8 @@ impl World {
         let mut acquire: Waiting = Box::pin(self.sessions[actor].turn(&self.session).acquire());
         let _inside = self.runtime.enter();
         // It asks now; a quick answer is kept.
-        if let Poll::Ready(answer) = acquire.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        if let Poll::Ready(answer) = acquire.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        {
             acquire = Box::pin(std::future::ready(answer));
         }
         self.waiting[actor] = Some(acquire);
@@ -216,13 +219,18 @@ impl World {
 
     /// Whoever is first in the queue must have the turn soon when nobody has it, or who has it has lost it.
     fn settle(&mut self) {
-        let kept = self.holder.and_then(|holder| self.held[holder].as_ref()).is_some_and(|held| !held.lost);
+        let kept = self
+            .holder
+            .and_then(|holder| self.held[holder].as_ref())
+            .is_some_and(|held| !held.lost);
         if kept {
             return;
         }
         let Some(next) = self.queue.pop_front() else { return };
         let waiting = self.waiting[next].take().unwrap();
-        let granted = self.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(30), waiting).await });
+        let granted = self
+            .runtime
+            .block_on(async { tokio::time::timeout(Duration::from_secs(30), waiting).await });
         let turn = granted.expect("the first in the queue has the turn").unwrap();
         self.held[next] = Some(Held { turn, lost: false, seen: self.content.len() });
         self.holder = Some(next);

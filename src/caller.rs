@@ -33,12 +33,17 @@ impl Caller {
     /// Does a piece of blocking file work, which never waits for a lock.
     ///
     /// A task that is cancelled meanwhile leaves the work running; its result is dropped when it ends.
-    pub(crate) async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    pub(crate) async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
         match self {
             Self::Thread => Ok(work()),
             Self::Task => match runtime()?.spawn_blocking(work).await {
                 Ok(done) => Ok(done),
-                Err(stopped) if stopped.is_panic() => std::panic::resume_unwind(stopped.into_panic()),
+                Err(stopped) if stopped.is_panic() => {
+                    std::panic::resume_unwind(stopped.into_panic())
+                }
                 Err(stopped) => Err(Error::Runtime { reason: stopped.to_string() }),
             },
         }
@@ -63,6 +68,8 @@ fn runtime() -> Result<Handle> {
 pub(crate) fn at_once<F: Future>(operation: F) -> F::Output {
     match pin!(operation).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(done) => done,
-        Poll::Pending => unreachable!("an operation of a blocking caller waits inside its poll, it is never pending"),
+        Poll::Pending => unreachable!(
+            "an operation of a blocking caller waits inside its poll, it is never pending"
+        ),
     }
 }

@@ -74,7 +74,10 @@ impl Examination {
 
 impl Doctor {
     pub(crate) fn new(sessions: &Sessions) -> Self {
-        Self { sessions: sessions.clone(), scope: Scope { fix: false, locks: true, transcripts: true } }
+        Self {
+            sessions: sessions.clone(),
+            scope: Scope { fix: false, locks: true, transcripts: true },
+        }
     }
 
     /// Puts right what can be.
@@ -112,17 +115,32 @@ impl Doctor {
             examination.findings.extend(ward.findings);
             beds.extend(ward.entries.into_iter().map(|entry| (Arc::clone(&ward.dir), entry)));
         }
-        examination.sessions =
-            beds.iter().filter(|(_, entry)| entry.lock.is_some() || entry.transcript.is_some()).count();
+        examination.sessions = beds
+            .iter()
+            .filter(|(_, entry)| entry.lock.is_some() || entry.transcript.is_some())
+            .count();
         let total = beds.len();
         let names: Vec<_> = beds.iter().map(|(dir, entry)| dir.named.join(entry.name())).collect();
-        let visit =
-            Visit { sessions: self.sessions.clone(), looker: Looker::new(self.sessions.rules()), scope: self.scope };
-        let work = move |(dir, entry): &(Arc<Directory>, Entry), pulse: &Pulse| visit.see(dir, entry, pulse);
+        let visit = Visit {
+            sessions: self.sessions.clone(),
+            looker: Looker::new(self.sessions.rules()),
+            scope: self.scope,
+        };
+        let work = move |(dir, entry): &(Arc<Directory>, Entry), pulse: &Pulse| {
+            visit.see(dir, entry, pulse)
+        };
         let found =
-            pool::each(beds, pool::Pace { limit: STUCK_AFTER, per_thread: 1 }, work, |done| progress(done, total));
+            pool::each(beds, pool::Pace { limit: STUCK_AFTER, per_thread: 1 }, work, |done| {
+                progress(done, total)
+            });
         for (found, name) in found.into_iter().zip(names) {
-            let stuck = || vec![Finding::reported(name, Problem::UnreadableTranscript { error: no_answer() }, STUCK)];
+            let stuck = || {
+                vec![Finding::reported(
+                    name,
+                    Problem::UnreadableTranscript { error: no_answer() },
+                    STUCK,
+                )]
+            };
             examination.findings.extend(found.unwrap_or_else(stuck));
         }
         examination
@@ -132,7 +150,8 @@ impl Doctor {
     fn find_wards(&self, paths: Vec<PathBuf>, examination: &mut Examination) -> Vec<Ward> {
         let scope = self.scope;
         let pace = pool::Pace { limit: STUCK_AFTER, per_thread: 1 };
-        let targets = pool::each(paths.clone(), pace, |path: &PathBuf, _: &Pulse| targets_of(path), |_| {});
+        let targets =
+            pool::each(paths.clone(), pace, |path: &PathBuf, _: &Pulse| targets_of(path), |_| {});
         let mut wanted = Vec::new();
         for (targets, path) in targets.into_iter().zip(paths) {
             match targets {
@@ -151,7 +170,9 @@ impl Doctor {
         for (ward, target) in wards.into_iter().zip(wanted) {
             match ward {
                 Some(Ok(ward)) => opened.push((target, ward)),
-                Some(Err(error)) => examination.findings.push(unreadable(target.dir, error.to_string())),
+                Some(Err(error)) => {
+                    examination.findings.push(unreadable(target.dir, error.to_string()))
+                }
                 None => examination.findings.push(unreadable(target.dir, no_answer())),
             }
         }
@@ -177,7 +198,10 @@ struct Target {
 fn targets_of(path: &Path) -> std::io::Result<Vec<Target>> {
     if path.metadata().is_ok_and(|facts| facts.is_dir()) && !is_session(path) {
         let dirs = census::directories_of(path)?;
-        return Ok(dirs.into_iter().map(|dir| Target { found: dir != path, dir, only: None }).collect());
+        return Ok(dirs
+            .into_iter()
+            .map(|dir| Target { found: dir != path, dir, only: None })
+            .collect());
     }
     let (dir, name) = crate::sweep::look::split(path).ok_or(std::io::ErrorKind::InvalidInput)?;
     let name = crate::sweep::look::session_name(name);
@@ -203,7 +227,10 @@ impl Ward {
         if target.found && target.dir.is_symlink() {
             let problem = Problem::UnreadableDirectory { error: "it is a symbolic link".into() };
             let reason = "links are not followed; name its target to have that examined";
-            let dir = Directory { named: Arc::from(target.dir.as_path()), real: Arc::from(target.dir.as_path()) };
+            let dir = Directory {
+                named: Arc::from(target.dir.as_path()),
+                real: Arc::from(target.dir.as_path()),
+            };
             let findings = vec![Finding::reported(target.dir.clone(), problem, reason)];
             return Ok(Self { dir: Arc::new(dir), entries: Vec::new(), findings });
         }
@@ -212,7 +239,8 @@ impl Ward {
         if !scope.transcripts {
             entries.retain(|entry| entry.lock.is_some() || !entry.leftovers.is_empty());
         }
-        let findings = [filesystem_of(&dir, scope), mode_of(&dir, scope)].into_iter().flatten().collect();
+        let findings =
+            [filesystem_of(&dir, scope), mode_of(&dir, scope)].into_iter().flatten().collect();
         Ok(Self { dir: Arc::new(dir), entries, findings })
     }
 }
@@ -225,7 +253,9 @@ fn filesystem_of(dir: &Directory, scope: Scope) -> Option<Finding> {
     let filesystem = probe::filesystem(&dir.real).ok()?;
     let refusal = match &filesystem.keeps_locks {
         KeepsLocks::NotKept(why) => Some(format!("{filesystem} does not keep locks: {why}")),
-        _ if filesystem.wants_probe() => probe::probe(&dir.real).ok().and_then(|report| report.refusal()),
+        _ if filesystem.wants_probe() => {
+            probe::probe(&dir.real).ok().and_then(|report| report.refusal())
+        }
         _ => None,
     };
     refusal.map(|reason| {
@@ -250,8 +280,11 @@ fn mode_of(dir: &Directory, scope: Scope) -> Option<Finding> {
 
 /// Paths may mean a directory twice, or also one of its sessions.
 fn each_once(opened: Vec<(Target, Ward)>) -> Vec<Ward> {
-    let whole: HashSet<_> =
-        opened.iter().filter(|(target, _)| target.only.is_none()).map(|(_, ward)| Arc::clone(&ward.dir.real)).collect();
+    let whole: HashSet<_> = opened
+        .iter()
+        .filter(|(target, _)| target.only.is_none())
+        .map(|(_, ward)| Arc::clone(&ward.dir.real))
+        .collect();
     let mut seen: HashMap<Arc<Path>, HashSet<Option<OsString>>> = HashMap::new();
     let mut wards = Vec::new();
     for (target, ward) in opened {

@@ -187,7 +187,9 @@ pub enum Error {
     },
 
     /// The runtime is shutting down, or an async function was called outside one.
-    #[error("no tokio runtime to work on ({reason}); call the `_blocking` twin, or keep the runtime alive")]
+    #[error(
+        "no tokio runtime to work on ({reason}); call the `_blocking` twin, or keep the runtime alive"
+    )]
     Runtime {
         /// What happened.
         reason: String,
@@ -274,7 +276,10 @@ impl Holder {
     }
 }
 
-fn iso_time<S: serde::Serializer>(time: &Option<SystemTime>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+fn iso_time<S: serde::Serializer>(
+    time: &Option<SystemTime>,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
     time.map(|t| crate::lockfile::record::iso(t).unwrap_or_default()).serialize(serializer)
 }
 
@@ -283,7 +288,9 @@ struct HolderFacts<'a>(Option<&'a Holder>);
 
 impl fmt::Display for HolderFacts<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(holder) = self.0 else { return f.write_str("pid=unknown alive=unknown ageMs=unknown") };
+        let Some(holder) = self.0 else {
+            return f.write_str("pid=unknown alive=unknown ageMs=unknown");
+        };
         match holder.pid {
             Some(pid) => write!(f, "pid={pid}")?,
             None => f.write_str("pid=unknown")?,
@@ -363,11 +370,17 @@ fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
         _ if source.get_ref().is_some_and(|it| it.is::<NotTakenBack>()) => "",
         io::ErrorKind::StorageFull => "; the file is as it was before: make room and try again",
-        io::ErrorKind::QuotaExceeded => "; the file is as it was before: raise the quota and try again",
-        io::ErrorKind::FileTooLarge => "; the file is as it was before: raise the file size limit (ulimit -f)",
+        io::ErrorKind::QuotaExceeded => {
+            "; the file is as it was before: raise the quota and try again"
+        }
+        io::ErrorKind::FileTooLarge => {
+            "; the file is as it was before: raise the file size limit (ulimit -f)"
+        }
         io::ErrorKind::PermissionDenied => "; run as the user that owns the session",
         io::ErrorKind::ReadOnlyFilesystem => "; mount it writable",
-        _ if source.raw_os_error() == Some(nix::libc::EMFILE) => "; raise the descriptor limit (ulimit -n)",
+        _ if source.raw_os_error() == Some(nix::libc::EMFILE) => {
+            "; raise the descriptor limit (ulimit -n)"
+        }
         _ => "",
     }
 }
@@ -390,7 +403,10 @@ impl Error {
         match self {
             #[cfg(feature = "gateway")]
             Self::Gateway(refused) => refused.is_busy(),
-            _ => matches!(self, Self::Timeout { .. } | Self::DataLockBusy { .. } | Self::RemoteOwner { .. }),
+            _ => matches!(
+                self,
+                Self::Timeout { .. } | Self::DataLockBusy { .. } | Self::RemoteOwner { .. }
+            ),
         }
     }
 }
@@ -398,7 +414,9 @@ impl Error {
 impl From<ReadError> for Error {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Open { path, source } if source.kind() == io::ErrorKind::NotFound => Self::NoSession { path },
+            ReadError::Open { path, source } if source.kind() == io::ErrorKind::NotFound => {
+                Self::NoSession { path }
+            }
             ReadError::Open { path, source } => Self::Io { action: "open", path, source },
             ReadError::Read { path, source } => Self::Io { action: "read", path, source },
             ReadError::Symlink { path } => {

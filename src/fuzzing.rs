@@ -32,7 +32,8 @@ pub fn record(bytes: &[u8]) {
 fn told(holder: Holder) {
     assert!(serde_json::to_vec(&holder).is_ok(), "a report is JSON");
     let lock = "s.jsonl.lock".into();
-    let error = Error::Timeout { lock, waited: Duration::ZERO, holder: Some(Box::new(holder)) }.to_string();
+    let error =
+        Error::Timeout { lock, waited: Duration::ZERO, holder: Some(Box::new(holder)) }.to_string();
     assert!(error.len() < MOST_TOLD && !error.chars().any(char::is_control), "{error:?}");
 }
 

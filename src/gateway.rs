@@ -123,7 +123,9 @@ impl Gateway {
     /// Outside of a tokio runtime, or in one built without `enable_io`.
     pub fn take_tokio_listener(&mut self) -> Result<Option<tokio::net::TcpListener>> {
         let Some(listener) = self.socket.take() else { return Ok(None) };
-        let listener = listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener));
+        let listener = listener
+            .set_nonblocking(true)
+            .and_then(|()| tokio::net::TcpListener::from_std(listener));
         listener.context("watch the socket of the gateway at", self.layout.state_dir()).map(Some)
     }
 

@@ -114,7 +114,8 @@ impl Keeper {
         state.add(due, job, |state| &mut state.jobs);
         if state.running.is_none() {
             // Where no thread can be had, the next job tries again.
-            let started = thread::Builder::new().name("turnlock-keeper".into()).spawn(|| self.run());
+            let started =
+                thread::Builder::new().name("turnlock-keeper".into()).spawn(|| self.run());
             state.running = started.ok().map(|_| std::process::id());
         } else {
             self.wake_for(state, due);
@@ -139,7 +140,9 @@ impl Keeper {
                 Some(_) => {
                     let Some(job) = state.begin() else { continue };
                     // The panic hook has told of it; the late work of all others goes on.
-                    let _ = parking_lot::MutexGuard::unlocked(&mut state, || catch_unwind(AssertUnwindSafe(job)));
+                    let _ = parking_lot::MutexGuard::unlocked(&mut state, || {
+                        catch_unwind(AssertUnwindSafe(job))
+                    });
                     state.busy = false;
                 }
             }

@@ -138,10 +138,18 @@ pub(crate) enum Settled {
 }
 
 /// Compares (I3), judges, and takes over in place (I6), a file whose `flock` we have.
-pub(crate) fn settle(place: &Place, file: File, id: FileId, _data: &DataLock, want: &Want) -> Result<Settled> {
+pub(crate) fn settle(
+    place: &Place,
+    file: File,
+    id: FileId,
+    _data: &DataLock,
+    want: &Want,
+) -> Result<Settled> {
     // From here on every way out lets go of it.
     let mut held = LockFile::new(file, id);
-    let Some(stat) = stat_named(place.lock()).context("look at", place.lock())? else { return Ok(Settled::Moved) };
+    let Some(stat) = stat_named(place.lock()).context("look at", place.lock())? else {
+        return Ok(Settled::Moved);
+    };
     if FileId::of(&stat) != held.id {
         return Ok(Settled::Moved);
     }

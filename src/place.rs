@@ -44,7 +44,8 @@ impl Place {
     #[cfg(feature = "gateway")]
     pub(crate) fn of_gateway(lock: &Path, create: bool) -> Result<Self> {
         let refuse = |reason| Error::NotALockFile { path: lock.to_owned(), reason };
-        let name = gateway_name(lock).ok_or_else(|| refuse("its name is not that of a gateway lock"))?;
+        let name =
+            gateway_name(lock).ok_or_else(|| refuse("its name is not that of a gateway lock"))?;
         Self::beside(lock, OsStr::from_bytes(name), create)
     }
 
@@ -99,7 +100,8 @@ pub(crate) fn is_gateway_lock(path: &Path) -> bool {
 fn gateway_name(lock: &Path) -> Option<&[u8]> {
     let name = lock.file_name()?.as_bytes().strip_suffix(LOCK_SUFFIX)?;
     let key = name.strip_prefix(b"gateway.")?;
-    let is_hash = key.len() == 8 && key.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let is_hash =
+        key.len() == 8 && key.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     (is_hash || key == b"state").then_some(name)
 }
 

@@ -109,9 +109,13 @@ impl Slot {
 
     /// Ends the hold if its lock file is gone from its path: whoever did that owns the stage of the line now.
     pub(crate) fn end_lost_hold(&self) -> bool {
-        let Some((owner, lock)) = self.hold.lock().as_ref().map(|hold| (hold.owner, hold.lock)) else { return false };
+        let Some((owner, lock)) = self.hold.lock().as_ref().map(|hold| (hold.owner, hold.lock))
+        else {
+            return false;
+        };
         // Without the mutex, for which the whole registry may wait: a dead mount does not answer.
-        FileId::named_by(self.place.lock()).is_ok_and(|named| named != Some(lock)) && self.end_hold(owner)
+        FileId::named_by(self.place.lock()).is_ok_and(|named| named != Some(lock))
+            && self.end_hold(owner)
     }
 }
 
@@ -165,7 +169,11 @@ pub(crate) fn hold_of(place: &Place) -> Option<Hold> {
 
 /// How many sessions this process holds right now.
 pub(crate) fn held_count() -> usize {
-    SLOTS.lock().values().filter(|slot| !slot.place.is_gateway() && slot.hold.lock().is_some()).count()
+    SLOTS
+        .lock()
+        .values()
+        .filter(|slot| !slot.place.is_gateway() && slot.hold.lock().is_some())
+        .count()
 }
 
 /// Tells the holds that have lasted longer than their `max_hold`, once each; answers when the next one is due.

@@ -198,7 +198,12 @@ pub struct LongHold {
 
 impl LongHold {
     pub(crate) fn new(session: &Path, hold: &Hold, held: Duration) -> Self {
-        Self { session: session.to_owned(), owner: hold.owner, label: hold.label.as_deref().map(str::to_owned), held }
+        Self {
+            session: session.to_owned(),
+            owner: hold.owner,
+            label: hold.label.as_deref().map(str::to_owned),
+            held,
+        }
     }
 }
 
@@ -232,7 +237,11 @@ impl Sessions {
     ///
     /// # Errors
     /// Those of [`post_all`](Self::post_all).
-    pub async fn post<T: Serialize + ?Sized>(&self, path: impl AsRef<Path>, line: &T) -> Result<Appended> {
+    pub async fn post<T: Serialize + ?Sized>(
+        &self,
+        path: impl AsRef<Path>,
+        line: &T,
+    ) -> Result<Appended> {
         self.post_lines(Caller::Task, path.as_ref(), Lines::of([line])?, false).await
     }
 
@@ -272,7 +281,11 @@ impl Sessions {
     ///
     /// # Errors
     /// Those of [`post_all`](Self::post_all).
-    pub fn post_blocking<T: Serialize + ?Sized>(&self, path: impl AsRef<Path>, line: &T) -> Result<Appended> {
+    pub fn post_blocking<T: Serialize + ?Sized>(
+        &self,
+        path: impl AsRef<Path>,
+        line: &T,
+    ) -> Result<Appended> {
         at_once(self.post_lines(Caller::Thread, path.as_ref(), Lines::of([line])?, false))
     }
 
@@ -313,7 +326,9 @@ impl Sessions {
         let slot = SlotRef::of(place.clone());
         let named_place = place.clone();
         let revoke = move |door| {
-            let Some(mut data) = data_lock(door, &place, true)? else { return Ok(data::Reached::Busy) };
+            let Some(mut data) = data_lock(door, &place, true)? else {
+                return Ok(data::Reached::Busy);
+            };
             let revoked = lockfile::revoke(&place, &data, named, &rules);
             data.discard_unused(false, || Ok(()));
             revoked.map(data::Reached::Done)
@@ -344,12 +359,18 @@ impl Sessions {
 
     /// [`sweep`](Self::sweep) over many directories, in parallel. Every owner process is looked up once, and a system call that does not
     /// come back for 10 s (a dead network mount) is given up and reported.
-    pub fn sweep_all(&self, dirs: impl IntoIterator<Item = impl Into<PathBuf>>) -> Vec<DirectoryReport> {
+    pub fn sweep_all(
+        &self,
+        dirs: impl IntoIterator<Item = impl Into<PathBuf>>,
+    ) -> Vec<DirectoryReport> {
         sweep::sweep_many(dirs.into_iter().map(Into::into).collect(), &self.rules)
     }
 
     /// [`status`](Self::status) over many directories, in the manner of [`sweep_all`](Self::sweep_all). Changes nothing.
-    pub fn status_all(&self, dirs: impl IntoIterator<Item = impl Into<PathBuf>>) -> Vec<DirectoryReport> {
+    pub fn status_all(
+        &self,
+        dirs: impl IntoIterator<Item = impl Into<PathBuf>>,
+    ) -> Vec<DirectoryReport> {
         sweep::look_at_many(dirs.into_iter().map(Into::into).collect(), &self.rules)
     }
 

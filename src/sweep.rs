@@ -72,7 +72,10 @@ impl LockState {
     }
 }
 
-pub(crate) fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+pub(crate) fn lossy<S: serde::Serializer>(
+    path: &Path,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
     serializer.collect_str(&path.display())
 }
 
@@ -84,7 +87,9 @@ impl LockReport {
     fn unreadable(lock: PathBuf, error: &Error) -> Self {
         let told = match error {
             // The path is told beside it.
-            Error::NotALockFile { reason, .. } => format!("not a lock file: {reason}; move it away"),
+            Error::NotALockFile { reason, .. } => {
+                format!("not a lock file: {reason}; move it away")
+            }
             other => other.to_string(),
         };
         Self { error: Some(told), ..Self::new(lock, LockState::Unreadable) }
@@ -190,16 +195,26 @@ fn many(deed: Deed, dirs: Vec<PathBuf>, rules: &Arc<Rules>) -> Vec<DirectoryRepo
         });
         reports.push((dir, listed));
     }
-    let paths: Vec<_> = entries.iter().map(|(dir, name)| (Arc::clone(&dir.named), name.clone())).collect();
+    let paths: Vec<_> =
+        entries.iter().map(|(dir, name)| (Arc::clone(&dir.named), name.clone())).collect();
     let looker = Looker::new(rules);
-    let work = move |(dir, name): &(Directory, OsString), _: &pool::Pulse| deed.on(&looker, dir, name);
-    let results = pool::each(entries, pool::Pace { limit: STUCK_AFTER, per_thread: 64 }, work, |_| {});
+    let work =
+        move |(dir, name): &(Directory, OsString), _: &pool::Pulse| deed.on(&looker, dir, name);
+    let results =
+        pool::each(entries, pool::Pace { limit: STUCK_AFTER, per_thread: 64 }, work, |_| {});
     let mut found = results.into_iter().zip(paths);
     let mut take = |count: usize| {
         let locks = found.by_ref().take(count);
-        locks.filter_map(|(report, (dir, name))| report.unwrap_or_else(|| Some(stuck(dir.join(name))))).collect()
+        locks
+            .filter_map(|(report, (dir, name))| {
+                report.unwrap_or_else(|| Some(stuck(dir.join(name))))
+            })
+            .collect()
     };
-    reports.into_iter().map(|(dir, count)| DirectoryReport { dir, locks: count.map(&mut take) }).collect()
+    reports
+        .into_iter()
+        .map(|(dir, count)| DirectoryReport { dir, locks: count.map(&mut take) })
+        .collect()
 }
 
 /// The report on a lock at which the system did not answer.
@@ -208,7 +223,10 @@ pub(crate) fn stuck(lock: PathBuf) -> LockReport {
 }
 
 pub(crate) fn no_answer() -> String {
-    format!("the system gave no answer for {} s; is its filesystem reachable?", STUCK_AFTER.as_secs())
+    format!(
+        "the system gave no answer for {} s; is its filesystem reachable?",
+        STUCK_AFTER.as_secs()
+    )
 }
 
 pub(crate) fn data_lock_busy(place: &Place) -> Error {

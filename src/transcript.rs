@@ -102,12 +102,18 @@ impl SessionFile {
                 Ok(file) => break (File::from(file), false),
                 Err(Errno::NOENT) if create => {}
                 Err(Errno::NOENT) => return Ok(None),
-                Err(Errno::LOOP) => return Err(refuse("it is a symbolic link; name the file itself")),
+                Err(Errno::LOOP) => {
+                    return Err(refuse("it is a symbolic link; name the file itself"));
+                }
                 Err(Errno::ISDIR) => return Err(refuse("it is a directory")),
                 Err(Errno::NXIO) => return Err(refuse("it is a socket or a pipe")),
                 Err(e) => return Err(e).context("open", path),
             }
-            match rustix::fs::open(path, flags | OFlags::CREATE | OFlags::EXCL, Mode::RUSR | Mode::WUSR) {
+            match rustix::fs::open(
+                path,
+                flags | OFlags::CREATE | OFlags::EXCL,
+                Mode::RUSR | Mode::WUSR,
+            ) {
                 Ok(file) => break (File::from(file), true),
                 Err(Errno::EXIST) => {}
                 Err(e) => return Err(e).context("create", path),
@@ -227,7 +233,10 @@ impl DataLock {
 
     /// Makes the session file if there is none, and takes its data lock if that is free.
     pub(crate) fn try_once(place: &Place) -> Result<Option<Self>> {
-        match SessionFile::open(place, true)?.map(|session| session.try_lock(place, true)).transpose()? {
+        match SessionFile::open(place, true)?
+            .map(|session| session.try_lock(place, true))
+            .transpose()?
+        {
             Some(Locking::Locked(data)) => Ok(Some(data)),
             _ => Ok(None),
         }
@@ -266,7 +275,9 @@ impl DataLock {
     /// `disown` takes the owner out of a lock file that is to go next: the data lock goes with the session file, and a revoke that named him just
     /// then would let somebody in whose lock file would be removed in place of his (I14).
     pub(crate) fn discard_unused(&mut self, made: bool, disown: impl FnOnce() -> io::Result<()>) {
-        let Some(session) = self.session.as_mut().filter(|session| session.created || made) else { return };
+        let Some(session) = self.session.as_mut().filter(|session| session.created || made) else {
+            return;
+        };
         let empty = rustix::fs::fstat(&session.file).is_ok_and(|stat| stat.st_size == 0);
         if empty
             && FileId::named_by(self.place.session()).is_ok_and(|named| named == Some(session.id))
@@ -306,14 +317,20 @@ impl Drop for DataLock {
 
 impl SessionFile {
     /// Takes the data lock if it comes free within a few milliseconds.
-    pub(crate) fn lock_soon(self, place: &Place, create: bool) -> Result<std::result::Result<DataLock, Self>> {
+    pub(crate) fn lock_soon(
+        self,
+        place: &Place,
+        create: bool,
+    ) -> Result<std::result::Result<DataLock, Self>> {
         let mut session = self;
         let mut pause = Duration::from_micros(20);
         let until = Instant::now() + SOON;
         loop {
             match session.try_lock(place, create)? {
                 Locking::Locked(locked) => return Ok(Ok(locked)),
-                Locking::Missing => return Err(Error::NoSession { path: place.session().to_owned() }),
+                Locking::Missing => {
+                    return Err(Error::NoSession { path: place.session().to_owned() });
+                }
                 Locking::Busy(busy) if Instant::now() >= until => return Ok(Err(busy)),
                 Locking::Busy(busy) => session = busy,
             }

@@ -175,7 +175,10 @@ impl Turn {
     /// [`Error::DataLockBusy`] if another process stays inside an append; [`Error::SyncFailed`] after an earlier failed sync;
     /// [`Error::Overtaken`]; [`Error::Io`], for example on a full disk. After any but `Overtaken` the file is as it was before, unless the
     /// disk did not let a part of a line be taken back: that is said, and the next append closes it.
-    pub async fn append_all<T: Serialize>(&mut self, values: impl IntoIterator<Item = T>) -> Result<Appended> {
+    pub async fn append_all<T: Serialize>(
+        &mut self,
+        values: impl IntoIterator<Item = T>,
+    ) -> Result<Appended> {
         let lines = Lines::of(values)?;
         self.append_lines(Caller::Task, lines).await
     }
@@ -192,7 +195,10 @@ impl Turn {
     ///
     /// # Errors
     /// Those of [`append_all`](Self::append_all).
-    pub fn append_all_blocking<T: Serialize>(&mut self, values: impl IntoIterator<Item = T>) -> Result<Appended> {
+    pub fn append_all_blocking<T: Serialize>(
+        &mut self,
+        values: impl IntoIterator<Item = T>,
+    ) -> Result<Appended> {
         at_once(self.append_lines(Caller::Thread, Lines::of(values)?))
     }
 
@@ -306,7 +312,12 @@ impl Inner {
         appended.map(Reached::Done)
     }
 
-    fn append_under(&self, grip: &mut Grip, data: &mut DataLock, lines: &Lines) -> Result<Appended> {
+    fn append_under(
+        &self,
+        grip: &mut Grip,
+        data: &mut DataLock,
+        lines: &Lines,
+    ) -> Result<Appended> {
         if let Some(cause) = grip.lock.lost(&self.slot.place)? {
             return Err(self.lost(cause));
         }
@@ -397,7 +408,10 @@ impl Grip {
     /// It shares the descriptor with its parent, who may be in its section just now: to let go of the data lock would end that.
     fn refuse_a_fork(&self, slot: &SlotRef) -> Result<()> {
         if self.lock.is_forked() {
-            return Err(Error::LockLost { lock: slot.place.lock().to_owned(), cause: LostCause::Forked });
+            return Err(Error::LockLost {
+                lock: slot.place.lock().to_owned(),
+                cause: LostCause::Forked,
+            });
         }
         Ok(())
     }
@@ -405,9 +419,8 @@ impl Grip {
     fn take_session(&mut self, place: &Place, create: bool) -> Result<SessionFile> {
         match self.session.take() {
             Some(session) => Ok(session),
-            None => {
-                SessionFile::open(place, create)?.ok_or_else(|| Error::NoSession { path: place.session().to_owned() })
-            }
+            None => SessionFile::open(place, create)?
+                .ok_or_else(|| Error::NoSession { path: place.session().to_owned() }),
         }
     }
 

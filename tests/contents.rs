@@ -16,7 +16,11 @@ struct Room {
 fn room() -> Room {
     let dir = tempfile::tempdir().unwrap();
     let session = dir.path().canonicalize().unwrap().join("s.jsonl");
-    Room { session, dir, sessions: Sessions::builder().durability(Durability::Buffered).build().unwrap() }
+    Room {
+        session,
+        dir,
+        sessions: Sessions::builder().durability(Durability::Buffered).build().unwrap(),
+    }
 }
 
 impl Room {
@@ -29,8 +33,10 @@ impl Room {
     }
 
     fn names(&self) -> Vec<String> {
-        let mut names: Vec<_> =
-            fs::read_dir(self.dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = fs::read_dir(self.dir.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }
@@ -118,7 +124,10 @@ fn a_sync_after_a_rewrite_that_was_refused_syncs() {
     turn.sync_blocking().unwrap();
     turn.rewrite_blocking([json!(1)]).unwrap_err();
     fs::remove_file(&room.session).unwrap();
-    assert!(matches!(turn.sync_blocking(), Err(Error::NoSession { .. })), "there is nothing to sync, and that is said");
+    assert!(
+        matches!(turn.sync_blocking(), Err(Error::NoSession { .. })),
+        "there is nothing to sync, and that is said"
+    );
 }
 
 #[test]
@@ -142,7 +151,10 @@ fn a_turn_that_was_lost_makes_no_session_file() {
 #[test]
 fn a_revoke_where_there_is_nothing_leaves_nothing() {
     let room = room();
-    assert!(matches!(room.sessions.revoke(&room.session, uuid::Uuid::nil()), Err(Error::NotTheHolder { .. })));
+    assert!(matches!(
+        room.sessions.revoke(&room.session, uuid::Uuid::nil()),
+        Err(Error::NotTheHolder { .. })
+    ));
     assert_eq!(room.names(), [""; 0]);
 }
 
@@ -320,7 +332,10 @@ fn a_quarantine_that_is_another_file_under_a_second_name_is_refused() {
     let mut turn = room.sessions.turn(&room.session).acquire_blocking().unwrap();
     let error = turn.repair_blocking().unwrap_err().to_string();
     assert!(error.contains("s.jsonl.damaged") && error.contains("hard links"), "{error}");
-    assert_eq!((room.text().as_str(), fs::read_to_string(&victim).unwrap().as_str()), (damaged, "its own\n"));
+    assert_eq!(
+        (room.text().as_str(), fs::read_to_string(&victim).unwrap().as_str()),
+        (damaged, "its own\n")
+    );
     turn.release_blocking().unwrap();
     assert_eq!(room.names(), ["s.jsonl", "s.jsonl.damaged", "victim"]);
 }
@@ -350,9 +365,11 @@ fn a_quarantine_is_given_to_the_sessions_owner_only_by_who_makes_it() {
 
 /// An access control list as the kernel takes it: `rw` for one user more, whom the mode knows only as the group's bits.
 fn access_list() -> Vec<u8> {
-    let entries = [(1, 6, u32::MAX), (2, 6, 1234), (4, 0, u32::MAX), (16, 6, u32::MAX), (32, 0, u32::MAX)];
-    let entry =
-        |(tag, may, id): (u16, u16, u32)| [&tag.to_le_bytes()[..], &may.to_le_bytes(), &id.to_le_bytes()].concat();
+    let entries =
+        [(1, 6, u32::MAX), (2, 6, 1234), (4, 0, u32::MAX), (16, 6, u32::MAX), (32, 0, u32::MAX)];
+    let entry = |(tag, may, id): (u16, u16, u32)| {
+        [&tag.to_le_bytes()[..], &may.to_le_bytes(), &id.to_le_bytes()].concat()
+    };
     2_u32.to_le_bytes().into_iter().chain(entries.into_iter().flat_map(entry)).collect()
 }
 
@@ -367,7 +384,8 @@ impl Room {
 
     fn attribute(&self, name: &str) -> Option<Vec<u8>> {
         let mut value = Vec::with_capacity(1 << 10);
-        rustix::fs::getxattr(&self.session, name, rustix::buffer::spare_capacity(&mut value)).ok()?;
+        rustix::fs::getxattr(&self.session, name, rustix::buffer::spare_capacity(&mut value))
+            .ok()?;
         Some(value)
     }
 
@@ -408,9 +426,12 @@ fn a_new_file_has_the_access_list_and_the_attributes_of_the_old_one() {
 fn a_new_file_does_not_inherit_an_access_list_that_the_old_one_has_not() {
     let room = room();
     fs::write(&room.session, "{}\n").unwrap();
-    fs::set_permissions(&room.session, std::os::unix::fs::PermissionsExt::from_mode(0o660)).unwrap();
+    fs::set_permissions(&room.session, std::os::unix::fs::PermissionsExt::from_mode(0o660))
+        .unwrap();
     let flags = rustix::fs::XattrFlags::empty();
-    if let Err(why) = rustix::fs::setxattr(room.dir.path(), "system.posix_acl_default", &access_list(), flags) {
+    if let Err(why) =
+        rustix::fs::setxattr(room.dir.path(), "system.posix_acl_default", &access_list(), flags)
+    {
         return eprintln!("skipped: {why}");
     }
     room.renew(|after| {

@@ -33,7 +33,9 @@ fn memory_of(mut command: Command) -> (Option<i32>, u64) {
     let began = Instant::now();
     let code = loop {
         let text = fs::read_to_string(&status).unwrap_or_default();
-        let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
+        let peak = text
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
         most = most.max(peak.unwrap_or(0));
         if let Some(code) = child.try_wait().unwrap() {
             break code;
@@ -60,12 +62,18 @@ fn acquires(lock_content: &[u8]) -> bool {
 
 #[test]
 fn records_that_name_no_process_are_nobodys() {
-    for pid in ["-1", "0", "18446744073709551616", "\"1; rm -rf /\"", "1e400", "[]", "null", "true"] {
+    for pid in ["-1", "0", "18446744073709551616", "\"1; rm -rf /\"", "1e400", "[]", "null", "true"]
+    {
         let record = format!("{{\"pid\":{pid},\"createdAt\":\"2026-01-01T00:00:00.000Z\"}}");
         assert!(acquires(record.as_bytes()), "{record}");
         let room = room();
         fs::write(&room.lock, &record).unwrap();
-        fs::File::options().write(true).open(&room.lock).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        fs::File::options()
+            .write(true)
+            .open(&room.lock)
+            .unwrap()
+            .set_modified(std::time::UNIX_EPOCH)
+            .unwrap();
         let (answer, ended) = found(&["--fix"], room.dir());
         assert_eq!((&answer["fixed"], ended.code), (&json!(1), Some(0)), "{record}");
     }
@@ -78,7 +86,9 @@ fn records_that_name_no_process_are_nobodys() {
 
 #[test]
 fn times_at_the_edges_are_told() {
-    for time in ["1969-12-31T23:59:59.000Z", "-009999-01-03T00:00:00.000Z", "9999-12-30T00:00:00.000Z"] {
+    for time in
+        ["1969-12-31T23:59:59.000Z", "-009999-01-03T00:00:00.000Z", "9999-12-30T00:00:00.000Z"]
+    {
         let room = room();
         let record = json!({"pid": 1_073_741_824, "createdAt": time});
         fs::write(&room.lock, record.to_string()).unwrap();
@@ -90,7 +100,10 @@ fn times_at_the_edges_are_told() {
         let mut command = turnlock(["break", "--owner", "1073741824"]);
         command.arg(&room.session);
         let answer = ended(command);
-        assert!(answer.code == Some(0) && answer.out.contains(&format!("since {time}")), "{answer:?}");
+        assert!(
+            answer.code == Some(0) && answer.out.contains(&format!("since {time}")),
+            "{answer:?}"
+        );
     }
 }
 
@@ -119,7 +132,8 @@ fn what_is_no_file_is_named_and_left_alone() {
     symlink("/etc/passwd", dir.join("l.jsonl.lock")).unwrap();
     symlink("/etc/passwd", dir.join("l.jsonl")).unwrap();
     symlink("/etc/passwd", dir.join("l.jsonl.damaged")).unwrap();
-    symlink("/etc/passwd", dir.join("l.jsonl.rewrite-01890000-0000-7000-8000-000000000000.tmp")).unwrap();
+    symlink("/etc/passwd", dir.join("l.jsonl.rewrite-01890000-0000-7000-8000-000000000000.tmp"))
+        .unwrap();
     let passwd = fs::read("/etc/passwd").unwrap();
 
     let (answer, ended) = found(&["--fix"], dir);
@@ -142,7 +156,10 @@ fn a_link_in_the_quarantines_place_is_not_followed() {
     fs::write(&room.session, "{\"a\":1}\n{\"to").unwrap();
     symlink(elsewhere.path(), room.dir().join("s.jsonl.damaged")).unwrap();
     let (answer, ended) = found(&["--fix"], room.dir());
-    assert_eq!((&answer["findings"][0]["treatment"]["action"], ended.code), (&json!("failed"), Some(1)));
+    assert_eq!(
+        (&answer["findings"][0]["treatment"]["action"], ended.code),
+        (&json!("failed"), Some(1))
+    );
     assert_eq!(room.content(), "{\"a\":1}\n{\"to", "nothing is taken out that cannot be kept");
     assert_eq!(elsewhere.path().metadata().unwrap().len(), 0);
     assert_eq!(names(room.dir()), ["s.jsonl", "s.jsonl.damaged"]);
@@ -152,7 +169,8 @@ fn a_link_in_the_quarantines_place_is_not_followed() {
 fn control_characters_and_strange_names_reach_no_terminal() {
     let room = room();
     let evil = OsStr::from_bytes(b"\x1b[31m\x07\n\xff.jsonl");
-    fs::write(room.dir().join(evil), "{\"a\":\"\\u001b[31m\"}\n{\"cut \x1b[2J he{\"b\":1}\n").unwrap();
+    fs::write(room.dir().join(evil), "{\"a\":\"\\u001b[31m\"}\n{\"cut \x1b[2J he{\"b\":1}\n")
+        .unwrap();
     let lock = room.dir().join(OsStr::from_bytes(b"\x1b[31m\x07\n\xff.jsonl.lock"));
     let label = "x\u{1b}]0;owned\u{7}\u{9b}31m";
     let record = json!({"pid": 1, "createdAt": "\u{1b}[2J", "protocol": "turnlock/1", "label": label, "host": label,
@@ -200,7 +218,8 @@ fn huge_line(path: &Path, bytes: u64, hole: bool) {
 fn a_line_of_a_gigabyte_is_read_and_judged_in_little_memory() {
     let room = room();
     // As a hole it takes no room on the disk; with blanks less does, for the disk's sake. A build without optimisation takes its time.
-    let (most, blank) = if cfg!(debug_assertions) { (40 << 20, 40 << 20) } else { (1 << 30, 128 << 20) };
+    let (most, blank) =
+        if cfg!(debug_assertions) { (40 << 20, 40 << 20) } else { (1 << 30, 128 << 20) };
     for (bytes, hole) in [(most, true), (blank, false)] {
         let _ = fs::remove_file(&room.session);
         huge_line(&room.session, bytes, hole);
@@ -223,11 +242,14 @@ fn nesting_is_no_danger() {
     for depth in [100, 100_000] {
         let deep = "[".repeat(depth) + &"]".repeat(depth);
         let cut = "{\"a\":".repeat(depth);
-        let text = format!("{{\"type\":\"session\",\"id\":\"s\"}}\n{deep}\n{cut}\n{cut}{{\"b\":1}}\n{{\"c\":3}}\n");
+        let text = format!(
+            "{{\"type\":\"session\",\"id\":\"s\"}}\n{deep}\n{cut}\n{cut}{{\"b\":1}}\n{{\"c\":3}}\n"
+        );
         fs::write(&room.session, text).unwrap();
         let answer = ended(doctor(&["--fix"], room.dir()));
         assert_eq!(answer.code, Some(0), "{answer:?}");
-        let left = format!("{{\"type\":\"session\",\"id\":\"s\"}}\n{deep}\n{{\"b\":1}}\n{{\"c\":3}}\n");
+        let left =
+            format!("{{\"type\":\"session\",\"id\":\"s\"}}\n{deep}\n{{\"b\":1}}\n{{\"c\":3}}\n");
         assert!(room.content() == left, "{depth} levels: {}", room.content().len());
     }
 }
@@ -245,7 +267,10 @@ fn a_directory_with_100_000_locks_is_swept_in_bounded_memory_and_time() {
     assert_eq!(code, Some(1));
     assert!(peak < 8 * MEMORY, "{peak} KiB for 100,000 findings");
     let (code, peak) = memory_of(doctor(&["--fix"], room.dir()));
-    eprintln!("100,000 locks: looked at in {looked:?}, looked at and removed in {:?}", began.elapsed());
+    eprintln!(
+        "100,000 locks: looked at in {looked:?}, looked at and removed in {:?}",
+        began.elapsed()
+    );
     assert_eq!(code, Some(0));
     assert!(peak < 8 * MEMORY, "{peak} KiB for 100,000 findings");
     assert!(names(room.dir()).is_empty());

@@ -22,7 +22,8 @@ fn sessions_are_shared_at(dir: &Path) {
 }
 
 fn mounted(arguments: &[&str]) -> bool {
-    let there = Command::new("mount").args(arguments).output().is_ok_and(|output| output.status.success());
+    let there =
+        Command::new("mount").args(arguments).output().is_ok_and(|output| output.status.success());
     if !there {
         eprintln!("skipped: no `mount {}`", arguments.join(" "));
     }
@@ -61,13 +62,20 @@ fn sessions_are_shared_on_btrfs() {
 fn overlay(room: &Path) -> Option<std::path::PathBuf> {
     // An overlay on an overlay is refused, as in most containers.
     mounted(&["-t", "tmpfs", "tmpfs", room.to_str().unwrap()]).then_some(())?;
-    let [lower, upper, work, merged] = ["lower", "upper", "work", "merged"].map(|name| room.join(name));
+    let [lower, upper, work, merged] =
+        ["lower", "upper", "work", "merged"].map(|name| room.join(name));
     for dir in [&lower, &upper, &work, &merged] {
         fs::create_dir(dir).unwrap();
     }
     fs::write(lower.join("s.jsonl"), "{\"n\":\"below\"}\n").unwrap();
-    let layers = format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
-    mounted(&["-t", "overlay", "overlay", "-o", &layers, merged.to_str().unwrap()]).then_some(merged)
+    let layers = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        lower.display(),
+        upper.display(),
+        work.display()
+    );
+    mounted(&["-t", "overlay", "overlay", "-o", &layers, merged.to_str().unwrap()])
+        .then_some(merged)
 }
 
 #[test]
@@ -94,8 +102,14 @@ fn a_session_of_a_lower_layer_is_copied_up_and_gone_on_with() {
         sessions.post_blocking(&session, &json!({"n": "posted"})).unwrap();
         turn.release_blocking().unwrap();
         drop(reader);
-        assert_eq!(fs::read_to_string(&session).unwrap(), "{\"n\":\"below\"}\n{\"n\":\"above\"}\n{\"n\":\"posted\"}\n");
-        assert_eq!(fs::read_to_string(dir.path().join("lower/s.jsonl")).unwrap(), "{\"n\":\"below\"}\n");
+        assert_eq!(
+            fs::read_to_string(&session).unwrap(),
+            "{\"n\":\"below\"}\n{\"n\":\"above\"}\n{\"n\":\"posted\"}\n"
+        );
+        assert_eq!(
+            fs::read_to_string(dir.path().join("lower/s.jsonl")).unwrap(),
+            "{\"n\":\"below\"}\n"
+        );
     });
 }
 
@@ -110,7 +124,8 @@ fn on_a_read_only_filesystem_there_is_an_error_and_reading_goes_on() {
 
 fn is_remounted_read_only(disk: &Disk) {
     let session = disk.point().join("s.jsonl");
-    let remount = |how| assert!(mounted(&["-o", &format!("remount,{how}"), disk.point().to_str().unwrap()]));
+    let remount =
+        |how| assert!(mounted(&["-o", &format!("remount,{how}"), disk.point().to_str().unwrap()]));
     let sessions = Sessions::new();
     let one_turn = || -> turnlock::Result<()> {
         let mut turn = sessions.turn(&session).acquire_blocking()?;
@@ -119,8 +134,13 @@ fn is_remounted_read_only(disk: &Disk) {
     };
     one_turn().unwrap();
     remount("ro");
-    for error in [one_turn().unwrap_err(), sessions.post_blocking(&session, &json!({"n": 2})).unwrap_err()] {
-        assert!(matches!(error, Error::Io { .. }) && error.to_string().contains("s.jsonl"), "{error}");
+    for error in
+        [one_turn().unwrap_err(), sessions.post_blocking(&session, &json!({"n": 2})).unwrap_err()]
+    {
+        assert!(
+            matches!(error, Error::Io { .. }) && error.to_string().contains("s.jsonl"),
+            "{error}"
+        );
         assert!(error.to_string().contains("Read-only file system"), "{error}");
     }
     assert_eq!(turnlock::Transcript::open(&session).unwrap().lines().count(), 1);
@@ -163,7 +183,10 @@ fn a_holder_whose_directory_was_removed_writes_no_more() {
     fs::remove_dir_all(session.parent().unwrap()).unwrap();
     assert_eq!(turn.lost().unwrap(), Some(LostCause::Removed));
     let error = turn.append_blocking(&json!({"n": "lost"})).unwrap_err();
-    assert!(matches!(error, Error::LockLost { .. } | Error::NoSession { .. } | Error::Io { .. }), "{error}");
+    assert!(
+        matches!(error, Error::LockLost { .. } | Error::NoSession { .. } | Error::Io { .. }),
+        "{error}"
+    );
     assert!(!session.exists());
     drop(turn);
     let mut turn = sessions.turn(&session).acquire_blocking().unwrap();

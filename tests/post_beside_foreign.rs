@@ -17,7 +17,8 @@ fn living_owner() -> Child {
 fn record_of(owner: &Child) -> String {
     let stat = fs::read_to_string(format!("/proc/{}/stat", owner.id())).unwrap();
     let start: u64 = stat.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap().parse().unwrap();
-    json!({"pid": owner.id(), "createdAt": "2026-01-01T00:00:00.000Z", "starttime": start}).to_string()
+    json!({"pid": owner.id(), "createdAt": "2026-01-01T00:00:00.000Z", "starttime": start})
+        .to_string()
 }
 
 fn sessions(timeout: Duration) -> Sessions {

@@ -67,7 +67,10 @@ fn until<T>(limit: Instant, what: &str, mut look: impl FnMut() -> Option<T>) -> 
 }
 
 fn entries(dir: &Path) -> Vec<String> {
-    fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
 }
 
 /// A run without a violation; its report.
@@ -133,7 +136,8 @@ fn a_foreign_program_takes_its_turns() {
 
 #[test]
 fn all_of_it_at_once() {
-    let report = clean(&["--kill", "--stop", "--post", "--rm", "--foreign", "--buffered", "--seconds", "4"]);
+    let report =
+        clean(&["--kill", "--stop", "--post", "--rm", "--foreign", "--buffered", "--seconds", "4"]);
     assert!(number(&report, "kills") > 0 && number(&report, "removals") > 0, "{report}");
 }
 
@@ -146,15 +150,21 @@ fn a_directory_of_ones_own_is_kept() {
     let run = dir.path().join(&entries(dir.path())[0]);
     assert!(out.contains("No violation") && out.contains(run.to_str().unwrap()), "{out}");
     let files = entries(&run);
-    assert!(files.contains(&"session-0.jsonl".to_owned()) && files.contains(&"conductor.journal".to_owned()));
+    assert!(
+        files.contains(&"session-0.jsonl".to_owned())
+            && files.contains(&"conductor.journal".to_owned())
+    );
     assert!(!files.iter().any(|name| name.ends_with(".lock")), "no lock is left: {files:?}");
 }
 
 /// Which processes have this run's directory in their command line, the run's own children that is.
 fn children(tmp: &Path) -> Vec<String> {
-    let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path().join("cmdline"));
+    let processes =
+        fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path().join("cmdline"));
     let lines = processes.filter_map(|path| fs::read_to_string(path).ok());
-    lines.filter(|line| line.contains("stress-child") && line.contains(tmp.to_str().unwrap())).collect()
+    lines
+        .filter(|line| line.contains("stress-child") && line.contains(tmp.to_str().unwrap()))
+        .collect()
 }
 
 /// The run is under way: its directory stands, and sessions are written to.
@@ -196,7 +206,8 @@ fn children_die_with_their_conductor() {
 
 #[test]
 fn nonsense_is_refused() {
-    for nonsense in [&["--dir", ""][..], &["--seconds", "0"], &["--hold-us", "-1"], &["--sideways"]] {
+    for nonsense in [&["--dir", ""][..], &["--seconds", "0"], &["--hold-us", "-1"], &["--sideways"]]
+    {
         let (out, code) = start(nonsense).end();
         assert_eq!(code, Some(2), "{out}");
     }

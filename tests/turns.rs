@@ -50,9 +50,14 @@ fn a_second_acquire_waits_and_its_timeout_names_the_holder() {
     let room = room();
     let sessions = buffered();
     let turn = sessions.turn(&room.session).label("the first").acquire_blocking().unwrap();
-    let error = sessions.turn(&room.session).timeout(Duration::from_millis(50)).acquire_blocking().unwrap_err();
+    let error = sessions
+        .turn(&room.session)
+        .timeout(Duration::from_millis(50))
+        .acquire_blocking()
+        .unwrap_err();
     let text = error.to_string();
-    let expected = format!("session file locked (timeout 50ms): pid={} alive=true ageMs=", std::process::id());
+    let expected =
+        format!("session file locked (timeout 50ms): pid={} alive=true ageMs=", std::process::id());
     assert!(text.starts_with(&expected), "{text}");
     assert!(text.contains("the first") && text.contains("this very process"), "{text}");
     assert!(matches!(sessions.turn(&room.session).try_acquire(), Err(Error::Timeout { .. })));
@@ -80,7 +85,8 @@ fn threads_are_served_in_order_and_every_line_is_there() {
         }
     });
     let text = fs::read_to_string(&room.session).unwrap();
-    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 3200);
     for pair in lines.chunks(2) {
         assert_eq!((&pair[0]["w"], &pair[0]["n"]), (&pair[1]["w"], &pair[1]["n"]));
@@ -135,7 +141,8 @@ async fn sixty_four_tasks_hand_over_in_the_order_of_asking() {
     let count = Arc::new(AtomicUsize::new(0));
     let mut tasks = Vec::new();
     for n in 0..64 {
-        let (sessions, session, count) = (sessions.clone(), room.session.clone(), Arc::clone(&count));
+        let (sessions, session, count) =
+            (sessions.clone(), room.session.clone(), Arc::clone(&count));
         let mut asked = Box::pin(async move {
             let turn = sessions.turn(&session).acquire().await.unwrap();
             assert_eq!(count.fetch_add(1, Ordering::SeqCst), n);

@@ -63,7 +63,10 @@ fn a_child_is_refused_once_the_turn_is_released() {
         let owner = turn.owner();
         turn.release_blocking().unwrap();
         // Without marks the file stays for the keeper a few milliseconds more.
-        assert!(matches!(lost(&sessions, &room, owner), LostCause::Removed | LostCause::HolderGone));
+        assert!(matches!(
+            lost(&sessions, &room, owner),
+            LostCause::Removed | LostCause::HolderGone
+        ));
     }
 }
 

@@ -20,10 +20,13 @@ const SESSION: &str = "TURNLOCK_BENCH_SESSION";
 
 /// In an actor's process: plays its part, and ends. Otherwise nothing.
 pub fn serve(named: Named) {
-    let (Ok(role), Some(session)) = (std::env::var(ROLE), std::env::var_os(SESSION)) else { return };
+    let (Ok(role), Some(session)) = (std::env::var(ROLE), std::env::var_os(SESSION)) else {
+        return;
+    };
     // Whoever starts actors may be killed; they are not to outlive it.
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-    let mut lock = named(&role, Path::new(&session)).unwrap_or_else(|| panic!("no lock is called {role:?}"));
+    let mut lock =
+        named(&role, Path::new(&session)).unwrap_or_else(|| panic!("no lock is called {role:?}"));
     while let Some(command) = command() {
         obey(&mut *lock, &command);
     }
@@ -48,7 +51,10 @@ fn obey(lock: &mut dyn Lock, order: &str) {
         }
         ["contend", hold, millis] => {
             let hold = Duration::from_nanos(hold.parse().unwrap());
-            println!("{}", contend(lock, hold, Duration::from_millis(millis.parse().unwrap())).to_line());
+            println!(
+                "{}",
+                contend(lock, hold, Duration::from_millis(millis.parse().unwrap())).to_line()
+            );
         }
         ["cycle", count] => {
             let began = Instant::now();

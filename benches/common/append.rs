@@ -32,11 +32,15 @@ pub fn one_session(dir: &Path, bytes: usize) -> (Vec<Outcome>, Vec<Outcome>) {
     let raw = bytes_of(&line);
     let runtime = tasks::runtime();
     let new = |name: &str| dir.join(format!("{name}-{bytes}.jsonl"));
-    let (bare, locked, synced) =
-        (floor::Append::to(&new("bare")), floor::Append::to(&new("locked")), floor::Append::to(&new("synced")));
+    let (bare, locked, synced) = (
+        floor::Append::to(&new("bare")),
+        floor::Append::to(&new("locked")),
+        floor::Append::to(&new("synced")),
+    );
     let turn = |sessions: Sessions, name| sessions.turn(new(name)).acquire_blocking().unwrap();
     let (mut thread, mut task) = (turn(buffered(), "thread"), turn(buffered(), "task"));
-    let (mut thread_synced, mut task_synced) = (turn(durable(), "thread-synced"), turn(durable(), "task-synced"));
+    let (mut thread_synced, mut task_synced) =
+        (turn(durable(), "thread-synced"), turn(durable(), "task-synced"));
     let (few, many) = if bytes > 100_000 { (2, 4) } else { (8, 500) };
     let of_buffered = Rounds::new(format!("append, {bytes} bytes, buffered"))
         .way("floor: write under flock, two stats", || locked.locked(&raw))
@@ -63,9 +67,20 @@ pub fn one_session(dir: &Path, bytes: usize) -> (Vec<Outcome>, Vec<Outcome>) {
 pub const AT_ONCE: usize = 64;
 
 /// Durable appends of one line to many sessions at once, each turn held by a task of its own: lines a second.
-pub fn many_sessions(runtime: &Runtime, sessions: &Sessions, dir: &Path, bytes: usize, each: u32) -> f64 {
+pub fn many_sessions(
+    runtime: &Runtime,
+    sessions: &Sessions,
+    dir: &Path,
+    bytes: usize,
+    each: u32,
+) -> f64 {
     let mut turns: Vec<_> = (0..AT_ONCE)
-        .map(|n| sessions.turn(known_session(dir, &format!("many-{n}.jsonl"))).acquire_blocking().unwrap())
+        .map(|n| {
+            sessions
+                .turn(known_session(dir, &format!("many-{n}.jsonl")))
+                .acquire_blocking()
+                .unwrap()
+        })
         .collect();
     // The first synced append to a file syncs its directory as well; after that it is the file alone.
     for turn in &mut turns {
@@ -100,7 +115,8 @@ pub fn many_sessions(runtime: &Runtime, sessions: &Sessions, dir: &Path, bytes: 
 /// The floor of [`many_sessions`]: as many threads that write and sync.
 pub fn many_files(dir: &Path, bytes: usize, each: u32) -> f64 {
     let raw = bytes_of(&line(bytes));
-    let files: Vec<_> = (0..AT_ONCE).map(|n| floor::Append::to(&dir.join(format!("file-{n}")))).collect();
+    let files: Vec<_> =
+        (0..AT_ONCE).map(|n| floor::Append::to(&dir.join(format!("file-{n}")))).collect();
     let began = Instant::now();
     thread::scope(|scope| {
         for file in &files {
@@ -146,9 +162,16 @@ pub fn show_many(dir: &Path) {
     let runtime = tasks::runtime();
     let mut table = Table::new(
         "64 sessions at once, lines/s",
-        &["bytes", "floor: 64 threads, write, fdatasync", "turnlock, durable", "turnlock, buffered"],
+        &[
+            "bytes",
+            "floor: 64 threads, write, fdatasync",
+            "turnlock, durable",
+            "turnlock, buffered",
+        ],
     );
-    for (bytes, each, each_buffered) in [(SMALL, either(50, 1), either(500, 1)), (LARGE, either(3, 1), either(3, 1))] {
+    for (bytes, each, each_buffered) in
+        [(SMALL, either(50, 1), either(500, 1)), (LARGE, either(3, 1), either(3, 1))]
+    {
         table.row([
             bytes.to_string(),
             rate(many_files(dir, bytes, each)),
@@ -161,9 +184,12 @@ pub fn show_many(dir: &Path) {
 
 /// Posts during a turn, alone and beside others.
 pub fn show_posts(dir: &Path) {
-    let mut table =
-        Table::new("a post of 400 bytes during a turn", &["durability", "other posters", "p50", "p99", "longest"]);
-    for (name, sessions, count) in [("buffered", buffered(), either(2_000, 1)), ("durable", durable(), either(200, 1))]
+    let mut table = Table::new(
+        "a post of 400 bytes during a turn",
+        &["durability", "other posters", "p50", "p99", "longest"],
+    );
+    for (name, sessions, count) in
+        [("buffered", buffered(), either(2_000, 1)), ("durable", durable(), either(200, 1))]
     {
         for others in [0, 1, 8] {
             let waits = posts(&sessions, known_session(dir, "posts.jsonl"), others, count);

@@ -97,7 +97,10 @@ pub struct Append {
 
 impl Append {
     pub fn to(path: &Path) -> Self {
-        Self { file: open(path, OFlags::RDWR | OFlags::CREATE | OFlags::APPEND), path: path.to_owned() }
+        Self {
+            file: open(path, OFlags::RDWR | OFlags::CREATE | OFlags::APPEND),
+            path: path.to_owned(),
+        }
     }
 
     pub fn bare(&self, line: &[u8]) {

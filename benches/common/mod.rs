@@ -48,7 +48,11 @@ pub fn durable() -> Sessions {
 }
 
 fn with(durability: Durability) -> Sessions {
-    Sessions::builder().durability(durability).acquire_timeout(Duration::from_secs(120)).build().unwrap()
+    Sessions::builder()
+        .durability(durability)
+        .acquire_timeout(Duration::from_secs(120))
+        .build()
+        .unwrap()
 }
 
 /// A directory on the disk that is measured: `TURNLOCK_BENCH_DIR`, or the system's temporary directory.

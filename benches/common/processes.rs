@@ -35,7 +35,13 @@ impl Contention {
 }
 
 /// So many processes take turns for a while.
-pub fn contend(start: Start, session: &Path, processes: usize, hold: Duration, time: Duration) -> Contention {
+pub fn contend(
+    start: Start,
+    session: &Path,
+    processes: usize,
+    hold: Duration,
+    time: Duration,
+) -> Contention {
     let mut actors: Vec<_> = (0..processes).map(|_| start(session)).collect();
     // Everyone has started, and has met the session, before anyone begins.
     for actor in &mut actors {
@@ -47,7 +53,8 @@ pub fn contend(start: Start, session: &Path, processes: usize, hold: Duration, t
     let mut result = Contention { per_process: Vec::new(), waits: Waits::default(), time };
     for actor in &mut actors {
         let line = actor.answer();
-        let waits = Waits::from_line(&line).unwrap_or_else(|| panic!("not an actor's waits: {line:?}"));
+        let waits =
+            Waits::from_line(&line).unwrap_or_else(|| panic!("not an actor's waits: {line:?}"));
         result.per_process.push(waits.count);
         result.waits.merge(&waits);
     }

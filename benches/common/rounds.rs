@@ -62,7 +62,9 @@ impl<'a> Rounds<'a> {
             .map(|way| Outcome {
                 name: way.name.clone(),
                 time: Duration::from_nanos(median(way.nanos.clone()) as u64),
-                ratio: median(way.nanos.iter().zip(&first).map(|(nanos, first)| nanos / first).collect()),
+                ratio: median(
+                    way.nanos.iter().zip(&first).map(|(nanos, first)| nanos / first).collect(),
+                ),
             })
             .collect();
         let mut table = Table::new(&self.title, &["", "time", "ratio to the first"]);

@@ -94,7 +94,8 @@ fn entries(dir: &str) -> usize {
 /// bytes of heap that stay for each.
 pub fn know(dir: &Path, count: usize, heap: Heap) -> (Duration, Duration, f64) {
     let sessions = buffered();
-    let paths: Vec<_> = (0..count).map(|n| known_session(dir, &format!("known-{n}.jsonl"))).collect();
+    let paths: Vec<_> =
+        (0..count).map(|n| known_session(dir, &format!("known-{n}.jsonl"))).collect();
     let tenth = count.div_ceil(10);
     let turns = |paths: &[PathBuf]| {
         let began = Instant::now();
@@ -180,7 +181,8 @@ pub fn show_known(dir: &Path, heap: Heap) {
 /// A sweep over the locks of a process that died, beside the bare calls.
 pub fn show_swept(dir: &Path) {
     let count = either(100_000, 20);
-    let mut table = Table::new(format!("{count} locks of a process that died"), &["what", "time", "of each"]);
+    let mut table =
+        Table::new(format!("{count} locks of a process that died"), &["what", "time", "of each"]);
     let locks = litter(dir, count);
     let mut row = |what: &str, duration| {
         table.row([what.to_owned(), time(duration), time(duration / count as u32)]);

@@ -19,10 +19,13 @@ impl Table {
 
     pub fn print(&self) {
         let columns = self.rows[0].len();
-        let width = |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).max(3);
+        let width = |column: usize| {
+            self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).max(3)
+        };
         println!("\n{}\n", self.title);
         for (index, row) in self.rows.iter().enumerate() {
-            let cells: Vec<_> = (0..columns).map(|column| format!("{:<1$}", row[column], width(column))).collect();
+            let cells: Vec<_> =
+                (0..columns).map(|column| format!("{:<1$}", row[column], width(column))).collect();
             println!("| {} |", cells.join(" | "));
             if index == 0 {
                 let lines: Vec<_> = (0..columns).map(|column| "-".repeat(width(column))).collect();

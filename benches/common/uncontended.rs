@@ -17,7 +17,9 @@ pub fn known(dir: &Path) -> Vec<Outcome> {
     let (lock, kept) = (lock_of(&session), session.with_extension("kept"));
     let file = floor::open(&kept, OFlags::RDWR | OFlags::CREATE);
     floor::rewrite_record(&file);
-    let rounds = floors("acquire + release, known session", &session, || floor::protocol(&session, &lock, dir));
+    let rounds = floors("acquire + release, known session", &session, || {
+        floor::protocol(&session, &lock, dir)
+    });
     let renamed = || times(|| floor::protocol_kept(&session, &lock, &kept, &file));
     ours(rounds.way("(the same, with a lock file that is kept and renamed)", renamed), &session)
 }
@@ -26,7 +28,12 @@ pub fn known(dir: &Path) -> Vec<Outcome> {
 pub fn new(dir: &Path) {
     let session = dir.join("new.jsonl");
     let lock = lock_of(&session);
-    ours(floors("acquire + release, new session", &session, || floor::protocol_new(&session, &lock, dir)), &session);
+    ours(
+        floors("acquire + release, new session", &session, || {
+            floor::protocol_new(&session, &lock, dir)
+        }),
+        &session,
+    );
 }
 
 /// How often each way does its thing in a row.
@@ -37,7 +44,9 @@ fn repeats() -> u32 {
 fn floors<'a>(title: &str, session: &Path, mut protocol: impl FnMut() + 'a) -> Rounds<'a> {
     let exclusive = session.with_extension("exclusive");
     Rounds::new(title)
-        .way("floor: open(O_EXCL), flock, write, unlink, close", move || times(|| floor::exclusive_file(&exclusive)))
+        .way("floor: open(O_EXCL), flock, write, unlink, close", move || {
+            times(|| floor::exclusive_file(&exclusive))
+        })
         .way("floor: the protocol's calls", move || times(&mut protocol))
 }
 
@@ -54,9 +63,13 @@ fn ours(rounds: Rounds, session: &Path) -> Vec<Outcome> {
     };
     rounds
         .way("turnlock, blocking", || {
-            times(|| sessions.turn(session).acquire_blocking().unwrap().release_blocking().unwrap());
+            times(|| {
+                sessions.turn(session).acquire_blocking().unwrap().release_blocking().unwrap()
+            });
         })
-        .way("turnlock, async, in a task", || runtime.block_on(async { tokio::spawn(in_task()).await.unwrap() }))
+        .way("turnlock, async, in a task", || {
+            runtime.block_on(async { tokio::spawn(in_task()).await.unwrap() })
+        })
         .run_of(repeats(), either(60, 1), either(20, 1))
 }
 

@@ -23,7 +23,10 @@ fuzz_target!(|bytes: &[u8]| {
         Ok((original, id)) => {
             assert!(original == bytes && Some(id) == report.id, "the original comes back");
             mark_undone(&mut quarantine, id).expect("memory can be written");
-            assert!(matches!(restored(&original, &quarantine), Err(RestoreError::NothingToUndo { .. })));
+            assert!(matches!(
+                restored(&original, &quarantine),
+                Err(RestoreError::NothingToUndo { .. })
+            ));
         }
         Err(RestoreError::NothingToUndo { .. }) if !report.changed() => {}
         Err(error) => panic!("{error}"),
@@ -34,7 +37,8 @@ fuzz_target!(|bytes: &[u8]| {
 
 fn repaired(original: &[u8], quarantine: &mut Vec<u8>) -> (Vec<u8>, Repair) {
     let mut file = Vec::new();
-    let report = repair(&original, original.len() as u64, &mut file, quarantine).expect("memory can be written");
+    let report = repair(&original, original.len() as u64, &mut file, quarantine)
+        .expect("memory can be written");
     if !report.changed() {
         assert!(file.is_empty() && quarantine.is_empty());
         file = original.to_vec();
@@ -57,7 +61,11 @@ fn whole(line: &[u8]) -> bool {
 
 fn restored(file: &[u8], quarantine: &[u8]) -> Result<(Vec<u8>, Uuid), RestoreError> {
     QUARANTINE.with_borrow_mut(|place| {
-        place.as_file().set_len(0).and_then(|()| place.as_file().write_all_at(quarantine, 0)).expect("a file in memory");
+        place
+            .as_file()
+            .set_len(0)
+            .and_then(|()| place.as_file().write_all_at(quarantine, 0))
+            .expect("a file in memory");
         let mut original = Vec::new();
         let done = restore(&file, file.len() as u64, place.path(), &mut original)?;
         Ok((original, done.repair))

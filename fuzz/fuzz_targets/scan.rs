@@ -35,19 +35,28 @@ fn scan(file: &[u8], chunk: usize) {
         let range = match &item {
             Item::Line(line) => {
                 let bytes = line.bytes.as_deref().expect("shorter than 64 MiB");
-                assert!(bytes == slice(file, &line.range) && whole(bytes) && !bytes.contains(&b'\n'));
+                assert!(
+                    bytes == slice(file, &line.range) && whole(bytes) && !bytes.contains(&b'\n')
+                );
                 line.range.clone()
             }
             Item::Damage(damage) => {
                 let mut before = damage.range.start;
                 for saved in &damage.saved {
-                    assert!(before <= saved.start && saved.end <= damage.range.end && whole(slice(file, saved)));
+                    assert!(
+                        before <= saved.start
+                            && saved.end <= damage.range.end
+                            && whole(slice(file, saved))
+                    );
                     before = saved.end;
                 }
                 damage.range.clone()
             }
         };
-        assert!(at <= range.start && slice(file, &(at..range.start)).iter().all(u8::is_ascii_whitespace));
+        assert!(
+            at <= range.start
+                && slice(file, &(at..range.start)).iter().all(u8::is_ascii_whitespace)
+        );
         at = range.end;
         // Lines that are not handed out are judged as well.
         match (item, outline.next_item().expect("memory can be read").expect("as many items")) {

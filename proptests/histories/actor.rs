@@ -17,7 +17,11 @@ use crate::protocol::{Answer, Ask, What, line};
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().expect("a runtime")
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_time()
+        .build()
+        .expect("a runtime")
 });
 
 pub struct Actor {
@@ -30,8 +34,11 @@ pub struct Actor {
 
 impl Actor {
     pub fn new(task: bool) -> Self {
-        let sessions =
-            Sessions::builder().durability(Durability::Buffered).acquire_timeout(DEADLINE).build().expect("fair rules");
+        let sessions = Sessions::builder()
+            .durability(Durability::Buffered)
+            .acquire_timeout(DEADLINE)
+            .build()
+            .expect("fair rules");
         Self { sessions, task, turns: HashMap::new(), waiting: HashMap::new() }
     }
 
@@ -51,7 +58,9 @@ impl Actor {
             What::Joined => self.joined(session)?,
             What::Cancel => self.cancel(session),
             What::Append(numbers) => appended(self.append(session, numbers)?),
-            What::Post(number) if self.task => appended(RUNTIME.block_on(self.sessions.post(session, &line(number)))?),
+            What::Post(number) if self.task => {
+                appended(RUNTIME.block_on(self.sessions.post(session, &line(number)))?)
+            }
             What::Post(number) => appended(self.sessions.post_blocking(session, &line(number))?),
             What::Release => {
                 let turn = self.turns.remove(session).expect("a turn");
@@ -81,7 +90,9 @@ impl Actor {
             What::Status => self.status(session)?,
             What::Sweep => {
                 let reports = self.sessions.sweep(session.parent().expect("a directory"))?;
-                Answer::Removed(reports.iter().any(|report| report.removed && report.session() == session))
+                Answer::Removed(
+                    reports.iter().any(|report| report.removed && report.session() == session),
+                )
             }
             What::RemoveLeftover(path) => Answer::Removed(self.sessions.remove_leftover(path)?),
         })
@@ -97,7 +108,11 @@ impl Actor {
 
     fn acquire(&mut self, session: &Path, limit: Duration) -> Result<Answer> {
         let acquire = self.ask_for(session).timeout(limit);
-        let turn = if self.task { RUNTIME.block_on(acquire.acquire())? } else { acquire.acquire_blocking()? };
+        let turn = if self.task {
+            RUNTIME.block_on(acquire.acquire())?
+        } else {
+            acquire.acquire_blocking()?
+        };
         Ok(self.held(session, turn))
     }
 
@@ -111,7 +126,10 @@ impl Actor {
         let waiting = self.waiting.remove(session).expect("somebody who waits");
         match RUNTIME.block_on(async { timeout(DEADLINE, waiting).await }) {
             Ok(joined) => Ok(self.held(session, joined.expect("no panic")?)),
-            Err(_) => Ok(Answer::Failed("Stuck".into(), "nobody holds it, and who waits does not get it".into())),
+            Err(_) => Ok(Answer::Failed(
+                "Stuck".into(),
+                "nobody holds it, and who waits does not get it".into(),
+            )),
         }
     }
 
@@ -153,7 +171,11 @@ impl Actor {
     fn rewrite(&mut self, session: &Path, numbers: Vec<u64>) -> Result<Answer> {
         let (task, turn) = (self.task, self.turn(session));
         let lines = lines(&numbers);
-        let done = if task { RUNTIME.block_on(turn.rewrite(lines))? } else { turn.rewrite_blocking(lines)? };
+        let done = if task {
+            RUNTIME.block_on(turn.rewrite(lines))?
+        } else {
+            turn.rewrite_blocking(lines)?
+        };
         Ok(Answer::Rewritten { bytes: done.bytes, carried: done.carried })
     }
 
@@ -174,8 +196,13 @@ impl Actor {
     }
 
     fn status(&self, session: &Path) -> Result<Answer> {
-        let Some(report) = self.sessions.status_of(session)? else { return Ok(Answer::Status(None, None)) };
-        let owner = report.holder.filter(|_| report.state == LockState::Held).and_then(|holder| holder.owner);
+        let Some(report) = self.sessions.status_of(session)? else {
+            return Ok(Answer::Status(None, None));
+        };
+        let owner = report
+            .holder
+            .filter(|_| report.state == LockState::Held)
+            .and_then(|holder| holder.owner);
         Ok(Answer::Status(Some(report.state.as_str().to_owned()), owner))
     }
 }

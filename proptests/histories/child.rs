@@ -23,7 +23,10 @@ impl Child {
     pub fn start(task: bool) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "child::role", "--nocapture", "--test-threads=1"]);
-        command.env(ROLE, if task { "task" } else { "thread" }).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .env(ROLE, if task { "task" } else { "thread" })
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let input = process.stdin.take().unwrap();
         let output = BufReader::new(process.stdout.take().unwrap());

@@ -16,8 +16,15 @@ pub enum Scrawl {
 }
 
 impl Scrawl {
-    pub const ALL: [Self; 7] =
-        [Self::Whole, Self::NoNewline, Self::Torn, Self::Nul, Self::Splice, Self::Glued, Self::BadUtf8];
+    pub const ALL: [Self; 7] = [
+        Self::Whole,
+        Self::NoNewline,
+        Self::Torn,
+        Self::Nul,
+        Self::Splice,
+        Self::Glued,
+        Self::BadUtf8,
+    ];
 
     pub fn bytes(self, number: u64) -> Vec<u8> {
         match self {
@@ -25,9 +32,13 @@ impl Scrawl {
             Self::NoNewline => format!("{{\"f\":{number}}}").into(),
             Self::Torn => format!("{{\"f\":{number},\"text\":\"cut he").into(),
             Self::Nul => vec![0; 5],
-            Self::Splice => format!("{{\"f\":{number},\"text\":\"cut{{\"f\":{number},\"x\":1}}\n").into(),
+            Self::Splice => {
+                format!("{{\"f\":{number},\"text\":\"cut{{\"f\":{number},\"x\":1}}\n").into()
+            }
             Self::Glued => format!("{{\"f\":{number}}}{{\"f\":{number},\"x\":2}}\n").into(),
-            Self::BadUtf8 => [format!("{{\"f\":{number},\"x\":\"").as_bytes(), b"\xe2\x82\"}\n"].concat(),
+            Self::BadUtf8 => {
+                [format!("{{\"f\":{number},\"x\":\"").as_bytes(), b"\xe2\x82\"}\n"].concat()
+            }
         }
     }
 }

@@ -39,12 +39,19 @@ impl ReferenceStateMachine for Model {
 
     fn init_state() -> BoxedStrategy<State> {
         (1_usize..=3)
-            .prop_map(|sessions| State { sessions: vec![Session::new(); sessions], count: 0, asked: None })
+            .prop_map(|sessions| State {
+                sessions: vec![Session::new(); sessions],
+                count: 0,
+                asked: None,
+            })
             .boxed()
     }
 
     fn transitions(state: &State) -> BoxedStrategy<Step> {
-        Union::new_weighted(possible(state).into_iter().map(|(weight, step)| (weight, Just(step))).collect()).boxed()
+        Union::new_weighted(
+            possible(state).into_iter().map(|(weight, step)| (weight, Just(step))).collect(),
+        )
+        .boxed()
     }
 
     fn preconditions(state: &State, step: &Step) -> bool {
@@ -136,7 +143,9 @@ impl State {
                 let done = session.rewrite(actor, &numbers);
                 let bytes = session.bytes.len() as u64;
                 let expected = match done {
-                    Some(carried) => Expected::Is(Answer::Rewritten { bytes, carried: carried as u64 }),
+                    Some(carried) => {
+                        Expected::Is(Answer::Rewritten { bytes, carried: carried as u64 })
+                    }
                     None => Expected::Failed("ReadFirst"),
                 };
                 (What::Rewrite(numbers), expected)
@@ -175,5 +184,9 @@ impl State {
 }
 
 fn appended(Appended { offset, intervening, sealed }: Appended) -> Expected {
-    Expected::Is(Answer::Appended { offset: offset as u64, intervening: intervening as u64, sealed })
+    Expected::Is(Answer::Appended {
+        offset: offset as u64,
+        intervening: intervening as u64,
+        sealed,
+    })
 }

@@ -90,7 +90,8 @@ impl Session {
 
     /// A turn that was lost keeps the others of its process in line until it is let go.
     pub fn is_open_to(&self, actor: usize) -> bool {
-        self.holder().is_none() && self.turns.iter().all(|turn| process_of(turn.actor) != process_of(actor))
+        self.holder().is_none()
+            && self.turns.iter().all(|turn| process_of(turn.actor) != process_of(actor))
     }
 
     pub fn take(&mut self, actor: usize) {
@@ -228,7 +229,8 @@ impl Session {
     pub fn repair(&mut self, actor: usize) -> bool {
         let before = self.bytes.clone();
         let mut after = Vec::new();
-        let done = repair(&&before[..], before.len() as u64, &mut after, &mut std::io::sink()).expect("memory");
+        let done = repair(&&before[..], before.len() as u64, &mut after, &mut std::io::sink())
+            .expect("memory");
         let unread = self.has_unread(actor);
         if !done.changed() {
             return false;

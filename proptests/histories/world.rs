@@ -38,7 +38,8 @@ impl StateMachineTest for World {
         let temporary = tempfile::tempdir().unwrap();
         let dir = temporary.path().canonicalize().unwrap();
         let actors = (0..ACTORS).map(|_| None).collect();
-        let world = Self { actors, dir, _dir: temporary, owners: HashMap::new(), waiting: HashSet::new() };
+        let world =
+            Self { actors, dir, _dir: temporary, owners: HashMap::new(), waiting: HashSet::new() };
         for (at, session) in state.sessions.iter().enumerate() {
             fs::write(world.session(at), &session.bytes).unwrap();
         }
@@ -103,7 +104,10 @@ impl World {
             Act::Scrawl(_) => {
                 let before = fs::read(self.session(at)).unwrap();
                 let mut file = fs::File::options().append(true).open(self.session(at)).unwrap();
-                let written = state.sessions[at].bytes.strip_prefix(&before[..]).expect("nothing else is written");
+                let written = state.sessions[at]
+                    .bytes
+                    .strip_prefix(&before[..])
+                    .expect("nothing else is written");
                 return std::io::Write::write_all(&mut file, written).unwrap();
             }
             // … or as another file.
@@ -132,14 +136,21 @@ impl World {
     }
 
     /// Asks again where what a waiter or a dead one left behind may be in the way for a moment.
-    fn answer(&mut self, state: &State, (actor, at): (usize, usize), what: &What, expected: &Expected) -> Answer {
+    fn answer(
+        &mut self,
+        state: &State,
+        (actor, at): (usize, usize),
+        what: &What,
+        expected: &Expected,
+    ) -> Answer {
         let deadline = Instant::now() + DEADLINE;
         loop {
             let answer = self.ask(actor, at, what.clone());
             let late = match (what, expected) {
                 (What::Sweep, _) => {
-                    let gone =
-                        |(at, session): (usize, &Session)| session.lock != Lock::Absent || !self.lock(at).exists();
+                    let gone = |(at, session): (usize, &Session)| {
+                        session.lock != Lock::Absent || !self.lock(at).exists()
+                    };
                     !state.sessions.iter().enumerate().all(gone)
                 }
                 (_, expected) => state.sessions[at].waited && expected.comes_later_than(&answer),
@@ -186,7 +197,8 @@ impl World {
             String::from_utf8_lossy(&bytes),
             String::from_utf8_lossy(&session.bytes)
         );
-        let status = || Actor::new(false).obey(Ask { session: self.session(at), what: What::Status });
+        let status =
+            || Actor::new(false).obey(Ask { session: self.session(at), what: What::Status });
         match (session.lock, session.holder()) {
             (Lock::Held, Some(holder)) => {
                 let owner = self.owners[&(holder, at)];
@@ -194,7 +206,8 @@ impl World {
                 assert_eq!(status(), Answer::Status(Some("held".into()), Some(owner)));
             }
             (Lock::Stale, None) => {
-                let stale = [Answer::Status(None, None), Answer::Status(Some("stale".into()), None)];
+                let stale =
+                    [Answer::Status(None, None), Answer::Status(Some("stale".into()), None)];
                 until("the lock of a dead holder is stale", || stale.contains(&status()));
             }
             (Lock::Absent, None) => until("the lock file is gone", || !self.lock(at).exists()),
@@ -236,7 +249,10 @@ impl Expected {
     }
 
     fn comes_later_than(&self, answer: &Answer) -> bool {
-        matches!((self, answer), (Self::Held, Answer::Busy) | (Self::Is(Answer::Removed(true)), Answer::Removed(false)))
+        matches!(
+            (self, answer),
+            (Self::Held, Answer::Busy) | (Self::Is(Answer::Removed(true)), Answer::Removed(false))
+        )
     }
 }
 

@@ -21,7 +21,8 @@ pub struct Outcome {
 /// Every state of the world, or as far as the first broken property.
 pub fn check(world: &World) -> Outcome {
     let began = Instant::now();
-    let checker = world.clone().checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let checker =
+        world.clone().checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     let discoveries = checker.discoveries().into_iter();
     Outcome {
         states: checker.unique_state_count(),
@@ -35,7 +36,10 @@ pub fn check(world: &World) -> Outcome {
 fn until_broken(world: &World, name: &'static str, path: Path<State, Action>) -> Vec<Action> {
     let condition = world.property(name).condition;
     let steps = path.into_vec().into_iter();
-    steps.take_while(|(state, _)| condition(world, state)).filter_map(|(_, action)| action).collect()
+    steps
+        .take_while(|(state, _)| condition(world, state))
+        .filter_map(|(_, action)| action)
+        .collect()
 }
 
 /// The protocol holds in this world, and these things do happen in it.
@@ -63,7 +67,9 @@ pub fn is_harmless(name: &str, world: &World) {
 }
 
 fn told(outcome: &Outcome) -> String {
-    let steps = |path: &[Action]| -> String { path.iter().map(|action| format!("    {action:?}\n")).collect() };
+    let steps = |path: &[Action]| -> String {
+        path.iter().map(|action| format!("    {action:?}\n")).collect()
+    };
     let broken = outcome.broken.iter();
     broken.map(|(name, path)| format!("  broken: {name}\n{}", steps(path))).collect()
 }

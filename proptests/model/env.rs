@@ -51,16 +51,16 @@ impl World {
     }
 
     fn may_rm(&self, s: &State) -> bool {
-        let spared =
-            self.rm_spares_foreign && matches!(s.fs.named_record(), Some(Record::Foreign(_) | Record::Empty(_)));
+        let spared = self.rm_spares_foreign
+            && matches!(s.fs.named_record(), Some(Record::Foreign(_) | Record::Empty(_)));
         s.budget.rm > 0 && s.fs.lock_path.is_some() && !spared
     }
 
     /// A process that has nothing left to do is not worth killing.
     fn busy(&self, s: &State, pid: Pid) -> bool {
-        (0..)
-            .zip(&s.threads)
-            .any(|(tid, thread)| self.pid(tid) == pid && !matches!(thread.pc, Pc::Idle | Pc::Done | Pc::Dead))
+        (0..).zip(&s.threads).any(|(tid, thread)| {
+            self.pid(tid) == pid && !matches!(thread.pc, Pc::Idle | Pc::Done | Pc::Dead)
+        })
     }
 
     pub fn befall(&self, s: &mut State, fault: Fault) {

@@ -32,7 +32,8 @@ fn a_peer_later_than_our_patience_rewrites_all_the_same() {
 }
 
 #[test]
-fn a_session_file_renamed_by_others_moves_the_data_lock_and_a_revoke_goes_through_inside_an_append() {
+fn a_session_file_renamed_by_others_moves_the_data_lock_and_a_revoke_goes_through_inside_an_append()
+{
     let revoked = || two().task(2, &[Revoke]).budget(|b| b.replace = 1);
     breaks("replaced, a revoke", &beyond(revoked()), NOT_INSIDE);
     let removed = || two().budget(|b| (b.replace, b.rm) = (1, 1));

@@ -21,7 +21,9 @@ impl World {
     /// The keeper of the thread's process.
     pub fn keeper_of(&self, tid: Tid) -> Option<Tid> {
         let pid = self.pid(tid);
-        (0..).zip(&self.threads).find_map(|(at, spec)| (spec.role == Role::Keeper && spec.pid == pid).then_some(at))
+        (0..)
+            .zip(&self.threads)
+            .find_map(|(at, spec)| (spec.role == Role::Keeper && spec.pid == pid).then_some(at))
     }
 
     /// The owner, and the line, of the operation that the thread is at.

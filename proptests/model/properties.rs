@@ -8,7 +8,8 @@ use crate::thread::{Pc, Then, Thread};
 use crate::world::{Op, World};
 
 pub const ONE_HOLDER: &str = "I1: never two holders";
-pub const HOLDS: &str = "I1: a turn holds the flock of the inode that the path names, and the record is its own";
+pub const HOLDS: &str =
+    "I1: a turn holds the flock of the inode that the path names, and the record is its own";
 pub const UNDER_DATA_LOCK: &str = "I2: who holds changes only under the data lock";
 pub const ONE_INSIDE: &str = "I2: one section at a time";
 pub const FENCE: &str = "I4: no append by one who has lost the turn";
@@ -36,7 +37,9 @@ pub fn all(world: &World) -> Vec<Property<World>> {
         always(NOT_STUCK, not_stuck),
     ];
     if world.promises(Wrong::ChangedOutside) {
-        properties.push(always(ONE_INSIDE, |_, s| s.threads.iter().filter(|thread| thread.inside).count() <= 1));
+        properties.push(always(ONE_INSIDE, |_, s| {
+            s.threads.iter().filter(|thread| thread.inside).count() <= 1
+        }));
     }
     if world.is_peaceful() {
         properties.push(always(ALL_SERVED, all_served));
@@ -100,7 +103,8 @@ fn not_stuck(world: &World, s: &State) -> bool {
         return true;
     }
     let waits = |tid: Tid| {
-        let done = matches!(s.thread(tid).pc, Pc::Idle | Pc::Done | Pc::Dead | Pc::Parked | Pc::KeepRest);
+        let done =
+            matches!(s.thread(tid).pc, Pc::Idle | Pc::Done | Pc::Dead | Pc::Parked | Pc::KeepRest);
         !done && !s.stopped.has(world.pid(tid))
     };
     let stuck = (0..).take(s.threads.len()).any(waits);

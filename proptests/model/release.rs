@@ -182,7 +182,10 @@ impl World {
 
     /// I14: what a foreign program is about to write into goes nowhere.
     fn watch_removal(&self, s: &mut State, ino: Ino) {
-        let written_to = s.threads.iter().any(|thread| thread.pc == Pc::ForeignAppend && thread.data == Some(ino));
+        let written_to = s
+            .threads
+            .iter()
+            .any(|thread| thread.pc == Pc::ForeignAppend && thread.data == Some(ino));
         if written_to {
             s.flag(self, Wrong::RemovedInUse);
         }
@@ -261,7 +264,11 @@ impl World {
     /// The records of those who rightfully hold what the lock path names.
     fn living_at_path(&self, s: &State) -> Vec<Record> {
         let ino = s.fs.lock_path;
-        let ours = s.rightful().into_iter().filter(|turn| Some(turn.ino) == ino).map(|turn| Record::Owner(turn.owner));
+        let ours = s
+            .rightful()
+            .into_iter()
+            .filter(|turn| Some(turn.ino) == ino)
+            .map(|turn| Record::Owner(turn.owner));
         // Between a compare and an unlink a foreign program comes in after an `rm`, by its own remove-and-create
         // of a dead owner's lock, or when it is later than our patience: no system call closes that.
         let shut_out = self.budget.rm + self.budget.crash == 0 && !self.slow_foreign;
@@ -289,7 +296,9 @@ impl World {
         for tid in (0..).take(s.threads.len()) {
             let thread = s.thread(tid);
             let coming = match (thread.pc, thread.heir) {
-                (Pc::Judge | Pc::Spoil | Pc::Restore, _) => (thread.file == Some(ino)).then_some(tid),
+                (Pc::Judge | Pc::Spoil | Pc::Restore, _) => {
+                    (thread.file == Some(ino)).then_some(tid)
+                }
                 (Pc::HandSpoil | Pc::HandRestore, Some(heir)) => {
                     thread.turn.is_some_and(|turn| turn.ino == ino).then_some(heir)
                 }

@@ -66,7 +66,10 @@ impl World {
 
     /// Was the turn gone before its section began? Then it must not write in it.
     fn note_lateness(&self, s: &mut State, tid: Tid) {
-        let late = s.thread(tid).turn.is_some_and(|turn| s.lost.has(turn.owner) || s.closed.has(turn.owner));
+        let late = s
+            .thread(tid)
+            .turn
+            .is_some_and(|turn| s.lost.has(turn.owner) || s.closed.has(turn.owner));
         s.thread_mut(tid).late = late;
     }
 

@@ -2,14 +2,15 @@
 
 use crate::check::{breaks, is_harmless};
 use crate::properties::{
-    ALL_OF_IT, COMPLETE, FENCE, HOLDS, NOT_IN_USE, NOT_INSIDE, NOT_OVERTAKEN, NOT_STUCK, ONE_HOLDER, ONE_INSIDE,
-    OWN_UNLINK, UNDER_DATA_LOCK,
+    ALL_OF_IT, COMPLETE, FENCE, HOLDS, NOT_IN_USE, NOT_INSIDE, NOT_OVERTAKEN, NOT_STUCK,
+    ONE_HOLDER, ONE_INSIDE, OWN_UNLINK, UNDER_DATA_LOCK,
 };
 use crate::world::Op::{Foreign, ForeignRewrite, Post, Revoke};
 use crate::world::World;
 use crate::worlds::{
-    abandoned, beside_foreign, giving_up, local, no_session, no_session_beside_foreign, post_beside_foreign,
-    rewrite_and_posts, rewrite_and_revoke, run, run_beside_foreign, three, two, two_leave_beside_foreign,
+    abandoned, beside_foreign, giving_up, local, no_session, no_session_beside_foreign,
+    post_beside_foreign, rewrite_and_posts, rewrite_and_revoke, run, run_beside_foreign, three,
+    two, two_leave_beside_foreign,
 };
 
 fn two_and_rm() -> World {
@@ -72,7 +73,11 @@ fn an_unlink_outside_the_data_lock_lets_a_peer_overtake_a_post() {
 fn a_revoke_outside_the_data_lock_goes_through_inside_an_append() {
     let world = two_and_revoke().bug(|b| b.revoke_outside = true);
     breaks("revoke outside", &world, NOT_INSIDE);
-    breaks("revoke outside, rewrite", &rewrite_and_revoke().bug(|b| b.revoke_outside = true), NOT_INSIDE);
+    breaks(
+        "revoke outside, rewrite",
+        &rewrite_and_revoke().bug(|b| b.revoke_outside = true),
+        NOT_INSIDE,
+    );
 }
 
 #[test]
@@ -84,7 +89,9 @@ fn a_publish_outside_the_data_lock_breaks_the_fence_after_an_rm() {
 #[test]
 fn a_publish_outside_the_data_lock_is_harmless_without_an_rm() {
     // Who publishes finds no lock file, and none goes away inside somebody's section: only an `rm` does that.
-    for world in [two(), two_and_crash(), two_and_revoke(), two().task(2, &[Post]), local(), abandoned()] {
+    for world in
+        [two(), two_and_crash(), two_and_revoke(), two().task(2, &[Post]), local(), abandoned()]
+    {
         is_harmless("publish outside", &world.bug(|b| b.publish_outside = true));
     }
 }
@@ -126,7 +133,8 @@ fn a_fence_before_the_data_lock_is_too_early() {
 fn without_comparing_the_session_file_the_section_guards_nothing() {
     let world = rewrite_and_revoke().bug(|b| b.no_session_compare = true);
     breaks("no session compare", &world, NOT_INSIDE);
-    let world = rewrite_and_posts().bug(|b| (b.no_session_compare, b.no_last_compare) = (true, true));
+    let world =
+        rewrite_and_posts().bug(|b| (b.no_session_compare, b.no_last_compare) = (true, true));
     breaks("no session compare at all", &world, ALL_OF_IT);
 }
 
@@ -216,7 +224,8 @@ fn a_revoke_between_an_empty_session_file_and_its_lock_file_costs_a_third_party_
     let world = no_session().bug(|b| b.not_disowned = true);
     breaks("not disowned", &world, OWN_UNLINK);
     // If that is a foreign program, which has no fence, even a line.
-    let mut peer = no_session().keeper(0).keeper(1).task(3, &[ForeignRewrite]).bug(|b| b.not_disowned = true);
+    let mut peer =
+        no_session().keeper(0).keeper(1).task(3, &[ForeignRewrite]).bug(|b| b.not_disowned = true);
     peer.watch_unlinks = false;
     breaks("not disowned, a peer", &peer, ALL_OF_IT);
 }
@@ -240,12 +249,20 @@ fn a_lock_that_is_kept_for_good_leaves_the_waiter_stuck() {
 
 #[test]
 fn a_keeper_that_forgets_what_was_left_meanwhile_leaves_a_living_record_behind() {
-    breaks("keeper forgets", &run_beside_foreign().bug(|b| b.keeper_forgets_the_next = true), NOT_STUCK);
+    breaks(
+        "keeper forgets",
+        &run_beside_foreign().bug(|b| b.keeper_forgets_the_next = true),
+        NOT_STUCK,
+    );
 }
 
 #[test]
 fn a_keeper_that_knows_another_order_than_that_of_the_records_leaves_a_living_one_behind() {
-    breaks("numbered when told", &two_leave_beside_foreign().bug(|b| b.numbered_when_told = true), NOT_STUCK);
+    breaks(
+        "numbered when told",
+        &two_leave_beside_foreign().bug(|b| b.numbered_when_told = true),
+        NOT_STUCK,
+    );
     let lost = two_leave_beside_foreign().budget(|b| b.rm = 1);
     breaks("numbered when let go", &lost.bug(|b| b.numbered_when_let_go = true), NOT_STUCK);
 }

@@ -197,7 +197,9 @@ impl State {
                 thread.file == Some(ino) || turns.into_iter().any(|turn| turn.ino == ino)
             })
         });
-        fs.forget_sessions(|ino| threads.iter().any(|thread| thread.data == Some(ino) || thread.fresh == Some(ino)));
+        fs.forget_sessions(|ino| {
+            threads.iter().any(|thread| thread.data == Some(ino) || thread.fresh == Some(ino))
+        });
     }
 
     /// Every hold that some living process believes it has and has not closed.

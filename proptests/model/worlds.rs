@@ -2,7 +2,9 @@
 
 use crate::check::holds;
 use crate::state::Event;
-use crate::world::Op::{Abandon, Acquire, Append, Foreign, ForeignRewrite, Post, Release, Revoke, Rewrite, Sweep};
+use crate::world::Op::{
+    Abandon, Acquire, Append, Foreign, ForeignRewrite, Post, Release, Revoke, Rewrite, Sweep,
+};
 use crate::world::{Op, World};
 
 pub const TURN: [Op; 3] = [Acquire, Append, Release];
@@ -73,7 +75,13 @@ pub fn no_session() -> World {
 
 /// An empty turn, and a foreign program that makes the session file if there is none.
 pub fn no_session_beside_foreign() -> World {
-    World::new().without_session().task(0, &EMPTY_TURN).keeper(0).task(1, &TURN).keeper(1).task(2, &[Foreign])
+    World::new()
+        .without_session()
+        .task(0, &EMPTY_TURN)
+        .keeper(0)
+        .task(1, &TURN)
+        .keeper(1)
+        .task(2, &[Foreign])
 }
 
 /// Waiters give up while a foreign program waits, too.
@@ -101,14 +109,26 @@ fn two_processes() {
 
 #[test]
 fn two_processes_and_the_session_file() {
-    holds("two turns, session file replaced", &two().budget(|b| b.replace = 1), &[Event::Restarted]);
-    holds("two turns, session file renamed away", &two().budget(|b| b.reset = 1), &[Event::Restarted]);
+    holds(
+        "two turns, session file replaced",
+        &two().budget(|b| b.replace = 1),
+        &[Event::Restarted],
+    );
+    holds(
+        "two turns, session file renamed away",
+        &two().budget(|b| b.reset = 1),
+        &[Event::Restarted],
+    );
     holds("two turns, no session file at first", &two().without_session(), &[]);
     holds("an empty turn, a turn, a revoke, no session file", &no_session(), &[Event::Revoked]);
     let removed = no_session().budget(|b| b.rm = 1);
     holds("an empty turn, a turn, a revoke, rm, no session file", &removed, &[Event::Revoked]);
     let keeper = no_session().keeper(0);
-    holds("an empty turn, a turn, a revoke, a keeper, no session file", &keeper, &[Event::Revoked, Event::LateUnlink]);
+    holds(
+        "an empty turn, a turn, a revoke, a keeper, no session file",
+        &keeper,
+        &[Event::Revoked, Event::LateUnlink],
+    );
     let short = two().task(2, &[Post]).budget(|b| b.short = 1);
     holds("two turns, a post, a short write", &short, &[Event::PostedBeside]);
 }
@@ -142,17 +162,41 @@ fn one_process_with_two_tasks() {
 
 #[test]
 fn one_process_with_a_run_of_turns() {
-    holds("a run of two turns, a turn", &run(), &[Event::WentOn, Event::TakenOver, Event::LateUnlink]);
+    holds(
+        "a run of two turns, a turn",
+        &run(),
+        &[Event::WentOn, Event::TakenOver, Event::LateUnlink],
+    );
     holds("a run of two turns, a turn, a crash", &run().budget(|b| b.crash = 1), &[Event::WentOn]);
     holds("a run of two turns, a turn, a stop", &run().budget(|b| b.stop = 1), &[Event::WentOn]);
-    holds("a run of two turns, a turn, rm", &run().budget(|b| b.rm = 1), &[Event::WentOn, Event::Refused]);
+    holds(
+        "a run of two turns, a turn, rm",
+        &run().budget(|b| b.rm = 1),
+        &[Event::WentOn, Event::Refused],
+    );
     holds("a run of two turns, a turn, a fork", &run().budget(|b| b.fork = 1), &[Event::WentOn]);
     let revoked = run().task(2, &[Revoke]);
     holds("a run of two turns, a turn, a revoke", &revoked, &[Event::WentOn, Event::Revoked]);
-    let unused = World::new().without_session().task(0, &[Acquire, Release, Acquire, Release]).keeper(0).task(1, &TURN);
-    holds("a run of two empty turns, a turn, no session file", &unused, &[Event::WentOn, Event::LateUnlink]);
-    holds("a run of two turns, a peer", &run_beside_foreign(), &[Event::WentOn, Event::ForeignHeld]);
-    holds("an empty turn, a post of its process, a peer", &two_leave_beside_foreign(), &[Event::LateUnlink]);
+    let unused = World::new()
+        .without_session()
+        .task(0, &[Acquire, Release, Acquire, Release])
+        .keeper(0)
+        .task(1, &TURN);
+    holds(
+        "a run of two empty turns, a turn, no session file",
+        &unused,
+        &[Event::WentOn, Event::LateUnlink],
+    );
+    holds(
+        "a run of two turns, a peer",
+        &run_beside_foreign(),
+        &[Event::WentOn, Event::ForeignHeld],
+    );
+    holds(
+        "an empty turn, a post of its process, a peer",
+        &two_leave_beside_foreign(),
+        &[Event::LateUnlink],
+    );
     let removed = two_leave_beside_foreign().budget(|b| b.rm = 1);
     holds("an empty turn, a post of its process, a peer, rm", &removed, &[Event::LateUnlink]);
 }
@@ -162,7 +206,11 @@ fn posts_and_rewrites() {
     holds("a rewrite, two posts", &rewrite_and_posts(), &[Event::Rewritten, Event::PostedBeside]);
     let crash = rewrite_and_posts().budget(|b| b.crash = 1);
     holds("a rewrite, two posts, a crash", &crash, &[Event::Rewritten]);
-    holds("a rewrite, a post, a revoke", &rewrite_and_revoke(), &[Event::Rewritten, Event::Revoked]);
+    holds(
+        "a rewrite, a post, a revoke",
+        &rewrite_and_revoke(),
+        &[Event::Rewritten, Event::Revoked],
+    );
     let turn = World::new().task(0, &REWRITE).task(1, &TURN);
     holds("a rewrite, a turn", &turn, &[Event::Rewritten]);
 }
@@ -185,6 +233,10 @@ fn foreign_programs() {
     holds("a turn, a rewriting peer, rm of ours", &rm, &[Event::Refused]);
     let crash = two().keeper(0).keeper(1).task(2, &[Foreign]).budget(|b| b.crash = 1);
     holds("two turns, a peer, a crash", &crash, &[Event::ForeignHeld]);
-    holds("an empty turn, a turn, a peer, no session file", &no_session_beside_foreign(), &[Event::ForeignHeld]);
+    holds(
+        "an empty turn, a turn, a peer, no session file",
+        &no_session_beside_foreign(),
+        &[Event::ForeignHeld],
+    );
     holds("two turns that give up, a peer", &giving_up(), &[Event::LateUnlink]);
 }

@@ -57,7 +57,12 @@ impl Door {
         Place { door: Arc::clone(self), n, spot: Some(spot) }
     }
 
-    pub(crate) fn acquire(self: &Arc<Self>, mut place: Place, caller: Caller, deadline: Option<Instant>) -> Outcome {
+    pub(crate) fn acquire(
+        self: &Arc<Self>,
+        mut place: Place,
+        caller: Caller,
+        deadline: Option<Instant>,
+    ) -> Outcome {
         loop {
             let spot = place.spot.as_ref().unwrap();
             let call = shuttle::future::block_on(spot.called(caller, deadline));
@@ -107,7 +112,11 @@ impl Door {
     }
 
     fn try_kernel(&self) -> bool {
-        if self.busy.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |busy| busy.checked_sub(1)).is_ok() {
+        if self
+            .busy
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |busy| busy.checked_sub(1))
+            .is_ok()
+        {
             return false;
         }
         !self.held.swap(true, Ordering::SeqCst)
@@ -117,7 +126,11 @@ impl Door {
     fn start_waiting(self: &Arc<Self>) {
         let door = Arc::clone(self);
         let thread = thread::spawn(move || {
-            assert_eq!(door.threads.fetch_add(1, Ordering::SeqCst), 0, "at most one thread waits in the kernel");
+            assert_eq!(
+                door.threads.fetch_add(1, Ordering::SeqCst),
+                0,
+                "at most one thread waits in the kernel"
+            );
             door.wait_in_kernel();
         });
         self.waiting.lock().unwrap().push(thread);
@@ -166,7 +179,11 @@ impl Door {
         thread::yield_now();
         let goes_on = self.line.end_rest();
         if goes_on {
-            assert_eq!(self.threads.fetch_add(1, Ordering::SeqCst), 0, "at most one thread waits in the kernel");
+            assert_eq!(
+                self.threads.fetch_add(1, Ordering::SeqCst),
+                0,
+                "at most one thread waits in the kernel"
+            );
         }
         goes_on
     }

@@ -97,7 +97,10 @@ pub fn soup() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(prop::sample::select(tokens), 0..40).prop_map(|tokens| tokens.concat())
 }
 
-fn made(line: impl Strategy<Value = Line>, count: std::ops::Range<usize>) -> impl Strategy<Value = Made> {
+fn made(
+    line: impl Strategy<Value = Line>,
+    count: std::ops::Range<usize>,
+) -> impl Strategy<Value = Made> {
     (prop::collection::vec(line, count), any::<bool>()).prop_map(|(lines, ended)| {
         let mut made = Made { bytes: Vec::new(), records: Vec::new(), count: 0 };
         let last = lines.len().saturating_sub(1);
@@ -158,10 +161,13 @@ impl Made {
                     [&text[..text.len() - 1], b",\"bad\":\"\xe2\x82\"}"].concat()
                 }
             };
-            let behind_damage =
-                !matches!(index.checked_sub(1).map(|i| &pieces[i]), None | Some(Piece::Record(_) | Piece::Nul(_)));
+            let behind_damage = !matches!(
+                index.checked_sub(1).map(|i| &pieces[i]),
+                None | Some(Piece::Record(_) | Piece::Nul(_))
+            );
             if matches!(piece, Piece::Record(_))
-                && (!behind_damage || told_apart(&self.bytes[start..], &bytes, pieces.get(index + 1), ended))
+                && (!behind_damage
+                    || told_apart(&self.bytes[start..], &bytes, pieces.get(index + 1), ended))
             {
                 self.records.push(bytes.clone());
             }
@@ -174,7 +180,9 @@ impl Made {
 fn told_apart(before: &[u8], record: &[u8], next: Option<&Piece>, ended: bool) -> bool {
     match next {
         // Looks like the rest of the record that it is nested in.
-        Some(Piece::Junk(junk)) => !junk.trim().is_empty() && !junk.trim_start().starts_with([',', ']', '}', ':']),
+        Some(Piece::Junk(junk)) => {
+            !junk.trim().is_empty() && !junk.trim_start().starts_with([',', ']', '}', ':'])
+        }
         None if !ended => !could_be_nested(before, record),
         _ => true,
     }
@@ -182,8 +190,10 @@ fn told_apart(before: &[u8], record: &[u8], next: Option<&Piece>, ended: bool) -
 
 /// A tail that was cut behind a nested object looks like a record behind one that was cut before a value.
 fn could_be_nested(before: &[u8], record: &[u8]) -> bool {
-    let objects = (0..before.len())
-        .filter(|at| before[*at] == b'{' && before[at + 1..].trim_ascii_start().first().is_none_or(|b| *b == b'"'));
+    let objects = (0..before.len()).filter(|at| {
+        before[*at] == b'{'
+            && before[at + 1..].trim_ascii_start().first().is_none_or(|b| *b == b'"')
+    });
     objects.into_iter().any(|at| {
         let mut json = Validator::new();
         json.feed(&before[at..]).is_ok() && json.feed(record).is_ok()
@@ -221,7 +231,8 @@ fn body(longest: usize) -> impl Strategy<Value = String> + Clone {
     let fields = prop::collection::vec(("[a-z]{1,5}", value()), 0..4);
     (fields, pad, prop::sample::select(vec!["x", "é", "𝄞", "\\n", "{\\\"", "{", "\0"]))
         .prop_map(|(fields, pad, unit)| {
-            let mut body: String = fields.iter().map(|(key, value)| format!(",\"{key}\": {value}")).collect();
+            let mut body: String =
+                fields.iter().map(|(key, value)| format!(",\"{key}\": {value}")).collect();
             if pad > 0 && unit != "\0" {
                 body += &format!(",\"pad\":\"{}\"", unit.repeat(pad));
             }
@@ -233,16 +244,28 @@ fn body(longest: usize) -> impl Strategy<Value = String> + Clone {
 /// Any JSON value. Keys are words; strings are not.
 pub fn value() -> impl Strategy<Value = String> + Clone {
     let leaf = prop_oneof![
-        prop::sample::select(vec!["null", "true", "false", "0", "-0.5e-7", "1e999", "{}", "[]", "\"\\ud800\""])
-            .prop_map(str::to_owned),
+        prop::sample::select(vec![
+            "null",
+            "true",
+            "false",
+            "0",
+            "-0.5e-7",
+            "1e999",
+            "{}",
+            "[]",
+            "\"\\ud800\""
+        ])
+        .prop_map(str::to_owned),
         any::<i64>().prop_map(|number| number.to_string()),
         text().prop_map(|text| serde_json::to_string(&text).unwrap()),
     ];
     leaf.prop_recursive(4, 16, 4, |inner| {
         prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(|all| format!("[{}]", all.join(","))),
+            prop::collection::vec(inner.clone(), 0..4)
+                .prop_map(|all| format!("[{}]", all.join(","))),
             prop::collection::vec(("[a-z]{1,5}", inner), 1..4).prop_map(|all| {
-                let all: Vec<_> = all.iter().map(|(key, value)| format!("\"{key}\" :{value}")).collect();
+                let all: Vec<_> =
+                    all.iter().map(|(key, value)| format!("\"{key}\" :{value}")).collect();
                 format!("{{ {} }}", all.join(" , "))
             }),
         ]

@@ -54,7 +54,10 @@ fn is_within(line: &[u8], outer: usize, at: usize) -> bool {
         return false;
     }
     let depth = json.depth();
-    json.feed(b"{").is_ok() && json.depth() > depth && json.feed(&line[at + 1..]).is_ok() && json.depth() > 0
+    json.feed(b"{").is_ok()
+        && json.depth() > depth
+        && json.feed(&line[at + 1..]).is_ok()
+        && json.depth() > 0
 }
 
 fn space(byte: &u8) -> bool {

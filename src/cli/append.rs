@@ -87,12 +87,17 @@ impl How {
     }
 
     /// Reads and checks the lines, has them written if there are any, and answers.
-    fn write(&self, write: impl FnOnce(&[&RawValue]) -> Result<Appended, Failure>) -> Result<ExitCode, Failure> {
+    fn write(
+        &self,
+        write: impl FnOnce(&[&RawValue]) -> Result<Appended, Failure>,
+    ) -> Result<ExitCode, Failure> {
         let input = input::read()?;
         let lines = input::values(&input)?;
         let appended = if lines.is_empty() { None } else { Some(write(&lines)?) };
         match appended {
-            None if stderr().is_terminal() => output::tell("no lines on standard input; nothing was written"),
+            None if stderr().is_terminal() => {
+                output::tell("no lines on standard input; nothing was written")
+            }
             Some(Appended { sealed: true, .. }) => {
                 output::tell("the session ended in a torn line, which was closed first")
             }
@@ -109,7 +114,9 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     args.how.write(|lines| match enclosing::owner_of(&args.session) {
         Some(owner) => {
             let sessions = args.wait.sessions(args.how.durability())?;
-            sessions.append_under_blocking(&args.session, owner, lines).map_err(not_enclosed_any_more)
+            sessions
+                .append_under_blocking(&args.session, owner, lines)
+                .map_err(not_enclosed_any_more)
         }
         None => append(&args, lines),
     })
@@ -142,7 +149,9 @@ pub(crate) fn post(args: PostArgs) -> Result<ExitCode, Failure> {
     args.how.write(|lines| {
         let sessions = args.wait.sessions(args.how.durability())?;
         let session: &Path = &args.session;
-        let posted = waiting::watched(&sessions, session, || sessions.post_all_blocking(session, lines, args.create));
+        let posted = waiting::watched(&sessions, session, || {
+            sessions.post_all_blocking(session, lines, args.create)
+        });
         posted.map_err(|error| match error {
             Error::NoSession { .. } => Failure::from(error).and(", or create it with --create"),
             other => other.into(),

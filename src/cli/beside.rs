@@ -50,7 +50,8 @@ mod tests {
         let separated = |line: &str| separate(line.split(' ').map(OsString::from));
         assert_eq!(separated("--beside openclaw status"), None);
         assert_eq!(separated("run s.jsonl -- x --beside=openclaw"), None);
-        let expected: Vec<OsString> = ["run", "--beside", "openclaw", "s.jsonl"].map(OsString::from).into();
+        let expected: Vec<OsString> =
+            ["run", "--beside", "openclaw", "s.jsonl"].map(OsString::from).into();
         assert_eq!(separated("run --beside=openclaw s.jsonl"), Some(expected));
     }
 }

@@ -68,8 +68,13 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     if let Some(session) = &args.undo {
         return undo::main(&sessions, session, args.json);
     }
-    let paths = if args.paths.is_empty() { vec![places::state_directory()?] } else { places::meant_by(&args.paths)? };
-    let gateways = if args.transcripts_only { Vec::new() } else { gateways::look(&paths, args.fix) };
+    let paths = if args.paths.is_empty() {
+        vec![places::state_directory()?]
+    } else {
+        places::meant_by(&args.paths)?
+    };
+    let gateways =
+        if args.transcripts_only { Vec::new() } else { gateways::look(&paths, args.fix) };
     let examination = examine(&doctor(&sessions, &args), paths);
     if args.json {
         output::answer_json(&Answer::of(&examination, &gateways))?;
@@ -133,13 +138,23 @@ fn fixed(examination: &Examination, gateways: &[OfGateway]) -> usize {
 fn summary(examination: &Examination, gateways: &[OfGateway], fix: bool) -> String {
     let Examination { directories, sessions, findings, .. } = examination;
     let (remaining, fixed) = (remaining(examination, gateways), fixed(examination, gateways));
-    let looked = format!("{} in {}", count(*sessions, "session"), count_of(*directories, "directory", "directories"));
+    let looked = format!(
+        "{} in {}",
+        count(*sessions, "session"),
+        count_of(*directories, "directory", "directories")
+    );
     if remaining + fixed == 0 {
         return format!("Examined {looked}: healthy.\n");
     }
     let curable = gateways::curable(gateways)
-        || findings.iter().any(|finding| matches!(finding.treatment, turnlock::doctor::Treatment::Would { .. }));
-    let next = if curable && !fix { " Run it again with --fix to have them put right where that is safe." } else { "" };
+        || findings
+            .iter()
+            .any(|finding| matches!(finding.treatment, turnlock::doctor::Treatment::Would { .. }));
+    let next = if curable && !fix {
+        " Run it again with --fix to have them put right where that is safe."
+    } else {
+        ""
+    };
     let remain = count(remaining, "finding");
     let verb = if remaining == 1 { "remains" } else { "remain" };
     format!("Examined {looked}: {fixed} put right, {remain} {verb}.{next}\n")

@@ -11,14 +11,19 @@ pub(crate) fn read() -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     match std::io::stdin().lock().read_to_end(&mut bytes) {
         Ok(_) => Ok(bytes),
-        Err(e) => Err(Failure::new(format!("cannot read standard input: {e}; nothing was written"))),
+        Err(e) => {
+            Err(Failure::new(format!("cannot read standard input: {e}; nothing was written")))
+        }
     }
 }
 
 /// The JSON values in it, one a line, as they were written. Blank lines are none.
 pub(crate) fn values(input: &[u8]) -> Result<Vec<&RawValue>, Failure> {
     let lines = input.split(|&byte| byte == b'\n').enumerate();
-    lines.filter(|(_, line)| !line.trim_ascii().is_empty()).map(|(index, line)| value(index + 1, line)).collect()
+    lines
+        .filter(|(_, line)| !line.trim_ascii().is_empty())
+        .map(|(index, line)| value(index + 1, line))
+        .collect()
 }
 
 fn value(number: usize, line: &[u8]) -> Result<&RawValue, Failure> {
@@ -26,6 +31,9 @@ fn value(number: usize, line: &[u8]) -> Result<&RawValue, Failure> {
         let reason = e.to_string();
         let place = format!(" at line {} column {}", e.line(), e.column());
         let reason = reason.strip_suffix(&place).unwrap_or(&reason);
-        Failure::bad_data(format!("line {number} is not JSON: {reason} (column {}); nothing was written", e.column()))
+        Failure::bad_data(format!(
+            "line {number} is not JSON: {reason} (column {}); nothing was written",
+            e.column()
+        ))
     })
 }

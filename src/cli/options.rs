@@ -17,9 +17,9 @@ pub(crate) enum Limit {
 pub(crate) fn limit(text: &str) -> Result<Limit, String> {
     match text {
         "none" | "infinite" => Ok(Limit::Never),
-        _ => humantime::parse_duration(text)
-            .map(Limit::After)
-            .map_err(|e| format!("{e}; say for example 10s, 1500ms, 0 (one try) or none (no limit)")),
+        _ => humantime::parse_duration(text).map(Limit::After).map_err(|e| {
+            format!("{e}; say for example 10s, 1500ms, 0 (one try) or none (no limit)")
+        }),
     }
 }
 
@@ -57,7 +57,9 @@ mod tests {
         assert_eq!(limit("0s"), after(0));
         assert_eq!(limit("none"), Ok(Limit::Never));
         assert_eq!(limit("infinite"), Ok(Limit::Never));
-        for bad in ["", "10", "-1s", "1e3", "1e3s", "0x1000", "10 parsecs", "9007199254740993h", "NaN"] {
+        for bad in
+            ["", "10", "-1s", "1e3", "1e3s", "0x1000", "10 parsecs", "9007199254740993h", "NaN"]
+        {
             assert!(limit(bad).is_err(), "{bad}");
         }
     }

@@ -29,7 +29,8 @@ pub(crate) fn answer_json<T: Serialize + ?Sized>(value: &T) -> Result<(), Failur
 
 /// An answer for machines: one line of JSON.
 pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Result<String, Failure> {
-    let json = serde_json::to_string(value).map_err(|e| Failure::new(format!("cannot write the answer: {e}")))?;
+    let json = serde_json::to_string(value)
+        .map_err(|e| Failure::new(format!("cannot write the answer: {e}")))?;
     // JSON may hold DEL and the control characters beyond 127 as they are; a terminal would obey them.
     let safe = escaped(&json, |c| format!("\\u{:04x}", u32::from(c)));
     Ok(safe + "\n")

@@ -42,8 +42,11 @@ pub(crate) fn completions(args: CompletionsArgs) -> Result<ExitCode, Failure> {
 pub(crate) fn man(args: ManArgs) -> Result<ExitCode, Failure> {
     match args.dir {
         Some(dir) => {
-            let written = std::fs::create_dir_all(&dir).and_then(|()| clap_mangen::generate_to(Cli::command(), &dir));
-            written.map_err(|e| Failure::new(format!("cannot write manual pages to {}: {e}", dir.display())))?;
+            let written = std::fs::create_dir_all(&dir)
+                .and_then(|()| clap_mangen::generate_to(Cli::command(), &dir));
+            written.map_err(|e| {
+                Failure::new(format!("cannot write manual pages to {}: {e}", dir.display()))
+            })?;
         }
         None => {
             let mut page = Vec::new();

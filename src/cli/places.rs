@@ -48,12 +48,17 @@ pub(crate) fn state_directory() -> Result<PathBuf, Failure> {
     let dir = match (named("OPENCLAW_STATE_DIR"), named("HOME")) {
         (Some(dir), _) => PathBuf::from(dir),
         (None, Some(home)) => PathBuf::from(home).join(".openclaw"),
-        (None, None) => return Err(usage("no PATH was named, and neither OPENCLAW_STATE_DIR nor HOME is set")),
+        (None, None) => {
+            return Err(usage("no PATH was named, and neither OPENCLAW_STATE_DIR nor HOME is set"));
+        }
     };
     if dir.is_dir() {
         return Ok(dir);
     }
-    Err(usage(&format!("there is no state directory {}; name a PATH, or set OPENCLAW_STATE_DIR", dir.display())))
+    Err(usage(&format!(
+        "there is no state directory {}; name a PATH, or set OPENCLAW_STATE_DIR",
+        dir.display()
+    )))
 }
 
 fn matching(pattern: &Path) -> Result<Vec<PathBuf>, Failure> {
@@ -85,7 +90,11 @@ fn expand(pattern: &str, found: &mut Vec<PathBuf>) -> Result<(), glob::PatternEr
 }
 
 /// What matches `before/**/after`.
-fn below(before: PathBuf, after: PathBuf, found: &mut Vec<PathBuf>) -> Result<(), glob::PatternError> {
+fn below(
+    before: PathBuf,
+    after: PathBuf,
+    found: &mut Vec<PathBuf>,
+) -> Result<(), glob::PatternError> {
     let mut roots = vec![];
     if before.as_os_str().is_empty() {
         roots.push(before);
@@ -99,7 +108,10 @@ fn below(before: PathBuf, after: PathBuf, found: &mut Vec<PathBuf>) -> Result<()
     }
     for dir in trees.flatten() {
         match dir.to_str() {
-            Some(text) => expand(&Path::new(&glob::Pattern::escape(text)).join(&after).to_string_lossy(), found)?,
+            Some(text) => expand(
+                &Path::new(&glob::Pattern::escape(text)).join(&after).to_string_lossy(),
+                found,
+            )?,
             None => cannot_look_into(&dir, &"no pattern names what is not UTF-8"),
         }
     }
@@ -115,7 +127,9 @@ fn tree(root: PathBuf) -> Vec<PathBuf> {
         let named = if dir.as_os_str().is_empty() { Path::new(".") } else { &dir };
         match named.read_dir() {
             Ok(entries) => {
-                let below = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+                let below = entries
+                    .flatten()
+                    .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
                 dirs.extend(below.map(|entry| dir.join(entry.file_name())));
             }
             Err(error) if error.kind() == ErrorKind::NotADirectory => {}

@@ -58,7 +58,9 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     match read(&args, &mut Show::new(args.json), &interrupted) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         // That nobody reads any more is no failure, nor is an interrupt.
-        Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Ok(ExitCode::SUCCESS)
+        }
         Err(Stop::Interrupted) => Ok(ExitCode::SUCCESS),
         Err(Stop::Output(error)) => Err(Failure::new(format!("cannot write the answer: {error}"))),
         Err(Stop::Read(error)) => Err(Failure::from(error)),

@@ -68,6 +68,7 @@ fn refuse_to_wait_for_itself(sessions: &Sessions, session: &Path) -> Result<(), 
 }
 
 fn name_of(command: &[OsString]) -> String {
-    let program = command.first().map(Path::new).and_then(Path::file_name).unwrap_or(OsStr::new("run"));
+    let program =
+        command.first().map(Path::new).and_then(Path::file_name).unwrap_or(OsStr::new("run"));
     program.to_string_lossy().into_owned()
 }

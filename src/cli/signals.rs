@@ -16,7 +16,8 @@ const OTHERS: [i32; 2] = [SIGUSR1, SIGUSR2];
 /// ignore (`nohup`) stay ignored, by the program too.
 pub(crate) fn catch(more: &[i32]) -> io::Result<SignalsInfo<WithOrigin>> {
     let ignored = ignored();
-    let wanted = ENDING.into_iter().chain(OTHERS).filter(|signal| ignored & (1 << (signal - 1)) == 0);
+    let wanted =
+        ENDING.into_iter().chain(OTHERS).filter(|signal| ignored & (1 << (signal - 1)) == 0);
     SignalsInfo::new(wanted.chain(more.iter().copied()))
 }
 

@@ -164,7 +164,9 @@ impl View {
             session: name(report),
             report,
             waiters: self.waiting.for_lock(&report.lock),
-            filesystem: dir_of(report).and_then(|dir| self.filesystems.get(dir)).map(String::as_str),
+            filesystem: dir_of(report)
+                .and_then(|dir| self.filesystems.get(dir))
+                .map(String::as_str),
         }
     }
 
@@ -201,7 +203,13 @@ impl View {
         for report in &self.reports {
             let [session, state, rest @ ..] = row(report, age).map(Cell::new);
             let state = state.fg(colour(report.state));
-            let waiters = self.waiting.for_lock(&report.lock).iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
+            let waiters = self
+                .waiting
+                .for_lock(&report.lock)
+                .iter()
+                .map(u32::to_string)
+                .collect::<Vec<_>>()
+                .join(" ");
             table.add_row([session, state].into_iter().chain(rest).chain([Cell::new(waiters)]));
         }
         table
@@ -239,7 +247,9 @@ fn state(report: &LockReport) -> String {
     let word = match report.state {
         LockState::Held => "held",
         LockState::Foreign => "foreign",
-        LockState::Stale if report.reasons.iter().all(|reason| left_by_ours(*reason)) => "waiting to be taken over",
+        LockState::Stale if report.reasons.iter().all(|reason| left_by_ours(*reason)) => {
+            "waiting to be taken over"
+        }
         LockState::Stale => "stale",
         LockState::Fresh => "fresh",
         LockState::Remote => "remote",
@@ -263,6 +273,8 @@ fn since(report: &LockReport) -> String {
 
 fn age(report: &LockReport) -> String {
     let age = report.holder.as_ref().and_then(|holder| holder.age());
-    age.map(|age| humantime::format_duration(Duration::from_secs(age.as_secs())).to_string() + " ago")
-        .unwrap_or_default()
+    age.map(|age| {
+        humantime::format_duration(Duration::from_secs(age.as_secs())).to_string() + " ago"
+    })
+    .unwrap_or_default()
 }

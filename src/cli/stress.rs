@@ -77,7 +77,8 @@ pub(crate) struct Args {
 pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&interrupted)).map_err(failed("cannot watch for signals"))?;
+        signal_hook::flag::register(signal, Arc::clone(&interrupted))
+            .map_err(failed("cannot watch for signals"))?;
     }
     let seed = args.seed.unwrap_or_else(journal::now);
     let place = make_place(args.dir.as_deref())?;
@@ -88,10 +89,13 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
         return Err(Failure::new("interrupted; nothing was checked"));
     }
 
-    let history = History::read(place.path(), run.children).map_err(failed("cannot read the journals"))?;
-    let sessions: Vec<_> = (0..args.sessions).map(|session| child::session_path(place.path(), session)).collect();
+    let history =
+        History::read(place.path(), run.children).map_err(failed("cannot read the journals"))?;
+    let sessions: Vec<_> =
+        (0..args.sessions).map(|session| child::session_path(place.path(), session)).collect();
     let terms = Terms { seed, tampered: args.stop || args.rm || args.foreign };
-    check::check(&history, &sessions, terms, &mut findings).map_err(failed("cannot read the sessions"))?;
+    check::check(&history, &sessions, terms, &mut findings)
+        .map_err(failed("cannot read the sessions"))?;
     let numbers = Numbers::of(&history, run.time, &run.slots);
     if numbers.turns == 0 {
         findings.add(Kind::Stuck, None, None, "not one turn was taken".into());
@@ -99,7 +103,13 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
 
     let clean = findings.violations() == 0;
     let kept = (!clean || args.dir.is_some()).then(|| place.keep());
-    let report = report::Report { args: &args, seed, numbers: &numbers, findings: &findings, kept: kept.as_deref() };
+    let report = report::Report {
+        args: &args,
+        seed,
+        numbers: &numbers,
+        findings: &findings,
+        kept: kept.as_deref(),
+    };
     report.print()?;
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -127,5 +137,6 @@ fn watched() -> bool {
 /// How long the run may take to come to its end: everybody waiting has a turn of this length before.
 fn patience(args: &Args) -> Duration {
     let turns = u64::from(args.processes) * u64::from(args.tasks);
-    Duration::from_secs(20) + Duration::from_micros(args.hold_us.saturating_mul(turns).saturating_mul(2))
+    Duration::from_secs(20)
+        + Duration::from_micros(args.hold_us.saturating_mul(turns).saturating_mul(2))
 }

@@ -44,7 +44,8 @@ fn whom(sessions: &Sessions, session: &Path) -> String {
 
 /// `pid 1234 on host x (reply), since 2026-04-15T10:00:00.123Z (12s)`.
 pub(crate) fn describe(holder: &Holder) -> String {
-    let mut text = holder.pid.map_or_else(|| "an unknown process".into(), |pid| format!("pid {pid}"));
+    let mut text =
+        holder.pid.map_or_else(|| "an unknown process".into(), |pid| format!("pid {pid}"));
     if let Some(host) = &holder.host {
         text += &format!(" on host {host}");
     }

@@ -23,7 +23,11 @@ impl Entry {
     /// The name to call it by.
     pub(super) fn name(&self) -> &OsStr {
         let leftover = self.leftovers.first().map(|(name, _)| name);
-        self.transcript.as_ref().or(self.lock.as_ref()).or(leftover).map_or(OsStr::new(""), OsString::as_os_str)
+        self.transcript
+            .as_ref()
+            .or(self.lock.as_ref())
+            .or(leftover)
+            .map_or(OsStr::new(""), OsString::as_os_str)
     }
 }
 
@@ -58,7 +62,11 @@ fn is_directory(path: &Path) -> bool {
 }
 
 /// The entries of a directory by their sessions' names; of one session alone if `only` names it.
-pub(super) fn entries_of(dir: &Directory, only: Option<&OsStr>, pulse: &Pulse) -> Result<Vec<Entry>> {
+pub(super) fn entries_of(
+    dir: &Directory,
+    only: Option<&OsStr>,
+    pulse: &Pulse,
+) -> Result<Vec<Entry>> {
     let mut sessions: BTreeMap<OsString, Entry> = BTreeMap::new();
     for entry in std::fs::read_dir(&dir.real).context("read the directory", &dir.named)? {
         pulse.beat();
@@ -88,7 +96,8 @@ fn classify(name: &OsStr) -> Option<(OsString, Kind)> {
         return Some((session_name(name), Kind::Lock));
     }
     if let Some(leftover) = Leftover::of(name) {
-        let session = leftover::session_of(Path::new(name)).map_or_else(|| name.to_owned(), PathBuf::into_os_string);
+        let session = leftover::session_of(Path::new(name))
+            .map_or_else(|| name.to_owned(), PathBuf::into_os_string);
         return Some((session, Kind::Leftover(leftover)));
     }
     let is_transcript = name.as_bytes().ends_with(b".jsonl") && name.len() > b".jsonl".len();

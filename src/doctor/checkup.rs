@@ -49,7 +49,11 @@ pub(super) fn look_through(file: &File, pulse: &Pulse) -> io::Result<Checkup> {
 
 impl Checkup {
     /// Takes in a part of the file; what is damaged up to its very end, and may be unfinished only, is given back.
-    fn take_in(&mut self, source: &Beating<'_>, part: std::ops::Range<u64>) -> io::Result<Option<Damage>> {
+    fn take_in(
+        &mut self,
+        source: &Beating<'_>,
+        part: std::ops::Range<u64>,
+    ) -> io::Result<Option<Damage>> {
         let end = part.end;
         let mut scanner = Scanner::new(source).part(part).max_line(LOOKED_INTO);
         while let Some(item) = scanner.next_item()? {
@@ -58,7 +62,9 @@ impl Checkup {
                     self.survey.lines += 1;
                     self.lineage.follow(&line);
                 }
-                Item::Damage(damage) if damage.range.end == end && !damage.terminated => return Ok(Some(damage)),
+                Item::Damage(damage) if damage.range.end == end && !damage.terminated => {
+                    return Ok(Some(damage));
+                }
                 Item::Damage(damage) => self.count(source, &damage)?,
             }
         }

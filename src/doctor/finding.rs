@@ -194,8 +194,12 @@ impl fmt::Display for Problem {
             Self::Leftover { leftover: Leftover::Rewrite } => {
                 f.write_str("a new file whose rewrite did not come to its end")
             }
-            Self::Leftover { leftover: Leftover::Lock } => f.write_str("a lock file that was never published"),
-            Self::Leftover { leftover: Leftover::Probe } => f.write_str("a trial of the filesystem's locks"),
+            Self::Leftover { leftover: Leftover::Lock } => {
+                f.write_str("a lock file that was never published")
+            }
+            Self::Leftover { leftover: Leftover::Probe } => {
+                f.write_str("a trial of the filesystem's locks")
+            }
             Self::DamagedTranscript { survey } => survey_facts(survey, f),
             Self::DuplicateHeader { more, first_line } => {
                 write!(f, "{more} more session header{}", plural(*more))?;
@@ -204,7 +208,9 @@ impl fmt::Display for Problem {
             Self::BrokenChain { chain } => chain.fmt(f),
             Self::UnreadableTranscript { error }
             | Self::UnreadableDirectory { error }
-            | Self::LocksNotKept { reason: error } => f.write_str(&crate::lockfile::record::printable(error)),
+            | Self::LocksNotKept { reason: error } => {
+                f.write_str(&crate::lockfile::record::printable(error))
+            }
             Self::WrongMode { mode, right } => write!(f, "mode {mode:04o}, should be {right:04o}"),
         }
     }
@@ -231,7 +237,8 @@ fn lock_facts(report: &LockReport, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 fn survey_facts(survey: &Survey, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let kinds: Vec<_> = survey.damages.iter().map(|(kind, count)| format!("{count} {}", kind.name())).collect();
+    let kinds: Vec<_> =
+        survey.damages.iter().map(|(kind, count)| format!("{count} {}", kind.name())).collect();
     write!(f, "{}; ", kinds.join(", "))?;
     match survey.records_saved {
         0 => f.write_str("no record in damaged lines can be saved")?,
@@ -253,8 +260,12 @@ impl fmt::Display for Treatment {
             Self::Would { remedy } => write!(f, "would be {}", remedy.done()),
             Self::Done { remedy, note: None } => f.write_str(remedy.done()),
             Self::Done { remedy, note: Some(note) } => write!(f, "{}: {note}", remedy.done()),
-            Self::Kept { reason, .. } => write!(f, "left alone: {}", crate::lockfile::record::printable(reason)),
-            Self::Failed { error } => write!(f, "failed: {}", crate::lockfile::record::printable(error)),
+            Self::Kept { reason, .. } => {
+                write!(f, "left alone: {}", crate::lockfile::record::printable(reason))
+            }
+            Self::Failed { error } => {
+                write!(f, "failed: {}", crate::lockfile::record::printable(error))
+            }
         }
     }
 }

@@ -27,7 +27,9 @@ pub struct Chain {
 
 impl fmt::Display for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |text: &Option<String>| crate::lockfile::record::printable(text.as_deref().unwrap_or("without id"));
+        let shown = |text: &Option<String>| {
+            crate::lockfile::record::printable(text.as_deref().unwrap_or("without id"))
+        };
         write!(f, "{} record{} without a parent: ", self.orphans, plural(self.orphans))?;
         if let Some(line) = self.first_line {
             write!(f, "line {line}, ")?;
@@ -71,7 +73,8 @@ impl Lineage {
         if self.headed == Some(false) {
             return;
         }
-        let link = line.bytes.as_deref().and_then(|bytes| serde_json::from_slice::<Link<'_>>(bytes).ok());
+        let link =
+            line.bytes.as_deref().and_then(|bytes| serde_json::from_slice::<Link<'_>>(bytes).ok());
         let Some(link) = link else {
             self.blind = true;
             self.headed.get_or_insert(false);

@@ -44,11 +44,22 @@ impl Visit {
     }
 
     fn lock(&self, dir: &Directory, name: &OsStr) -> Option<LockReport> {
-        if self.scope.fix && self.scope.locks { self.looker.sweep(dir, name) } else { self.looker.look(dir, name) }
+        if self.scope.fix && self.scope.locks {
+            self.looker.sweep(dir, name)
+        } else {
+            self.looker.look(dir, name)
+        }
     }
 
-    fn leftover(&self, dir: &Directory, name: &OsStr, leftover: Leftover, in_use: Option<&InUse>) -> Option<Finding> {
-        let wanted = if leftover == Leftover::Rewrite { self.scope.transcripts } else { self.scope.locks };
+    fn leftover(
+        &self,
+        dir: &Directory,
+        name: &OsStr,
+        leftover: Leftover,
+        in_use: Option<&InUse>,
+    ) -> Option<Finding> {
+        let wanted =
+            if leftover == Leftover::Rewrite { self.scope.transcripts } else { self.scope.locks };
         let path = dir.real.join(name);
         // What a living holder works with is no leftover, nor is what has found its place meanwhile.
         if !wanted || in_use.is_some() || stat_named(&path).is_ok_and(|stat| stat.is_none()) {
@@ -80,7 +91,11 @@ impl Visit {
         let Ok(Some(stat)) = stat_named(&path) else { return };
         if let Some((mode, right)) = modes::wrong(&stat) {
             let treatment = self.set_mode(&path, &stat, right, in_use);
-            findings.push(Finding::new(named.clone(), Problem::WrongMode { mode, right }, treatment));
+            findings.push(Finding::new(
+                named.clone(),
+                Problem::WrongMode { mode, right },
+                treatment,
+            ));
         }
         let looked = Transcript::open(&path).map_err(Error::from).and_then(|transcript| {
             let looked = look_through(transcript.file(), pulse);
@@ -121,18 +136,25 @@ impl Visit {
         pulse: &Pulse,
         findings: &mut Vec<Finding>,
     ) {
-        let mut tell = |problem, treatment| findings.push(Finding::new(named.to_owned(), problem, treatment));
+        let mut tell =
+            |problem, treatment| findings.push(Finding::new(named.to_owned(), problem, treatment));
         let Checkup { survey, lineage } = checkup;
         if !survey.is_healthy() {
             let treatment = self.repair(path, in_use, pulse);
             tell(Problem::DamagedTranscript { survey }, treatment);
         }
         if lineage.more_headers > 0 {
-            let problem = Problem::DuplicateHeader { more: lineage.more_headers, first_line: lineage.first_header };
+            let problem = Problem::DuplicateHeader {
+                more: lineage.more_headers,
+                first_line: lineage.first_header,
+            };
             tell(problem, report("which of them counts is for people to say"));
         }
         if lineage.chain.orphans > 0 {
-            tell(Problem::BrokenChain { chain: lineage.chain }, report("what is lost cannot be invented"));
+            tell(
+                Problem::BrokenChain { chain: lineage.chain },
+                report("what is lost cannot be invented"),
+            );
         }
     }
 
@@ -145,12 +167,13 @@ impl Visit {
         }
         // However large the file: the repair gets on, and its locks are only tried.
         let _patient = pulse.be_patient();
-        let repaired = self.sessions.turn(path).label("doctor").try_acquire().and_then(|mut turn| {
-            let repair = turn.repair_blocking()?;
-            // If the turn is lost only now, the session is repaired all the same.
-            let _ = turn.release_blocking();
-            Ok(repair)
-        });
+        let repaired =
+            self.sessions.turn(path).label("doctor").try_acquire().and_then(|mut turn| {
+                let repair = turn.repair_blocking()?;
+                // If the turn is lost only now, the session is repaired all the same.
+                let _ = turn.release_blocking();
+                Ok(repair)
+            });
         match repaired {
             Ok(repair) if repair.changed() => Treatment::Done {
                 remedy: Remedy::Repair,
@@ -160,7 +183,10 @@ impl Visit {
                     path.file_name().unwrap_or_default().display()
                 )),
             },
-            Ok(_) => Treatment::Done { remedy: Remedy::Repair, note: Some("somebody else was faster".into()) },
+            Ok(_) => Treatment::Done {
+                remedy: Remedy::Repair,
+                note: Some("somebody else was faster".into()),
+            },
             Err(Error::Timeout { holder: Some(holder), .. }) => InUse::by(Some(*holder)).kept(),
             Err(error) if error.is_busy() => kept(&error.to_string()),
             Err(error) => Treatment::Failed { error: error.to_string() },
@@ -177,7 +203,9 @@ struct InUse {
 impl InUse {
     fn by(holder: Option<Holder>) -> Self {
         let reason = match &holder {
-            Some(Holder { pid: Some(pid), label: Some(label), .. }) => format!("held by pid {pid} (\"{label}\")"),
+            Some(Holder { pid: Some(pid), label: Some(label), .. }) => {
+                format!("held by pid {pid} (\"{label}\")")
+            }
             Some(Holder { pid: Some(pid), .. }) => format!("held by pid {pid}"),
             _ => "somebody holds it, or may hold it".to_owned(),
         };
@@ -192,16 +220,20 @@ impl InUse {
 fn who_is_at_it(report: &LockReport) -> Option<InUse> {
     match report.state {
         LockState::Stale => None,
-        LockState::Held | LockState::Foreign | LockState::Fresh | LockState::Remote | LockState::Unreadable => {
-            Some(InUse::by(report.holder.clone()))
-        }
+        LockState::Held
+        | LockState::Foreign
+        | LockState::Fresh
+        | LockState::Remote
+        | LockState::Unreadable => Some(InUse::by(report.holder.clone())),
     }
 }
 
 fn lock_finding(lock: LockReport) -> Finding {
     let too_old = lock.reasons.contains(&Reason::TooOld);
     let treatment = match (lock.state, &lock.error) {
-        (LockState::Stale, _) if lock.removed => Treatment::Done { remedy: Remedy::Remove, note: None },
+        (LockState::Stale, _) if lock.removed => {
+            Treatment::Done { remedy: Remedy::Remove, note: None }
+        }
         (LockState::Stale, Some(error)) => Treatment::Failed { error: error.clone() },
         (LockState::Stale, None) => Treatment::Would { remedy: Remedy::Remove },
         (LockState::Held, _) if too_old => {
@@ -211,10 +243,12 @@ fn lock_finding(lock: LockReport) -> Finding {
             report("held for very long, by a living process: only ending that frees it")
         }
         (LockState::Held | LockState::Foreign, _) => Treatment::None,
-        (LockState::Fresh, _) => kept("somebody may be writing it; it counts as stale 30 s after its last change"),
-        (LockState::Remote, _) => {
-            report("whether its owner lives cannot be seen from here; if that host is gone, `turnlock break`")
+        (LockState::Fresh, _) => {
+            kept("somebody may be writing it; it counts as stale 30 s after its last change")
         }
+        (LockState::Remote, _) => report(
+            "whether its owner lives cannot be seen from here; if that host is gone, `turnlock break`",
+        ),
         (LockState::Unreadable, _) => report("what cannot be read may be held"),
     };
     Finding::new(lock.lock.clone(), Problem::Lock(lock), treatment)

@@ -149,9 +149,16 @@ impl Builder {
         };
         // A gateway is held for weeks.
         let rules = Rules { max_hold: Duration::MAX, ..Rules::default() };
-        let acquire = Acquire::gateway(Arc::new(rules), lock.to_owned(), record(layout, self.address(), owner_id))
+        let acquire =
+            Acquire::gateway(
+                Arc::new(rules),
+                lock.to_owned(),
+                record(layout, self.address(), owner_id),
+            )
             .label(self.label.as_deref().unwrap_or("gateway"))
-            .timeout(deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now())));
+            .timeout(deadline.map_or(Duration::MAX, |deadline| {
+                deadline.saturating_duration_since(Instant::now())
+            }));
         let taken = acquire.acquire_as(caller).await;
         taken.map_err(|error| self.refused(layout, layer, error))
     }
@@ -165,8 +172,12 @@ impl Builder {
         };
         let waited = self.timeout;
         Error::Gateway(match layer {
-            Layer::State => Refused::StateLocked { state_dir: layout.state_dir().to_owned(), waited, holder },
-            Layer::Config => Refused::ConfigLocked { config: layout.config().to_owned(), waited, holder },
+            Layer::State => {
+                Refused::StateLocked { state_dir: layout.state_dir().to_owned(), waited, holder }
+            }
+            Layer::Config => {
+                Refused::ConfigLocked { config: layout.config().to_owned(), waited, holder }
+            }
         })
     }
 }

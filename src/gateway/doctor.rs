@@ -59,10 +59,19 @@ impl fmt::Display for Finding {
                 write!(f, "stale=yes ({})", reasons.join(", "))?;
             }
             Trouble::UnreadableLock(lock) => {
-                write!(f, "{}: {}", lock.lock.display(), lock.error.as_deref().unwrap_or("cannot be looked at"))?;
+                write!(
+                    f,
+                    "{}: {}",
+                    lock.lock.display(),
+                    lock.error.as_deref().unwrap_or("cannot be looked at")
+                )?;
             }
-            Trouble::OrphanedReclaim(path) => write!(f, "{} orphaned reclaim directory", path.display())?,
-            Trouble::UnknownListener(story) | Trouble::OwnerDoesNotListen(story) | Trouble::NotHealthy(story) => {
+            Trouble::OrphanedReclaim(path) => {
+                write!(f, "{} orphaned reclaim directory", path.display())?
+            }
+            Trouble::UnknownListener(story)
+            | Trouble::OwnerDoesNotListen(story)
+            | Trouble::NotHealthy(story) => {
                 f.write_str(story)?;
             }
         }
@@ -125,15 +134,20 @@ fn examine(lock: &Path, fix: bool) -> Option<Finding> {
 fn reclaims_in(dir: &Path) -> Vec<PathBuf> {
     let orphaned = |path: &PathBuf| {
         let Ok(facts) = path.symlink_metadata() else { return false };
-        let age = facts.modified().ok().and_then(|changed| SystemTime::now().duration_since(changed).ok());
+        let age = facts
+            .modified()
+            .ok()
+            .and_then(|changed| SystemTime::now().duration_since(changed).ok());
         facts.is_dir() && age.is_some_and(|age| age > RECLAIM_GRACE)
     };
-    let is_reclaim = |path: &PathBuf| path.as_os_str().as_encoded_bytes().ends_with(b".lock.reclaim");
+    let is_reclaim =
+        |path: &PathBuf| path.as_os_str().as_encoded_bytes().ends_with(b".lock.reclaim");
     names_in(dir).filter(is_reclaim).filter(orphaned).collect()
 }
 
 fn remove_reclaim(dir: PathBuf, fix: bool) -> Finding {
-    let removed = if fix { Some(std::fs::remove_dir_all(&dir).context("remove", &dir)) } else { None };
+    let removed =
+        if fix { Some(std::fs::remove_dir_all(&dir).context("remove", &dir)) } else { None };
     Finding {
         fixed: matches!(removed, Some(Ok(()))),
         error: removed.and_then(Result::err).map(|error| error.to_string()),
@@ -144,7 +158,8 @@ fn remove_reclaim(dir: PathBuf, fix: bool) -> Finding {
 fn port_troubles(report: &GatewayReport) -> Vec<Trouble> {
     let address = report.address;
     let mut found = Vec::new();
-    let owner = report.locks().find(|lock| lock.owner_lives()).and_then(|lock| lock.process.as_ref());
+    let owner =
+        report.locks().find(|lock| lock.owner_lives()).and_then(|lock| lock.process.as_ref());
     match (&report.listener, report.owner_lives()) {
         (Some(listener), false) => {
             found.push(Trouble::UnknownListener(format!(
@@ -158,7 +173,9 @@ fn port_troubles(report: &GatewayReport) -> Vec<Trouble> {
         }
         (None, true) if report.health == Health::Refused => {
             let pid = owner.map_or_else(String::new, |owner| format!(" (pid {})", owner.pid));
-            found.push(Trouble::OwnerDoesNotListen(format!("the owner of the lock{pid} does not listen on {address}")));
+            found.push(Trouble::OwnerDoesNotListen(format!(
+                "the owner of the lock{pid} does not listen on {address}"
+            )));
         }
         _ => {}
     }

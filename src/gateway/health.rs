@@ -85,9 +85,9 @@ pub fn probe(address: SocketAddr, limit: Duration) -> Health {
 
 fn unanswered(e: &io::Error) -> Health {
     match e.kind() {
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
-            Health::Refused
-        }
+        io::ErrorKind::ConnectionRefused
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable => Health::Refused,
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Health::Silent,
         _ => Health::Unhealthy(e.to_string()),
     }

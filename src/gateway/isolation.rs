@@ -73,7 +73,10 @@ pub enum About {
     CdpPort(u16),
 }
 
-fn all_lossy<S: serde::Serializer>(paths: &BTreeSet<PathBuf>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+fn all_lossy<S: serde::Serializer>(
+    paths: &BTreeSet<PathBuf>,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
     serializer.collect_seq(paths.iter().map(|path| path.display().to_string()))
 }
 
@@ -84,9 +87,15 @@ impl fmt::Display for Conflict {
             About::Config(path) => write!(f, "the same config, {}", path.display()),
             About::StateDir(path) => write!(f, "the same state directory, {}", path.display()),
             About::Workspace(path) => {
-                write!(f, "the same workspace, {}; set agents.defaults.workspace in one of them", path.display())
+                write!(
+                    f,
+                    "the same workspace, {}; set agents.defaults.workspace in one of them",
+                    path.display()
+                )
             }
-            About::Port(port) => write!(f, "the same port, {port}; set gateway.port in one of them"),
+            About::Port(port) => {
+                write!(f, "the same port, {port}; set gateway.port in one of them")
+            }
             About::PortsTooClose(a, b) => write!(
                 f,
                 "base ports {a} and {b} are {} apart; the browser control port (base + {BROWSER_CONTROL}) and the CDP range (base \
@@ -119,11 +128,16 @@ pub fn claims_of(path: &Path) -> Result<Claims> {
         None => canonical_file(Path::new(path)),
     };
     let agents = read.agents.unwrap_or_default();
-    let default = agents.defaults.unwrap_or_default().workspace.unwrap_or_else(|| "~/.openclaw/workspace".into());
+    let default = agents
+        .defaults
+        .unwrap_or_default()
+        .workspace
+        .unwrap_or_else(|| "~/.openclaw/workspace".into());
     let named = agents.list.into_iter().filter_map(|agent| agent.workspace);
     let port = read.gateway.unwrap_or_default().port.unwrap_or(DEFAULT_PORT);
     if port.checked_add(PORT_DISTANCE).is_none() {
-        let reason = format!("gateway.port {port}: the ports derived from it would be beyond 65535");
+        let reason =
+            format!("gateway.port {port}: the ports derived from it would be beyond 65535");
         return Err(Error::Gateway(Refused::BadConfig { config, reason }));
     }
     Ok(Claims {
@@ -146,12 +160,17 @@ pub fn claims_of(path: &Path) -> Result<Claims> {
 /// # Errors
 /// Those of [`claims_of`].
 pub fn check_isolation(paths: &[PathBuf]) -> Result<Vec<Conflict>> {
-    let gateways: Vec<_> = paths.iter().map(|path| Ok((path, claims_of(path)?))).collect::<Result<_>>()?;
+    let gateways: Vec<_> =
+        paths.iter().map(|path| Ok((path, claims_of(path)?))).collect::<Result<_>>()?;
     let mut conflicts = Vec::new();
     for (index, (a, ours)) in gateways.iter().enumerate() {
         for (b, theirs) in &gateways[index + 1..] {
             let found = compare(ours, theirs).into_iter();
-            conflicts.extend(found.map(|about| Conflict { a: a.to_path_buf(), b: b.to_path_buf(), about }));
+            conflicts.extend(found.map(|about| Conflict {
+                a: a.to_path_buf(),
+                b: b.to_path_buf(),
+                about,
+            }));
         }
     }
     Ok(conflicts)
@@ -219,7 +238,8 @@ impl Config {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
             read => read.context("read", path)?,
         };
-        let refused = |e: json5::Error| Refused::BadConfig { config: path.to_owned(), reason: e.to_string() };
+        let refused =
+            |e: json5::Error| Refused::BadConfig { config: path.to_owned(), reason: e.to_string() };
         json5::from_str(&text).map_err(|e| Error::Gateway(refused(e)))
     }
 }

@@ -23,12 +23,21 @@ impl Layout {
     ///
     /// # Errors
     /// If a directory can be neither found nor made.
-    pub fn resolve(state_dir: &Path, config: Option<&Path>, lock_dir: Option<&Path>, create: bool) -> Result<Self> {
+    pub fn resolve(
+        state_dir: &Path,
+        config: Option<&Path>,
+        lock_dir: Option<&Path>,
+        create: bool,
+    ) -> Result<Self> {
         let state_dir = directory(state_dir, create)?;
-        let config = canonical_file(&config.map_or_else(|| state_dir.join("openclaw.json"), Path::to_owned))?;
+        let config = canonical_file(
+            &config.map_or_else(|| state_dir.join("openclaw.json"), Path::to_owned),
+        )?;
         let uid = rustix::process::getuid().as_raw();
-        let lock_dir = lock_dir.map_or_else(|| state_dir.join(format!("tmp/openclaw-{uid}")), Path::to_owned);
-        let lock_dir = if create || lock_dir.exists() { directory(&lock_dir, create)? } else { lock_dir };
+        let lock_dir =
+            lock_dir.map_or_else(|| state_dir.join(format!("tmp/openclaw-{uid}")), Path::to_owned);
+        let lock_dir =
+            if create || lock_dir.exists() { directory(&lock_dir, create)? } else { lock_dir };
         Ok(Self {
             state_lock: state_dir.join("gateway.state.lock"),
             config_lock: lock_dir.join(format!("gateway.{}.lock", key(&config))),
@@ -64,7 +73,8 @@ impl Layout {
     /// The directories of the state directory in which there are sessions: `agents/<agent>/sessions`, and `sessions`.
     #[must_use]
     pub fn session_dirs(&self) -> Vec<PathBuf> {
-        let agents = std::fs::read_dir(self.state_dir.join("agents")).into_iter().flatten().flatten();
+        let agents =
+            std::fs::read_dir(self.state_dir.join("agents")).into_iter().flatten().flatten();
         let mut dirs: Vec<_> = agents.map(|agent| agent.path().join("sessions")).collect();
         dirs.push(self.state_dir.join("sessions"));
         dirs.retain(|dir| dir.is_dir());
@@ -88,7 +98,9 @@ pub(super) fn canonical_file(file: &Path) -> Result<PathBuf> {
     }
     let file = std::path::absolute(file).context("find", file)?;
     match (file.parent(), file.file_name()) {
-        (Some(dir), Some(name)) if dir.exists() => Ok(dir.canonicalize().context("find", dir)?.join(name)),
+        (Some(dir), Some(name)) if dir.exists() => {
+            Ok(dir.canonicalize().context("find", dir)?.join(name))
+        }
         (Some(dir), Some(name)) => Ok(canonical_file(dir)?.join(name)),
         _ => Ok(file),
     }
@@ -115,7 +127,8 @@ mod tests {
         let (real, link) = (room.path().join("real"), room.path().join("link"));
         std::fs::create_dir(&real).unwrap();
         std::os::unix::fs::symlink(&real, &link).unwrap();
-        let through = |dir: &Path| Layout::resolve(dir, Some(&dir.join("a/b/c.json")), None, false).unwrap();
+        let through =
+            |dir: &Path| Layout::resolve(dir, Some(&dir.join("a/b/c.json")), None, false).unwrap();
         assert_eq!(through(&real), through(&link));
         assert!(!real.join("tmp").exists(), "looking creates nothing");
         Layout::resolve(&link, None, None, true).unwrap();

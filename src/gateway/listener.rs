@@ -30,7 +30,9 @@ impl std::fmt::Display for Listener {
         match (self.pids.first(), &self.command) {
             (Some(pid), Some(command)) => write!(f, "pid {pid}, {command}"),
             (Some(pid), None) => write!(f, "pid {pid}"),
-            _ => f.write_str("a process that cannot be seen from here: of another user, or in another container"),
+            _ => f.write_str(
+                "a process that cannot be seen from here: of another user, or in another container",
+            ),
         }
     }
 }
@@ -57,7 +59,9 @@ mod platform {
             .into_iter()
             .flatten()
             .flatten()
-            .filter(|socket| socket.state == TcpState::Listen && socket.local_address.port() == port)
+            .filter(|socket| {
+                socket.state == TcpState::Listen && socket.local_address.port() == port
+            })
             .collect();
         if sockets.is_empty() {
             return Vec::new();
@@ -74,7 +78,8 @@ mod platform {
 
     /// The processes that have each of the sockets open.
     fn owners_of(sockets: &[TcpNetEntry]) -> HashMap<u64, Vec<i32>> {
-        let mut owners: HashMap<u64, Vec<i32>> = sockets.iter().map(|socket| (socket.inode, Vec::new())).collect();
+        let mut owners: HashMap<u64, Vec<i32>> =
+            sockets.iter().map(|socket| (socket.inode, Vec::new())).collect();
         for process in all_processes().into_iter().flatten().flatten() {
             for file in process.fd().into_iter().flatten().flatten() {
                 if let FDTarget::Socket(inode) = file.target

@@ -76,7 +76,9 @@ pub enum Refused {
     },
 
     /// A process was named that is not the verified owner of this gateway's locks. Nothing was done to it.
-    #[error("process {pid} is not ended: {reason}; `turnlock gateway status` shows the owner and the listener")]
+    #[error(
+        "process {pid} is not ended: {reason}; `turnlock gateway status` shows the owner and the listener"
+    )]
     NotTheOwner {
         /// Who was named.
         pid: i32,
@@ -111,7 +113,10 @@ impl Refused {
     pub fn is_busy(&self) -> bool {
         matches!(
             self,
-            Self::StateLocked { .. } | Self::ConfigLocked { .. } | Self::PortTaken { .. } | Self::NeverHealthy { .. }
+            Self::StateLocked { .. }
+                | Self::ConfigLocked { .. }
+                | Self::PortTaken { .. }
+                | Self::NeverHealthy { .. }
         )
     }
 }
@@ -149,7 +154,9 @@ impl fmt::Display for ByListener<'_> {
 
 fn bind_remedy(source: &io::Error) -> &'static str {
     match source.kind() {
-        io::ErrorKind::PermissionDenied => "; ports below 1024 need a right of their own, choose a higher one",
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need a right of their own, choose a higher one"
+        }
         io::ErrorKind::AddrNotAvailable => "; this machine has no such address, see `ip address`",
         _ => "",
     }

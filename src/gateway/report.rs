@@ -9,7 +9,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::owner::Owner;
-use super::{Builder, DEFAULT_HOST, DEFAULT_PORT, Health, Identity, Listener, OwnerProcess, listeners, probe};
+use super::{
+    Builder, DEFAULT_HOST, DEFAULT_PORT, Health, Identity, Listener, OwnerProcess, listeners, probe,
+};
 use crate::error::{Holder, Result};
 use crate::lockfile::verdict::Reason;
 use crate::sessions::Rules;
@@ -125,7 +127,8 @@ impl GatewayReport {
 /// If there is no such state directory. What cannot be seen is no error, it is reported.
 pub fn status(gateway: &Builder, port: Option<u16>) -> Result<GatewayReport> {
     let layout = gateway.layout(false)?;
-    let (state_lock, config_lock) = (LockFacts::of(layout.state_lock()), LockFacts::of(layout.config_lock()));
+    let (state_lock, config_lock) =
+        (LockFacts::of(layout.state_lock()), LockFacts::of(layout.config_lock()));
     let address = find_address((gateway.host, port), state_lock.iter().chain(&config_lock), CUSTOM);
     let listener = listeners(address.port()).into_iter().find(|listener| listener.serves(address));
     Ok(GatewayReport {

@@ -22,16 +22,23 @@ pub(super) async fn bind(
     let refused = |source| Error::Gateway(Refused::Bind { url: url(address), source });
     let mut tries = 0;
     loop {
-        match TcpListener::bind(address).and_then(|listener| listener.local_addr().map(|bound| (listener, bound))) {
+        match TcpListener::bind(address)
+            .and_then(|listener| listener.local_addr().map(|bound| (listener, bound)))
+        {
             Ok(bound) => return Ok(bound),
             Err(e) if e.kind() == io::ErrorKind::AddrInUse => {}
             Err(e) => return Err(refused(e)),
         }
         let again = Instant::now().checked_add(PAUSE);
-        if tries == RETRIES || deadline.is_some_and(|deadline| again.is_none_or(|again| again > deadline)) {
+        if tries == RETRIES
+            || deadline.is_some_and(|deadline| again.is_none_or(|again| again > deadline))
+        {
             let listeners = caller.run(move || listeners(address.port())).await?;
             let listener = listeners.into_iter().find(|found| found.serves(address));
-            return Err(Error::Gateway(Refused::PortTaken { url: url(address), listener: listener.map(Box::new) }));
+            return Err(Error::Gateway(Refused::PortTaken {
+                url: url(address),
+                listener: listener.map(Box::new),
+            }));
         }
         tries += 1;
         caller.pause(PAUSE).await;

@@ -46,10 +46,13 @@ pub fn stop(gateway: &Builder, pid: i32, port: Option<u16>) -> Result<Stopped> {
     let process = match Process::open(pid) {
         Ok(process) => process,
         Err(Errno::SRCH) => return refuse("there is no such process"),
-        Err(Errno::NOSYS) => return refuse("this system cannot name a process in a way that no later one inherits"),
+        Err(Errno::NOSYS) => {
+            return refuse("this system cannot name a process in a way that no later one inherits");
+        }
         Err(e) => return Err(e).context("open the process of", layout.state_lock()),
     };
-    let locks: Vec<_> = [layout.state_lock(), layout.config_lock()].into_iter().filter_map(LockFacts::of).collect();
+    let locks: Vec<_> =
+        [layout.state_lock(), layout.config_lock()].into_iter().filter_map(LockFacts::of).collect();
     if let Err(reason) = verify(&locks, pid) {
         return refuse(reason);
     }
@@ -62,14 +65,19 @@ pub fn stop(gateway: &Builder, pid: i32, port: Option<u16>) -> Result<Stopped> {
 
 /// Whether `pid` is the verified owner of one of the locks.
 fn verify(locks: &[LockFacts], pid: i32) -> Result<(), &'static str> {
-    let mut named = locks.iter().filter(|lock| lock.owner_lives()).filter_map(|lock| lock.process.as_ref());
+    let mut named =
+        locks.iter().filter(|lock| lock.owner_lives()).filter_map(|lock| lock.process.as_ref());
     let Some(owner) = named.find(|owner| owner.pid == pid) else {
         return Err("no lock of this gateway is held by it");
     };
     match owner.identity {
-        Identity::Verified if pid == std::process::id().cast_signed() => Err("it is this very process"),
+        Identity::Verified if pid == std::process::id().cast_signed() => {
+            Err("it is this very process")
+        }
         Identity::Verified => Ok(()),
-        Identity::Unverified => Err("the lock does not say when it was started, so that it may be another one by now"),
+        Identity::Unverified => {
+            Err("the lock does not say when it was started, so that it may be another one by now")
+        }
         Identity::Recycled => Err("another process has that id by now"),
         Identity::Gone => Err("it has ended"),
         Identity::Elsewhere => Err("that id is of another container or another boot"),
@@ -104,9 +112,14 @@ fn wait_for_port(pid: i32, address: std::net::SocketAddr) -> Result<()> {
             return Ok(());
         }
         if Instant::now() >= until {
-            let listener = listeners(address.port()).into_iter().find(|listener| listener.serves(address));
+            let listener =
+                listeners(address.port()).into_iter().find(|listener| listener.serves(address));
             let url = socket::url(address);
-            return Err(Error::Gateway(Refused::PortNotFreed { pid, url, listener: listener.map(Box::new) }));
+            return Err(Error::Gateway(Refused::PortNotFreed {
+                pid,
+                url,
+                listener: listener.map(Box::new),
+            }));
         }
         std::thread::sleep(LOOK);
     }

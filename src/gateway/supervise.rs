@@ -32,7 +32,9 @@ pub enum Supervised {
 /// Whether systemd started this process, as far as its environment tells.
 #[must_use]
 pub fn under_systemd() -> bool {
-    ["INVOCATION_ID", "NOTIFY_SOCKET"].iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+    ["INVOCATION_ID", "NOTIFY_SOCKET"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
 impl Builder {
@@ -65,7 +67,9 @@ impl Builder {
                 Err(error) => return Err(error),
             };
             let until = *until.get_or_insert_with(|| deadline_after(Some(self.healthy_within)));
-            let left = || until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
+            let left = || {
+                until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()))
+            };
             let asked = self.clone();
             let limit = left().clamp(SHORTEST, PROBE);
             let (address, health) = caller.run(move || asked.ask(limit)).await??;
@@ -97,6 +101,8 @@ impl Builder {
 fn is_taken(error: &Error) -> bool {
     matches!(
         error,
-        Error::Gateway(Refused::StateLocked { .. } | Refused::ConfigLocked { .. } | Refused::PortTaken { .. })
+        Error::Gateway(
+            Refused::StateLocked { .. } | Refused::ConfigLocked { .. } | Refused::PortTaken { .. }
+        )
     )
 }

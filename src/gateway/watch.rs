@@ -67,7 +67,15 @@ pub struct Observation {
 pub fn observe_address(address: SocketAddr) -> Observation {
     let health = probe(address, PROBE);
     let (condition, reasons) = weigh(&health, true);
-    Observation { condition, reasons, address, health, pid: None, held_sessions: 0, stale_sessions: 0 }
+    Observation {
+        condition,
+        reasons,
+        address,
+        health,
+        pid: None,
+        held_sessions: 0,
+        stale_sessions: 0,
+    }
 }
 
 /// Looks at a gateway, and at the locks of its sessions. Changes nothing. Blocking, for at most a second or so.
@@ -99,9 +107,10 @@ pub fn observe(gateway: &Builder, port: Option<u16>) -> Result<Observation> {
 fn judge(report: &GatewayReport) -> (Condition, Vec<String>) {
     let lives = report.owner_lives();
     match &report.health {
-        Health::Refused if lives => {
-            (Condition::Degraded, vec![format!("its owner lives, and nobody listens on {}", report.address)])
-        }
+        Health::Refused if lives => (
+            Condition::Degraded,
+            vec![format!("its owner lives, and nobody listens on {}", report.address)],
+        ),
         health => weigh(health, lives),
     }
 }
@@ -109,7 +118,9 @@ fn judge(report: &GatewayReport) -> (Condition, Vec<String>) {
 fn weigh(health: &Health, lives: bool) -> (Condition, Vec<String>) {
     match health {
         Health::Healthy if lives => (Condition::Healthy, Vec::new()),
-        Health::Healthy => (Condition::Degraded, vec!["it answers, and nobody has the gateway's lock".into()]),
+        Health::Healthy => {
+            (Condition::Degraded, vec!["it answers, and nobody has the gateway's lock".into()])
+        }
         Health::Unhealthy(reason) => (Condition::Degraded, vec![reason.clone()]),
         Health::Silent => (Condition::LockedUp, vec![health.to_string()]),
         Health::Refused => (Condition::Gone, vec![health.to_string()]),
@@ -129,7 +140,10 @@ impl Observation {
                     let age = lock.holder.as_ref().and_then(|holder| holder.age());
                     if let Some(age) = age.filter(|age| *age > LONG_HOLD) {
                         let minutes = age.as_secs() / 60;
-                        self.reasons.push(format!("{} has been held for {minutes} minutes", lock.session().display()));
+                        self.reasons.push(format!(
+                            "{} has been held for {minutes} minutes",
+                            lock.session().display()
+                        ));
                     }
                 }
                 LockState::Stale => {
@@ -156,7 +170,10 @@ pub struct Change {
     pub at: SystemTime,
 }
 
-fn iso<S: serde::Serializer>(at: &SystemTime, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+fn iso<S: serde::Serializer>(
+    at: &SystemTime,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
     serializer.serialize_str(&crate::lockfile::record::iso(*at).unwrap_or_default())
 }
 
@@ -198,14 +215,29 @@ mod tests {
 
     fn told(after: u32, looks: &[Condition]) -> Vec<(Option<Condition>, Condition)> {
         let mut watch = Watch::new(after);
-        looks.iter().filter_map(|look| watch.see(*look)).map(|change| (change.from, change.to)).collect()
+        looks
+            .iter()
+            .filter_map(|look| watch.see(*look))
+            .map(|change| (change.from, change.to))
+            .collect()
     }
 
     #[test]
     fn the_first_state_is_told_at_once_and_each_change_once_when_it_lasts() {
-        let looks = [Healthy, Healthy, LockedUp, Healthy, LockedUp, LockedUp, LockedUp, Gone, Gone, Healthy, Healthy];
-        let expected = [(None, Healthy), (Some(Healthy), LockedUp), (Some(LockedUp), Gone), (Some(Gone), Healthy)];
+        let looks = [
+            Healthy, Healthy, LockedUp, Healthy, LockedUp, LockedUp, LockedUp, Gone, Gone, Healthy,
+            Healthy,
+        ];
+        let expected = [
+            (None, Healthy),
+            (Some(Healthy), LockedUp),
+            (Some(LockedUp), Gone),
+            (Some(Gone), Healthy),
+        ];
         assert_eq!(told(2, &looks), expected);
-        assert_eq!(told(1, &[Gone, Healthy, Gone]), [(None, Gone), (Some(Gone), Healthy), (Some(Healthy), Gone)]);
+        assert_eq!(
+            told(1, &[Gone, Healthy, Gone]),
+            [(None, Gone), (Some(Gone), Healthy), (Some(Healthy), Gone)]
+        );
     }
 }

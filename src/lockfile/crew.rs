@@ -54,7 +54,8 @@ impl Crew {
         let mut state = self.state.lock();
         loop {
             state.idle += 1;
-            let timed_out = state.jobs.is_empty() && self.called.wait_for(&mut state, STAY).timed_out();
+            let timed_out =
+                state.jobs.is_empty() && self.called.wait_for(&mut state, STAY).timed_out();
             state.idle -= 1;
             match state.jobs.pop_front() {
                 Some(job) => parking_lot::MutexGuard::unlocked(&mut state, job),

@@ -30,7 +30,12 @@ pub(crate) fn judge(reading: &Reading, stat: &Stat, rules: &Rules) -> Judgement 
 }
 
 /// The same, by facts about processes that are known already.
-pub(crate) fn judge_by(reading: &Reading, stat: &Stat, facts: &impl Facts, rules: &Rules) -> Judgement {
+pub(crate) fn judge_by(
+    reading: &Reading,
+    stat: &Stat,
+    facts: &impl Facts,
+    rules: &Rules,
+) -> Judgement {
     match reading {
         Reading::Spoiled => Judgement::Free(vec![Reason::DeadOwner]),
         Reading::Ours(record) if rules.remote(stat.st_dev) && !record.same_boot() => {
@@ -78,7 +83,8 @@ fn judge_malformed(stat: &Stat, rules: &Rules, reason: Reason) -> Judgement {
 }
 
 fn since_epoch(time: Option<Timestamp>) -> Duration {
-    time.and_then(|time| SystemTime::from(time).duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default()
+    time.and_then(|time| SystemTime::from(time).duration_since(SystemTime::UNIX_EPOCH).ok())
+        .unwrap_or_default()
 }
 
 /// Who stands in the way at a lock path, for messages and for `status`. Takes no lock.

@@ -37,7 +37,12 @@ impl Leftover {
         Self::new(lock, session, pid, Some(end))
     }
 
-    fn new(lock: LockFile, session: Option<SessionFile>, pid: u32, kept_until: Option<Instant>) -> Self {
+    fn new(
+        lock: LockFile,
+        session: Option<SessionFile>,
+        pid: u32,
+        kept_until: Option<Instant>,
+    ) -> Self {
         let made_session = session.as_ref().is_some_and(SessionFile::is_made_by_us);
         let session = session.map(SessionFile::for_a_later_turn);
         Self { lock, session, made_session, pid, since: Instant::now(), kept_until }
@@ -105,7 +110,8 @@ impl Leftover {
     /// With the lock: compares (I3), and takes over.
     fn begin(&mut self, place: &Place, data: &DataLock, want: &Want) -> bool {
         let predecessor = self.lock.owner;
-        let begun = matches!(self.is_untouched(place), Ok(true)) && self.lock.hand_over(data, want).is_ok();
+        let begun =
+            matches!(self.is_untouched(place), Ok(true)) && self.lock.hand_over(data, want).is_ok();
         if begun {
             self.lock.predecessor = Some(predecessor);
             if self.kept_until.is_none() {

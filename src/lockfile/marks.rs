@@ -35,7 +35,8 @@ mod ofd {
 
     pub(super) fn is_set(file: &File, kind: i32, bytes: Range<i64>) -> bool {
         let mut found = lock(kind, bytes);
-        fcntl(file, FcntlArg::F_OFD_GETLK(&mut found)).is_ok() && i32::from(found.l_type) != libc::F_UNLCK
+        fcntl(file, FcntlArg::F_OFD_GETLK(&mut found)).is_ok()
+            && i32::from(found.l_type) != libc::F_UNLCK
     }
 
     pub(super) use libc::{F_RDLCK, F_UNLCK, F_WRLCK};

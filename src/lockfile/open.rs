@@ -92,7 +92,11 @@ fn name(file: &File, path: &Path) -> Result<(), Errno> {
 }
 
 fn unnamed_in(dir: &Path) -> io::Result<Option<File>> {
-    match rustix::fs::open(dir, OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR) {
+    match rustix::fs::open(
+        dir,
+        OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC,
+        Mode::RUSR | Mode::WUSR,
+    ) {
         Ok(file) => Ok(Some(file.into())),
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Ok(None),
         Err(e) => Err(e.into()),
@@ -108,11 +112,12 @@ fn publish_by_rename(place: &Place, want: &Want) -> Result<Option<LockFile>> {
         .mode(0o600)
         .open(&temporary)
         .context("create a lock file", &temporary)?;
-    let published = fill(file, place, want).and_then(|held| match name_anew(&temporary, place.lock()) {
-        Ok(()) => Ok(Some(held)),
-        Err(Errno::EXIST) => Ok(None),
-        Err(e) => Err(e).context("publish", place.lock()),
-    });
+    let published =
+        fill(file, place, want).and_then(|held| match name_anew(&temporary, place.lock()) {
+            Ok(()) => Ok(Some(held)),
+            Err(Errno::EXIST) => Ok(None),
+            Err(e) => Err(e).context("publish", place.lock()),
+        });
     if !matches!(published, Ok(Some(_))) {
         // The first error is the one to tell.
         let _ = std::fs::remove_file(&temporary);

@@ -113,7 +113,9 @@ impl ProbeReport {
     /// Why the directory cannot be used, in a sentence that names the mount; `None` if it can.
     pub(crate) fn refusal(&self) -> Option<String> {
         match self.keeps_locks() {
-            KeepsLocks::NotKept(why) => Some(format!("{} does not keep locks: {why}", self.filesystem)),
+            KeepsLocks::NotKept(why) => {
+                Some(format!("{} does not keep locks: {why}", self.filesystem))
+            }
             KeepsLocks::Kept | KeepsLocks::Unknown => None,
         }
     }

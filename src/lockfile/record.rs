@@ -292,7 +292,9 @@ pub(crate) fn parse(bytes: &[u8]) -> Reading {
         _ if bytes.len() > MAX_READ => return Reading::Malformed { empty: false },
         _ => {}
     }
-    let Ok(fields) = serde_json::from_slice::<Fields>(bytes) else { return Reading::Malformed { empty: false } };
+    let Ok(fields) = serde_json::from_slice::<Fields>(bytes) else {
+        return Reading::Malformed { empty: false };
+    };
     let text = |value| if let Value::String(text) = value { Some(text) } else { None };
     let record = Record {
         pid: PidClaim::from_json(&fields.pid),
@@ -306,8 +308,13 @@ pub(crate) fn parse(bytes: &[u8]) -> Reading {
         port: fields.port.as_u64(),
         address: fields.address.as_str().and_then(|address| address.parse().ok()),
     };
-    let speaks_ours = fields.protocol.as_str().is_some_and(|protocol| protocol.starts_with("turnlock/"));
-    if speaks_ours && record.owner.is_some() { Reading::Ours(record) } else { Reading::Foreign(record) }
+    let speaks_ours =
+        fields.protocol.as_str().is_some_and(|protocol| protocol.starts_with("turnlock/"));
+    if speaks_ours && record.owner.is_some() {
+        Reading::Ours(record)
+    } else {
+        Reading::Foreign(record)
+    }
 }
 
 /// ISO 8601 in UTC with milliseconds, as JavaScript writes it.
@@ -321,19 +328,29 @@ mod tests {
     use std::sync::Arc;
 
     fn want(label: &str) -> Want {
-        Want { owner: Uuid::now_v7(), label: Some(Arc::from(label)), facts: None, rules: Arc::default() }
+        Want {
+            owner: Uuid::now_v7(),
+            label: Some(Arc::from(label)),
+            facts: None,
+            rules: Arc::default(),
+        }
     }
 
     #[test]
     fn what_is_written_is_read_back() {
         let want = want("a \"reply\"\nto\tsomebody");
         let bytes = encode(&want, SystemTime::now(), 0);
-        let Reading::Ours(record) = parse(&bytes) else { panic!("{}", String::from_utf8_lossy(&bytes)) };
+        let Reading::Ours(record) = parse(&bytes) else {
+            panic!("{}", String::from_utf8_lossy(&bytes))
+        };
         assert_eq!(record.owner, Some(want.owner));
         assert_eq!(record.label.as_deref(), want.label.as_deref());
         assert_eq!(record.pid, PidClaim::Pid(std::process::id() as i32));
         assert!(record.holder(true, false).this_process);
-        assert!(!record.holder(true, false).label.unwrap().contains('\n'), "shown without control characters");
+        assert!(
+            !record.holder(true, false).label.unwrap().contains('\n'),
+            "shown without control characters"
+        );
     }
 
     #[test]
@@ -346,7 +363,8 @@ mod tests {
 
     #[test]
     fn further_facts_are_written_unless_they_are_too_long() {
-        let facts = |path: String| Some(Arc::new(Map::from_iter([("configPath".to_owned(), path.into())])));
+        let facts =
+            |path: String| Some(Arc::new(Map::from_iter([("configPath".to_owned(), path.into())])));
         let written = Want { facts: facts("/etc/x".into()), ..want("gateway") };
         let bytes = encode(&written, SystemTime::now(), 0);
         assert_eq!(serde_json::from_slice::<Value>(&bytes).unwrap()["configPath"], "/etc/x");

@@ -31,7 +31,12 @@ impl std::fmt::Display for Named {
 }
 
 /// Takes the lock from the named owner, and from no other, by removing its file under the data lock.
-pub(crate) fn revoke(place: &Place, _data: &DataLock, named: Named, rules: &Rules) -> Result<Holder> {
+pub(crate) fn revoke(
+    place: &Place,
+    _data: &DataLock,
+    named: Named,
+    rules: &Rules,
+) -> Result<Holder> {
     let not_the_holder = |holder: Option<Holder>| Error::NotTheHolder {
         lock: place.lock().to_owned(),
         named: named.to_string(),
@@ -57,7 +62,10 @@ pub(crate) fn revoke(place: &Place, _data: &DataLock, named: Named, rules: &Rule
         return Err(not_the_holder(Some(holder)));
     }
     if foreign && alive {
-        return Err(Error::ForeignHolder { lock: place.lock().to_owned(), holder: Box::new(holder) });
+        return Err(Error::ForeignHolder {
+            lock: place.lock().to_owned(),
+            holder: Box::new(holder),
+        });
     }
     // Nobody of our protocol puts another file there while we have the data lock.
     if FileId::named_by(place.lock()).context("look at", place.lock())? != Some(FileId::of(&stat)) {

@@ -85,7 +85,12 @@ impl Verdict {
 }
 
 /// Judges the owner named by `claim`. `too_old`: from which age on to report it.
-pub(crate) fn judge(claim: &Claim, facts: &impl Facts, now: Timestamp, too_old: Duration) -> Verdict {
+pub(crate) fn judge(
+    claim: &Claim,
+    facts: &impl Facts,
+    now: Timestamp,
+    too_old: Duration,
+) -> Verdict {
     let (outcome, reason) = weigh(claim, facts);
     let reasons = reason.into_iter().chain(remark_on_age(claim, now, too_old)).collect();
     Verdict { outcome, reasons }

@@ -34,7 +34,11 @@ pub(crate) fn start(slot: &SlotRef) {
         let action = "start a waiting thread for";
         while let Some(ticket) = slot.turns.next() {
             let source = std::io::Error::from(source.kind());
-            drop(ticket.grant(Err(Error::Io { action, path: slot.place.lock().to_owned(), source })));
+            drop(ticket.grant(Err(Error::Io {
+                action,
+                path: slot.place.lock().to_owned(),
+                source,
+            })));
         }
         slot.turns.advance();
     }
@@ -45,7 +49,8 @@ pub(crate) fn start_for_data(slot: &SlotRef, create: bool) {
     let waiting = slot.clone();
     let wait = move || {
         let slot = waiting;
-        let mut granted = DataLock::wait(&slot.place, create).map(|lock| DataGrant::new(lock, &slot.data));
+        let mut granted =
+            DataLock::wait(&slot.place, create).map(|lock| DataGrant::new(lock, &slot.data));
         let failed = granted.is_err();
         slot.data.granted();
         while let Some(ticket) = slot.data.next() {
@@ -63,7 +68,11 @@ pub(crate) fn start_for_data(slot: &SlotRef, create: bool) {
     if let Err(source) = crew::send(wait) {
         if let Some(ticket) = slot.data.next() {
             let action = "start a waiting thread for";
-            drop(ticket.grant(Err(Error::Io { action, path: slot.place.session().to_owned(), source })));
+            drop(ticket.grant(Err(Error::Io {
+                action,
+                path: slot.place.session().to_owned(),
+                source,
+            })));
         }
         slot.data.advance();
     }

@@ -73,7 +73,9 @@ pub(crate) enum Call<G> {
 
 impl<W, G> Line<W, G> {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(LineState { stage: Stage::Idle, queue: VecDeque::new() }) })
+        Arc::new(Self {
+            state: Mutex::new(LineState { stage: Stage::Idle, queue: VecDeque::new() }),
+        })
     }
 
     /// Joins at the end; called at once if nobody is before.
@@ -252,7 +254,11 @@ impl<W, G> Spot<W, G> {
     /// Waits for the call; `None` when the deadline passes first.
     ///
     /// Cancel safe: the spot keeps its place until it is dropped.
-    pub(crate) async fn called(&self, caller: Caller, deadline: Option<Instant>) -> Option<Call<G>> {
+    pub(crate) async fn called(
+        &self,
+        caller: Caller,
+        deadline: Option<Instant>,
+    ) -> Option<Call<G>> {
         // Without a timer, if there is nothing to wait for.
         if let Some(call) = self.ticket.take() {
             return Some(call);

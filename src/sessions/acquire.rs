@@ -40,7 +40,13 @@ enum At {
 
 impl Acquire {
     pub(super) fn new(rules: Arc<Rules>, path: PathBuf) -> Self {
-        Self { limit: rules.acquire_timeout, rules, at: At::Session(path), label: None, facts: None }
+        Self {
+            limit: rules.acquire_timeout,
+            rules,
+            at: At::Session(path),
+            label: None,
+            facts: None,
+        }
     }
 
     /// The lock of a gateway, with further fields for its record.
@@ -130,7 +136,9 @@ impl Acquire {
                 Some(Call::Go) if std::mem::take(&mut in_place) => {
                     step = near::in_place(|| asked.attempt(slot, spot, false))?;
                 }
-                Some(Call::Go) => step = caller.run(move || asked.attempt(slot, spot, true)).await??,
+                Some(Call::Go) => {
+                    step = caller.run(move || asked.attempt(slot, spot, true)).await??
+                }
                 None => {
                     let rules = Arc::clone(&spot.want().rules);
                     drop(spot);
@@ -146,7 +154,9 @@ impl Acquire {
     fn found_in_place(&self, caller: Caller) -> Option<Place> {
         match &self.at {
             // What is missing, or wrong, is met on the longer way.
-            At::Session(path) if caller == Caller::Task && !self.rules.shared && near::is_near(path) => {
+            At::Session(path)
+                if caller == Caller::Task && !self.rules.shared && near::is_near(path) =>
+            {
                 Place::resolve(path, false).ok()
             }
             _ => None,
@@ -156,8 +166,12 @@ impl Acquire {
     /// Joins the queue of this process.
     fn queue(self, place: Place) -> Step {
         let slot = SlotRef::of(place);
-        let spot =
-            slot.turns.join(Want { owner: Uuid::now_v7(), label: self.label, facts: self.facts, rules: self.rules });
+        let spot = slot.turns.join(Want {
+            owner: Uuid::now_v7(),
+            label: self.label,
+            facts: self.facts,
+            rules: self.rules,
+        });
         if !spot.is_called() {
             waiter::watch_hold(&slot);
         }
@@ -225,7 +239,11 @@ impl Asked {
                 pid: who_is_inside(&slot.place),
                 waited,
             },
-            holder => Error::Timeout { lock: slot.place.lock().to_owned(), waited, holder: holder.map(Box::new) },
+            holder => Error::Timeout {
+                lock: slot.place.lock().to_owned(),
+                waited,
+                holder: holder.map(Box::new),
+            },
         }
     }
 }
@@ -249,8 +267,12 @@ fn try_for(slot: &SlotRef, want: &Want, patient: bool) -> Result<Tried> {
         return Ok(Tried::Held(lock, data));
     }
     let data = if patient { DataLock::try_now(place, true)? } else { DataLock::try_once(place)? };
-    let Some(mut data) = data else { return Ok(if patient { Tried::Busy } else { Tried::NotAtOnce }) };
-    match lockfile::try_take(place, &data, want).inspect_err(|_| data.discard_unused(false, || Ok(())))? {
+    let Some(mut data) = data else {
+        return Ok(if patient { Tried::Busy } else { Tried::NotAtOnce });
+    };
+    match lockfile::try_take(place, &data, want)
+        .inspect_err(|_| data.discard_unused(false, || Ok(())))?
+    {
         Try::Held(lock) => Ok(Tried::Held(lock, data)),
         Try::Busy(Obstacle::Remote(record)) => {
             let holder = Box::new(record.holder(false, record.owner.is_none()));

@@ -24,15 +24,25 @@ enum Posted {
 }
 
 impl Sessions {
-    pub(super) async fn post_lines(&self, caller: Caller, path: &Path, lines: Lines, create: bool) -> Result<Appended> {
+    pub(super) async fn post_lines(
+        &self,
+        caller: Caller,
+        path: &Path,
+        lines: Lines,
+        create: bool,
+    ) -> Result<Appended> {
         let deadline = self.rules.deadline();
         let resolve = {
             let path = path.to_owned();
             move || find(&path, create)
         };
         let slot = caller.run(resolve).await??;
-        let want =
-            Want { owner: Uuid::now_v7(), label: Some(Arc::from("post")), facts: None, rules: Arc::clone(&self.rules) };
+        let want = Want {
+            owner: Uuid::now_v7(),
+            label: Some(Arc::from("post")),
+            facts: None,
+            rules: Arc::clone(&self.rules),
+        };
         let limit = self.rules.acquire_timeout;
         loop {
             let operation = {
@@ -41,11 +51,13 @@ impl Sessions {
             };
             match under_data_lock(slot.clone(), caller, deadline, limit, create, operation).await? {
                 Posted::Done(appended) => return Ok(appended),
-                Posted::NeedsTurn => match self.post_in_turn(caller, &slot, &lines, deadline, create).await {
-                    // Somebody took the turn away before anything was written: a post has none to lose, and tries again.
-                    Err(Error::LockLost { .. }) => {}
-                    posted => return posted,
-                },
+                Posted::NeedsTurn => {
+                    match self.post_in_turn(caller, &slot, &lines, deadline, create).await {
+                        // Somebody took the turn away before anything was written: a post has none to lose, and tries again.
+                        Err(Error::LockLost { .. }) => {}
+                        posted => return posted,
+                    }
+                }
             }
         }
     }
@@ -85,7 +97,13 @@ fn find(path: &Path, create: bool) -> Result<SlotRef> {
     }
 }
 
-fn post(door: Door, slot: &SlotRef, lines: &Lines, want: &Want, create: bool) -> Result<Reached<Posted>> {
+fn post(
+    door: Door,
+    slot: &SlotRef,
+    lines: &Lines,
+    want: &Want,
+    create: bool,
+) -> Result<Reached<Posted>> {
     let Some(mut data) = data_lock(door, &slot.place, create)? else { return Ok(Reached::Busy) };
     let tried = lockfile::try_take(&slot.place, &data, want);
     let (held, lock) = match tried.inspect_err(|_| data.discard_unused(false, || Ok(())))? {

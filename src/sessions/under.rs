@@ -52,7 +52,13 @@ impl Sessions {
         at_once(self.append_lines_under(Caller::Thread, path.as_ref(), owner, Lines::of(lines)?))
     }
 
-    async fn append_lines_under(&self, caller: Caller, path: &Path, owner: Uuid, lines: Lines) -> Result<Appended> {
+    async fn append_lines_under(
+        &self,
+        caller: Caller,
+        path: &Path,
+        owner: Uuid,
+        lines: Lines,
+    ) -> Result<Appended> {
         let (deadline, limit) = (self.rules.deadline(), self.rules.acquire_timeout);
         let resolve = {
             let path = path.to_owned();
@@ -67,9 +73,16 @@ impl Sessions {
     }
 }
 
-fn append(door: Door, place: &Place, owner: Uuid, lines: &Lines, rules: &Rules) -> Result<Reached<Appended>> {
+fn append(
+    door: Door,
+    place: &Place,
+    owner: Uuid,
+    lines: &Lines,
+    rules: &Rules,
+) -> Result<Reached<Appended>> {
     let Some(mut data) = data_lock(door, place, true)? else { return Ok(Reached::Busy) };
-    let lock = fence::pass(place, &data, owner, rules).inspect_err(|_| data.discard_unused(false, || Ok(())))?;
+    let lock = fence::pass(place, &data, owner, rules)
+        .inspect_err(|_| data.discard_unused(false, || Ok(())))?;
     let seen = data.len();
     Ok(Reached::Done(data.append(lines, rules.durability, seen, lock)?))
 }

@@ -86,7 +86,8 @@ fn remove_unlocked(path: &Path) -> Result<bool> {
     if SystemTime::now().duration_since(changed).is_ok_and(|age| age < PROBE_LASTS) {
         return Ok(false);
     }
-    let file = rustix::fs::open(path, OFlags::RDWR | CAREFUL, Mode::empty()).context("open", path)?;
+    let file =
+        rustix::fs::open(path, OFlags::RDWR | CAREFUL, Mode::empty()).context("open", path)?;
     let file = std::fs::File::from(file);
     if !flock::try_lock(&file).context("lock", path)? {
         return Ok(false);

@@ -88,9 +88,11 @@ impl Looker {
         };
         let reading = record::read(&file).context("read", named)?;
         // A turn of this process that was lost, but not let go of yet, is not the one that the record tells of.
-        let is_ours = |owner| registry::hold_of(place).is_some_and(|hold| Some(hold.owner) == owner);
+        let is_ours =
+            |owner| registry::hold_of(place).is_some_and(|hold| Some(hold.owner) == owner);
         let lives = |owner| is_ours(owner) || lockfile::somebody_lives(&file, &stat, &self.rules);
-        let elsewhere = |record: &record::Record| self.rules.remote(stat.st_dev) && !record.same_boot();
+        let elsewhere =
+            |record: &record::Record| self.rules.remote(stat.st_dev) && !record.same_boot();
         let (state, holder, reasons) = match &reading {
             Reading::Ours(record) if !elsewhere(record) && lives(record.owner) => {
                 let holder = record.holder(true, false);
@@ -105,10 +107,21 @@ impl Looker {
 
     /// A holder of our protocol is alive by the kernel's word, whatever its age: that is told, and changes nothing.
     fn remark_on_age(&self, holder: &Holder) -> Vec<Reason> {
-        holder.age().filter(|age| *age > self.rules.too_old).map(|_| Reason::TooOld).into_iter().collect()
+        holder
+            .age()
+            .filter(|age| *age > self.rules.too_old)
+            .map(|_| Reason::TooOld)
+            .into_iter()
+            .collect()
     }
 
-    fn foreign(&self, place: &Place, record: &record::Record, reading: &Reading, stat: &Stat) -> Found {
+    fn foreign(
+        &self,
+        place: &Place,
+        record: &record::Record,
+        reading: &Reading,
+        stat: &Stat,
+    ) -> Found {
         let facts = self.known.facts(registry::hold_of(place).is_some());
         let verdict = lockfile::verdict_by(record, &facts, &self.rules);
         if verdict.outcome == Outcome::Alive && !self.rules.remote(stat.st_dev) {
@@ -133,7 +146,9 @@ impl Looker {
     pub(crate) fn sweep(&self, dir: &Directory, name: &OsStr) -> Option<LockReport> {
         let found = self.look(dir, name)?;
         let place = Place::of_lock_in(&dir.real, name);
-        if found.state != LockState::Stale && !(found.state == LockState::Held && self.is_without_marks(&place)) {
+        if found.state != LockState::Stale
+            && !(found.state == LockState::Held && self.is_without_marks(&place))
+        {
             return Some(found);
         }
         match self.remove(&place) {
@@ -151,7 +166,8 @@ impl Looker {
     /// Where there are no marks, only its flock could tell whether a lock is held: whoever removes may try that.
     fn is_without_marks(&self, place: &Place) -> bool {
         let stat = crate::place::stat_named(place.lock());
-        matches!(stat, Ok(Some(stat)) if !self.rules.marks(stat.st_dev)) && registry::hold_of(place).is_none()
+        matches!(stat, Ok(Some(stat)) if !self.rules.marks(stat.st_dev))
+            && registry::hold_of(place).is_none()
     }
 
     fn remove(&self, place: &Place) -> Result<Swept> {

@@ -72,10 +72,16 @@ impl Pulse {
     /// Gives up on an entry that has not got on for longer than `limit`; says which.
     fn abandon(&self, limit: Duration) -> Option<usize> {
         let entry = self.entry.load(Ordering::Acquire);
-        let silent = self.began.elapsed().saturating_sub(Duration::from_millis(self.beat.load(Ordering::Relaxed)));
+        let silent = self
+            .began
+            .elapsed()
+            .saturating_sub(Duration::from_millis(self.beat.load(Ordering::Relaxed)));
         let stuck = entry != 0 && entry != ABANDONED && silent > limit;
-        let given_up =
-            stuck && self.entry.compare_exchange(entry, ABANDONED, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        let given_up = stuck
+            && self
+                .entry
+                .compare_exchange(entry, ABANDONED, Ordering::AcqRel, Ordering::Acquire)
+                .is_ok();
         given_up.then(|| entry - 1)
     }
 }
@@ -135,7 +141,8 @@ where
         finished: AtomicUsize::new(0),
         all_finished: Condvar::new(),
     });
-    let mut pulses: Vec<_> = (0..threads_for(count, pace.per_thread)).filter_map(|_| start(&shared)).collect();
+    let mut pulses: Vec<_> =
+        (0..threads_for(count, pace.per_thread)).filter_map(|_| start(&shared)).collect();
     if pulses.is_empty() {
         // No thread to be had: then without a bound.
         shared.run(&Pulse::new(Instant::now()));
@@ -178,7 +185,8 @@ where
 {
     let pulse = Arc::new(Pulse::new(Instant::now()));
     let (of_thread, shared) = (Arc::clone(&pulse), Arc::clone(shared));
-    let started = thread::Builder::new().name("turnlock-sweep".into()).spawn(move || shared.run(&of_thread));
+    let started =
+        thread::Builder::new().name("turnlock-sweep".into()).spawn(move || shared.run(&of_thread));
     started.is_ok().then_some(pulse)
 }
 
@@ -190,7 +198,8 @@ mod tests {
     fn results_come_in_the_order_of_the_entries() {
         let mut told = 0;
         let pace = Pace { limit: Duration::from_secs(60), per_thread: 64 };
-        let results = each((0..10_000).collect(), pace, |n: &u32, _: &Pulse| n * 2, |done| told = done);
+        let results =
+            each((0..10_000).collect(), pace, |n: &u32, _: &Pulse| n * 2, |done| told = done);
         assert_eq!(told, 10_000);
         assert!(results.iter().enumerate().all(|(n, result)| *result == Some(n as u32 * 2)));
     }
@@ -210,7 +219,8 @@ mod tests {
         };
         let pace = Pace { limit: Duration::from_millis(150), per_thread: 64 };
         let results = each((0..100).collect(), pace, stuck, |_| {});
-        let given_up: Vec<_> = results.iter().enumerate().filter(|(_, r)| r.is_none()).map(|(n, _)| n).collect();
+        let given_up: Vec<_> =
+            results.iter().enumerate().filter(|(_, r)| r.is_none()).map(|(n, _)| n).collect();
         assert_eq!(given_up, [7]);
     }
 }

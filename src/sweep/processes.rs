@@ -56,7 +56,9 @@ impl Facts for Look<'_> {
 
     fn start_time(&self, pid: i32) -> io::Result<Option<u64>> {
         let seen = self.known.seen(pid);
-        let answer = seen.start_time.get_or_init(|| self.asked.start_time(pid).map_err(|error| error.kind()));
+        let answer = seen
+            .start_time
+            .get_or_init(|| self.asked.start_time(pid).map_err(|error| error.kind()));
         (*answer).map_err(io::Error::from)
     }
 

@@ -36,7 +36,11 @@ impl DataLock {
         // The end that this write has found: a program without the data lock may have written since the file was measured.
         // (Nothing written, nothing found: an empty batch is where the file was measured to end.)
         let measured = before + bytes.len() as u64;
-        let end = if bytes.is_empty() { measured } else { rustix::fs::tell(self.file()).unwrap_or(measured) };
+        let end = if bytes.is_empty() {
+            measured
+        } else {
+            rustix::fs::tell(self.file()).unwrap_or(measured)
+        };
         let before = end.saturating_sub(bytes.len() as u64);
         self.len = end;
         if let Some(session) = &mut self.session {
@@ -81,8 +85,9 @@ impl DataLock {
     fn cut_back(&self, before: u64, wrote: usize, failed: io::Error) -> io::Error {
         let ours = |stat| size(&stat) == before + wrote as u64;
         // Btrfs does not even cut a file whose quota is used up. What stays then is a torn tail, and the next append seals it.
-        let as_before =
-            wrote == 0 || rustix::fs::fstat(self.file()).is_ok_and(ours) && self.file().set_len(before).is_ok();
+        let as_before = wrote == 0
+            || rustix::fs::fstat(self.file()).is_ok_and(ours)
+                && self.file().set_len(before).is_ok();
         if as_before { failed } else { NotTakenBack::because(failed) }
     }
 
@@ -137,11 +142,17 @@ mod tests {
         let mut data = DataLock::try_now(&place, true).unwrap().unwrap();
         let mut foreign = std::fs::OpenOptions::new().append(true).open(place.session()).unwrap();
         foreign.write_all(b"{\"foreign\":1}\n").unwrap();
-        let Ok(appended) = data.append(&Lines::of([1]).unwrap(), Durability::Buffered, 0, lock) else { panic!() };
+        let Ok(appended) = data.append(&Lines::of([1]).unwrap(), Durability::Buffered, 0, lock)
+        else {
+            panic!()
+        };
         assert_eq!((appended.offset, appended.intervening, data.len()), (14, 14, 16));
         drop(data);
         let mut data = DataLock::try_now(&place, false).unwrap().unwrap();
-        let Ok(empty) = data.append(&Lines::of([0; 0]).unwrap(), Durability::Buffered, 16, lock) else { panic!() };
+        let Ok(empty) = data.append(&Lines::of([0; 0]).unwrap(), Durability::Buffered, 16, lock)
+        else {
+            panic!()
+        };
         assert_eq!((empty.offset, empty.bytes, empty.intervening), (16, 0, 0));
     }
 }

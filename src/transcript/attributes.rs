@@ -93,14 +93,28 @@ mod tests {
         }
         take_after(&new, &old).unwrap();
         // Of the owner, the group and the others, who may read, and of one user more.
-        let entries = [(1, 6, u32::MAX), (2, 4, 1234), (4, 4, u32::MAX), (16, 4, u32::MAX), (32, 4, u32::MAX)];
+        let entries = [
+            (1, 6, u32::MAX),
+            (2, 4, 1234),
+            (4, 4, u32::MAX),
+            (16, 4, u32::MAX),
+            (32, 4, u32::MAX),
+        ];
         let mut list = 2_u32.to_le_bytes().to_vec();
         for (tag, may, id) in entries {
-            list.extend(u16::to_le_bytes(tag).into_iter().chain(u16::to_le_bytes(may)).chain(u32::to_le_bytes(id)));
+            list.extend(
+                u16::to_le_bytes(tag)
+                    .into_iter()
+                    .chain(u16::to_le_bytes(may))
+                    .chain(u32::to_le_bytes(id)),
+            );
         }
         if let Err(why) = set("system.posix_acl_access", &list) {
             return eprintln!("skipped: {why}");
         }
-        assert_eq!(take_after(&new, &old).unwrap_err().raw_os_error(), Some(Errno::NOTSUP.raw_os_error()));
+        assert_eq!(
+            take_after(&new, &old).unwrap_err().raw_os_error(),
+            Some(Errno::NOTSUP.raw_os_error())
+        );
     }
 }

@@ -28,8 +28,14 @@ pub enum DamageKind {
 
 impl DamageKind {
     /// Every kind, in the order in which reports list them.
-    pub const ALL: [Self; 6] =
-        [Self::TornTail, Self::Splice, Self::MissingNewline, Self::NulRun, Self::InvalidUtf8, Self::NotJson];
+    pub const ALL: [Self; 6] = [
+        Self::TornTail,
+        Self::Splice,
+        Self::MissingNewline,
+        Self::NulRun,
+        Self::InvalidUtf8,
+        Self::NotJson,
+    ];
 
     /// The name in JSON and in reports, such as `torn-tail`.
     pub fn name(self) -> &'static str {

@@ -51,7 +51,12 @@ pub(super) struct Dissection {
 }
 
 impl Dissection {
-    pub(super) fn new(line: Range<u64>, terminated: bool, number: Option<u64>, chunk: usize) -> Self {
+    pub(super) fn new(
+        line: Range<u64>,
+        terminated: bool,
+        number: Option<u64>,
+        chunk: usize,
+    ) -> Self {
         Self {
             at: line.start,
             reread: (line.end - line.start).saturating_mul(REREAD),
@@ -141,7 +146,9 @@ impl Dissection {
             Rest::Nothing => DamageKind::MissingNewline,
             Rest::Other if !damage.saved.is_empty() => DamageKind::Splice,
             Rest::Other if !damage.terminated => DamageKind::TornTail,
-            Rest::Other if is_utf8(source, &mut self.window, damage.range.clone())? => DamageKind::NotJson,
+            Rest::Other if is_utf8(source, &mut self.window, damage.range.clone())? => {
+                DamageKind::NotJson
+            }
             Rest::Other => DamageKind::InvalidUtf8,
         })
     }

@@ -5,8 +5,12 @@ use crate::place::{Place, stat_named};
 /// The process that is inside an append, where the system tells.
 pub(crate) fn who_is_inside(place: &Place) -> Option<u32> {
     let stat = stat_named(place.session()).ok()??;
-    let wanted =
-        format!("{:02x}:{:02x}:{}", rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev), stat.st_ino);
+    let wanted = format!(
+        "{:02x}:{:02x}:{}",
+        rustix::fs::major(stat.st_dev),
+        rustix::fs::minor(stat.st_dev),
+        stat.st_ino
+    );
     // The list comes page by page, and while others lock and unlock one or the other entry is skipped.
     (0..5).find_map(|_| {
         let locks = std::fs::read_to_string("/proc/locks").ok()?;

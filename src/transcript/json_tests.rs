@@ -84,7 +84,8 @@ fn what_is_cut_or_wrong_is_not() {
 
 #[test]
 fn the_pieces_may_be_cut_anywhere() {
-    let text = r#"{"key":["a\u00e9\n",-12.5e-3,true,null,{"x":{}}],"long":"0123456789abcdef{0123456789"}"#;
+    let text =
+        r#"{"key":["a\u00e9\n",-12.5e-3,true,null,{"x":{}}],"long":"0123456789abcdef{0123456789"}"#;
     for cut in 0..text.len() {
         let mut json = Validator::new();
         assert_eq!(json.feed(&text.as_bytes()[..cut]), Ok(()));

@@ -117,14 +117,18 @@ impl Transcript {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, ReadError> {
         let path = path.as_ref();
         // NONBLOCK: the open of a pipe without a writer would wait for one.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let flags =
+            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         match rustix::fs::open(path, flags, Mode::empty()) {
             Ok(file) => Self::from_file(file.into(), path),
-            Err(rustix::io::Errno::LOOP) if path.is_symlink() => Err(ReadError::Symlink { path: path.to_owned() }),
-            // So the open of a socket fails.
-            Err(rustix::io::Errno::NXIO) => {
-                Err(ReadError::NotAFile { path: path.to_owned(), kind: "a socket or a device without a driver" })
+            Err(rustix::io::Errno::LOOP) if path.is_symlink() => {
+                Err(ReadError::Symlink { path: path.to_owned() })
             }
+            // So the open of a socket fails.
+            Err(rustix::io::Errno::NXIO) => Err(ReadError::NotAFile {
+                path: path.to_owned(),
+                kind: "a socket or a device without a driver",
+            }),
             Err(error) => Err(ReadError::Open { path: path.to_owned(), source: error.into() }),
         }
     }
@@ -137,7 +141,9 @@ impl Transcript {
     pub fn from_file(file: File, path: impl Into<PathBuf>) -> Result<Self, ReadError> {
         let path = path.into();
         match file.metadata() {
-            Ok(facts) if facts.is_file() => Ok(Self { file, path, max_line: MAX_LINE, start: 0, end: None }),
+            Ok(facts) if facts.is_file() => {
+                Ok(Self { file, path, max_line: MAX_LINE, start: 0, end: None })
+            }
             Ok(facts) => Err(ReadError::NotAFile { path, kind: kind_of(facts.file_type()) }),
             Err(source) => Err(ReadError::Open { path, source }),
         }
@@ -201,12 +207,13 @@ impl Transcript {
     /// The records in order, read as `T` by serde. What is damaged, or no `T`, is an error in its place; the iteration goes on.
     ///
     /// Blocks while the file is read.
-    pub fn records<T: DeserializeOwned>(&self) -> impl Iterator<Item = Result<T, RecordError>> + use<'_, T> {
+    pub fn records<T: DeserializeOwned>(
+        &self,
+    ) -> impl Iterator<Item = Result<T, RecordError>> + use<'_, T> {
         self.lines().map(|item| match item? {
             Item::Damage(damage) => Err(RecordError::Damage(damage)),
-            Item::Line(Line { range, bytes: Some(bytes), .. }) => {
-                serde_json::from_slice(&bytes).map_err(|source| RecordError::Mismatch { range, source })
-            }
+            Item::Line(Line { range, bytes: Some(bytes), .. }) => serde_json::from_slice(&bytes)
+                .map_err(|source| RecordError::Mismatch { range, source }),
             Item::Line(line) => Err(RecordError::TooLong { range: line.range }),
         })
     }
@@ -224,7 +231,12 @@ impl Transcript {
         if n == 0 {
             return Ok(Vec::new());
         }
-        let end = self.file.metadata().map_err(|e| self.error(e))?.len().min(self.end.unwrap_or(u64::MAX));
+        let end = self
+            .file
+            .metadata()
+            .map_err(|e| self.error(e))?
+            .len()
+            .min(self.end.unwrap_or(u64::MAX));
         let mut lines = n;
         loop {
             let start = self.start_of_last(lines, end).map_err(|e| self.error(e))?;
@@ -277,7 +289,12 @@ impl Transcript {
     }
 
     fn lines_of<'a>(&'a self, scanner: Scanner<&'a File>) -> Lines<'a> {
-        Lines { transcript: self, scanner: Some(scanner.max_line(self.max_line)), saved: VecDeque::new(), number: None }
+        Lines {
+            transcript: self,
+            scanner: Some(scanner.max_line(self.max_line)),
+            saved: VecDeque::new(),
+            number: None,
+        }
     }
 
     fn error(&self, source: io::Error) -> ReadError {

@@ -23,7 +23,15 @@ fn saved_records_follow_the_damage_they_were_in() {
     if let Item::Line(line) = &lines[2] {
         assert_eq!((line.number, line.range.clone()), (Some(2), 9..16));
     }
-    let expected = ["{\"a\":1}", "[splice]", "{\"b\":2}", "[missing-newline]", "{\"c\":3}", "{\"d\":4}", "[torn-tail]"];
+    let expected = [
+        "{\"a\":1}",
+        "[splice]",
+        "{\"b\":2}",
+        "[missing-newline]",
+        "{\"c\":3}",
+        "{\"d\":4}",
+        "[torn-tail]",
+    ];
     assert_eq!(shown(lines), expected);
 }
 
@@ -34,8 +42,10 @@ fn typed_reading_goes_on_behind_what_does_not_fit() {
         id: u32,
     }
     let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
-    let text =
-        format!("{{\"id\":1}}\n{{\"no\":2}}\n{deep}\nxx\n{{\"id\":3,\"pad\":\"{}\"}}\n{{\"id\":4}}", " ".repeat(5000));
+    let text = format!(
+        "{{\"id\":1}}\n{{\"no\":2}}\n{deep}\nxx\n{{\"id\":3,\"pad\":\"{}\"}}\n{{\"id\":4}}",
+        " ".repeat(5000)
+    );
     let transcript = transcript(text).max_line(4000);
     let records: Vec<_> = transcript.records::<Record>().collect();
     assert!(matches!(&records[0], Ok(record) if record.id == 1));
@@ -43,7 +53,9 @@ fn typed_reading_goes_on_behind_what_does_not_fit() {
     assert!(matches!(&records[2], Err(RecordError::Mismatch { .. })));
     assert!(matches!(&records[3], Err(RecordError::Damage(d)) if d.kind == DamageKind::NotJson));
     assert!(matches!(&records[4], Err(RecordError::TooLong { .. })));
-    assert!(matches!(&records[5], Err(RecordError::Damage(d)) if d.kind == DamageKind::MissingNewline));
+    assert!(
+        matches!(&records[5], Err(RecordError::Damage(d)) if d.kind == DamageKind::MissingNewline)
+    );
     assert!(matches!(&records[6], Ok(record) if record.id == 4));
     assert_eq!(records.len(), 7);
 }
@@ -61,7 +73,8 @@ fn the_tail_is_the_last_records() {
 
 #[test]
 fn the_tail_looks_past_damage_until_it_has_enough_records() {
-    let text = format!("{}{}{{\"z\":1}}{{\"z\":2}}\ncut", "{\"a\":1}\n{\"a\":2}\n", "x\n".repeat(500));
+    let text =
+        format!("{}{}{{\"z\":1}}{{\"z\":2}}\ncut", "{\"a\":1}\n{\"a\":2}\n", "x\n".repeat(500));
     let transcript = transcript(text);
     assert_eq!(shown(transcript.tail(2).unwrap()), ["{\"z\":1}", "{\"z\":2}", "[torn-tail]"]);
     let three = shown(transcript.tail(3).unwrap());

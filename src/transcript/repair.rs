@@ -195,7 +195,11 @@ impl<'a, S: ReadAt, R: Write, Q: Write> Run<'a, S, R, Q> {
     }
 
     fn finish(mut self, length: u64) -> Result<Repair, RepairError> {
-        self.note(&Entry::Begin { repair: self.id, time: self.time.clone(), original_length: length })?;
+        self.note(&Entry::Begin {
+            repair: self.id,
+            time: self.time.clone(),
+            original_length: length,
+        })?;
         let mut scanner = scanner(self.original, length);
         while let Some(item) = scanner.next_item().map_err(RepairError::Read)? {
             match item {

@@ -38,7 +38,9 @@ pub enum RestoreError {
         found: Fingerprint,
     },
     /// The session file is as it was before the repair, which has been taken back or never took effect.
-    #[error("the session file is as it was before its repair of {time}: there is nothing to take back")]
+    #[error(
+        "the session file is as it was before its repair of {time}: there is nothing to take back"
+    )]
     AlreadyOriginal {
         /// When the repair was made.
         time: String,
@@ -173,10 +175,21 @@ impl<S: ReadAt, W: Write> Undo<'_, S, W> {
         if found == repair.original {
             return Err(RestoreError::AlreadyOriginal { time });
         }
-        Err(RestoreError::Changed { path: self.quarantine.to_owned(), time, repaired: repair.repaired.clone(), found })
+        Err(RestoreError::Changed {
+            path: self.quarantine.to_owned(),
+            time,
+            repaired: repair.repaired.clone(),
+            found,
+        })
     }
 
-    fn put_back(&mut self, offset: u64, length: u64, bytes: &str, inserted: &str) -> Result<(), RestoreError> {
+    fn put_back(
+        &mut self,
+        offset: u64,
+        length: u64,
+        bytes: &str,
+        inserted: &str,
+    ) -> Result<(), RestoreError> {
         let healthy = offset.checked_sub(self.out.length());
         let healthy = healthy.ok_or_else(|| self.corrupt("pieces overlap"))?;
         self.copy(healthy)?;

@@ -66,7 +66,8 @@ impl Replacement {
         let mut chunk = vec![0; CHUNK.min(range.end.saturating_sub(range.start)) as usize];
         while range.start < range.end {
             let size = CHUNK.min(range.end - range.start) as usize;
-            from.read_exact_at(&mut chunk[..size], range.start).context("read", self.place.session())?;
+            from.read_exact_at(&mut chunk[..size], range.start)
+                .context("read", self.place.session())?;
             self.write_all(&chunk[..size]).context("write", &self.path)?;
             range.start += size as u64;
         }
@@ -102,12 +103,14 @@ impl Replacement {
         let stat = rustix::fs::fstat(&self.file).context("look at", &self.path)?;
         let file = self.file.try_clone().context("keep open", &self.path)?;
         let dir = File::open(self.place.dir()).context("open", self.place.dir())?;
-        std::fs::rename(&self.path, self.place.session()).context("put in place", self.place.session())?;
+        std::fs::rename(&self.path, self.place.session())
+            .context("put in place", self.place.session())?;
         // From here on it is the session file, whatever else fails.
         drop(old);
         let session = SessionFile { file, id: FileId::of(&stat), created: false, sealed_to: 0 };
         let new = DataLock { session: Some(session), len: self.len, place: self.place.clone() };
-        let unsynced = |source| Error::Unsynced { session: self.place.session().to_owned(), source };
+        let unsynced =
+            |source| Error::Unsynced { session: self.place.session().to_owned(), source };
         Ok((new, dir.sync_all().map_err(unsynced)))
     }
 }
@@ -149,8 +152,10 @@ fn name_beside(place: &Place, identity: Uuid) -> PathBuf {
 
 /// Whether it is what an interrupted rewrite left behind, by its name.
 pub(crate) fn is_leftover(name: &OsStr) -> bool {
-    let bare = || name.as_bytes().strip_prefix(NAMELESS.as_bytes())?.strip_suffix(SUFFIX.as_bytes());
-    leftover_of(Path::new(name)).is_some() || bare().is_some_and(|identity| Uuid::try_parse_ascii(identity).is_ok())
+    let bare =
+        || name.as_bytes().strip_prefix(NAMELESS.as_bytes())?.strip_suffix(SUFFIX.as_bytes());
+    leftover_of(Path::new(name)).is_some()
+        || bare().is_some_and(|identity| Uuid::try_parse_ascii(identity).is_ok())
 }
 
 /// The session whose interrupted rewrite left this file behind, if its name tells.

@@ -44,13 +44,21 @@ pub struct Line<'a> {
 }
 
 impl Line<'_> {
-    pub(crate) fn of(range: Range<u64>, number: Option<u64>, bytes: Option<Vec<u8>>) -> Line<'static> {
+    pub(crate) fn of(
+        range: Range<u64>,
+        number: Option<u64>,
+        bytes: Option<Vec<u8>>,
+    ) -> Line<'static> {
         Line { range, number, bytes: bytes.map(Cow::Owned) }
     }
 
     /// The same with bytes of its own.
     pub fn into_owned(self) -> Line<'static> {
-        Line { range: self.range, number: self.number, bytes: self.bytes.map(|bytes| Cow::Owned(bytes.into_owned())) }
+        Line {
+            range: self.range,
+            number: self.number,
+            bytes: self.bytes.map(|bytes| Cow::Owned(bytes.into_owned())),
+        }
     }
 }
 

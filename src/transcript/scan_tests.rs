@@ -3,7 +3,9 @@ use DamageKind::*;
 
 /// The lines as text, and for each damage its kind and what is saved.
 fn scan(file: &[u8]) -> (Vec<String>, Vec<(DamageKind, Vec<String>)>) {
-    let text = |range: &Range<u64>| String::from_utf8(file[range.start as usize..range.end as usize].to_vec()).unwrap();
+    let text = |range: &Range<u64>| {
+        String::from_utf8(file[range.start as usize..range.end as usize].to_vec()).unwrap()
+    };
     let (mut lines, mut damages) = (Vec::new(), Vec::new());
     let mut scanner = Scanner::new(file);
     while let Some(item) = scanner.next_item().unwrap() {
@@ -30,7 +32,8 @@ fn found(kind: DamageKind, saved: &[&str]) -> (DamageKind, Vec<String>) {
 
 #[test]
 fn a_healthy_file_has_no_damage() {
-    let (lines, damages) = scan(b"{\"a\":1}\n\n  \t\r\n[1,2]\r\n\"text\"\n 4 \n{\"u\":\"\xc3\xa9\"}\n");
+    let (lines, damages) =
+        scan(b"{\"a\":1}\n\n  \t\r\n[1,2]\r\n\"text\"\n 4 \n{\"u\":\"\xc3\xa9\"}\n");
     assert_eq!(lines, ["{\"a\":1}", "[1,2]\r", "\"text\"", " 4 ", "{\"u\":\"é\"}"]);
     assert_eq!(damages, []);
     assert_eq!(scan(b""), (vec![], vec![]));
@@ -113,7 +116,9 @@ fn invalid_utf8() {
 
 #[test]
 fn what_is_no_json() {
-    for line in ["hello", "{\"a\":1,}", "{a:1}", "// {}", "}", "1 2", "[1]{}", "text {} text", "\u{feff}"] {
+    for line in
+        ["hello", "{\"a\":1,}", "{a:1}", "// {}", "}", "1 2", "[1]{}", "text {} text", "\u{feff}"]
+    {
         assert_eq!(damage(format!("{line}\n")), found(NotJson, &[]), "{line}");
     }
     assert_eq!(damage("\u{feff}{\"a\":1}\n"), found(Splice, &["{\"a\":1}"]));
@@ -151,7 +156,8 @@ fn lines_beyond_the_cap_are_checked_but_not_handed_out() {
                 Item::Damage(damage) => (damage.line, false, damage.saved.len()),
             });
         }
-        let expected = [(Some(1), true, 0), (Some(2), false, 0), (Some(3), false, 2), (Some(4), false, 1)];
+        let expected =
+            [(Some(1), true, 0), (Some(2), false, 0), (Some(3), false, 2), (Some(4), false, 1)];
         assert_eq!(seen, expected, "chunks of {chunk}");
     }
 }

@@ -48,7 +48,11 @@ pub(super) fn read_some(source: &impl ReadAt, buffer: &mut [u8], offset: u64) ->
 }
 
 /// Fills the buffer.
-pub(super) fn read_exact(source: &impl ReadAt, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+pub(super) fn read_exact(
+    source: &impl ReadAt,
+    mut buffer: &mut [u8],
+    mut offset: u64,
+) -> io::Result<()> {
     while !buffer.is_empty() {
         match read_some(source, buffer, offset)? {
             0 => return Err(shorter()),

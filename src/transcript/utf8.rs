@@ -68,7 +68,9 @@ mod tests {
 
     #[test]
     fn what_is_never_utf8_is_refused_at_once() {
-        for bad in [&b"\xff"[..], b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\x80", b"\xe2\x82{"] {
+        for bad in
+            [&b"\xff"[..], b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\x80", b"\xe2\x82{"]
+        {
             assert!(!valid(&[bad]));
             assert!(!valid(&bad.chunks(1).collect::<Vec<_>>()));
         }

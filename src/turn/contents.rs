@@ -69,7 +69,10 @@ impl Turn {
     /// # Errors
     /// Those of [`append_all`](Self::append_all); [`Error::ReadFirst`] if a repair has moved lines that the turn has not read;
     /// [`Error::Unsynced`], the only one after which the new file is in place.
-    pub async fn rewrite<T: Serialize>(&mut self, values: impl IntoIterator<Item = T>) -> Result<Rewritten> {
+    pub async fn rewrite<T: Serialize>(
+        &mut self,
+        values: impl IntoIterator<Item = T>,
+    ) -> Result<Rewritten> {
         let lines = Lines::of(values)?;
         self.rewrite_as(Caller::Task, lines).await
     }
@@ -78,7 +81,10 @@ impl Turn {
     ///
     /// # Errors
     /// Those of [`rewrite`](Self::rewrite).
-    pub fn rewrite_blocking<T: Serialize>(&mut self, values: impl IntoIterator<Item = T>) -> Result<Rewritten> {
+    pub fn rewrite_blocking<T: Serialize>(
+        &mut self,
+        values: impl IntoIterator<Item = T>,
+    ) -> Result<Rewritten> {
         at_once(self.rewrite_as(Caller::Thread, Lines::of(values)?))
     }
 
@@ -162,7 +168,9 @@ impl Turn {
         };
         let prepared = Mutex::new(Some((restored.clone(), view, new)));
         self.under_data_lock(caller, move |inner, grip, data| {
-            let Some((restored, view, new)) = prepared.lock().take() else { return Err(inner.gone()) };
+            let Some((restored, view, new)) = prepared.lock().take() else {
+                return Err(inner.gone());
+            };
             inner.finish_restore(grip, data, &restored, &view, new)
         })
         .await?;
@@ -244,15 +252,20 @@ impl Inner {
         let place = &self.slot.place;
         // A turn that was lost, or is over, makes no session file.
         self.fence(self.grip.lock().as_ref().ok_or_else(|| self.gone())?)?;
-        let old =
-            SessionFile::open(place, true)?.ok_or_else(|| Error::NoSession { path: place.session().to_owned() })?;
+        let old = SessionFile::open(place, true)?
+            .ok_or_else(|| Error::NoSession { path: place.session().to_owned() })?;
         let mut new = Replacement::beside(place, old.file())?;
         new.write_all(lines.bytes()).context("write", place.session())?;
         new.sync()?;
         Ok(new)
     }
 
-    fn finish_rewrite(&self, grip: &mut Grip, data: DataLock, mut new: Replacement) -> Result<Rewritten> {
+    fn finish_rewrite(
+        &self,
+        grip: &mut Grip,
+        data: DataLock,
+        mut new: Replacement,
+    ) -> Result<Rewritten> {
         self.fence(grip)?;
         if grip.read_first {
             return Err(Error::ReadFirst { session: self.slot.place.session().to_owned() });
@@ -289,13 +302,20 @@ impl Inner {
         }
     }
 
-    fn mend(&self, view: &View, new: &mut Replacement, quarantine: &mut QuarantineFile) -> Result<Repair> {
+    fn mend(
+        &self,
+        view: &View,
+        new: &mut Replacement,
+        quarantine: &mut QuarantineFile,
+    ) -> Result<Repair> {
         let place = &self.slot.place;
         let path = quarantine.path().to_owned();
         let (mut to, mut notes) = (BufWriter::new(&mut *new), BufWriter::new(&mut *quarantine));
         let repaired = take_out(&view.file, view.len, &mut to, &mut notes)
             .and_then(|repair| to.flush().map_err(RepairError::WriteRepaired).map(|()| repair))
-            .and_then(|repair| notes.flush().map_err(RepairError::WriteQuarantine).map(|()| repair));
+            .and_then(|repair| {
+                notes.flush().map_err(RepairError::WriteQuarantine).map(|()| repair)
+            });
         // What a repair that failed has not written yet is for nobody.
         let _ = (to.into_parts(), notes.into_parts());
         let repaired = repaired.map_err(|error| repair_failed(error, place.session(), &path))?;
@@ -333,7 +353,10 @@ impl Inner {
         let mut new = Replacement::beside(place, &view.file)?;
         let mut to = BufWriter::new(&mut new);
         let restored = restore(&view.file, view.len, &quarantine_path(place.session()), &mut to)
-            .map_err(|source| Error::Restore { session: place.session().to_owned(), source: Box::new(source) })?;
+            .map_err(|source| Error::Restore {
+                session: place.session().to_owned(),
+                source: Box::new(source),
+            })?;
         to.flush().context("write", place.session())?;
         drop(to);
         new.sync()?;
@@ -363,7 +386,13 @@ impl Inner {
     }
 
     /// `unseen`: so many bytes of the old file the holder has neither seen nor been told of.
-    fn install(&self, grip: &mut Grip, data: DataLock, new: Replacement, unseen: u64) -> Result<()> {
+    fn install(
+        &self,
+        grip: &mut Grip,
+        data: DataLock,
+        new: Replacement,
+        unseen: u64,
+    ) -> Result<()> {
         let (data, synced) = new.install(data)?;
         grip.untold += unseen;
         grip.read_first |= unseen > 0 || !grip.unread.is_empty();
@@ -374,7 +403,11 @@ impl Inner {
     }
 }
 
-fn repair_failed(error: RepairError, session: &std::path::Path, quarantine: &std::path::Path) -> Error {
+fn repair_failed(
+    error: RepairError,
+    session: &std::path::Path,
+    quarantine: &std::path::Path,
+) -> Error {
     let (action, path, source) = match error {
         RepairError::Read(source) => ("read", session, source),
         RepairError::WriteRepaired(source) => ("write the repaired file beside", session, source),

@@ -100,7 +100,9 @@ fn tidy(slot: &SlotRef, delay: Duration) -> Option<Duration> {
     match &rest.leftover {
         Some(kept) if kept.kept_until().is_some() => return Some(TIDY_AFTER),
         // Those for whom it was left are given time to come.
-        Some(left) if left.age() < TIDY_AFTER => return Some(TIDY_AFTER.saturating_sub(left.age())),
+        Some(left) if left.age() < TIDY_AFTER => {
+            return Some(TIDY_AFTER.saturating_sub(left.age()));
+        }
         Some(_) => {}
         None => {
             rest.looked_after = false;
@@ -162,7 +164,8 @@ mod tests {
 
         /// Turns in a run, until the lock was kept after one: on a busy machine a run may end with its first turn.
         fn keep(&mut self) {
-            while self.slot.rest.lock().leftover.as_deref().and_then(Leftover::kept_until).is_none() {
+            while self.slot.rest.lock().leftover.as_deref().and_then(Leftover::kept_until).is_none()
+            {
                 if self.slot.run_is_over() {
                     // It ends with a turn that is left to nobody.
                     self.waiter = None;
@@ -205,12 +208,19 @@ mod tests {
         for _ in 0..20 {
             contended.keep();
             let turn = contended.turn();
-            let lent = turn.with_lock_fd(|fd| File::from(fd.try_clone_to_owned().unwrap())).unwrap();
+            let lent =
+                turn.with_lock_fd(|fd| File::from(fd.try_clone_to_owned().unwrap())).unwrap();
             turn.release_blocking().unwrap();
-            assert_eq!(contended.slot.rest.lock().leftover.as_deref().and_then(Leftover::kept_until), None);
+            assert_eq!(
+                contended.slot.rest.lock().leftover.as_deref().and_then(Leftover::kept_until),
+                None
+            );
             let next = contended.turn();
             flock::unlock(&lent);
-            assert!(!flock::try_lock(&contended.lock_file()).unwrap(), "the next turn has a lock of its own");
+            assert!(
+                !flock::try_lock(&contended.lock_file()).unwrap(),
+                "the next turn has a lock of its own"
+            );
             next.release_blocking().unwrap();
         }
     }
@@ -228,7 +238,10 @@ mod tests {
             turn.release_blocking().unwrap();
             let next = waiter.join().unwrap();
             flock::unlock(&lent);
-            assert!(!flock::try_lock(&contended.lock_file()).unwrap(), "the next turn has a lock of its own");
+            assert!(
+                !flock::try_lock(&contended.lock_file()).unwrap(),
+                "the next turn has a lock of its own"
+            );
             next.release_blocking().unwrap();
         });
     }
@@ -249,7 +262,10 @@ mod tests {
     fn until_gone(contended: &Contended) {
         let began = Instant::now();
         while contended.slot.place.lock().exists() {
-            assert!(began.elapsed() < Duration::from_secs(30), "the record of a living process stays");
+            assert!(
+                began.elapsed() < Duration::from_secs(30),
+                "the record of a living process stays"
+            );
             std::thread::sleep(Duration::from_millis(1));
         }
     }

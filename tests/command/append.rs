@@ -16,11 +16,15 @@ fn write(verb: &str, room: &Room, options: &[&str], input: impl AsRef<[u8]>) -> 
 #[test]
 fn lines_are_appended_as_they_were_written() {
     let room = room();
-    let answer = write("append", &room, &["--json"], "{\"b\":1,  \"a\":1e3}\r\n\n  \n[1.50]\n\"\\ud800\"");
+    let answer =
+        write("append", &room, &["--json"], "{\"b\":1,  \"a\":1e3}\r\n\n  \n[1.50]\n\"\\ud800\"");
     assert_eq!((answer.code, answer.err.as_str()), (Some(0), ""));
     assert_eq!(room.content(), "{\"b\":1,  \"a\":1e3}\n[1.50]\n\"\\ud800\"\n");
     let told: Value = serde_json::from_str(&answer.out).unwrap();
-    assert_eq!(told, json!({"lines": 3, "offset": 0, "bytes": 34, "intervening": 0, "sealed": false}));
+    assert_eq!(
+        told,
+        json!({"lines": 3, "offset": 0, "bytes": 34, "intervening": 0, "sealed": false})
+    );
     let answer = write("append", &room, &["--buffered", "--timeout", "none"], "{}");
     assert_eq!((answer.code, answer.out.as_str(), answer.err.as_str()), (Some(0), "", ""));
     assert!(room.content().ends_with("\"\n{}\n"));
@@ -50,7 +54,10 @@ fn one_bad_line_and_nothing_is_written() {
 fn empty_input_writes_nothing() {
     let room = room();
     let answer = write("append", &room, &["--json"], "\n \n");
-    assert_eq!((answer.code, answer.out.as_str(), answer.err.as_str()), (Some(0), "{\"lines\":0}\n", ""));
+    assert_eq!(
+        (answer.code, answer.out.as_str(), answer.err.as_str()),
+        (Some(0), "{\"lines\":0}\n", "")
+    );
     assert_eq!(fs::read_dir(room.dir()).unwrap().count(), 0);
 }
 
@@ -61,11 +68,15 @@ fn an_append_waits_its_turn_and_a_post_does_not() {
     let holder = room.held();
     let answer = write("append", &room, &["--timeout", "20ms"], "{}");
     assert_eq!(answer.code, Some(75), "{answer:?}");
-    let text = format!("session file locked (timeout 20ms): pid={} alive=true ageMs=", holder.pid());
+    let text =
+        format!("session file locked (timeout 20ms): pid={} alive=true ageMs=", holder.pid());
     assert!(answer.err.contains(&text), "{answer:?}");
     let answer = write("post", &room, &["--json"], "{\"post\":1}");
     let told: Value = serde_json::from_str(&answer.out).unwrap();
-    assert_eq!(told, json!({"lines": 1, "offset": 9, "bytes": 11, "intervening": 0, "sealed": true}));
+    assert_eq!(
+        told,
+        json!({"lines": 1, "offset": 9, "bytes": 11, "intervening": 0, "sealed": true})
+    );
     assert!(answer.err.contains("torn line"), "{answer:?}");
     holder.end();
     assert_eq!(room.content(), "{\"torn\":\n{\"post\":1}\n");
@@ -76,7 +87,10 @@ fn a_post_creates_a_session_only_when_told_to() {
     let room = room();
     let answer = write("post", &room, &[], "{}");
     assert_eq!(answer.code, Some(1), "{answer:?}");
-    assert!(answer.err.contains("no such session") && answer.err.contains("--create"), "{answer:?}");
+    assert!(
+        answer.err.contains("no such session") && answer.err.contains("--create"),
+        "{answer:?}"
+    );
     assert!(!room.session.exists());
     assert_eq!(write("post", &room, &["--create", "--buffered"], "{}").code, Some(0));
     assert_eq!(room.content(), "{}\n");

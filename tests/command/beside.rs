@@ -18,11 +18,21 @@ fn arguments_of_the_holder(room: &Room, options: &[&str]) -> Vec<String> {
 #[test]
 fn the_holder_has_the_word_as_an_argument_of_its_own() {
     let room = room();
-    for options in [&["--beside", "openclaw", "run"][..], &["--beside=openclaw", "run"], &["run", "--beside=openclaw"]]
-    {
+    for options in [
+        &["--beside", "openclaw", "run"][..],
+        &["--beside=openclaw", "run"],
+        &["run", "--beside=openclaw"],
+    ] {
         let arguments = arguments_of_the_holder(&room, options);
-        assert!(arguments.iter().any(|argument| argument == "openclaw"), "{options:?}: {arguments:?}");
-        assert_eq!(arguments.last().unwrap(), "--beside=openclaw", "the command's own arguments are left alone");
+        assert!(
+            arguments.iter().any(|argument| argument == "openclaw"),
+            "{options:?}: {arguments:?}"
+        );
+        assert_eq!(
+            arguments.last().unwrap(),
+            "--beside=openclaw",
+            "the command's own arguments are left alone"
+        );
     }
     let arguments = arguments_of_the_holder(&room, &["run"]);
     assert!(!arguments.iter().any(|argument| argument == "openclaw"), "{arguments:?}");

@@ -13,7 +13,10 @@ fn an_append_inside_writes_under_the_turn() {
         cd $DIR && echo '{"n":2}' | $TURNLOCK append --timeout 60s --json s.jsonl"#;
     let answer = room.run(&[], script).end();
     let told = "{\"lines\":1,\"offset\":8,\"bytes\":8,\"intervening\":0,\"sealed\":false}\n";
-    assert_eq!((answer.code, answer.out, answer.err.as_str()), (Some(0), format!("closed\n{told}"), ""));
+    assert_eq!(
+        (answer.code, answer.out, answer.err.as_str()),
+        (Some(0), format!("closed\n{told}"), "")
+    );
     assert_eq!(room.content(), "{\"n\":1}\n{\"n\":2}\n");
     assert!(!room.lock.exists());
 }
@@ -33,7 +36,10 @@ fn an_append_inside_is_refused_once_the_turn_is_lost() {
         assert_eq!(holder.line(), "append 1");
         let answer = holder.end();
         assert_eq!(answer.code, Some(9), "the command's own code, whatever became of the turn");
-        assert!(answer.err.contains("lock lost") && answer.err.contains("TURNLOCK_TURN"), "{answer:?}");
+        assert!(
+            answer.err.contains("lock lost") && answer.err.contains("TURNLOCK_TURN"),
+            "{answer:?}"
+        );
         assert!(answer.err.contains("the turn was lost while the command ran"), "{answer:?}");
         drop(next.map(Running::end));
         assert!(!room.session.exists() || room.content().is_empty());

@@ -92,7 +92,9 @@ impl Running {
         let out = BufReader::new(child.stdout.take().unwrap());
         let mut err = child.stderr.take().unwrap();
         let (send_line, lines) = channel();
-        std::thread::spawn(move || out.lines().map_while(Result::ok).all(|line| send_line.send(line).is_ok()));
+        std::thread::spawn(move || {
+            out.lines().map_while(Result::ok).all(|line| send_line.send(line).is_ok())
+        });
         let (send_err, stderr) = channel();
         std::thread::spawn(move || {
             let mut text = Vec::new();

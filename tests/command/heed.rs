@@ -11,7 +11,10 @@ pub fn heed_signals() {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
         let ignored = u64::from_str_radix(ignored.trim(), 16).unwrap();
-        for signal in [SIGHUP, SIGINT, SIGQUIT].into_iter().filter(|signal| ignored & (1 << (signal - 1)) != 0) {
+        for signal in [SIGHUP, SIGINT, SIGQUIT]
+            .into_iter()
+            .filter(|signal| ignored & (1 << (signal - 1)) != 0)
+        {
             signal_hook::flag::register(signal, Arc::default()).unwrap();
         }
     });

@@ -17,7 +17,8 @@ fn only_the_named_holder_loses_the_turn() {
     for wrong in ["1", "4000000000", "0199d2f4-6a3e-7b11-a2c4-1f0e9d8c7b6a"] {
         let answer = revoke(&room, wrong, &[]);
         assert_eq!(answer.code, Some(1), "{answer:?}");
-        let by = format!("not held by {} {wrong}, but by pid={} alive=true", kind(wrong), holder.pid());
+        let by =
+            format!("not held by {} {wrong}, but by pid={} alive=true", kind(wrong), holder.pid());
         assert!(answer.err.contains(&by), "{answer:?}");
         assert!(room.lock.exists());
     }

@@ -60,7 +60,10 @@ fn a_session_that_stays_busy_is_75_and_the_holder_is_named() {
     for (timeout, millis) in [("0", 0), ("50ms", 50)] {
         let answer = room.run(&["--timeout", timeout], "echo never").end();
         assert_eq!((answer.code, answer.out.as_str()), (Some(75), ""));
-        let text = format!("session file locked (timeout {millis}ms): pid={} alive=true ageMs=", holder.pid());
+        let text = format!(
+            "session file locked (timeout {millis}ms): pid={} alive=true ageMs=",
+            holder.pid()
+        );
         assert!(answer.err.contains(&text) && answer.err.contains("the holder"), "{answer:?}");
     }
     assert_eq!(holder.end().code, Some(0));
@@ -83,7 +86,8 @@ fn the_command_inherits_the_locked_descriptor_and_is_told_of_its_turn() {
     let script = "for f in /proc/$$/fd/*; do [ $f -ef $SESSION.lock ] && echo lock; done; echo $TURNLOCK_TURN; cat $SESSION.lock";
     let answer = room.run(&["--label", "a test"], script).end();
     assert_eq!(answer.out.lines().filter(|line| *line == "lock").count(), 1, "{answer:?}");
-    let record: serde_json::Value = serde_json::from_str(answer.out.lines().last().unwrap()).unwrap();
+    let record: serde_json::Value =
+        serde_json::from_str(answer.out.lines().last().unwrap()).unwrap();
     assert_eq!(record["label"], "a test");
     let turn = format!("{}{}", record["owner"].as_str().unwrap(), room.session.display());
     assert!(answer.out.lines().any(|line| line == turn), "{answer:?}");

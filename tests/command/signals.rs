@@ -45,8 +45,7 @@ fn a_waiter_is_ended_by_a_signal_and_leaves_nothing() {
 #[test]
 fn what_turnlock_was_told_to_ignore_the_command_ignores_too_and_no_more() {
     let room = room();
-    let script =
-        "trap '' HUP; exec \"$0\" run \"$1\" -- sh -c 'grep SigIgn /proc/self/status; kill -s HUP $PPID; exit 4'";
+    let script = "trap '' HUP; exec \"$0\" run \"$1\" -- sh -c 'grep SigIgn /proc/self/status; kill -s HUP $PPID; exit 4'";
     let mut command = std::process::Command::new("sh");
     command.args(["-c", script, TURNLOCK]).arg(&room.session).env_remove("TURNLOCK_TURN");
     let answer = ended(command);

@@ -33,9 +33,13 @@ fn a_held_lock_in_a_pipe_and_in_json() {
     assert_eq!(told.as_array().unwrap().len(), 1);
     let told = &told[0];
     assert_eq!((&told["session"], &told["state"]), (&json!(session), &json!("held")));
-    for (ours, theirs) in
-        [("pid", "pid"), ("host", "host"), ("owner", "owner"), ("label", "label"), ("since", "createdAt")]
-    {
+    for (ours, theirs) in [
+        ("pid", "pid"),
+        ("host", "host"),
+        ("owner", "owner"),
+        ("label", "label"),
+        ("since", "createdAt"),
+    ] {
         assert_eq!(told["holder"][ours], record[theirs], "{ours}");
     }
     assert_eq!(told["holder"]["alive"], true);
@@ -77,7 +81,11 @@ fn a_pattern_follows_no_links_that_lead_in_circles() {
         command.current_dir(dir);
         let answer = ended(command);
         assert_eq!(answer.code, Some(0), "{answer:?}");
-        answer.out.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect::<Vec<_>>()
+        answer
+            .out
+            .lines()
+            .map(|line| line.split('\t').next().unwrap().to_owned())
+            .collect::<Vec<_>>()
     };
     let ends = |found: Vec<String>, ends: &[&str]| {
         assert_eq!(found.len(), ends.len(), "{found:?}");
@@ -100,10 +108,15 @@ fn every_state_has_its_word() {
     eventually("the command's end", || (status(&room.session)["state"] == "stale").then_some(()));
     let pid = std::process::id();
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let start: u64 = stat.rsplit(')').next().unwrap().split_whitespace().nth(19).unwrap().parse().unwrap();
+    let start: u64 =
+        stat.rsplit(')').next().unwrap().split_whitespace().nth(19).unwrap().parse().unwrap();
     let foreign = json!({"pid": pid, "createdAt": "2020-01-01T00:00:00.000Z", "starttime": start});
     fs::write(path("foreign"), foreign.to_string()).unwrap();
-    fs::write(path("dead"), json!({"pid": 1 << 30, "createdAt": "2026-01-01T00:00:00.000Z"}).to_string()).unwrap();
+    fs::write(
+        path("dead"),
+        json!({"pid": 1 << 30, "createdAt": "2026-01-01T00:00:00.000Z"}).to_string(),
+    )
+    .unwrap();
     fs::write(path("fresh"), "").unwrap();
     fs::create_dir(path("unreadable")).unwrap();
     let before = names(&room);
@@ -111,14 +124,20 @@ fn every_state_has_its_word() {
     let states: Vec<_> = answer.out.lines().map(|line| line.split('\t').nth(1).unwrap()).collect();
     assert_eq!(
         states[..4],
-        ["stale (dead-pid, too-old)", "foreign (too-old)", "fresh", "waiting to be taken over (dead-owner)"]
+        [
+            "stale (dead-pid, too-old)",
+            "foreign (too-old)",
+            "fresh",
+            "waiting to be taken over (dead-owner)"
+        ]
     );
     assert!(states[4].starts_with("unreadable (not a lock file"), "{states:?}");
     assert_eq!((answer.code, names(&room)), (Some(0), before), "it only reads");
 }
 
 fn names(room: &Room) -> Vec<std::ffi::OsString> {
-    let mut names: Vec<_> = fs::read_dir(room.dir()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let mut names: Vec<_> =
+        fs::read_dir(room.dir()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     names
 }
@@ -136,7 +155,8 @@ fn a_terminal_is_never_sent_control_characters() {
     let answer = status_of(&[dir]);
     assert_eq!(answer.out.split('\t').count(), 6, "{answer:?}");
     assert!(answer.out.contains("a\\u{1b}[31m\\u{9b}\\u{a}\\u{9}b.jsonl"), "{answer:?}");
-    let controls = |text: &str| text.chars().filter(|c| c.is_control() && !matches!(c, '\n' | '\t')).count();
+    let controls =
+        |text: &str| text.chars().filter(|c| c.is_control() && !matches!(c, '\n' | '\t')).count();
     assert_eq!((controls(&answer.out), answer.out.lines().count()), (0, 1));
     let answer = status_of(&["--json", dir]);
     assert_eq!((controls(&answer.out), answer.out.lines().count()), (0, 1));

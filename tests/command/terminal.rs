@@ -6,14 +6,22 @@ use super::harness::*;
 
 /// `turnlock` on a terminal of its own; `None` where there is no `script`.
 fn on_a_terminal(line: &str) -> Option<Command> {
-    let there = Command::new("script").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let there = Command::new("script")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
     if there.is_err() {
         eprintln!("skipped: there is no `script` to make a terminal");
         return None;
     }
     let mut command = Command::new("script");
     command.args(["-qec", &format!("{TURNLOCK} {line}"), "/dev/null"]);
-    command.env_remove("TURNLOCK_TURN").env_remove("NO_COLOR").env("TERM", "xterm").env("SHELL", "/bin/sh");
+    command
+        .env_remove("TURNLOCK_TURN")
+        .env_remove("NO_COLOR")
+        .env("TERM", "xterm")
+        .env("SHELL", "/bin/sh");
     Some(command)
 }
 
@@ -21,7 +29,9 @@ fn on_a_terminal(line: &str) -> Option<Command> {
 fn a_waiter_says_for_whom_it_waits() {
     let room = room();
     let mut holder = room.held();
-    let Some(command) = on_a_terminal(&format!("run --timeout 60s {} -- echo mine", room.session.display())) else {
+    let Some(command) =
+        on_a_terminal(&format!("run --timeout 60s {} -- echo mine", room.session.display()))
+    else {
         return;
     };
     let mut waiter = Running::start(command);
@@ -44,7 +54,9 @@ fn status_is_a_table_with_colours_unless_they_are_not_wanted() {
     });
     let coloured = ended(command).out;
     assert!(
-        coloured.contains("held since") && coloured.contains("the holder") && coloured.contains("ago"),
+        coloured.contains("held since")
+            && coloured.contains("the holder")
+            && coloured.contains("ago"),
         "{coloured}"
     );
     assert!(coloured.contains("\u{1b}["), "{coloured}");
@@ -52,7 +64,9 @@ fn status_is_a_table_with_colours_unless_they_are_not_wanted() {
     assert!(plain.contains("the holder") && !plain.contains('\u{1b}'), "{plain}");
     drop(holder);
     assert_eq!(
-        ended(on_a_terminal(&format!("status {}/none.jsonl", room.dir().display())).unwrap()).out.trim_end(),
+        ended(on_a_terminal(&format!("status {}/none.jsonl", room.dir().display())).unwrap())
+            .out
+            .trim_end(),
         "no locks"
     );
 }
@@ -62,7 +76,11 @@ fn status_is_a_table_with_colours_unless_they_are_not_wanted() {
 fn an_interrupt_typed_at_the_terminal_reaches_the_command_once() {
     let room = room();
     let script = "n=0; trap \"n=\\$((n+1)); echo interrupted\" INT; trap \"echo \\$n times; exit\" USR1; echo ready; while :; do read go; done";
-    let Some(command) = on_a_terminal(&format!("run {} -- sh -c '{script}'", room.session.display())) else { return };
+    let Some(command) =
+        on_a_terminal(&format!("run {} -- sh -c '{script}'", room.session.display()))
+    else {
+        return;
+    };
     let mut running = Running::start(command);
     assert_eq!(running.line().trim_end(), "ready");
     running.say("\u{3}");

@@ -72,13 +72,20 @@ fn every_damaged_transcript_is_mended_and_given_back() {
     assert_eq!(fixed.code, Some(0), "{} {}", fixed.out, fixed.err);
     for (n, made) in corpus.iter().enumerate() {
         let left = fs::read(path(n)).unwrap();
-        assert!(left == made.repaired(), "{n}: not every whole record is there in order, or more than those");
+        assert!(
+            left == made.repaired(),
+            "{n}: not every whole record is there in order, or more than those"
+        );
         for line in left.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
             serde_json::from_slice::<serde_json::Value>(line).unwrap();
         }
     }
     assert_eq!(ended(doctor(&[], dir.path())).code, Some(0), "nothing is left to find");
-    assert!(names(dir.path()).iter().all(|name| name.ends_with(".jsonl") || name.ends_with(".jsonl.damaged")));
+    assert!(
+        names(dir.path())
+            .iter()
+            .all(|name| name.ends_with(".jsonl") || name.ends_with(".jsonl.damaged"))
+    );
 
     for (n, made) in corpus.iter().enumerate().filter(|(_, made)| made.damaged) {
         let undone = ended(doctor(&["--undo"], &path(n)));
@@ -92,7 +99,10 @@ fn a_repair_is_not_taken_back_over_what_was_appended_since() {
     let room = room();
     fs::write(&room.session, "{\"a\":1}\n{\"to").unwrap();
     assert_eq!(ended(doctor(&["--fix"], &room.session)).code, Some(0));
-    assert_eq!(fed(turnlock(["post".as_ref(), room.session.as_os_str()]), "{\"b\":2}").code, Some(0));
+    assert_eq!(
+        fed(turnlock(["post".as_ref(), room.session.as_os_str()]), "{\"b\":2}").code,
+        Some(0)
+    );
     let undone = ended(doctor(&["--undo"], &room.session));
     assert_eq!(undone.code, Some(1));
     assert!(undone.err.contains("was changed after its repair"), "{}", undone.err);

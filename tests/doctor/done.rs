@@ -17,16 +17,24 @@ fn an_undo_that_cannot_be_noted_in_the_quarantine_is_done_all_the_same() {
     assert!(fs::metadata(room.dir().join("s.jsonl.damaged")).unwrap().len() > 2048);
     let undo = || {
         let mut limited = Command::new("sh");
-        limited.args(["-c", "ulimit -f 2 && exec \"$0\" doctor --undo \"$1\"", TURNLOCK]).arg(&room.session);
+        limited
+            .args(["-c", "ulimit -f 2 && exec \"$0\" doctor --undo \"$1\"", TURNLOCK])
+            .arg(&room.session);
         limited.env_remove("TURNLOCK_TURN").env("RUST_LOG", "turnlock=warn");
         ended(limited)
     };
     let undone = undo();
     assert_eq!(undone.code, Some(0), "{undone:?}");
-    assert!(undone.err.contains("s.jsonl.damaged") && undone.err.contains("raise the file size limit"), "{undone:?}");
+    assert!(
+        undone.err.contains("s.jsonl.damaged") && undone.err.contains("raise the file size limit"),
+        "{undone:?}"
+    );
     assert_eq!(room.content(), damaged);
     let again = undo();
-    assert!(again.code == Some(1) && again.err.contains("there is nothing to take back"), "{again:?}");
+    assert!(
+        again.code == Some(1) && again.err.contains("there is nothing to take back"),
+        "{again:?}"
+    );
 }
 
 #[test]

@@ -12,7 +12,8 @@ use turnlock::{LockState, Sessions};
 use super::harness::*;
 use super::made::*;
 
-const HEADER: &str = r#"{"type":"session","version":3,"id":"s","timestamp":"2026-01-01T00:00:00Z","cwd":"/"}"#;
+const HEADER: &str =
+    r#"{"type":"session","version":3,"id":"s","timestamp":"2026-01-01T00:00:00Z","cwd":"/"}"#;
 
 /// The only finding there is.
 fn only(arguments: &[&str], path: &Path) -> (Value, Option<i32>) {
@@ -38,8 +39,10 @@ fn agent(created: &str) -> (Running, String) {
     let mut running = Running::start(command);
     assert_eq!(running.line(), "ready");
     let stat = fs::read_to_string(format!("/proc/{}/stat", running.pid())).unwrap();
-    let start: u64 = stat.rsplit(')').next().unwrap().split_whitespace().nth(19).unwrap().parse().unwrap();
-    let record = json!({"pid": running.pid(), "createdAt": created, "starttime": start}).to_string();
+    let start: u64 =
+        stat.rsplit(')').next().unwrap().split_whitespace().nth(19).unwrap().parse().unwrap();
+    let record =
+        json!({"pid": running.pid(), "createdAt": created, "starttime": start}).to_string();
     (running, record)
 }
 
@@ -55,8 +58,12 @@ fn a_look_changes_nothing_and_says_what_it_would_do() {
     assert_eq!(ended.code, Some(1));
     assert_eq!(snapshot(room.dir()), before);
     assert_eq!(answer["remaining"], 3);
-    let actions: Vec<_> =
-        answer["findings"].as_array().unwrap().iter().map(|f| f["treatment"]["remedy"].as_str().unwrap()).collect();
+    let actions: Vec<_> = answer["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| f["treatment"]["remedy"].as_str().unwrap())
+        .collect();
     assert_eq!(actions, ["remove", "remove", "repair"]);
 
     let (answer, ended) = found(&["--fix"], room.dir());
@@ -70,7 +77,10 @@ fn only_what_was_asked_for_is_looked_at() {
     fs::write(&room.session, "{\"cut he{\"b\":2}\n").unwrap();
     fs::write(&room.lock, "{\"pid\":1073741824}").unwrap();
     assert_eq!(only(&["--locks-only"], room.dir()).0["problem"]["kind"], "lock");
-    assert_eq!(only(&["--transcripts-only"], room.dir()).0["problem"]["kind"], "damaged-transcript");
+    assert_eq!(
+        only(&["--transcripts-only"], room.dir()).0["problem"]["kind"],
+        "damaged-transcript"
+    );
     assert_eq!(only(&["--locks-only", "--fix"], room.dir()).1, Some(0));
     assert_eq!(names(room.dir()), ["s.jsonl"]);
 }
@@ -150,8 +160,12 @@ fn headers_and_chains_are_reported_only() {
     fs::write(&room.session, lines.join("\n") + "\n").unwrap();
     let before = room.content();
     let (answer, ended) = found(&["--fix"], room.dir());
-    let kinds: Vec<_> = answer["findings"].as_array().unwrap().iter().map(|f| &f["problem"]["kind"]).collect();
-    assert_eq!((kinds, ended.code), (vec![&json!("duplicate-header"), &json!("broken-chain")], Some(1)));
+    let kinds: Vec<_> =
+        answer["findings"].as_array().unwrap().iter().map(|f| &f["problem"]["kind"]).collect();
+    assert_eq!(
+        (kinds, ended.code),
+        (vec![&json!("duplicate-header"), &json!("broken-chain")], Some(1))
+    );
     assert_eq!(answer["findings"][0]["problem"]["firstLine"], 4);
     assert_eq!(answer["findings"][1]["problem"]["missing"], "b");
     assert_eq!(room.content(), before);
@@ -163,7 +177,10 @@ fn wrong_modes_are_set_right() {
     fs::write(&room.session, "{\"a\":1}\n").unwrap();
     let set = |mode| fs::set_permissions(&room.session, fs::Permissions::from_mode(mode)).unwrap();
     set(0o666);
-    assert_eq!(only(&[], room.dir()).0["problem"], json!({"kind": "wrong-mode", "mode": "0666", "right": "0664"}));
+    assert_eq!(
+        only(&[], room.dir()).0["problem"],
+        json!({"kind": "wrong-mode", "mode": "0666", "right": "0664"})
+    );
     assert_eq!(only(&["--fix"], room.dir()).1, Some(0));
     assert_eq!(fs::metadata(&room.session).unwrap().mode() & 0o7777, 0o664);
     set(0o200);
@@ -212,7 +229,8 @@ fn the_state_directory_is_examined_when_no_path_is_named() {
     let answer = ended(command);
     assert_eq!(answer.code, Some(1));
     let path = sessions.join("x.jsonl.lock");
-    let expected = format!("- {} pid=1073741824 (dead) age=unknown stale=yes (dead-pid", path.display());
+    let expected =
+        format!("- {} pid=1073741824 (dead) age=unknown stale=yes (dead-pid", path.display());
     assert!(answer.out.contains(&expected), "{}", answer.out);
 }
 
@@ -266,16 +284,23 @@ fn a_stale_gateway_lock_of_a_state_directory_is_found_and_removed() {
         ended(command)
     };
     let found = run(&[]);
-    assert!(found.code == Some(1) && found.out.contains("gateway.state.lock") && lock.exists(), "{found:?}");
+    assert!(
+        found.code == Some(1) && found.out.contains("gateway.state.lock") && lock.exists(),
+        "{found:?}"
+    );
     let fixed = run(&["--fix"]);
-    assert!(fixed.code == Some(0) && fixed.out.contains("[removed]") && !lock.exists(), "{fixed:?}");
+    assert!(
+        fixed.code == Some(0) && fixed.out.contains("[removed]") && !lock.exists(),
+        "{fixed:?}"
+    );
     assert_eq!(run(&[]).code, Some(0));
 }
 
 #[test]
 fn a_leftover_without_a_session_goes_and_makes_none() {
     let room = room();
-    fs::write(room.dir().join("s.jsonl.rewrite-01890000-0000-7000-8000-000000000000.tmp"), "half").unwrap();
+    fs::write(room.dir().join("s.jsonl.rewrite-01890000-0000-7000-8000-000000000000.tmp"), "half")
+        .unwrap();
     assert_eq!(only(&["--fix"], room.dir()).1, Some(0));
     assert!(names(room.dir()).is_empty(), "{:?}", names(room.dir()));
 }
@@ -287,9 +312,16 @@ fn what_remains_of_a_gateway_is_in_the_summary() {
     let lock = dir.path().join("gateway.state.lock");
     fs::write(&lock, r#"{"pid":1073741824,"createdAt":"2026-01-01T00:00:00.000Z"}"#).unwrap();
     let found = ended(doctor(&[], dir.path()));
-    assert!(found.out.contains("0 put right, 1 finding remains. Run it again with --fix"), "{found:?}");
+    assert!(
+        found.out.contains("0 put right, 1 finding remains. Run it again with --fix"),
+        "{found:?}"
+    );
     let fixed = ended(doctor(&["--fix"], dir.path()));
-    assert!(fixed.out.contains("1 put right, 0 findings remain.") && !fixed.out.contains("Run it again"), "{fixed:?}");
+    assert!(
+        fixed.out.contains("1 put right, 0 findings remain.")
+            && !fixed.out.contains("Run it again"),
+        "{fixed:?}"
+    );
     assert!(ended(doctor(&[], dir.path())).out.contains("healthy"));
 }
 

@@ -15,7 +15,12 @@ fn read(arguments: &[&str], room: &Room) -> std::process::Command {
 }
 
 fn append(room: &Room, text: &str) {
-    fs::File::options().append(true).open(&room.session).unwrap().write_all(text.as_bytes()).unwrap();
+    fs::File::options()
+        .append(true)
+        .open(&room.session)
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
 }
 
 #[test]
@@ -28,8 +33,11 @@ fn whole_lines_come_byte_for_byte_and_damage_on_standard_error() {
     let told = String::from_utf8(answer.stderr).unwrap();
     assert!(told.contains("line 2, bytes 10..") && told.contains("a torn tail"), "{told}");
 
-    let documents: Vec<Value> =
-        ended(read(&["--json"], &room)).out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let documents: Vec<Value> = ended(read(&["--json"], &room))
+        .out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     assert_eq!(documents[0], json!({"offset": 0, "length": 9, "line": 1, "record": {"a": 1}}));
     assert_eq!(documents[1]["damage"]["kind"], "splice");
     assert_eq!(documents[2]["record"]["b"], "ü\u{85}");

@@ -67,7 +67,9 @@ fn a_killed_doctor_leaves_the_old_file_or_the_new_one() {
         assert!(fs::read(&room.session).unwrap() == repaired);
         assert_eq!(names(room.dir()), ["s.jsonl", "s.jsonl.damaged"], "the next run clears up");
     }
-    eprintln!("{KILLS} kills of a doctor: {old} old, {new} new, {between} with something left over");
+    eprintln!(
+        "{KILLS} kills of a doctor: {old} old, {new} new, {between} with something left over"
+    );
     assert_eq!(ended(doctor(&["--undo"], &room.session)).code, Some(0));
     assert!(fs::read(&room.session).unwrap() == made.bytes);
 }
@@ -82,14 +84,16 @@ fn rewriter() {
     let sessions = Sessions::builder().durability(Durability::Buffered).build().unwrap();
     let mut turn = sessions.turn(session).acquire_blocking().unwrap();
     for generation in 1_u64.. {
-        turn.rewrite_blocking((0..LINES).map(|n| json!({"generation": generation, "n": n}))).unwrap();
+        turn.rewrite_blocking((0..LINES).map(|n| json!({"generation": generation, "n": n})))
+            .unwrap();
     }
 }
 
 #[test]
 fn a_killed_rewrite_leaves_the_old_file_or_the_new_one() {
     let room = room();
-    let generation_zero: String = (0..LINES).map(|n| format!("{{\"generation\":0,\"n\":{n}}}\n")).collect();
+    let generation_zero: String =
+        (0..LINES).map(|n| format!("{{\"generation\":0,\"n\":{n}}}\n")).collect();
     let mut dice = Dice::new(6);
     let (mut rewritten, mut leftovers) = (0, 0);
     for _ in 0..KILLS {
@@ -98,11 +102,16 @@ fn a_killed_rewrite_leaves_the_old_file_or_the_new_one() {
         rewriter.env("TURNLOCK_TEST_SESSION", &room.session);
         kill_within(Duration::from_millis(40), rewriter, &mut dice);
         let text = room.content();
-        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines.len(), LINES);
         let generation = &lines[0]["generation"];
         for (n, line) in lines.iter().enumerate() {
-            assert_eq!((&line["generation"], &line["n"]), (generation, &json!(n)), "two generations in one file");
+            assert_eq!(
+                (&line["generation"], &line["n"]),
+                (generation, &json!(n)),
+                "two generations in one file"
+            );
         }
         rewritten += usize::from(*generation != json!(0));
         leftovers += usize::from(names(room.dir()).iter().any(|name| name.ends_with(".tmp")));
@@ -110,5 +119,7 @@ fn a_killed_rewrite_leaves_the_old_file_or_the_new_one() {
         assert_eq!(next.code, Some(0), "{next:?}");
         assert_eq!(names(room.dir()), ["s.jsonl"], "the next run clears up");
     }
-    eprintln!("{KILLS} kills of a rewrite: {rewritten} came to a rewrite, {leftovers} left a file over");
+    eprintln!(
+        "{KILLS} kills of a rewrite: {rewritten} came to a rewrite, {leftovers} left a file over"
+    );
 }

@@ -43,7 +43,10 @@ impl Made {
             return (n % 10).to_string().into_bytes();
         }
         let text = TEXT.repeat(size.div_ceil(TEXT.len()));
-        format!(r#"{{"type":"message","id":"r{n}","message":{{"role":"user","content":"{text}"}}}}"#).into_bytes()
+        format!(
+            r#"{{"type":"message","id":"r{n}","message":{{"role":"user","content":"{text}"}}}}"#
+        )
+        .into_bytes()
     }
 
     fn object(&mut self, size: usize) -> Vec<u8> {
@@ -139,7 +142,8 @@ pub fn found(arguments: &[&str], path: &Path) -> (Value, Ended) {
 /// The names in a directory.
 pub fn names(dir: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(dir).unwrap();
-    let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<_> =
+        entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
 }

@@ -26,7 +26,8 @@ fn fifty_instances_are_found_explained_and_put_right_in_one_command() {
                 }
                 if dice.below(20) == 0 {
                     stale += 1;
-                    let record = r#"{ "pid": 1073741824, "createdAt": "2026-01-02T03:04:05.678Z" }"#;
+                    let record =
+                        r#"{ "pid": 1073741824, "createdAt": "2026-01-02T03:04:05.678Z" }"#;
                     fs::write(dir.join(format!("{n}.jsonl.lock")), record).unwrap();
                 }
                 fs::write(path, made.bytes).unwrap();
@@ -46,7 +47,11 @@ fn fifty_instances_are_found_explained_and_put_right_in_one_command() {
 
     let fixed = ended(doctor(&["--fix"], &pattern));
     assert_eq!(fixed.code, Some(0), "{}", fixed.out);
-    assert!(fixed.out.starts_with(&format!("Found {stale} session lock files.\n- ")), "{}", fixed.out);
+    assert!(
+        fixed.out.starts_with(&format!("Found {stale} session lock files.\n- ")),
+        "{}",
+        fixed.out
+    );
     assert_eq!(fixed.out.matches("stale=yes (dead-pid, too-old) [removed]").count(), stale);
     assert_eq!(fixed.out.matches("[repaired").count(), damaged.len());
     for (path, repaired) in damaged {

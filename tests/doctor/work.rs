@@ -22,7 +22,10 @@ fn writer(name: &str, who: &str, session: &Path) -> Running {
 }
 
 fn asked() -> Option<(std::path::PathBuf, String)> {
-    Some((std::env::var_os("TURNLOCK_TEST_SESSION")?.into(), std::env::var("TURNLOCK_TEST_WHO").ok()?))
+    Some((
+        std::env::var_os("TURNLOCK_TEST_SESSION")?.into(),
+        std::env::var("TURNLOCK_TEST_WHO").ok()?,
+    ))
 }
 
 /// Turns of ours, with a post in between.
@@ -30,8 +33,11 @@ fn asked() -> Option<(std::path::PathBuf, String)> {
 #[ignore = "a process of nothing_is_lost_while_a_doctor_works"]
 fn ours() {
     let Some((session, who)) = asked() else { return };
-    let sessions =
-        Sessions::builder().durability(Durability::Buffered).acquire_timeout(Duration::from_secs(60)).build().unwrap();
+    let sessions = Sessions::builder()
+        .durability(Durability::Buffered)
+        .acquire_timeout(Duration::from_secs(60))
+        .build()
+        .unwrap();
     for n in 0..RECORDS {
         let record = json!({"who": who, "n": n});
         if n % 3 == 0 {
@@ -50,7 +56,8 @@ fn ours() {
 fn foreign() {
     let Some((session, who)) = asked() else { return };
     let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    let start: u64 = stat.rsplit(')').next().unwrap().split_whitespace().nth(19).unwrap().parse().unwrap();
+    let start: u64 =
+        stat.rsplit(')').next().unwrap().split_whitespace().nth(19).unwrap().parse().unwrap();
     let lock = session.with_extension("jsonl.lock");
     for n in 0..RECORDS {
         let began = Instant::now();
@@ -81,7 +88,11 @@ fn nothing_is_lost_while_a_doctor_works() {
     fs::write(&room.session, "{\"who\":\"first\",\"n\":0}\n").unwrap();
     let shown = room.dir().join("shown");
     let mut follow = turnlock(["read", "--follow"]);
-    follow.arg(&room.session).stdout(fs::File::create_new(&shown).unwrap()).stderr(Stdio::null()).stdin(Stdio::null());
+    follow
+        .arg(&room.session)
+        .stdout(fs::File::create_new(&shown).unwrap())
+        .stderr(Stdio::null())
+        .stdin(Stdio::null());
     let mut follower = Killed(follow.spawn().unwrap());
 
     let mut writers = vec![
@@ -124,7 +135,8 @@ fn nothing_is_lost_while_a_doctor_works() {
 fn all_there(text: &str, written: &HashMap<&str, u64>, in_file: bool) {
     let mut next: HashMap<String, u64> = HashMap::new();
     for line in text.lines() {
-        let record: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("in the file {in_file}: {line}"));
+        let record: Value =
+            serde_json::from_str(line).unwrap_or_else(|_| panic!("in the file {in_file}: {line}"));
         let who = record["who"].as_str().unwrap();
         let n = next.entry(who.to_owned()).or_default();
         assert_eq!(record["n"].as_u64(), Some(*n), "in the file: {in_file}, {who}");

@@ -24,7 +24,8 @@ pub fn every_call_fails(script: Script) {
         return;
     }
     let room = tempfile::tempdir().unwrap();
-    let sites = strace::sites(script, &stage(script, room.path(), "sites"), &room.path().join("log"));
+    let sites =
+        strace::sites(script, &stage(script, room.path(), "sites"), &room.path().join("log"));
     let all: Vec<_> = sites.iter().flat_map(|site| FAULTS.map(|fault| (site, fault))).collect();
     let count = how_many().min(all.len());
     let mut wrong = Vec::new();
@@ -37,7 +38,12 @@ pub fn every_call_fails(script: Script) {
             wrong.push(format!("{fault} at {site:?}: {why}\n{told}\n"));
         }
     }
-    assert!(wrong.is_empty(), "{script:?}, {} of {count} faults:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{script:?}, {} of {count} faults:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
     eprintln!("{script:?}: {count} of {} faults at {} system calls", all.len(), sites.len());
 }
 

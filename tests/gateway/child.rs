@@ -5,7 +5,9 @@ use rustix::process::Signal;
 use crate::rig::*;
 
 fn pid_in(path: &std::path::Path) -> i32 {
-    eventually("the program has started", || std::fs::read_to_string(path).ok()?.trim().parse().ok())
+    eventually("the program has started", || {
+        std::fs::read_to_string(path).ok()?.trim().parse().ok()
+    })
 }
 
 /// A script that tells its process id, and lives on for long enough.
@@ -26,7 +28,10 @@ fn its_exit_code_is_the_commands_and_nothing_is_left() {
     let ended = end(&mut room.run(&["--", "sh", "-c", "kill -TERM $$"]));
     assert_eq!(ended.code, Some(128 + 15), "{ended:?}");
     let ended = end(&mut room.run(&["--", "/no/such/program"]));
-    assert!(ended.code == Some(127) && ended.err.contains("cannot run /no/such/program"), "{ended:?}");
+    assert!(
+        ended.code == Some(127) && ended.err.contains("cannot run /no/such/program"),
+        "{ended:?}"
+    );
     assert!(room.files().is_empty(), "{:?}", room.files());
 }
 
@@ -71,7 +76,8 @@ fn it_dies_with_the_gateway_and_what_it_started_delays_nobody() {
     eventually("the program is gone", || (!lives(program)).then_some(()));
     assert!(lives(daemon));
     drop(Running::ready(&mut room.run_within("0s")));
-    rustix::process::kill_process(rustix::process::Pid::from_raw(daemon).unwrap(), Signal::KILL).unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_raw(daemon).unwrap(), Signal::KILL)
+        .unwrap();
 }
 
 #[test]
@@ -121,19 +127,25 @@ fn an_interrupt_sent_to_the_gateway_on_a_terminal_reaches_it_too() {
     let room = room();
     let note = room.dir.path().join("pid");
     let run = room.run(&[]);
-    let command = [run.get_program()].into_iter().chain(run.get_args()).map(|word| word.to_str().unwrap());
+    let command =
+        [run.get_program()].into_iter().chain(run.get_args()).map(|word| word.to_str().unwrap());
     let line = command.collect::<Vec<_>>().join(" ");
-    let line = format!("{line} -- sh -c \"trap 'exit 5' INT; {}\"", waiting(&note).replace('$', "\\$"));
+    let line =
+        format!("{line} -- sh -c \"trap 'exit 5' INT; {}\"", waiting(&note).replace('$', "\\$"));
     let mut script = std::process::Command::new("script");
-    let Ok(child) = script.args(["-qec", &line, "/dev/null"]).stdin(std::process::Stdio::null()).spawn() else {
+    let Ok(child) =
+        script.args(["-qec", &line, "/dev/null"]).stdin(std::process::Stdio::null()).spawn()
+    else {
         eprintln!("skipped: there is no `script` to make a terminal");
         return;
     };
     let mut script = Doomed(child);
     let program = pid_in(&note);
     let status = std::fs::read_to_string(format!("/proc/{program}/status")).unwrap();
-    let gateway = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().parse().unwrap();
-    rustix::process::kill_process(rustix::process::Pid::from_raw(gateway).unwrap(), Signal::INT).unwrap();
+    let gateway =
+        status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().parse().unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_raw(gateway).unwrap(), Signal::INT)
+        .unwrap();
     let status = eventually("it ends", || script.0.try_wait().unwrap());
     assert_eq!(status.code(), Some(5));
 }

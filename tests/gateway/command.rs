@@ -22,10 +22,14 @@ fn health_and_metrics_are_served() {
     let sessions = room.state.join("agents/main/sessions");
     std::fs::create_dir_all(&sessions).unwrap();
     let running = Running::ready(&mut room.run(&[]));
-    let _turn = turnlock::Sessions::new().turn(sessions.join("s.jsonl")).acquire_blocking().unwrap();
+    let _turn =
+        turnlock::Sessions::new().turn(sessions.join("s.jsonl")).acquire_blocking().unwrap();
     let health = json(body(&get(room.address(), "/healthz")));
     assert_eq!((&health["ok"], &health["pid"]), (&true.into(), &running.pid().into()));
-    assert_eq!((&health["stateDir"], &health["heldSessions"]), (&text(&room.state).into(), &1.into()));
+    assert_eq!(
+        (&health["stateDir"], &health["heldSessions"]),
+        (&text(&room.state).into(), &1.into())
+    );
     let metrics = get(room.address(), "/metrics");
     assert!(metrics.contains("text/plain; version=0.0.4"), "{metrics}");
     assert!(body(&metrics).contains("turnlock_session_locks{state=\"held\"} 1"), "{metrics}");
@@ -50,13 +54,27 @@ fn it_ends_when_told_so_also_while_it_looks_for_stale_locks() {
     let room = room();
     let sessions = room.state.join("sessions");
     std::fs::create_dir(&sessions).unwrap();
-    if std::process::Command::new("strace").arg("-V").stdout(std::process::Stdio::null()).status().is_err() {
+    if std::process::Command::new("strace")
+        .arg("-V")
+        .stdout(std::process::Stdio::null())
+        .status()
+        .is_err()
+    {
         eprintln!("skipped: there is no strace");
         return;
     }
     // As on a dead mount: only the tracer lets it go.
     let mut traced = std::process::Command::new("strace");
-    traced.args(["-qq", "-f", "-o", "/dev/null", "-P", &text(&sessions), "-e", "inject=openat:delay_enter=600s"]);
+    traced.args([
+        "-qq",
+        "-f",
+        "-o",
+        "/dev/null",
+        "-P",
+        &text(&sessions),
+        "-e",
+        "inject=openat:delay_enter=600s",
+    ]);
     let run = room.run(&[]);
     let mut running = Running::start(traced.arg(run.get_program()).args(run.get_args()));
     let line = running.until_it_says("gateway on ws://");
@@ -122,7 +140,12 @@ fn the_doctor_finds_what_is_wrong_and_mends_what_nobody_holds() {
 
     let found = room.ask("doctor", &["--port", &port]);
     assert_eq!(found.code, Some(1), "{found:?}");
-    for words in ["gateway.state.lock pid=", "stale=yes (dead-owner)", "orphaned reclaim", "no gateway lock names it"] {
+    for words in [
+        "gateway.state.lock pid=",
+        "stale=yes (dead-owner)",
+        "orphaned reclaim",
+        "no gateway lock names it",
+    ] {
         assert!(found.out.contains(words), "{words}: {found:?}");
     }
     assert!(room.state_lock().exists() && reclaim.exists());
@@ -139,11 +162,17 @@ fn the_doctor_finds_what_is_wrong_and_mends_what_nobody_holds() {
 #[test]
 fn the_doctor_leaves_the_files_of_other_programs_alone() {
     let room = room();
-    let names = ["gateway.other.lock", "gateway.0A0B0C0D.lock", "gateway.0a0b0c0.lock", "gateway.lock"];
+    let names =
+        ["gateway.other.lock", "gateway.0A0B0C0D.lock", "gateway.0a0b0c0.lock", "gateway.lock"];
     for name in names {
         let path = room.state.join(name);
         std::fs::write(&path, r#"{"pid":1073741824}"#).unwrap();
-        std::fs::File::options().write(true).open(&path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        std::fs::File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_modified(std::time::UNIX_EPOCH)
+            .unwrap();
     }
     let found = room.ask("doctor", &["--port", &room.port.to_string(), "--fix"]);
     assert_eq!(found.code, Some(0), "{found:?}");
@@ -153,7 +182,10 @@ fn the_doctor_leaves_the_files_of_other_programs_alone() {
 #[test]
 fn the_doctor_leaves_a_living_gateway_alone() {
     let room = room();
-    let mut gateway = turnlock::gateway::Gateway::builder(&room.state).port(room.port).acquire_blocking().unwrap();
+    let mut gateway = turnlock::gateway::Gateway::builder(&room.state)
+        .port(room.port)
+        .acquire_blocking()
+        .unwrap();
     drop(gateway.take_listener());
     let found = room.ask("doctor", &["--fix"]);
     assert_eq!(found.code, Some(1), "{found:?}");
@@ -164,9 +196,11 @@ fn the_doctor_leaves_a_living_gateway_alone() {
 #[test]
 fn there_is_no_force() {
     let room = room();
-    for mut command in
-        [room.run(&["--force"]), gateway(&["stop", "--force"]), gateway(&["stop", "--force", "--pid", "1"])]
-    {
+    for mut command in [
+        room.run(&["--force"]),
+        gateway(&["stop", "--force"]),
+        gateway(&["stop", "--force", "--pid", "1"]),
+    ] {
         let refused = end(&mut command);
         assert_eq!(refused.code, Some(1), "{refused:?}");
         assert!(refused.err.contains("turnlock gateway stop --pid PID"), "{refused:?}");

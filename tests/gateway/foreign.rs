@@ -9,7 +9,8 @@ use crate::rig::*;
 
 /// A process that is called so.
 fn process_called(name: &str) -> Running {
-    let running = Running::start(Command::new("bash").args(["-c", &format!("exec -a {name} sleep 1000")]));
+    let running =
+        Running::start(Command::new("bash").args(["-c", &format!("exec -a {name} sleep 1000")]));
     eventually("it is called so", || {
         let line = std::fs::read(format!("/proc/{}/cmdline", running.pid())).ok()?;
         line.starts_with(name.as_bytes()).then_some(())
@@ -56,7 +57,8 @@ fn respects(record: &Value) {
         std::fs::write(&lock, record.to_string()).unwrap();
         let refused = end(&mut room.run_within("100ms"));
         assert_eq!(refused.code, Some(75), "{refused:?}");
-        let words = format!("gateway already running (pid {}); lock timeout after 100ms", record["pid"]);
+        let words =
+            format!("gateway already running (pid {}); lock timeout after 100ms", record["pid"]);
         assert!(refused.err.contains(&words), "{refused:?}");
         assert_eq!(std::fs::read_to_string(&lock).unwrap(), record.to_string(), "left as it was");
         std::fs::remove_file(&lock).unwrap();

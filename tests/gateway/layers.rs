@@ -15,12 +15,27 @@ fn the_locks_are_private_tell_who_has_them_and_go_with_the_gateway() {
     let files = room.files();
     assert_eq!(files.iter().filter(|file| text(file).ends_with(".lock")).count(), 2, "{files:?}");
     for file in &files {
-        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{}", file.display());
+        assert_eq!(
+            file.metadata().unwrap().permissions().mode() & 0o777,
+            0o600,
+            "{}",
+            file.display()
+        );
     }
     let written = std::fs::read_to_string(room.state_lock()).unwrap();
     assert_eq!(written.trim_end().lines().count(), 1);
     let record: serde_json::Value = serde_json::from_str(&written).unwrap();
-    for name in ["createdAt", "configPath", "startTime", "ownerId", "stateDir", "owner", "host", "bootId", "pidNs"] {
+    for name in [
+        "createdAt",
+        "configPath",
+        "startTime",
+        "ownerId",
+        "stateDir",
+        "owner",
+        "host",
+        "bootId",
+        "pidNs",
+    ] {
         assert!(!record[name].is_null(), "{name} in {record}");
     }
     assert_eq!((&record["pid"], &record["port"]), (&running.pid().into(), &room.port.into()));
@@ -112,8 +127,10 @@ fn an_address_that_cannot_be_bound_is_told_with_its_cause() {
     let room = room();
     let refused = end(&mut room.run(&["--host", "192.0.2.1"]));
     assert_eq!(refused.code, Some(1), "{refused:?}");
-    let words =
-        format!("failed to bind gateway socket on ws://192.0.2.1:{}: Cannot assign requested address", room.port);
+    let words = format!(
+        "failed to bind gateway socket on ws://192.0.2.1:{}: Cannot assign requested address",
+        room.port
+    );
     assert!(refused.err.contains(&words), "{refused:?}");
     assert!(room.files().is_empty(), "{:?}", room.files());
 }
@@ -138,8 +155,14 @@ fn a_full_disk_leaves_no_lock() {
     let script = r#"mount -t tmpfs -o size=16k tmpfs "$STATE" && mkdir -p "$STATE/tmp/openclaw-$(id -u)" &&
         { dd if=/dev/zero of="$STATE/full" bs=4k 2>/dev/null; "$0" "$@"; echo "code $?"; find "$STATE" -name 'gateway*'; }"#;
     let mut full = Command::new("unshare");
-    full.args(["--mount", "sh", "-c", script]).arg(run.get_program()).args(run.get_args()).env("STATE", &room.state);
+    full.args(["--mount", "sh", "-c", script])
+        .arg(run.get_program())
+        .args(run.get_args())
+        .env("STATE", &room.state);
     let refused = end(&mut full);
     assert_eq!(refused.out, "code 1\n", "{refused:?}");
-    assert!(refused.err.contains("No space left on device") && refused.err.contains("make room"), "{refused:?}");
+    assert!(
+        refused.err.contains("No space left on device") && refused.err.contains("make room"),
+        "{refused:?}"
+    );
 }

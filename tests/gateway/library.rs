@@ -16,7 +16,10 @@ fn one_process_has_one_gateway_for_a_state_directory() {
     assert_eq!(gateway.take_listener().unwrap().local_addr().unwrap(), gateway.address());
     assert!(gateway.take_listener().is_none());
     let refused = builder.clone().acquire_blocking().unwrap_err();
-    assert!(refused.is_busy() && matches!(&refused, Error::Gateway(Refused::StateLocked { .. })), "{refused}");
+    assert!(
+        refused.is_busy() && matches!(&refused, Error::Gateway(Refused::StateLocked { .. })),
+        "{refused}"
+    );
     assert_eq!(turnlock::Sessions::held_by_this_process(), 0, "a gateway is no session");
     gateway.release_blocking().unwrap();
     drop(builder.acquire_blocking().unwrap());
@@ -36,7 +39,10 @@ fn a_second_gateway_waits_for_the_first() {
 #[tokio::test]
 async fn tasks_have_gateways_too() {
     let room = room();
-    let builder = Gateway::builder(&room.state).port(room.port).acquire_timeout(Duration::ZERO).label("agent 7");
+    let builder = Gateway::builder(&room.state)
+        .port(room.port)
+        .acquire_timeout(Duration::ZERO)
+        .label("agent 7");
     let mut gateway = builder.clone().acquire().await.unwrap();
     let listener = gateway.take_tokio_listener().unwrap().unwrap();
     let connected = tokio::net::TcpStream::connect(gateway.address());

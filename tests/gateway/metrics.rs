@@ -19,7 +19,8 @@ fn turns_waits_holds_take_overs_revocations_and_lost_locks_are_counted() {
         sessions.turn(&session).timeout(Duration::ZERO).acquire_blocking().unwrap_err();
         sessions.revoke(&session, turn.owner()).unwrap();
         turn.release_blocking().unwrap_err();
-        let gateway = turnlock::gateway::Gateway::builder(&room.state).port(0).acquire_blocking().unwrap();
+        let gateway =
+            turnlock::gateway::Gateway::builder(&room.state).port(0).acquire_blocking().unwrap();
         gateway.release_blocking().unwrap();
     });
     let text = handle.render();

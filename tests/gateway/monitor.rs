@@ -23,8 +23,12 @@ fn a_gateway_that_is_stopped_continued_and_killed() {
     let room = room();
     let running = Running::ready(&mut room.run(&[]));
     let note = room.dir.path().join("note");
-    let command = format!("echo \"$TURNLOCK_STATE, was $TURNLOCK_PREVIOUS, pid $TURNLOCK_PID\" >> {}", note.display());
-    let mut monitor = gateway(&["monitor", "--every", "50ms", "--json", "--on-unhealthy", &command]);
+    let command = format!(
+        "echo \"$TURNLOCK_STATE, was $TURNLOCK_PREVIOUS, pid $TURNLOCK_PID\" >> {}",
+        note.display()
+    );
+    let mut monitor =
+        gateway(&["monitor", "--every", "50ms", "--json", "--on-unhealthy", &command]);
     let mut monitor = Doomed(monitor.arg(&room.state).stdout(Stdio::piped()).spawn().unwrap());
     let lines = lines(monitor.0.stdout.take().unwrap());
     assert_eq!(next(&lines), change("", "healthy"));
@@ -41,7 +45,9 @@ fn a_gateway_that_is_stopped_continued_and_killed() {
     assert!(monitor.0.wait().unwrap().success());
     assert!(lines.recv().is_err(), "told nothing twice");
     let expected = format!("locked up, was healthy, pid {pid}\ngone, was healthy, pid {pid}\n");
-    eventually("the command has run for both", || (std::fs::read_to_string(&note).ok()? == expected).then_some(()));
+    eventually("the command has run for both", || {
+        (std::fs::read_to_string(&note).ok()? == expected).then_some(())
+    });
 }
 
 #[test]
@@ -56,11 +62,16 @@ fn one_look_for_cron() {
     let looked = look(&[&well.state, std::path::Path::new(&gone.address().to_string())]);
     assert!(looked.code == Some(1) && looked.out.contains("is gone: refused"), "{looked:?}");
     let looked = look(&[&gone.dir.path().join("missing")]);
-    assert!(looked.code == Some(1) && looked.out.contains("is gone: cannot find the directory"), "{looked:?}");
+    assert!(
+        looked.code == Some(1) && looked.out.contains("is gone: cannot find the directory"),
+        "{looked:?}"
+    );
     std::fs::write(sessions.join("s.jsonl.lock"), r#"{"pid":1073741824}"#).unwrap();
     let looked = look(&[&well.state]);
     assert!(
-        looked.code == Some(1) && looked.out.contains("is degraded") && looked.out.contains("stale lock"),
+        looked.code == Some(1)
+            && looked.out.contains("is degraded")
+            && looked.out.contains("stale lock"),
         "{looked:?}"
     );
 }
@@ -69,7 +80,8 @@ fn one_look_for_cron() {
 fn to_look_without_a_pause_is_a_usage_error() {
     let refused = end(&mut gateway(&["monitor", "--once", "--every", "0s", "127.0.0.1:1"]));
     assert!(refused.code == Some(2) && refused.err.contains("longer than zero"), "{refused:?}");
-    let longest = end(&mut gateway(&["monitor", "--once", "--every", "9223372036854775807s", "127.0.0.1:1"]));
+    let longest =
+        end(&mut gateway(&["monitor", "--once", "--every", "9223372036854775807s", "127.0.0.1:1"]));
     assert_eq!(longest.code, Some(1), "{longest:?}");
 }
 
@@ -79,11 +91,15 @@ fn what_cannot_be_looked_at_is_told_with_the_same_fields() {
     let _running = Running::ready(&mut room.run(&[]));
     let missing = room.dir.path().join("missing");
     let looked = end(gateway(&["monitor", "--once", "--json"]).args([&room.state, &missing]));
-    let told: Vec<Value> = looked.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told: Vec<Value> =
+        looked.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let fields = |told: &Value| told.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(fields(&told[0]), fields(&told[1]), "{looked:?}");
     let lost = told.iter().find(|told| told["to"] == "gone").unwrap();
-    assert_eq!((&lost["condition"], &lost["address"], &lost["pid"]), (&"gone".into(), &Value::Null, &Value::Null));
+    assert_eq!(
+        (&lost["condition"], &lost["address"], &lost["pid"]),
+        (&"gone".into(), &Value::Null, &Value::Null)
+    );
     assert!(lost["error"].as_str().unwrap().contains("cannot find"), "{lost}");
 }
 
@@ -95,7 +111,16 @@ fn a_look_that_hangs_blinds_it_to_no_other() {
     std::fs::create_dir(&agents).unwrap();
     // As on a dead mount: only the tracer lets it go.
     let mut traced = std::process::Command::new("strace");
-    traced.args(["-qq", "-f", "-o", "/dev/null", "-P", &agents, "-e", "inject=openat:delay_enter=600s"]);
+    traced.args([
+        "-qq",
+        "-f",
+        "-o",
+        "/dev/null",
+        "-P",
+        &agents,
+        "-e",
+        "inject=openat:delay_enter=600s",
+    ]);
     let monitor = gateway(&["monitor", "--once", "--json"]);
     traced.arg(monitor.get_program()).args(monitor.get_args()).args([&hung.state, &well.state]);
     if std::process::Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {

@@ -13,7 +13,10 @@ const ROUNDS: usize = 67;
 fn at_the_line(command: &Command, log: &Path) -> Child {
     let mut waiting = Command::new("sh");
     // As soon as one of them is ready, or has failed, the log tells.
-    waiting.args(["-c", r#"read go; exec "$0" "$@" 2>"$LOG""#]).arg(command.get_program()).args(command.get_args());
+    waiting
+        .args(["-c", r#"read go; exec "$0" "$@" 2>"$LOG""#])
+        .arg(command.get_program())
+        .args(command.get_args());
     waiting.env("LOG", log).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
 }
 
@@ -24,8 +27,11 @@ fn race(pair: impl Fn(&Room, u16) -> [Command; 2], refused: &str) {
     let logs = [room.dir.path().join("a"), room.dir.path().join("b")];
     for round in 0..ROUNDS {
         let commands = pair(&room, second);
-        let mut racers: Vec<_> =
-            commands.iter().zip(&logs).map(|(command, log)| Doomed(at_the_line(command, log))).collect();
+        let mut racers: Vec<_> = commands
+            .iter()
+            .zip(&logs)
+            .map(|(command, log)| Doomed(at_the_line(command, log)))
+            .collect();
         for racer in &mut racers {
             racer.0.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
         }
@@ -46,7 +52,8 @@ fn race(pair: impl Fn(&Room, u16) -> [Command; 2], refused: &str) {
 fn on_one_state_directory() {
     race(
         |room, second| {
-            let other = Room { dir: tempfile::tempdir().unwrap(), state: room.state.clone(), port: second };
+            let other =
+                Room { dir: tempfile::tempdir().unwrap(), state: room.state.clone(), port: second };
             [room.run_within("0s"), other.run_within("0s")]
         },
         "it has the state directory",
@@ -61,7 +68,8 @@ fn on_one_config() {
             let config = text(&room.state.join("shared.json"));
             let run = |name: &str, port: u16| {
                 let port = port.to_string();
-                let mut command = gateway(&["run", "--timeout", "0s", "--port", &port, "--lock-dir", &shared]);
+                let mut command =
+                    gateway(&["run", "--timeout", "0s", "--port", &port, "--lock-dir", &shared]);
                 command.args(["--config", &config, "--state-dir"]).arg(room.state.join(name));
                 command
             };
@@ -76,7 +84,14 @@ fn on_one_port() {
     race(
         |room, _| {
             let run = |name: &str| {
-                let mut command = gateway(&["run", "--timeout", "0s", "--port", &room.port.to_string(), "--state-dir"]);
+                let mut command = gateway(&[
+                    "run",
+                    "--timeout",
+                    "0s",
+                    "--port",
+                    &room.port.to_string(),
+                    "--state-dir",
+                ]);
                 command.arg(room.state.join(name));
                 command
             };

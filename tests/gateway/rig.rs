@@ -35,7 +35,8 @@ pub fn room() -> Room {
 pub fn free_port() -> u16 {
     static MINE: Mutex<Vec<UnixListener>> = Mutex::new(Vec::new());
     for port in 20_000..32_000 {
-        let name = unix::SocketAddr::from_abstract_name(format!("turnlock-test-port-{port}")).unwrap();
+        let name =
+            unix::SocketAddr::from_abstract_name(format!("turnlock-test-port-{port}")).unwrap();
         // Reserved by its name, which goes with the process; then looked at, for strangers.
         if let Ok(mine) = UnixListener::bind_addr(&name) {
             MINE.lock().unwrap().push(mine);
@@ -52,9 +53,13 @@ pub fn gateway(args: &[&str]) -> Command {
     heed::heed_signals();
     let mut command = Command::new(env!("CARGO_BIN_EXE_turnlock"));
     command.arg("gateway").args(args);
-    for name in
-        ["OPENCLAW_STATE_DIR", "OPENCLAW_CONFIG_PATH", "OPENCLAW_GATEWAY_PORT", "INVOCATION_ID", "NOTIFY_SOCKET"]
-    {
+    for name in [
+        "OPENCLAW_STATE_DIR",
+        "OPENCLAW_CONFIG_PATH",
+        "OPENCLAW_GATEWAY_PORT",
+        "INVOCATION_ID",
+        "NOTIFY_SOCKET",
+    ] {
         command.env_remove(name);
     }
     command
@@ -126,8 +131,12 @@ pub struct Running {
 
 impl Running {
     pub fn start(command: &mut Command) -> Self {
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
         let mut out = child.stdout.take().unwrap();
         let err = lines(child.stderr.take().unwrap());
         let out = thread::spawn(move || {
@@ -150,7 +159,10 @@ impl Running {
         let by = Instant::now() + DEADLINE;
         loop {
             let left = by.saturating_duration_since(Instant::now());
-            let line = self.err.recv_timeout(left).unwrap_or_else(|e| panic!("{words:?} ({e}) in: {}", self.said));
+            let line = self
+                .err
+                .recv_timeout(left)
+                .unwrap_or_else(|e| panic!("{words:?} ({e}) in: {}", self.said));
             self.said.push_str(&line);
             self.said.push('\n');
             if line.contains(words) {
@@ -164,7 +176,8 @@ impl Running {
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {
-        rustix::process::kill_process(rustix::process::Pid::from_raw(self.pid()).unwrap(), signal).unwrap();
+        rustix::process::kill_process(rustix::process::Pid::from_raw(self.pid()).unwrap(), signal)
+            .unwrap();
     }
 
     pub fn kill(mut self) {
@@ -258,7 +271,10 @@ fn respond(mut stream: TcpStream, status: &str, body: &str) -> std::io::Result<(
         line.clear();
     }
     let length = body.len();
-    write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    )
 }
 
 /// What a gateway answers to a GET.

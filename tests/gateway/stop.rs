@@ -53,7 +53,8 @@ fn a_recorded_pid_that_another_process_has_by_now_is_not_ended() {
     let room = room();
     let mut stranger = Running::start(Command::new("sleep").arg("1000"));
     // A foreign record without a start time: the process may be the one, or not.
-    let agent = Running::start(Command::new("bash").args(["-c", "exec -a openclaw-gateway sleep 1000"]));
+    let agent =
+        Running::start(Command::new("bash").args(["-c", "exec -a openclaw-gateway sleep 1000"]));
     for (pid, record) in [
         (stranger.pid(), format!(r#"{{"pid":{},"startTime":1}}"#, stranger.pid())),
         (agent.pid(), format!(r#"{{"pid":{}}}"#, agent.pid())),

@@ -14,7 +14,8 @@ fn a_healthy_gateway_is_success_and_78_under_systemd() {
     let room = room();
     let _first = Running::ready(&mut room.run(&[]));
     let words = format!("a healthy gateway is already listening on ws://127.0.0.1:{}", room.port);
-    for (by, code) in [("--supervised=systemd", 78), ("--supervised=other", 0), ("--supervised", 0)] {
+    for (by, code) in [("--supervised=systemd", 78), ("--supervised=other", 0), ("--supervised", 0)]
+    {
         let ended = end(room.run_within("0s").arg(by));
         assert_eq!(ended.code, Some(code), "{by}: {ended:?}");
         assert!(ended.err.contains(&words), "{ended:?}");
@@ -42,7 +43,8 @@ fn a_gateway_on_an_address_of_its_own_is_asked_there() {
 fn a_limit_that_no_clock_reaches_is_none() {
     let room = room();
     let _first = Running::ready(&mut room.run(&[]));
-    let more = ["--supervised=systemd", "--timeout", "0s", "--healthy-within", "9223372036854775807s"];
+    let more =
+        ["--supervised=systemd", "--timeout", "0s", "--healthy-within", "9223372036854775807s"];
     let ended = end(&mut room.run(&more));
     assert_eq!(ended.code, Some(78), "{ended:?}");
 }
@@ -87,7 +89,8 @@ fn a_slow_start_is_respected_and_waited_for() {
     let mut slow = Gateway::builder(&room.state).port(room.port).acquire_blocking().unwrap();
     drop(slow.take_listener());
     // A free port proves nothing about the owner.
-    let words = format!("gateway already running (pid {}); lock timeout after 0ms", std::process::id());
+    let words =
+        format!("gateway already running (pid {}); lock timeout after 0ms", std::process::id());
     let ended = end(&mut room.run_within("0s"));
     assert!(ended.code == Some(75) && ended.err.contains(&words), "{ended:?}");
     let ended = end(&mut room.run(&SUPERVISED));

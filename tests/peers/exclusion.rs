@@ -23,13 +23,18 @@ fn while_a_peer_holds_we_wait_and_name_it() {
         let sessions = buffered();
         let waiting = sessions.turn(&room.session).timeout(Duration::from_millis(300));
         let error = waiting.acquire_blocking().unwrap_err().to_string();
-        let begins = format!("session file locked (timeout 300ms): pid={} alive=true ageMs=", node.pid());
+        let begins =
+            format!("session file locked (timeout 300ms): pid={} alive=true ageMs=", node.pid());
         assert!(error.starts_with(&begins), "{:?}: {error}", peer.kind);
         for how in ["append", "post"] {
             let refused = turnlock(&[how, "--timeout", "100ms"], &room.session, "{\"ours\":0}\n");
             let text = String::from_utf8_lossy(&refused.stderr);
             assert_eq!(refused.status.code(), Some(75), "{:?}: {how}: {text}", peer.kind);
-            assert!(text.contains(&format!("pid={} alive=true", node.pid())), "{:?}: {how}: {text}", peer.kind);
+            assert!(
+                text.contains(&format!("pid={} alive=true", node.pid())),
+                "{:?}: {how}: {text}",
+                peer.kind
+            );
         }
         node.write("{\"theirs\":1}");
         assert_eq!(fs::read(&room.lock).unwrap(), record, "{:?}: it was not touched", peer.kind);
@@ -100,14 +105,23 @@ fn without_the_word_the_last_openclaw_takes_the_lock_and_our_fence_refuses() {
     assert_eq!(room.record()["pid"], node.pid());
     node.write("{\"theirs\":2}");
     let refused = turn.append_blocking(&json!({"ours": 3}));
-    assert!(matches!(refused, Err(Error::LockLost { cause: LostCause::Replaced, .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(Error::LockLost { cause: LostCause::Replaced, .. })),
+        "{refused:?}"
+    );
     node.write("{\"theirs\":4}");
     let released = turn.release_blocking();
     assert!(matches!(released, Err(Error::LockLost { .. })), "{released:?}");
     assert_eq!(room.record()["pid"], node.pid(), "its lock was left alone");
     node.release();
     // It may acquire again.
-    sessions.turn(&room.session).timeout(DEADLINE).acquire_blocking().unwrap().release_blocking().unwrap();
+    sessions
+        .turn(&room.session)
+        .timeout(DEADLINE)
+        .acquire_blocking()
+        .unwrap()
+        .release_blocking()
+        .unwrap();
     assert_eq!(room.lines(), [json!({"ours": 1}), json!({"theirs": 2}), json!({"theirs": 4})]);
 }
 

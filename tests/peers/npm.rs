@@ -11,8 +11,13 @@ use rustix::fs::{FlockOperation, flock};
 /// Where everything lies, shared by all test processes.
 const ROOT: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/peers-node");
 /// Those that the peers' locks import; found from `<ROOT>/<version>/` as Node looks for packages.
-const SMALL: [&str; 5] =
-    ["@openclaw/fs-safe@0.21.0", "chalk@5.6.2", "json5@2.2.3", "tslog@4.10.2", "@clack/prompts@1.6.0"];
+const SMALL: [&str; 5] = [
+    "@openclaw/fs-safe@0.21.0",
+    "chalk@5.6.2",
+    "json5@2.2.3",
+    "tslog@4.10.2",
+    "@clack/prompts@1.6.0",
+];
 /// Nobody waits longer for a registry.
 const SECONDS: &str = "120";
 
@@ -21,7 +26,16 @@ pub fn openclaw(version: &str) -> Result<PathBuf, String> {
     small()?;
     let package = fetched(version, |fresh| {
         run(fresh, &["npm", "pack", "--silent", &format!("openclaw@{version}")])?;
-        run(fresh, &["tar", "-xzf", &format!("openclaw-{version}.tgz"), "package/package.json", "package/dist"])?;
+        run(
+            fresh,
+            &[
+                "tar",
+                "-xzf",
+                &format!("openclaw-{version}.tgz"),
+                "package/package.json",
+                "package/dist",
+            ],
+        )?;
         fs::remove_file(fresh.join(format!("openclaw-{version}.tgz"))).map_err(|e| e.to_string())
     })?;
     Ok(package.join("package"))
@@ -34,7 +48,15 @@ pub fn fs_safe() -> Result<PathBuf, String> {
 
 fn small() -> Result<PathBuf, String> {
     fetched("node_modules", |fresh| {
-        let install = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--omit=peer", "--no-save"];
+        let install = [
+            "npm",
+            "install",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--omit=peer",
+            "--no-save",
+        ];
         run(fresh, &[&install[..], &SMALL[..]].concat())?;
         // The packages themselves are what is kept.
         for entry in fs::read_dir(fresh.join("node_modules")).map_err(|e| e.to_string())? {
@@ -83,5 +105,10 @@ fn run(dir: &Path, words: &[&str]) -> Result<(), String> {
     if output.status.success() {
         return Ok(());
     }
-    Err(format!("{}: {}: {}", words.join(" "), output.status, String::from_utf8_lossy(&output.stderr).trim()))
+    Err(format!(
+        "{}: {}: {}",
+        words.join(" "),
+        output.status,
+        String::from_utf8_lossy(&output.stderr).trim()
+    ))
 }

@@ -21,7 +21,12 @@ pub const TURNLOCK: &str = env!("CARGO_BIN_EXE_turnlock");
 pub fn turnlock(options: &[&str], session: &Path, input: &str) -> Output {
     let mut command = Command::new(TURNLOCK);
     command.args(options).arg(session).env_remove("TURNLOCK_TURN");
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     // It may refuse before it has read it.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
@@ -64,7 +69,9 @@ impl Ours {
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(process.stdout.take().unwrap());
         let (sender, lines) = channel();
-        std::thread::spawn(move || output.lines().map_while(Result::ok).all(|line| sender.send(line).is_ok()));
+        std::thread::spawn(move || {
+            output.lines().map_while(Result::ok).all(|line| sender.send(line).is_ok())
+        });
         Self { input: process.stdin.take(), process, lines }
     }
 
@@ -136,7 +143,9 @@ pub struct Told {
 /// Not a test: a child's side. It returns at once when it is run as one.
 #[test]
 fn role() {
-    let (Some(role), Some(session)) = (std::env::var(ROLE).ok(), std::env::var_os(SESSION)) else { return };
+    let (Some(role), Some(session)) = (std::env::var(ROLE).ok(), std::env::var_os(SESSION)) else {
+        return;
+    };
     set_parent_process_death_signal(Some(Signal::KILL)).unwrap();
     let session = PathBuf::from(session);
     match role.strip_prefix("turns ") {
@@ -194,7 +203,12 @@ fn take_turns(session: &Path, writer: u64) {
 }
 
 fn one_turn(sessions: &Sessions, session: &Path, writer: u64, n: u64) -> Option<Vec<Outcome>> {
-    let mut turn = match sessions.turn(session).label("turns").timeout(Duration::from_secs(10)).acquire_blocking() {
+    let mut turn = match sessions
+        .turn(session)
+        .label("turns")
+        .timeout(Duration::from_secs(10))
+        .acquire_blocking()
+    {
         Ok(turn) => turn,
         Err(Error::Timeout { .. } | Error::DataLockBusy { .. }) => return None,
         Err(error) => panic!("{error}"),

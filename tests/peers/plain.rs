@@ -15,9 +15,14 @@ pub struct Remover(Child);
 impl Remover {
     pub fn start(room: &Room, command: &str) -> Self {
         // It ends with its standard input, that is, with this process at the latest.
-        let script = format!("while :; do read -t 0.002 line; [ $? -gt 128 ] || exit 0; {command}; done");
+        let script =
+            format!("while :; do read -t 0.002 line; [ $? -gt 128 ] || exit 0; {command}; done");
         let mut shell = Command::new("bash");
-        shell.args(["-c", &script]).env("DIR", &room.dir).env("LOCK", &room.lock).env("SESSION", &room.session);
+        shell
+            .args(["-c", &script])
+            .env("DIR", &room.dir)
+            .env("LOCK", &room.lock)
+            .env("SESSION", &room.session);
         Self(shell.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap())
     }
 }
@@ -44,12 +49,22 @@ fn flock_on_the_lock_file_and_a_turn_exclude_each_other() {
     turn.release_blocking().unwrap();
 
     // It makes an empty lock file, and leaves it there.
-    let mut holder =
-        shell(&room, "exec flock \"$LOCK\" cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    until("flock(1) has it", || shell(&room, "flock -n \"$LOCK\" true").status().unwrap().code() == Some(1));
+    let mut holder = shell(&room, "exec flock \"$LOCK\" cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    until("flock(1) has it", || {
+        shell(&room, "flock -n \"$LOCK\" true").status().unwrap().code() == Some(1)
+    });
     let grace = Duration::from_millis(10);
-    let sessions = Sessions::builder().malformed_grace(grace).durability(Durability::Buffered).build().unwrap();
-    let refused = sessions.turn(&room.session).timeout(Duration::from_millis(100)).acquire_blocking();
+    let sessions = Sessions::builder()
+        .malformed_grace(grace)
+        .durability(Durability::Buffered)
+        .build()
+        .unwrap();
+    let refused =
+        sessions.turn(&room.session).timeout(Duration::from_millis(100)).acquire_blocking();
     assert!(matches!(refused, Err(Error::Timeout { .. })), "{refused:?}");
     drop(holder.stdin.take());
     holder.wait().unwrap();
@@ -64,8 +79,11 @@ fn a_blocking_flock_on_the_lock_file_may_lock_a_file_that_is_gone() {
     let room = room();
     let sessions = buffered();
     let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
-    let mut script =
-        shell(&room, "exec flock \"$LOCK\" cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut script = shell(&room, "exec flock \"$LOCK\" cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
     let pid = script.id().to_string();
     let blocked = |line: &str| line.contains("->") && line.split(' ').any(|word| word == pid);
     until("it blocks", || std::fs::read_to_string("/proc/locks").unwrap().lines().any(blocked));
@@ -102,11 +120,17 @@ fn rm_of_the_lock_file_ends_the_turn_and_nothing_else() {
     turn.append_blocking(&json!({"ours": 1})).unwrap();
     assert!(shell(&room, "rm -f \"$LOCK\"").status().unwrap().success());
     let refused = turn.append_blocking(&json!({"ours": 2}));
-    assert!(matches!(refused, Err(Error::LockLost { cause: LostCause::Removed, .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(Error::LockLost { cause: LostCause::Removed, .. })),
+        "{refused:?}"
+    );
     let mut next = Ours::linked(&room, "next");
     assert_eq!(next.answer(), "held");
     let refused = turn.append_blocking(&json!({"ours": 3}));
-    assert!(matches!(refused, Err(Error::LockLost { cause: LostCause::Replaced, .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(Error::LockLost { cause: LostCause::Replaced, .. })),
+        "{refused:?}"
+    );
     drop(turn);
     next.go();
     assert_eq!(next.answer(), "appended");

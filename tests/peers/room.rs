@@ -40,7 +40,9 @@ impl Room {
     pub fn lines(&self) -> Vec<Value> {
         let text = self.text();
         assert!(text.is_empty() || text.ends_with('\n'), "a torn tail: {:?}", text.lines().last());
-        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line:?}: {e}"))).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line:?}: {e}")))
+            .collect()
     }
 
     pub fn record(&self) -> Value {
@@ -62,7 +64,8 @@ pub fn until(what: &str, mut happened: impl FnMut() -> bool) {
 pub fn waits_for_turns() -> bool {
     let tasks = fs::read_dir("/proc/self/task").unwrap();
     let waits = |task: fs::DirEntry| {
-        fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim_end() == "turnlock-wait")
+        fs::read_to_string(task.path().join("comm"))
+            .is_ok_and(|name| name.trim_end() == "turnlock-wait")
     };
     tasks.flatten().any(waits)
 }

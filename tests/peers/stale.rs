@@ -25,7 +25,12 @@ fn the_lock_of_a_killed_peer_is_ours_at_once() {
         turn.release_blocking().unwrap();
         let text = room.text();
         let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines, ["{\"theirs\":1}", "{\"theirs\":\"cut", "{\"ours\":2}"], "{:?}", peer.kind);
+        assert_eq!(
+            lines,
+            ["{\"theirs\":1}", "{\"theirs\":\"cut", "{\"ours\":2}"],
+            "{:?}",
+            peer.kind
+        );
     }
 }
 
@@ -72,7 +77,11 @@ fn the_lock_of_our_killed_process_is_theirs() {
         ours.kill();
         assert!(room.lock.exists());
         assert_eq!(node.line(), "held");
-        eprintln!("{:?}: from SIGKILL of our process to its turn: {:?}", peer.kind, killed.elapsed());
+        eprintln!(
+            "{:?}: from SIGKILL of our process to its turn: {:?}",
+            peer.kind,
+            killed.elapsed()
+        );
         assert_eq!(room.record()["pid"], node.pid(), "{:?}", peer.kind);
         node.write("{\"theirs\":1}");
         node.release();
@@ -84,8 +93,7 @@ fn the_lock_of_our_killed_process_is_theirs() {
 /// lock; what the program then appends is refused.
 #[test]
 fn what_outlives_its_killed_turnlock_run_is_refused_once_a_peer_has_the_lock() {
-    let script =
-        "trap '' TERM; echo held; read go; echo '{\"ours\":1}' | \"$TURNLOCK\" append \"$SESSION\"; echo \"code $?\"";
+    let script = "trap '' TERM; echo held; read go; echo '{\"ours\":1}' | \"$TURNLOCK\" append \"$SESSION\"; echo \"code $?\"";
     for peer in all() {
         let room = room();
         let mut node = peer.start(&room.session);
@@ -145,10 +153,16 @@ fn a_peer_that_removes_what_we_have_just_taken_over_is_not_interleaved_with() {
         node.write("{\"theirs\":1}");
         ours.go();
         let refused = ours.answer();
-        assert!(refused.starts_with("refused lock lost: another lock file stands in its place"), "{refused}");
+        assert!(
+            refused.starts_with("refused lock lost: another lock file stands in its place"),
+            "{refused}"
+        );
         node.write("{\"theirs\":2}");
         assert_eq!(ours.end(), Some(0));
         assert_eq!(room.record()["pid"], node.pid(), "{:?}: its lock was left alone", peer.kind);
-        assert_eq!(room.lines(), [json!({"ours": "successor"}), json!({"theirs": 1}), json!({"theirs": 2})]);
+        assert_eq!(
+            room.lines(),
+            [json!({"ours": "successor"}), json!({"theirs": 1}), json!({"theirs": 2})]
+        );
     }
 }

@@ -31,7 +31,8 @@ struct Theirs {
 
 impl Theirs {
     fn told(writer: u64, lines: &[String]) -> Self {
-        let turns = lines.iter().filter_map(|line| line.strip_prefix("turn ")?.parse().ok()).collect();
+        let turns =
+            lines.iter().filter_map(|line| line.strip_prefix("turn ")?.parse().ok()).collect();
         let busy = lines.iter().filter(|line| line.starts_with("busy ")).count() as u64;
         Self { writer, turns, busy }
     }
@@ -62,7 +63,16 @@ struct Found {
 
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { our_turns, their_turns, lost, overtaken, busy, their_busy, ours_split, theirs_split } = self;
+        let Self {
+            our_turns,
+            their_turns,
+            lost,
+            overtaken,
+            busy,
+            their_busy,
+            ours_split,
+            theirs_split,
+        } = self;
         write!(
             f,
             "{our_turns} turns of ours, {their_turns} of theirs; {lost} appends refused, {overtaken} overtaken, "
@@ -140,11 +150,15 @@ fn check(room: &Room, words: &Words) -> Found {
     for (writer, told) in &words.ours {
         found.busy += told.busy;
         for (n, parts) in &told.turns {
-            let places: Vec<_> = (1..).zip(parts).map(|(part, _)| at.get(&(*writer, *n, part)).copied()).collect();
+            let places: Vec<_> =
+                (1..).zip(parts).map(|(part, _)| at.get(&(*writer, *n, part)).copied()).collect();
             for (outcome, place) in parts.iter().zip(&places) {
                 match outcome {
                     Outcome::There { .. } => {
-                        assert!(place.is_some(), "turn {n} of {writer}: an acknowledged line is gone")
+                        assert!(
+                            place.is_some(),
+                            "turn {n} of {writer}: an acknowledged line is gone"
+                        )
                     }
                     Outcome::Lost => {
                         assert_eq!(*place, None, "turn {n} of {writer}: a refused line is there");
@@ -153,14 +167,20 @@ fn check(room: &Room, words: &Words) -> Found {
                     Outcome::Overtaken => found.overtaken += 1,
                 }
             }
-            let ([Outcome::There { .. }, Outcome::There { intervening }], [Some(first), Some(second)]) =
-                (&parts[..], &places[..])
+            let (
+                [Outcome::There { .. }, Outcome::There { intervening }],
+                [Some(first), Some(second)],
+            ) = (&parts[..], &places[..])
             else {
                 continue;
             };
             found.our_turns += 1;
             let split = *second != first + 1;
-            assert_eq!(split, *intervening > 0, "turn {n} of {writer}: lines {first} and {second}, told {intervening}");
+            assert_eq!(
+                split,
+                *intervening > 0,
+                "turn {n} of {writer}: lines {first} and {second}, told {intervening}"
+            );
             found.ours_split += u64::from(split);
         }
     }

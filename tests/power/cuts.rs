@@ -78,7 +78,11 @@ fn cut_at(disk: &Disk, script: Script, site: &Site, pass: usize) -> bool {
     disk.cut();
     disk.power_on();
     let told = told(&played.said);
-    look(&Model::of(script, &told), &session, &format!("{script:?}, cut at {site:?}, {}", in_short(&told)));
+    look(
+        &Model::of(script, &told),
+        &session,
+        &format!("{script:?}, cut at {site:?}, {}", in_short(&told)),
+    );
     fs::remove_dir_all(&dir).unwrap();
     !told.contains(&Told::End)
 }
@@ -117,7 +121,11 @@ fn cut_beneath(disk: &Disk, cut: usize) -> usize {
     let model = |heard: usize| Model::of(Script::Forever, &all[..heard]);
     let fits = |heard: &usize| model(*heard).check(&fs::read(&session).unwrap()).is_ok();
     let heard = (before.min(all.len())..=all.len()).rev().find(fits).unwrap_or(before);
-    look(&model(heard), &session, &format!("cut {cut}, {before} messages were heard before, of {}", in_short(&all)));
+    look(
+        &model(heard),
+        &session,
+        &format!("cut {cut}, {before} messages were heard before, of {}", in_short(&all)),
+    );
     fs::remove_dir_all(&dir).unwrap();
     all.iter().take(heard).filter(|told| **told == Told::Done).count()
 }

@@ -55,7 +55,9 @@ impl Disk {
         let disk = Self { image, point: dir.path().join("disk"), drive, dir };
         File::create_new(&disk.image).unwrap().set_len(megabytes << 20).unwrap();
         std::fs::create_dir(&disk.point).unwrap();
-        if let Err(why) = run(Command::new(mkfs).args(options).arg(&disk.image)).and_then(|()| disk.mount()) {
+        if let Err(why) =
+            run(Command::new(mkfs).args(options).arg(&disk.image)).and_then(|()| disk.mount())
+        {
             eprintln!("skipped: {why}");
             return None;
         }
@@ -145,6 +147,11 @@ pub fn in_a_namespace(test: &str, body: impl FnOnce()) {
         return;
     }
     let exe = std::env::current_exe().unwrap();
-    let status = unshare().arg(exe).args(["--exact", test, "--nocapture"]).env(INSIDE, "1").status().unwrap();
+    let status = unshare()
+        .arg(exe)
+        .args(["--exact", test, "--nocapture"])
+        .env(INSIDE, "1")
+        .status()
+        .unwrap();
     assert!(status.success(), "{test} failed in its namespace");
 }

@@ -11,7 +11,9 @@ use disk::Kind;
 
 #[test]
 fn ext4_loses_power_at_every_system_call() {
-    disk::in_a_namespace("ext4_loses_power_at_every_system_call", || cuts::at_every_call(Kind::Ext4));
+    disk::in_a_namespace("ext4_loses_power_at_every_system_call", || {
+        cuts::at_every_call(Kind::Ext4)
+    });
 }
 
 #[test]
@@ -31,7 +33,9 @@ fn xfs_loses_power_at_any_moment() {
 
 #[test]
 fn btrfs_loses_power_at_every_system_call() {
-    disk::in_a_namespace("btrfs_loses_power_at_every_system_call", || cuts::at_every_call(Kind::Btrfs));
+    disk::in_a_namespace("btrfs_loses_power_at_every_system_call", || {
+        cuts::at_every_call(Kind::Btrfs)
+    });
 }
 
 #[test]

@@ -79,7 +79,10 @@ impl Model {
         let same = file.iter().zip(&self.bytes).take_while(|(one, other)| one == other).count();
         let tail = String::from_utf8_lossy(&file[same..file.len().min(same + 200)]);
         let (is, wanted) = (file.len(), self.bytes.len());
-        format!("{is} bytes instead of {wanted}, the same up to {same}, then {tail:?}; pending: {:?}", self.pending)
+        format!(
+            "{is} bytes instead of {wanted}, the same up to {same}, then {tail:?}; pending: {:?}",
+            self.pending
+        )
     }
 
     /// Another process can have the session at once, repairs it, and goes on with it; nothing acknowledged is lost by that.
@@ -88,7 +91,10 @@ impl Model {
         // A pending rewrite has happened, or it has not.
         let done = self.pending.iter().map(|step| self.after(step)).find(|whole| *whole == before);
         // After a real loss of power a lock file without a record is from before the boot, and counts as expired.
-        let sessions = Sessions::builder().malformed_grace(Duration::ZERO).build().expect("these rules make sense");
+        let sessions = Sessions::builder()
+            .malformed_grace(Duration::ZERO)
+            .build()
+            .expect("these rules make sense");
         let mended = || -> turnlock::Result<()> {
             let mut turn = sessions.turn(session).try_acquire()?;
             turn.repair_blocking()?;
@@ -100,8 +106,10 @@ impl Model {
         let after = values(&after);
         let broken = after.iter().filter(|line| line.is_none()).count();
         let after: Vec<_> = after.into_iter().flatten().collect();
-        let acknowledged: Vec<_> = values(done.as_ref().unwrap_or(&self.bytes)).into_iter().flatten().collect();
-        let once = acknowledged.iter().all(|line| after.iter().filter(|it| *it == line).count() == 1);
+        let acknowledged: Vec<_> =
+            values(done.as_ref().unwrap_or(&self.bytes)).into_iter().flatten().collect();
+        let once =
+            acknowledged.iter().all(|line| after.iter().filter(|it| *it == line).count() == 1);
         if broken > 0 || !once {
             return Err(format!(
                 "after the repair {broken} broken lines, {:?} instead of {:?}",
@@ -117,7 +125,8 @@ impl Model {
 fn strangers(session: &Path) -> Result<(), String> {
     let dir = session.parent().expect("a session is in a directory");
     for entry in fs::read_dir(dir).map_err(|e| e.to_string())? {
-        let name = entry.map_err(|e| e.to_string())?.file_name().into_string().expect("names are UTF-8");
+        let name =
+            entry.map_err(|e| e.to_string())?.file_name().into_string().expect("names are UTF-8");
         let known = ["s.jsonl", "s.jsonl.damaged", "lost+found"].contains(&name.as_str())
             || (name.starts_with("s.jsonl.rewrite-") && name.ends_with(".tmp"));
         if !known {

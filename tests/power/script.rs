@@ -62,7 +62,9 @@ impl Script {
                 Some(b"{\"n\":\"a\"}\n{\"n\":\"b\"}\n")
             }
             Self::Seal => Some(b"{\"n\":\"a\"}\n{\"n\":\"cut"),
-            Self::Repair => Some(b"{\"n\":\"a\"}\n{\"n\":\"cut{\"n\":\"b\"}\n\0\0\0\0{\"n\":\"c\"}\n"),
+            Self::Repair => {
+                Some(b"{\"n\":\"a\"}\n{\"n\":\"cut{\"n\":\"b\"}\n\0\0\0\0{\"n\":\"c\"}\n")
+            }
         }
     }
 
@@ -206,7 +208,8 @@ pub fn in_short(told: &[Told]) -> String {
 
 fn say(told: &Told) {
     let line = format!("\n@{}\n", serde_json::to_string(told).unwrap());
-    let written = rustix::io::writev(rustix::stdio::stdout(), &[IoSlice::new(line.as_bytes())]).unwrap();
+    let written =
+        rustix::io::writev(rustix::stdio::stdout(), &[IoSlice::new(line.as_bytes())]).unwrap();
     assert_eq!(written, line.len());
 }
 
@@ -254,8 +257,12 @@ impl Cast {
                 self.append(&mut turn, vec![self.line("2"), self.line("3")])?;
                 self.release(turn)
             }
-            Script::Post => self.post(self.line("1"), false).and_then(|()| self.post(self.line("2"), false)),
-            Script::PostCreating => self.post(self.line("1"), true).and_then(|()| self.post(self.line("2"), false)),
+            Script::Post => {
+                self.post(self.line("1"), false).and_then(|()| self.post(self.line("2"), false))
+            }
+            Script::PostCreating => {
+                self.post(self.line("1"), true).and_then(|()| self.post(self.line("2"), false))
+            }
             Script::Rewrite => {
                 let mut turn = self.acquire()?;
                 self.rewrite(&mut turn, vec![self.line("1"), self.line("2")])?;
@@ -287,8 +294,10 @@ impl Cast {
     }
 
     fn post(&self, line: Value, create: bool) -> Result<()> {
-        step(Step::Append(vec![line.clone()]), || self.sessions.post_all_blocking(&self.session, [&line], create))
-            .map(drop)
+        step(Step::Append(vec![line.clone()]), || {
+            self.sessions.post_all_blocking(&self.session, [&line], create)
+        })
+        .map(drop)
     }
 
     fn release(&self, turn: Turn) -> Result<()> {
@@ -332,7 +341,8 @@ impl Cast {
 
     /// Short ones, and such as take several blocks.
     fn line(&self, name: &str) -> Value {
-        let padding = [0, 100, 9_000][(name.len() + usize::from(name.as_bytes()[name.len() - 1]) + self.pass) % 3];
+        let padding = [0, 100, 9_000]
+            [(name.len() + usize::from(name.as_bytes()[name.len() - 1]) + self.pass) % 3];
         json!({"n": name, "pass": self.pass, "padding": "x".repeat(padding)})
     }
 }

@@ -61,7 +61,11 @@ impl Tracer {
     fn attach(player: &Player, options: &[&str]) -> Result<Self, String> {
         let mut command = Command::new("strace");
         command.args(["-f", "-p", &player.pid().to_string()]).args(options);
-        let mut strace = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(|e| e.to_string())?;
+        let mut strace = command
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|e| e.to_string())?;
         let mut line = String::new();
         let mut said = BufReader::new(strace.stderr.take().expect("it is piped"));
         said.read_line(&mut line).map_err(|e| e.to_string())?;
@@ -138,7 +142,8 @@ pub fn play(script: Script, session: &Path, pass: usize, site: &Site, fault: &st
     let trace = format!("trace={call}");
     let inject = format!("inject={call}:{fault}:when={nth}");
     let player = Player::start(script, session, pass);
-    let tracer = Tracer::attach(&player, &["-o", "/dev/null", "-e", &trace, "-e", &inject]).unwrap();
+    let tracer =
+        Tracer::attach(&player, &["-o", "/dev/null", "-e", &trace, "-e", &inject]).unwrap();
     let played = player.ended();
     tracer.ended();
     played

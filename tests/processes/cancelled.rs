@@ -17,7 +17,12 @@ fn waiting_threads() -> usize {
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(4).enable_time().build().unwrap()
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(4)
+        .enable_time()
+        .build()
+        .unwrap()
 }
 
 /// Starts so many waiters, gives each a moment, and cancels them all.
@@ -37,35 +42,41 @@ async fn wait_and_cancel(sessions: &Sessions, paths: &[PathBuf], waiters: usize)
 
 #[test]
 fn thousands_of_cancelled_waits_cost_one_thread_and_one_descriptor_a_path() {
-    alone("cancelled::thousands_of_cancelled_waits_cost_one_thread_and_one_descriptor_a_path", || {
-        let room = room();
-        let paths: Vec<_> = (0..5).map(|n| room.dir.join(format!("{n}.jsonl"))).collect();
-        let mut holders: Vec<_> = paths.iter().map(|path| Child::start(path, How::default())).collect();
-        let runtime = runtime();
-        let sessions = buffered();
-        // Warms up what stays: the runtime's threads, the keeper.
-        drop(sessions.turn(&room.session).acquire_blocking().unwrap());
-        for holder in &mut holders {
-            holder.acquire();
-        }
-        runtime.block_on(wait_and_cancel(&sessions, &paths[..1], 1));
-        let (_, descriptors) = census();
+    alone(
+        "cancelled::thousands_of_cancelled_waits_cost_one_thread_and_one_descriptor_a_path",
+        || {
+            let room = room();
+            let paths: Vec<_> = (0..5).map(|n| room.dir.join(format!("{n}.jsonl"))).collect();
+            let mut holders: Vec<_> =
+                paths.iter().map(|path| Child::start(path, How::default())).collect();
+            let runtime = runtime();
+            let sessions = buffered();
+            // Warms up what stays: the runtime's threads, the keeper.
+            drop(sessions.turn(&room.session).acquire_blocking().unwrap());
+            for holder in &mut holders {
+                holder.acquire();
+            }
+            runtime.block_on(wait_and_cancel(&sessions, &paths[..1], 1));
+            let (_, descriptors) = census();
 
-        for _ in 0..5 {
-            runtime.block_on(wait_and_cancel(&sessions, &paths, 1000));
-            until("at most one thread a path", || waiting_threads() <= paths.len());
-            until("at most one descriptor a path", || census().1 < descriptors + paths.len());
-        }
-        // The locks move: what was parked lets go at once, and leaves nothing behind.
-        holders.iter_mut().for_each(Child::release);
-        until("no thread is parked", || waiting_threads() == 0);
-        until("the descriptors are closed", || census().1 < descriptors);
-        until("the lock files are gone", || room.names().iter().all(|name| !name.ends_with(".lock")));
-        for (path, holder) in paths.iter().zip(&mut holders) {
-            sessions.turn(path).try_acquire().unwrap().release_blocking().unwrap();
-            holder.acquire();
-        }
-    });
+            for _ in 0..5 {
+                runtime.block_on(wait_and_cancel(&sessions, &paths, 1000));
+                until("at most one thread a path", || waiting_threads() <= paths.len());
+                until("at most one descriptor a path", || census().1 < descriptors + paths.len());
+            }
+            // The locks move: what was parked lets go at once, and leaves nothing behind.
+            holders.iter_mut().for_each(Child::release);
+            until("no thread is parked", || waiting_threads() == 0);
+            until("the descriptors are closed", || census().1 < descriptors);
+            until("the lock files are gone", || {
+                room.names().iter().all(|name| !name.ends_with(".lock"))
+            });
+            for (path, holder) in paths.iter().zip(&mut holders) {
+                sessions.turn(path).try_acquire().unwrap().release_blocking().unwrap();
+                holder.acquire();
+            }
+        },
+    );
 }
 
 #[test]
@@ -83,12 +94,20 @@ fn a_thousand_waiters_keep_their_deadlines() {
         for ended in waits.join_all().await {
             let error = ended.unwrap_err();
             let text = error.to_string();
-            let begins = format!("session file locked (timeout 200ms): pid={} alive=true ageMs=", holder.pid());
+            let begins = format!(
+                "session file locked (timeout 200ms): pid={} alive=true ageMs=",
+                holder.pid()
+            );
             assert!(text.starts_with(&begins) && text.ends_with("turnlock break`"), "{text}");
-            assert!(text.contains(room.lock.to_str().unwrap()) && text.contains("label \"child\""), "{text}");
+            assert!(
+                text.contains(room.lock.to_str().unwrap()) && text.contains("label \"child\""),
+                "{text}"
+            );
         }
     });
-    assert!(began.elapsed() >= Duration::from_millis(200) && began.elapsed() < Duration::from_secs(30));
+    assert!(
+        began.elapsed() >= Duration::from_millis(200) && began.elapsed() < Duration::from_secs(30)
+    );
     holder.release();
     room.expect_clean();
 }
@@ -108,8 +127,12 @@ fn waits_that_are_cancelled_at_any_moment_lose_no_turn() {
                 match tokio::time::timeout(Duration::from_micros(n * 37 % 3000), acquire).await {
                     Ok(turn) => {
                         let mut turn = turn.unwrap();
-                        turn.append(&json!({"w": 3, "n": n, "part": 1, "owner": turn.owner()})).await.unwrap();
-                        turn.append(&json!({"w": 3, "n": n, "part": 2, "owner": turn.owner()})).await.unwrap();
+                        turn.append(&json!({"w": 3, "n": n, "part": 1, "owner": turn.owner()}))
+                            .await
+                            .unwrap();
+                        turn.append(&json!({"w": 3, "n": n, "part": 2, "owner": turn.owner()}))
+                            .await
+                            .unwrap();
                         1
                     }
                     Err(_) => 0,

@@ -119,7 +119,11 @@ impl Child {
             None => Command::new(exe),
         };
         command.args(["--exact", "child::role", "--nocapture", "--test-threads=1"]);
-        command.env(ROLE, session).env_remove(PORTABLE).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .env(ROLE, session)
+            .env_remove(PORTABLE)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         if how.portable {
             command.env(PORTABLE, "1");
         }
@@ -257,7 +261,11 @@ fn say(answer: &Answer) {
 }
 
 fn failed(error: &Error) -> Answer {
-    let variant = format!("{error:?}").split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned();
+    let variant = format!("{error:?}")
+        .split(|c: char| !c.is_alphanumeric())
+        .next()
+        .unwrap_or_default()
+        .to_owned();
     Answer::Failed(variant, error.to_string())
 }
 
@@ -276,7 +284,8 @@ impl Me {
                 return Ok(self.hold(turn));
             }
             Ask::AcquireInTask(ms) => {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+                let runtime =
+                    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
                 let turn = runtime.block_on(self.acquire(ms).acquire())?;
                 return Ok(self.hold(turn));
             }
@@ -285,8 +294,12 @@ impl Me {
             Ask::Repair => drop(self.turn().repair_blocking()?),
             Ask::Release => self.turn.take().unwrap().release_blocking()?,
             Ask::Drop => drop(self.turn.take()),
-            Ask::Lost => return Ok(Answer::Cause(self.turn().lost()?.map(|cause| format!("{cause:?}")))),
-            Ask::Post(line) => return self.sessions.post_blocking(&self.session, &line).map(appended),
+            Ask::Lost => {
+                return Ok(Answer::Cause(self.turn().lost()?.map(|cause| format!("{cause:?}"))));
+            }
+            Ask::Post(line) => {
+                return self.sessions.post_blocking(&self.session, &line).map(appended);
+            }
             Ask::Posts { writer, count } => {
                 for n in 0..count {
                     self.sessions.post_blocking(&self.session, &json!({"w": writer, "n": n}))?;
@@ -367,5 +380,10 @@ impl Me {
 }
 
 fn appended(it: turnlock::Appended) -> Answer {
-    Answer::Appended { offset: it.offset, bytes: it.bytes, intervening: it.intervening, sealed: it.sealed }
+    Answer::Appended {
+        offset: it.offset,
+        bytes: it.bytes,
+        intervening: it.intervening,
+        sealed: it.sealed,
+    }
 }

@@ -18,7 +18,8 @@ impl Clock {
     /// One that goes with the machine's; none, said aloud, where there is none to be had.
     pub fn new() -> Option<Self> {
         // The command knows where its library is.
-        let said = Command::new("faketime").args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"]).output();
+        let said =
+            Command::new("faketime").args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"]).output();
         let Some(said) = said.ok().filter(|said| said.status.success()) else {
             eprintln!("skipped: no faketime");
             return None;

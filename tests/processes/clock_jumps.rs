@@ -50,7 +50,8 @@ fn every_line_is_there_and_every_owner_another_while_the_clocks_jump() {
         }
     }
     assert!(jumps > 40, "only {jumps} jumps");
-    let (posts, lines): (Vec<_>, Vec<_>) = room.lines().into_iter().partition(|line| line["part"].is_null());
+    let (posts, lines): (Vec<_>, Vec<_>) =
+        room.lines().into_iter().partition(|line| line["part"].is_null());
     assert!(posts.iter().map(|line| line["n"].as_u64().unwrap()).eq(0..TURNS));
     check(&lines, clocks.len() - 1, TURNS as usize);
     let owners: HashSet<_> = lines.iter().map(owner).collect();
@@ -88,7 +89,10 @@ fn a_holder_is_respected_whatever_time_its_record_tells() {
             other.set(-turned * hours * HOUR);
             let (kind, text) = waiter.refused(&Ask::Acquire(100));
             assert!(kind == "Timeout" && text.contains("alive=true"), "{text}");
-            assert!(matches!(waiter.ask(&Ask::Post(json!({"posted": turned}))), Answer::Appended { .. }));
+            assert!(matches!(
+                waiter.ask(&Ask::Post(json!({"posted": turned}))),
+                Answer::Appended { .. }
+            ));
             holder.append(json!({"appended": turned}));
         }
         waiter.tell(&Ask::Acquire(60_000));
@@ -119,7 +123,9 @@ fn a_jump_neither_ends_a_wait_nor_draws_it_out() {
     let asks: [fn(u64) -> Ask; 2] = [Ask::Acquire, Ask::AcquireInTask];
     let foreign = Sleeper::new("sleep");
     for hours in [5, -5] {
-        for (beside_foreign, ask) in [(false, asks[0]), (false, asks[1]), (true, asks[0]), (true, asks[1])] {
+        for (beside_foreign, ask) in
+            [(false, asks[0]), (false, asks[1]), (true, asks[0]), (true, asks[1])]
+        {
             let room = room();
             clock.set(0);
             let (mut holder, mut waiter) = (child(&room), clock.child(&room));
@@ -144,10 +150,13 @@ fn a_jump_neither_ends_a_wait_nor_draws_it_out() {
 fn a_living_foreign_owner_is_kept_while_the_clock_jumps() {
     let Some([clock]) = clocks() else { return };
     // Without a start time only a clock set back leaves no doubt (I13): one set forward makes the owner younger than its record.
-    for (name, with_start_time, jumps) in [("sleep", true, &[5, -5, 0][..]), ("node", false, &[-5, 0])] {
+    for (name, with_start_time, jumps) in
+        [("sleep", true, &[5, -5, 0][..]), ("node", false, &[-5, 0])]
+    {
         let room = room();
         let mut foreign = Sleeper::new(name);
-        let record = foreign_record(foreign.pid(), with_start_time.then(|| start_time_of(foreign.pid())));
+        let record =
+            foreign_record(foreign.pid(), with_start_time.then(|| start_time_of(foreign.pid())));
         room.put_lock(&record);
         clock.set(0);
         let mut waiter = clock.child(&room);
@@ -191,7 +200,8 @@ fn told(clock: &Clock, room: &Room, arguments: &[&str], code: i32) -> String {
     program.extend(arguments);
     let mut command = clock.command(&program);
     let output = command.current_dir(&room.dir).stdin(Stdio::null()).output().unwrap();
-    let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    let [out, err] =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {out}{err}");
     out + &err
 }
@@ -206,11 +216,15 @@ fn what_the_command_tells_of_ages_makes_sense_by_any_clock() {
     for (name, content) in [("dead", &*foreign_record(NOBODY, None)), ("empty", "")] {
         std::fs::write(room.dir.join(format!("{name}.jsonl.lock")), content).unwrap();
     }
-    std::fs::write(room.dir.join(".turnlock-019aab5e-0000-7000-8000-000000000000.tmp"), "").unwrap();
-    let settings: [&dyn Fn(); 5] =
-        [&|| clock.set(0), &|| clock.set(5 * HOUR), &|| clock.set(-5 * HOUR), &|| clock.set_to(EXTREMES[0]), &|| {
-            clock.set_to(EXTREMES[1])
-        }];
+    std::fs::write(room.dir.join(".turnlock-019aab5e-0000-7000-8000-000000000000.tmp"), "")
+        .unwrap();
+    let settings: [&dyn Fn(); 5] = [
+        &|| clock.set(0),
+        &|| clock.set(5 * HOUR),
+        &|| clock.set(-5 * HOUR),
+        &|| clock.set_to(EXTREMES[0]),
+        &|| clock.set_to(EXTREMES[1]),
+    ];
     for (n, set) in settings.iter().enumerate() {
         set();
         let table = told(&clock, &room, &["status"], 0);
@@ -218,12 +232,21 @@ fn what_the_command_tells_of_ages_makes_sense_by_any_clock() {
         let found = told(&clock, &room, &["doctor", "--json", "."], 1);
         assert!(found.contains("dead-pid"), "{found}");
         let refused = told(&clock, &room, &["run", "--timeout", "0", "s.jsonl", "--", "true"], 75);
-        let age = refused.split_once("ageMs=").unwrap().1.split(|c: char| !c.is_ascii_digit()).next().unwrap();
+        let age = refused
+            .split_once("ageMs=")
+            .unwrap()
+            .1
+            .split(|c: char| !c.is_ascii_digit())
+            .next()
+            .unwrap();
         let hours = age.parse::<i64>().unwrap() / 1000 / HOUR;
         // A hold that begins in the future has no age yet.
         assert_eq!(hours.min(6), [0, 5, 0, 0, 6][n], "{refused}");
         let shown = on_a_terminal(&clock, &room, "status");
-        assert!(shown.is_none_or(|shown| shown.contains(" ago") && !shown.contains(" -")), "setting {n}");
+        assert!(
+            shown.is_none_or(|shown| shown.contains(" ago") && !shown.contains(" -")),
+            "setting {n}"
+        );
     }
     // What a forced repair of all this leaves is the living.
     clock.set(-5 * HOUR);
@@ -237,7 +260,12 @@ fn what_the_command_tells_of_ages_makes_sense_by_any_clock() {
 fn on_a_terminal(clock: &Clock, room: &Room, command: &str) -> Option<String> {
     let line = format!("stty cols 200; {} {command}", env!("CARGO_BIN_EXE_turnlock"));
     let mut script = clock.command(&["script", "-qec", &line, "/dev/null"]);
-    let output = script.current_dir(&room.dir).env("NO_COLOR", "1").env("TERM", "dumb").stdin(Stdio::null()).output();
+    let output = script
+        .current_dir(&room.dir)
+        .env("NO_COLOR", "1")
+        .env("TERM", "dumb")
+        .stdin(Stdio::null())
+        .output();
     let Some(output) = output.ok().filter(|output| output.status.success()) else {
         eprintln!("skipped: no script(1), so no terminal");
         return None;
@@ -248,9 +276,17 @@ fn on_a_terminal(clock: &Clock, room: &Room, command: &str) -> Option<String> {
 /// What starts a process whose own clocks, those that only run on, are eleven days ahead.
 fn time_namespace() -> Option<Vec<String>> {
     let ahead = ["--monotonic", "1000000", "--boottime", "1000000"];
-    let through: Vec<_> =
-        ["unshare", "--time", "--fork", "--kill-child"].into_iter().chain(ahead).map(String::from).collect();
-    if Command::new(&through[0]).args(&through[1..]).arg("true").output().is_ok_and(|done| done.status.success()) {
+    let through: Vec<_> = ["unshare", "--time", "--fork", "--kill-child"]
+        .into_iter()
+        .chain(ahead)
+        .map(String::from)
+        .collect();
+    if Command::new(&through[0])
+        .args(&through[1..])
+        .arg("true")
+        .output()
+        .is_ok_and(|done| done.status.success())
+    {
         return Some(through);
     }
     eprintln!("skipped: no right to make a time namespace");
@@ -290,8 +326,12 @@ fn a_living_foreign_owner_of_another_time_namespace_is_kept() {
     let mut foreign = foreign.spawn().unwrap();
     let said = BufReader::new(foreign.stdout.take().unwrap()).lines();
     let mut foreign = Sleeper::of(foreign);
-    let [start_time, pid]: [u64; 2] =
-        said.take(2).map(|line| line.unwrap().parse().unwrap()).collect::<Vec<_>>().try_into().unwrap();
+    let [start_time, pid]: [u64; 2] = said
+        .take(2)
+        .map(|line| line.unwrap().parse().unwrap())
+        .collect::<Vec<_>>()
+        .try_into()
+        .unwrap();
     assert_ne!(start_time, start_time_of(pid as u32));
     room.put_lock(foreign_record(pid as u32, Some(start_time)));
     let mut waiter = child(&room);

@@ -94,7 +94,8 @@ impl Drop for Sleeper {
 
 /// A child in a PID namespace of its own, where it is process 1, as in a container; none where that is not allowed.
 fn contained(room: &Room) -> Option<Child> {
-    let through = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"].map(String::from).to_vec();
+    let through =
+        ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"].map(String::from).to_vec();
     let allowed = Command::new(&through[0]).args(&through[1..]).arg("true").status();
     if !allowed.is_ok_and(|status| status.success()) {
         eprintln!("skipped: no right to make a PID namespace");
@@ -119,8 +120,14 @@ fn a_holder_in_another_pid_namespace_is_respected_while_it_lives() {
         "{error}"
     );
     let reports = sessions.sweep(&room.dir).unwrap();
-    assert!(reports.len() == 1 && reports[0].state == LockState::Held && !reports[0].removed, "{reports:?}");
-    assert!(matches!(sessions.revoke_pid(&room.session, 1), Err(Error::NotTheHolder { .. })), "its pid is not ours");
+    assert!(
+        reports.len() == 1 && reports[0].state == LockState::Held && !reports[0].removed,
+        "{reports:?}"
+    );
+    assert!(
+        matches!(sessions.revoke_pid(&room.session, 1), Err(Error::NotTheHolder { .. })),
+        "its pid is not ours"
+    );
     assert_eq!(std::fs::read(&room.lock).unwrap(), record);
     sessions.post_blocking(&room.session, &json!({"n": 2})).unwrap();
     holder.append(json!({"n": 3}));

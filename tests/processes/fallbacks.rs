@@ -13,12 +13,16 @@ fn start(room: &Room, portable: bool) -> Child {
 
 /// As on NFS: a rename that spares what stands there is refused.
 fn with_hard_links_only(room: &Room) -> Option<Child> {
-    let through = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=renameat2:error=EINVAL"].map(String::from);
+    let through = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=renameat2:error=EINVAL"]
+        .map(String::from);
     if std::process::Command::new("strace").arg("-V").output().is_err() {
         eprintln!("skipped: no strace");
         return None;
     }
-    Some(Child::start(&room.session, How { through: through.to_vec(), portable: true, ..How::default() }))
+    Some(Child::start(
+        &room.session,
+        How { through: through.to_vec(), portable: true, ..How::default() },
+    ))
 }
 
 #[test]

@@ -23,7 +23,8 @@ fn a_living_foreign_owner_is_waited_for_and_named() {
         let sessions = buffered();
         let waiting = sessions.turn(&room.session).timeout(Duration::from_millis(100));
         let error = waiting.acquire_blocking().unwrap_err().to_string();
-        let begins = format!("session file locked (timeout 100ms): pid={} alive=true ageMs=", foreign.pid());
+        let begins =
+            format!("session file locked (timeout 100ms): pid={} alive=true ageMs=", foreign.pid());
         assert!(error.starts_with(&begins), "{error}");
         assert!(error.contains("a foreign program"), "{error}");
         assert_eq!(fs::read_to_string(&room.lock).unwrap(), record, "it was not touched");
@@ -87,7 +88,11 @@ fn a_fresh_empty_lock_is_waited_for_until_its_grace_is_over() {
     let room = room();
     room.put_lock("");
     let grace = Duration::from_millis(300);
-    let sessions = Sessions::builder().malformed_grace(grace).durability(Durability::Buffered).build().unwrap();
+    let sessions = Sessions::builder()
+        .malformed_grace(grace)
+        .durability(Durability::Buffered)
+        .build()
+        .unwrap();
     let changed = fs::metadata(&room.lock).unwrap().modified().unwrap();
     let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
     assert!(changed.elapsed().unwrap() >= grace);
@@ -101,7 +106,10 @@ fn a_post_waits_for_a_living_foreign_owner() {
     let mut foreign = Sleeper::new("node");
     room.put_lock(foreign_record(foreign.pid(), Some(start_time_of(foreign.pid()))));
     let hasty = Sessions::builder().acquire_timeout(Duration::from_millis(50)).build().unwrap();
-    assert!(matches!(hasty.post_blocking(&room.session, &json!({"n": 0})), Err(Error::Timeout { .. })));
+    assert!(matches!(
+        hasty.post_blocking(&room.session, &json!({"n": 0})),
+        Err(Error::Timeout { .. })
+    ));
     let mut poster = child(&room);
     poster.tell(&Ask::Post(json!({"n": 1})));
     assert_eq!(poster.has_answered(Duration::from_millis(50)), None);
@@ -142,7 +150,11 @@ fn a_post_is_not_led_astray_by_those_who_look_at_a_foreign_lock() {
         // Each has the kernel's lock for a moment, again and again.
         waiter.tell(&Ask::Acquire(60_000));
     }
-    let hasty = Sessions::builder().acquire_timeout(Duration::ZERO).durability(Durability::Buffered).build().unwrap();
+    let hasty = Sessions::builder()
+        .acquire_timeout(Duration::ZERO)
+        .durability(Durability::Buffered)
+        .build()
+        .unwrap();
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(1) {
         let posted = hasty.post_blocking(&room.session, &json!({"n": 0}));

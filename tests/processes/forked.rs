@@ -49,7 +49,8 @@ fn forked(work: impl FnOnce()) -> Option<nix::unistd::Pid> {
 /// A copy of the descriptor that this process has of a file: the same open file description.
 pub fn descriptor_of(path: &Path) -> File {
     let named = std::fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap().path());
-    let descriptor = named.filter(|fd| std::fs::read_link(fd).is_ok_and(|file| file == path)).last().unwrap();
+    let descriptor =
+        named.filter(|fd| std::fs::read_link(fd).is_ok_and(|file| file == path)).last().unwrap();
     let number = descriptor.file_name().unwrap().to_str().unwrap().parse().unwrap();
     let me = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
     pidfd_getfd(me, number, PidfdGetfdFlags::empty()).unwrap().into()
@@ -79,7 +80,10 @@ fn a_fork_can_do_nothing_with_the_turn_of_its_parent() {
     assert_eq!(refused(holder.answer()).0, "LockLost");
     assert!(matches!(holder.answer(), Answer::Appended { .. }), "a post is nobody's turn");
     assert_eq!(holder.answer(), Answer::Done, "the parent goes on");
-    assert!(matches!(Sessions::new().turn(&room.session).try_acquire(), Err(Error::Timeout { .. })));
+    assert!(matches!(
+        Sessions::new().turn(&room.session).try_acquire(),
+        Err(Error::Timeout { .. })
+    ));
     holder.append(json!({"n": 3}));
     holder.release();
     assert_eq!(room.text(), "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n");
@@ -100,7 +104,10 @@ fn a_fork_does_not_end_the_section_of_its_parent() {
     }
     assert_eq!(holder.answer(), Answer::Done);
     let other = File::open(&room.session).unwrap();
-    assert!(flock(&other, FlockOperation::NonBlockingLockExclusive).is_err(), "the parent is inside an append");
+    assert!(
+        flock(&other, FlockOperation::NonBlockingLockExclusive).is_err(),
+        "the parent is inside an append"
+    );
 }
 
 /// The lock falls with the last process that has it. Until then a revoke helps.

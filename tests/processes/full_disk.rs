@@ -14,9 +14,15 @@ const DISK: usize = 256 * 1024;
 
 /// A child that sees a small disk at the room's directory, in a mount namespace that goes with it; none where that is not allowed.
 fn on_a_small_disk(room: &Room, portable: bool) -> Option<(Child, PathBuf)> {
-    let script = format!("mount -t tmpfs -o size={DISK} small '{}' && exec \"$@\"", room.dir.display());
+    let script =
+        format!("mount -t tmpfs -o size={DISK} small '{}' && exec \"$@\"", room.dir.display());
     let through = ["unshare", "--mount", "sh", "-c", &script, "sh"].map(String::from).to_vec();
-    if !Command::new(&through[0]).args(&through[1..]).arg("true").status().is_ok_and(|status| status.success()) {
+    if !Command::new(&through[0])
+        .args(&through[1..])
+        .arg("true")
+        .status()
+        .is_ok_and(|status| status.success())
+    {
         eprintln!("skipped: no right to mount a small disk");
         return None;
     }
@@ -31,7 +37,8 @@ fn line(bytes: usize) -> Value {
 }
 
 fn names(dir: &Path) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> =
+        fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -49,7 +56,10 @@ fn on_a_full_disk_an_append_leaves_the_file_as_it_was() {
         for ask in [Ask::Append(line(DISK)), Ask::Post(line(DISK))] {
             let (kind, text) = writer.refused(&ask);
             assert_eq!(kind, "Io");
-            assert!(text.contains("No space left") && text.contains("make room and try again"), "{text}");
+            assert!(
+                text.contains("No space left") && text.contains("make room and try again"),
+                "{text}"
+            );
             assert_eq!(fs::read(seen.join("s.jsonl")).unwrap(), before);
         }
         writer.append(line(1000));
@@ -167,7 +177,9 @@ fn without_descriptors_there_is_a_clear_error_and_nothing_leaks() {
             }
             limit(&writer, Resource::Nofile, Some(1000));
             // What is left for the keeper is closed by it.
-            crate::room::until("all that was opened is closed", || descriptors(&mut writer) <= before);
+            crate::room::until("all that was opened is closed", || {
+                descriptors(&mut writer) <= before
+            });
         }
         assert!(refused > 0);
         assert_eq!(writer.ask(&Ask::Turns { writer: 2, count: 1 }), Answer::Done);

@@ -39,7 +39,9 @@ fn a_process_that_asks_again_goes_behind_those_who_wait() {
         room.until_waited_for(1);
         turn.release_blocking().unwrap();
         // The other keeps it until it is told to let go: who gets it now has passed the other.
-        if let Ok(turn) = sessions.turn(&room.session).timeout(Duration::from_millis(10)).acquire_blocking() {
+        if let Ok(turn) =
+            sessions.turn(&room.session).timeout(Duration::from_millis(10)).acquire_blocking()
+        {
             passed += 1;
             turn.release_blocking().unwrap();
         }

@@ -43,7 +43,12 @@ fn strange_files() -> [(&'static str, Make); 4] {
     fn socket(path: &Path) {
         drop(std::os::unix::net::UnixListener::bind(path).unwrap());
     }
-    [("directory", |path| fs::create_dir(path).unwrap()), ("FIFO", fifo), ("link", link), ("socket", socket)]
+    [
+        ("directory", |path| fs::create_dir(path).unwrap()),
+        ("FIFO", fifo),
+        ("link", link),
+        ("socket", socket),
+    ]
 }
 
 /// Everything that opens a session's files.
@@ -66,7 +71,10 @@ fn what_is_no_session_file_is_refused_at_once() {
         }
         assert!(began.elapsed() < Duration::from_secs(5), "{what}");
         assert!(!room.lock.exists());
-        assert!(fs::read(room.dir.join("target")).is_ok_and(|bytes| bytes == b"keep me") || what != "link");
+        assert!(
+            fs::read(room.dir.join("target")).is_ok_and(|bytes| bytes == b"keep me")
+                || what != "link"
+        );
     }
 }
 
@@ -81,7 +89,10 @@ fn what_is_no_lock_file_is_refused_at_once_and_left_alone() {
             assert!(matches!(error, Error::NotALockFile { .. }), "{what}: {error}");
         }
         let reports = sessions.sweep(&room.dir).unwrap();
-        assert!(reports.len() == 1 && reports[0].state == LockState::Unreadable && !reports[0].removed, "{reports:?}");
+        assert!(
+            reports.len() == 1 && reports[0].state == LockState::Unreadable && !reports[0].removed,
+            "{reports:?}"
+        );
         assert!(reports[0].error.is_some(), "{reports:?}");
         assert!(began.elapsed() < Duration::from_secs(5), "{what}");
         assert!(room.lock.symlink_metadata().is_ok());
@@ -152,7 +163,12 @@ fn what_root_creates_in_somebodys_directory_is_theirs() {
         turn.append_blocking(&json!({"n": 1})).unwrap();
         for path in [turn.path(), turn.lock_path(), &dir.join("deep"), &dir.join("deep/er")] {
             let metadata = fs::metadata(path).unwrap();
-            assert_eq!((metadata.uid(), metadata.gid()), (SOMEBODY, SOMEBODY), "{}", path.display());
+            assert_eq!(
+                (metadata.uid(), metadata.gid()),
+                (SOMEBODY, SOMEBODY),
+                "{}",
+                path.display()
+            );
         }
     }
 }

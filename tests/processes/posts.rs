@@ -31,7 +31,8 @@ fn posts_from_three_processes_during_a_long_turn_are_all_there_and_reported() {
     let lines = room.lines();
     assert_eq!(lines.len(), 603);
     for writer in 0..3 {
-        let numbers = lines.iter().filter(|line| line["w"] == writer).map(|line| line["n"].as_u64().unwrap());
+        let numbers =
+            lines.iter().filter(|line| line["w"] == writer).map(|line| line["n"].as_u64().unwrap());
         assert!(numbers.eq(0..200), "writer {writer}");
     }
     room.expect_clean();
@@ -44,7 +45,8 @@ fn posts_go_between_the_turns_of_many() {
     let mut children: Vec<_> = (0..4).map(|_| child(&room)).collect();
     for (writer, child) in (0..).zip(&mut children) {
         let count = 300;
-        let ask = if writer < 2 { Ask::Turns { writer, count } } else { Ask::Posts { writer, count } };
+        let ask =
+            if writer < 2 { Ask::Turns { writer, count } } else { Ask::Posts { writer, count } };
         child.tell(&ask);
     }
     for child in &children {
@@ -74,7 +76,11 @@ fn a_post_does_not_create_a_session_unless_told_to() {
 #[test]
 fn six_hundred_posts_at_once_behind_a_stopped_poster_keep_their_deadlines() {
     alone("posts::six_hundred_posts_at_once_behind_a_stopped_poster_keep_their_deadlines", || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_time()
+            .build()
+            .unwrap();
         runtime.block_on(six_hundred_posts());
     });
 }
@@ -82,7 +88,11 @@ fn six_hundred_posts_at_once_behind_a_stopped_poster_keep_their_deadlines() {
 async fn six_hundred_posts() {
     let room = room();
     let limit = Duration::from_secs(3);
-    let sessions = Sessions::builder().durability(Durability::Buffered).acquire_timeout(limit).build().unwrap();
+    let sessions = Sessions::builder()
+        .durability(Durability::Buffered)
+        .acquire_timeout(limit)
+        .build()
+        .unwrap();
     let mut turn = sessions.turn(&room.session).acquire().await.unwrap();
     turn.append(&json!({"turn": 1})).await.unwrap();
     let mut poster = child(&room);
@@ -101,9 +111,16 @@ async fn six_hundred_posts() {
     assert!(began.elapsed() < limit, "{:?}", began.elapsed());
     while let Some(posted) = posts.join_next().await {
         let error = posted.unwrap().unwrap_err();
-        assert!(matches!(error, Error::DataLockBusy { pid: Some(pid), .. } if pid == poster.pid()), "{error}");
+        assert!(
+            matches!(error, Error::DataLockBusy { pid: Some(pid), .. } if pid == poster.pid()),
+            "{error}"
+        );
     }
-    assert!(began.elapsed() >= limit && began.elapsed() < limit + Duration::from_secs(20), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() >= limit && began.elapsed() < limit + Duration::from_secs(20),
+        "{:?}",
+        began.elapsed()
+    );
     assert!(threads_named("turnlock-wait") <= 1, "one thread waits for all of them");
 
     // An append of the turn has its deadline as well, and the release goes through.

@@ -23,7 +23,8 @@ struct Limited {
 fn limited() -> Option<Limited> {
     let disk = Disk::new(Kind::Btrfs)?;
     let dir = disk.point().join("sessions");
-    let btrfs = |arguments: &[&str], path: &Path| run(Command::new("btrfs").args(arguments).arg(path));
+    let btrfs =
+        |arguments: &[&str], path: &Path| run(Command::new("btrfs").args(arguments).arg(path));
     let made = btrfs(&["quota", "enable"], disk.point())
         .and_then(|()| btrfs(&["subvolume", "create"], &dir))
         .and_then(|()| btrfs(&["qgroup", "limit", &QUOTA.to_string()], &dir));
@@ -45,7 +46,8 @@ impl Limited {
     /// Writes until the quota is used up, but for about so many bytes.
     fn use_up_but(&self, left: usize) {
         let fill = |name| {
-            let mut filler = fs::File::options().append(true).create(true).open(self.dir.join(name)).unwrap();
+            let mut filler =
+                fs::File::options().append(true).create(true).open(self.dir.join(name)).unwrap();
             move |bytes| filler.write_all(&vec![b'x'; bytes]).and_then(|()| filler.sync_all())
         };
         if left > 0 {
@@ -70,7 +72,9 @@ impl Limited {
     }
 
     fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let entries = fs::read_dir(&self.dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<_> = entries.filter(|name| name != "filler").collect();
         names.sort();
         names
@@ -91,56 +95,69 @@ fn refused<T: std::fmt::Debug>(result: turnlock::Result<T>) {
 
 #[test]
 fn under_a_quota_that_is_used_up_nothing_is_written_and_nothing_lost() {
-    in_a_namespace("quota::under_a_quota_that_is_used_up_nothing_is_written_and_nothing_lost", || {
-        let Some(room) = limited() else { return };
-        let sessions = Sessions::new();
-        let (mut turn, before) = room.begin(&sessions, 10);
-        room.use_up_but(0);
-        for bytes in [10, 5000, QUOTA] {
-            refused(turn.append_blocking(&line(bytes)));
-            refused(turn.append_all_blocking(vec![line(bytes); 10]));
-            refused(sessions.post_blocking(&room.session, &line(bytes)));
-            refused(turn.rewrite_blocking([line(bytes)]));
-            assert!(fs::read(&room.session).unwrap() == before, "{bytes} bytes");
-            assert_eq!(room.names(), ["s.jsonl", "s.jsonl.lock"]);
-        }
-        room.make_room();
-        turn.append_blocking(&line(QUOTA / 4)).unwrap();
-        turn.append_all_blocking([line(1), line(2)]).unwrap();
-        turn.rewrite_blocking([line(1), line(2), line(3)]).unwrap();
-        sessions.post_blocking(&room.session, &line(4)).unwrap();
-        turn.release_blocking().unwrap();
-        let content: String = (1..=4).map(|bytes| format!("{}\n", line(bytes))).collect();
-        assert_eq!(fs::read_to_string(&room.session).unwrap(), content);
-        assert_eq!(room.names(), ["s.jsonl"]);
-    });
+    in_a_namespace(
+        "quota::under_a_quota_that_is_used_up_nothing_is_written_and_nothing_lost",
+        || {
+            let Some(room) = limited() else { return };
+            let sessions = Sessions::new();
+            let (mut turn, before) = room.begin(&sessions, 10);
+            room.use_up_but(0);
+            for bytes in [10, 5000, QUOTA] {
+                refused(turn.append_blocking(&line(bytes)));
+                refused(turn.append_all_blocking(vec![line(bytes); 10]));
+                refused(sessions.post_blocking(&room.session, &line(bytes)));
+                refused(turn.rewrite_blocking([line(bytes)]));
+                assert!(fs::read(&room.session).unwrap() == before, "{bytes} bytes");
+                assert_eq!(room.names(), ["s.jsonl", "s.jsonl.lock"]);
+            }
+            room.make_room();
+            turn.append_blocking(&line(QUOTA / 4)).unwrap();
+            turn.append_all_blocking([line(1), line(2)]).unwrap();
+            turn.rewrite_blocking([line(1), line(2), line(3)]).unwrap();
+            sessions.post_blocking(&room.session, &line(4)).unwrap();
+            turn.release_blocking().unwrap();
+            let content: String = (1..=4).map(|bytes| format!("{}\n", line(bytes))).collect();
+            assert_eq!(fs::read_to_string(&room.session).unwrap(), content);
+            assert_eq!(room.names(), ["s.jsonl"]);
+        },
+    );
 }
 
 /// Btrfs refuses to cut a file whose quota is used up: a part of a line stays that was too long. That is said, and the next append closes it.
 #[test]
 fn what_a_quota_keeps_from_being_taken_back_is_closed_by_the_next_append() {
-    in_a_namespace("quota::what_a_quota_keeps_from_being_taken_back_is_closed_by_the_next_append", || {
-        let Some(room) = limited() else { return };
-        let sessions = Sessions::new();
-        let (mut turn, before) = room.begin(&sessions, 1);
-        room.use_up_but(QUOTA / 4);
-        let error = turn.append_blocking(&line(QUOTA / 2)).unwrap_err().to_string();
-        let stays = fs::read(&room.session).unwrap();
-        let as_before = stays == before;
-        assert!(stays.starts_with(&before));
-        assert_eq!(error.contains("the file is as it was before"), as_before, "{error}");
-        assert_eq!(error.contains("the next append closes"), !as_before, "{error}");
-        refused(turn.append_all_blocking([line(2), line(3)]));
-        refused(sessions.post_blocking(&room.session, &line(2)));
-        refused(turn.rewrite_blocking([line(2)]));
-        assert!(fs::read(&room.session).unwrap() == stays);
-        room.make_room();
-        assert_eq!(turn.append_blocking(&line(2)).unwrap().sealed, !as_before);
-        assert_eq!(turn.read().unwrap().lines().count(), 2 + usize::from(!as_before), "damage is one of them");
-        turn.repair_blocking().unwrap();
-        turn.release_blocking().unwrap();
-        assert_eq!(fs::read_to_string(&room.session).unwrap(), format!("{}\n{}\n", line(1), line(2)));
-    });
+    in_a_namespace(
+        "quota::what_a_quota_keeps_from_being_taken_back_is_closed_by_the_next_append",
+        || {
+            let Some(room) = limited() else { return };
+            let sessions = Sessions::new();
+            let (mut turn, before) = room.begin(&sessions, 1);
+            room.use_up_but(QUOTA / 4);
+            let error = turn.append_blocking(&line(QUOTA / 2)).unwrap_err().to_string();
+            let stays = fs::read(&room.session).unwrap();
+            let as_before = stays == before;
+            assert!(stays.starts_with(&before));
+            assert_eq!(error.contains("the file is as it was before"), as_before, "{error}");
+            assert_eq!(error.contains("the next append closes"), !as_before, "{error}");
+            refused(turn.append_all_blocking([line(2), line(3)]));
+            refused(sessions.post_blocking(&room.session, &line(2)));
+            refused(turn.rewrite_blocking([line(2)]));
+            assert!(fs::read(&room.session).unwrap() == stays);
+            room.make_room();
+            assert_eq!(turn.append_blocking(&line(2)).unwrap().sealed, !as_before);
+            assert_eq!(
+                turn.read().unwrap().lines().count(),
+                2 + usize::from(!as_before),
+                "damage is one of them"
+            );
+            turn.repair_blocking().unwrap();
+            turn.release_blocking().unwrap();
+            assert_eq!(
+                fs::read_to_string(&room.session).unwrap(),
+                format!("{}\n{}\n", line(1), line(2))
+            );
+        },
+    );
 }
 
 #[test]
@@ -155,7 +172,10 @@ fn under_a_quota_that_is_used_up_a_turn_ends_and_none_begins() {
         refused(sessions.turn(&room.session).try_acquire());
         refused(sessions.turn(room.dir.join("new.jsonl")).try_acquire());
         refused(sessions.post_blocking(&room.session, &line(10)));
-        assert_eq!((room.names(), fs::read(&room.session).unwrap()), (vec!["s.jsonl".to_owned()], before));
+        assert_eq!(
+            (room.names(), fs::read(&room.session).unwrap()),
+            (vec!["s.jsonl".to_owned()], before)
+        );
         room.make_room();
         let mut turn = sessions.turn(&room.session).try_acquire().unwrap();
         turn.append_blocking(&line(10)).unwrap();

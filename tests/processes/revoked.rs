@@ -34,7 +34,10 @@ fn a_stopped_holder_is_revoked_and_its_next_append_is_refused() {
         let_go(&mut stopped);
         turn.append_blocking(&json!({"still": "mine"})).unwrap();
         turn.release_blocking().unwrap();
-        assert_eq!(room.lines(), [json!({"before": "stop"}), json!({"the": "next"}), json!({"still": "mine"})]);
+        assert_eq!(
+            room.lines(),
+            [json!({"before": "stop"}), json!({"the": "next"}), json!({"still": "mine"})]
+        );
         room.expect_clean();
     }
 }
@@ -83,10 +86,16 @@ fn a_holder_stopped_inside_an_append_cannot_be_revoked() {
 
     let sessions = Sessions::builder().acquire_timeout(Duration::from_millis(100)).build().unwrap();
     let error = sessions.revoke(&room.session, owner).unwrap_err();
-    assert!(matches!(error, Error::DataLockBusy { pid: Some(pid), .. } if pid == stopped.pid()), "{error}");
+    assert!(
+        matches!(error, Error::DataLockBusy { pid: Some(pid), .. } if pid == stopped.pid()),
+        "{error}"
+    );
     assert!(room.lock.exists());
     let text = error.to_string();
-    assert!(text.contains(&format!("process {}", stopped.pid())) && text.contains("end it"), "{text}");
+    assert!(
+        text.contains(&format!("process {}", stopped.pid())) && text.contains("end it"),
+        "{text}"
+    );
 
     stopped.kill();
     let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
@@ -101,8 +110,14 @@ fn only_the_named_holder_is_revoked() {
     let mut holder = child(&room);
     let owner = holder.acquire();
     let error = sessions.revoke(&room.session, Uuid::now_v7()).unwrap_err();
-    assert!(matches!(&error, Error::NotTheHolder { holder: Some(it), .. } if it.owner == Some(owner)), "{error}");
-    assert!(matches!(sessions.revoke_pid(&room.session, holder.pid() + 1), Err(Error::NotTheHolder { .. })));
+    assert!(
+        matches!(&error, Error::NotTheHolder { holder: Some(it), .. } if it.owner == Some(owner)),
+        "{error}"
+    );
+    assert!(matches!(
+        sessions.revoke_pid(&room.session, holder.pid() + 1),
+        Err(Error::NotTheHolder { .. })
+    ));
     holder.append(json!({"n": 1}));
 
     // By the time of the revoke it is somebody else's turn.
@@ -113,7 +128,10 @@ fn only_the_named_holder_is_revoked() {
 
     sessions.revoke_pid(&room.session, holder.pid()).unwrap();
     assert_eq!(holder.refused(&Ask::Append(json!({"n": 3}))).0, "LockLost");
-    assert!(matches!(sessions.revoke(&room.session, owner), Err(Error::NotTheHolder { holder: None, .. })));
+    assert!(matches!(
+        sessions.revoke(&room.session, owner),
+        Err(Error::NotTheHolder { holder: None, .. })
+    ));
     assert_eq!(room.lines().len(), 2);
 }
 
@@ -139,7 +157,10 @@ fn a_turn_knows_that_it_is_lost() {
     let mut other = child(&room);
     other.acquire();
     assert_eq!(turn.lost().unwrap(), Some(LostCause::Replaced));
-    assert!(matches!(turn.release_blocking(), Err(Error::LockLost { cause: LostCause::Replaced, .. })));
+    assert!(matches!(
+        turn.release_blocking(),
+        Err(Error::LockLost { cause: LostCause::Replaced, .. })
+    ));
     other.append(json!({"n": 1}));
     other.release();
     room.expect_clean();

@@ -40,13 +40,16 @@ impl Room {
     pub fn lines(&self) -> Vec<Value> {
         let text = self.text();
         assert!(text.is_empty() || text.ends_with('\n'), "a torn tail: {:?}", text.lines().last());
-        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line:?}: {e}"))).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line:?}: {e}")))
+            .collect()
     }
 
     /// What the directory holds, in the order of names.
     pub fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.dir).unwrap();
-        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -107,8 +110,9 @@ pub fn kernel_waiters(path: &Path) -> usize {
 /// How many threads of this process bear this name.
 pub fn threads_named(name: &str) -> usize {
     let tasks = fs::read_dir("/proc/self/task").unwrap();
-    let named =
-        |task: &fs::DirEntry| fs::read_to_string(task.path().join("comm")).is_ok_and(|it| it.trim_end() == name);
+    let named = |task: &fs::DirEntry| {
+        fs::read_to_string(task.path().join("comm")).is_ok_and(|it| it.trim_end() == name)
+    };
     tasks.filter(|task| named(task.as_ref().unwrap())).count()
 }
 
@@ -116,7 +120,9 @@ pub fn threads_named(name: &str) -> usize {
 pub fn foreign_record(pid: u32, start_time: Option<u64>) -> String {
     let now = jiff::Timestamp::now();
     match start_time {
-        Some(start) => format!("{{\n  \"pid\": {pid},\n  \"createdAt\": \"{now:.3}\",\n  \"starttime\": {start}\n}}\n"),
+        Some(start) => format!(
+            "{{\n  \"pid\": {pid},\n  \"createdAt\": \"{now:.3}\",\n  \"starttime\": {start}\n}}\n"
+        ),
         None => format!("{{\n  \"pid\": {pid},\n  \"createdAt\": \"{now:.3}\"\n}}\n"),
     }
 }

@@ -109,7 +109,8 @@ fn a_task_that_takes_turns_in_place_lets_other_tasks_run() {
     let room = room();
     let sessions = buffered();
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
-        let turn = async || sessions.turn(&room.session).acquire().await.unwrap().release().await.unwrap();
+        let turn =
+            async || sessions.turn(&room.session).acquire().await.unwrap().release().await.unwrap();
         // From the third on they are in place, unless the disk is slow.
         turn().await;
         turn().await;
@@ -147,7 +148,9 @@ fn outside_a_runtime_there_is_an_error_and_no_panic() {
     outside();
     // The first meets the filesystem, the second the directory: from then on no blocking pool is needed.
     for _ in 0..2 {
-        runtime().block_on(async { buffered().turn(&room.session).acquire().await.unwrap().release().await.unwrap() });
+        runtime().block_on(async {
+            buffered().turn(&room.session).acquire().await.unwrap().release().await.unwrap()
+        });
     }
     outside();
 
@@ -163,7 +166,8 @@ fn a_long_hold_is_reported_once_and_not_taken_away() {
     let (sender, reports) = channel();
     let max_hold = Duration::from_millis(20);
     let builder = Sessions::builder().max_hold(max_hold);
-    let sessions = builder.on_long_hold(move |hold| sender.send(hold.clone()).unwrap()).build().unwrap();
+    let sessions =
+        builder.on_long_hold(move |hold| sender.send(hold.clone()).unwrap()).build().unwrap();
     let turn = sessions.turn(&room.session).label("a long one").acquire_blocking().unwrap();
     let report = reports.recv_timeout(Duration::from_secs(30)).unwrap();
     assert_eq!((report.session.as_path(), report.owner), (turn.path(), turn.owner()));

@@ -25,7 +25,8 @@ fn ten_thousand_sessions_are_held_at_once() {
         let (threads, descriptors) = census();
         let began = Instant::now();
         let path = |n: usize| room.dir.join(format!("{n}.jsonl"));
-        let mut turns: Vec<_> = (0..MANY).map(|n| sessions.turn(path(n)).acquire_blocking().unwrap()).collect();
+        let mut turns: Vec<_> =
+            (0..MANY).map(|n| sessions.turn(path(n)).acquire_blocking().unwrap()).collect();
         for (n, turn) in turns.iter_mut().enumerate() {
             turn.append_blocking(&json!({"n": n})).unwrap();
         }

@@ -17,7 +17,13 @@ fn eight_processes_meet_one_stale_lock_five_hundred_times() {
     dead.kill();
     // Each of its kind: one of ours, one whose take-over died, a foreign one, an old empty one, an old half-written one.
     let half = "{\n  \"pid\": 12".to_owned();
-    let kinds = [ours.clone(), ours.replacen('{', "~", 1), foreign_record(NOBODY, None), String::new(), half];
+    let kinds = [
+        ours.clone(),
+        ours.replacen('{', "~", 1),
+        foreign_record(NOBODY, None),
+        String::new(),
+        half,
+    ];
 
     let witness = room.dir.join("witness");
     let mut children: Vec<_> = (0..8).map(|_| child(&room)).collect();

@@ -13,7 +13,12 @@ use crate::room::{NOBODY, Room, buffered, foreign_record, room, start_time_of};
 fn put(room: &Room, name: &str, content: &str, age: Duration) {
     let path = room.dir.join(name);
     fs::write(&path, content).unwrap();
-    fs::File::options().write(true).open(path).unwrap().set_modified(SystemTime::now() - age).unwrap();
+    fs::File::options()
+        .write(true)
+        .open(path)
+        .unwrap()
+        .set_modified(SystemTime::now() - age)
+        .unwrap();
 }
 
 fn sweep(room: &Room) -> Vec<LockReport> {
@@ -39,7 +44,8 @@ fn the_stale_go_and_the_rest_is_kept_and_reported() {
     put(&room, "empty-fresh.jsonl.lock", "", NOW);
     put(&room, "empty-old.jsonl.lock", "", LONG_AGO);
     put(&room, "live.jsonl.lock", &living_record, NOW);
-    let old_record = living_record.replace(&living_record[living_record.find("\"20").unwrap()..][..11], "\"2020-01-01");
+    let old_record = living_record
+        .replace(&living_record[living_record.find("\"20").unwrap()..][..11], "\"2020-01-01");
     put(&room, "live-old.jsonl.lock", &old_record, LONG_AGO);
     put(&room, "malformed-fresh.jsonl.lock", "{\"pid\": 1", NOW);
     put(&room, "malformed-old.jsonl.lock", "{\"pid\": 1", LONG_AGO);

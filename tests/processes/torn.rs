@@ -14,7 +14,8 @@ const TORN: &str = r#"{"type":"message","content":"cut of"#;
 /// A program that knows nothing of locks is killed in the middle of a line.
 fn tear(session: &Path) {
     let script = r#"printf '%s' "$2" >> "$1"; kill -9 $$"#;
-    let killed = Command::new("sh").args(["-c", script, "sh"]).arg(session).arg(TORN).status().unwrap();
+    let killed =
+        Command::new("sh").args(["-c", script, "sh"]).arg(session).arg(TORN).status().unwrap();
     assert!(!killed.success());
 }
 
@@ -30,7 +31,10 @@ fn the_next_turn_seals_a_torn_tail() {
     assert!(!next.sealed);
     assert_eq!(room.text(), format!("{{\"n\":1}}\n{TORN}\n{{\"n\":2}}\n{{\"n\":3}}\n"));
     let text = room.text();
-    assert!(text[sealed.offset as usize..].starts_with("{\"n\":2}\n"), "the offset is the record's");
+    assert!(
+        text[sealed.offset as usize..].starts_with("{\"n\":2}\n"),
+        "the offset is the record's"
+    );
     assert!(text[next.offset as usize..].starts_with("{\"n\":3}\n"));
 }
 
@@ -50,7 +54,11 @@ fn a_torn_tail_left_during_a_turn_is_sealed_by_its_next_append() {
 fn a_post_seals_a_torn_tail() {
     let room = room();
     tear(&room.session);
-    let Answer::Appended { sealed: true, offset, .. } = child(&room).ask(&Ask::Post(json!({"n": 1}))) else { panic!() };
+    let Answer::Appended { sealed: true, offset, .. } =
+        child(&room).ask(&Ask::Post(json!({"n": 1})))
+    else {
+        panic!()
+    };
     assert_eq!(offset, TORN.len() as u64 + 1);
     assert_eq!(room.text(), format!("{TORN}\n{{\"n\":1}}\n"));
 }
@@ -69,5 +77,8 @@ fn many_that_meet_a_torn_tail_seal_it_once() {
     let text = room.text();
     let whole = text.strip_prefix(TORN).unwrap().strip_prefix('\n').unwrap();
     assert_eq!(whole.lines().count(), 80);
-    assert!(whole.ends_with('\n') && whole.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
+    assert!(
+        whole.ends_with('\n')
+            && whole.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok())
+    );
 }

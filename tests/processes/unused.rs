@@ -11,9 +11,14 @@ use crate::room::{buffered, room, until};
 /// What starts a child that is stopped after its first `unlink`; none, said aloud, where there is no `strace`.
 fn stopped_after_unlink() -> Option<Vec<String>> {
     let stop = "inject=unlink,unlinkat:signal=SIGSTOP:when=1";
-    let through = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=unlink,unlinkat", "-e", stop];
+    let through =
+        ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=unlink,unlinkat", "-e", stop];
     let through = through.map(String::from).to_vec();
-    if Command::new("strace").args(["-o", "/dev/null", "true"]).output().is_ok_and(|done| done.status.success()) {
+    if Command::new("strace")
+        .args(["-o", "/dev/null", "true"])
+        .output()
+        .is_ok_and(|done| done.status.success())
+    {
         return Some(through);
     }
     eprintln!("skipped: no strace, or no right to trace");
@@ -26,10 +31,13 @@ fn a_revoke_while_an_unused_session_file_goes_costs_nobody_a_fresh_lock() {
     let room = room();
     let mut child = Child::start(&room.session, How { through, ..How::default() });
     let owner = child.acquire();
-    let record: serde_json::Value = serde_json::from_slice(&std::fs::read(&room.lock).unwrap()).unwrap();
+    let record: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&room.lock).unwrap()).unwrap();
     let pid = rustix::process::Pid::from_raw(record["pid"].as_i64().unwrap() as i32).unwrap();
     child.tell(&Ask::Release);
-    until("the session file is gone, and the lock file not yet", || room.names() == ["s.jsonl.lock"]);
+    until("the session file is gone, and the lock file not yet", || {
+        room.names() == ["s.jsonl.lock"]
+    });
 
     let sessions = buffered();
     let revoked = sessions.revoke(&room.session, owner);
@@ -37,7 +45,11 @@ fn a_revoke_while_an_unused_session_file_goes_costs_nobody_a_fresh_lock() {
     rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
     assert_eq!(child.answer(), Answer::Done);
     if let Ok(turn) = &next {
-        assert_eq!(turn.lost().unwrap(), None, "the one that let go has removed the lock of the next");
+        assert_eq!(
+            turn.lost().unwrap(),
+            None,
+            "the one that let go has removed the lock of the next"
+        );
     }
     assert!(matches!(revoked, Err(Error::NotTheHolder { .. })), "{revoked:?}");
     drop(next);

@@ -19,7 +19,11 @@ impl Goals {
     }
 
     fn add(&mut self, what: &str, figure: f64, goal: String, unit: &str, met: bool) {
-        let figure = if figure >= 100.0 { format!("{figure:.0}{unit}") } else { format!("{figure:.2}{unit}") };
+        let figure = if figure >= 100.0 {
+            format!("{figure:.0}{unit}")
+        } else {
+            format!("{figure:.2}{unit}")
+        };
         self.lines.push((what.to_owned(), goal, figure, met));
     }
 

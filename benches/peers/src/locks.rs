@@ -50,7 +50,8 @@ struct GixLock(PathBuf);
 impl Lock for GixLock {
     fn turn(&mut self, held: &mut dyn FnMut()) {
         let patience = gix_lock::acquire::Fail::AfterDurationWithBackoff(Duration::from_secs(60));
-        let _guard = gix_lock::Marker::acquire_to_hold_resource(&self.0, patience, None, 0).unwrap();
+        let _guard =
+            gix_lock::Marker::acquire_to_hold_resource(&self.0, patience, None, 0).unwrap();
         held();
     }
 }

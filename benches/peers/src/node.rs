@@ -17,9 +17,13 @@ pub struct Peer {
 /// Those that can be had here; says which cannot, and why.
 pub fn peers() -> Vec<Peer> {
     let mut peers = Vec::new();
-    for (package, names) in [("node", &["proper-lockfile", "fs-safe"][..]), ("openclaw", &["openclaw"])] {
+    for (package, names) in
+        [("node", &["proper-lockfile", "fs-safe"][..]), ("openclaw", &["openclaw"])]
+    {
         match installed(package) {
-            Ok(modules) => peers.extend(names.iter().map(|name| Peer { name, modules: modules.clone() })),
+            Ok(modules) => {
+                peers.extend(names.iter().map(|name| Peer { name, modules: modules.clone() }))
+            }
             Err(why) => eprintln!("skipped: {}: {why}", names.join(", ")),
         }
     }
@@ -30,7 +34,11 @@ pub fn peers() -> Vec<Peer> {
 fn installed(package: &str) -> Result<PathBuf, String> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(package);
     let cache = Path::new(CACHE).join(package);
-    let run = |command: &mut Command| match command.stdout(Stdio::null()).stderr(Stdio::null()).status() {
+    let run = |command: &mut Command| match command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+    {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("{command:?}: {status}")),
         Err(error) => Err(format!("{command:?}: {error}")),
@@ -40,7 +48,8 @@ fn installed(package: &str) -> Result<PathBuf, String> {
         eprintln!("installing the packages of {}", source.display());
         std::fs::create_dir_all(&cache).map_err(|e| e.to_string())?;
         for file in ["package.json", "package-lock.json"] {
-            std::fs::copy(source.join(file), cache.join(file)).map_err(|e| format!("{file}: {e}"))?;
+            std::fs::copy(source.join(file), cache.join(file))
+                .map_err(|e| format!("{file}: {e}"))?;
         }
         let options = ["install", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund"];
         run(Command::new("npm").args(options).current_dir(&cache))?;

@@ -13,13 +13,16 @@ fn open(path: &Path) -> Connection {
     connection.busy_timeout(Duration::from_secs(120)).unwrap();
     connection.pragma_update(None, "journal_mode", "WAL").unwrap();
     connection.pragma_update(None, "synchronous", "FULL").unwrap();
-    connection.execute("CREATE TABLE IF NOT EXISTS lines (session INTEGER, line TEXT)", ()).unwrap();
+    connection
+        .execute("CREATE TABLE IF NOT EXISTS lines (session INTEGER, line TEXT)", ())
+        .unwrap();
     connection
 }
 
 /// Lines a second, of as many sessions at once as ours have, in one database or in one for each session.
 pub fn lines_per_second(dir: &Path, databases: usize, bytes: usize, each: u32) -> f64 {
-    let connections: Vec<_> = (0..AT_ONCE).map(|n| open(&dir.join(format!("lines-{}.db", n % databases)))).collect();
+    let connections: Vec<_> =
+        (0..AT_ONCE).map(|n| open(&dir.join(format!("lines-{}.db", n % databases)))).collect();
     let line = line(bytes);
     let began = Instant::now();
     thread::scope(|scope| {

@@ -8,7 +8,9 @@ use crate::common::lock::{FLOOR, OURS};
 use crate::common::processes::{self, Contention};
 use crate::common::show::{Table, rate, time};
 use crate::common::waits::Waits;
-use crate::common::{append as appends, durable, either, known_session, rounds, scale as scales, tasks as in_tasks};
+use crate::common::{
+    append as appends, durable, either, known_session, rounds, scale as scales, tasks as in_tasks,
+};
 use crate::common::{directory, uncontended as alone};
 use crate::goals::Goals;
 use crate::node::Peer;
@@ -17,8 +19,11 @@ use crate::{heap, locks, sqlite};
 /// Everybody who can play: the floor, ours, Rust's, Node's.
 fn everybody<'a>(peers: &'a [Peer]) -> Vec<(&'static str, Box<dyn Fn(&Path) -> Actor + 'a>)> {
     let rust = [FLOOR, OURS].into_iter().chain(locks::RUST);
-    let rust = rust.map(|name| (name, Box::new(move |session: &Path| Actor::start(name, session)) as Box<_>));
-    let node = peers.iter().map(|peer| (peer.name, Box::new(|session: &Path| peer.start(session)) as Box<_>));
+    let rust = rust
+        .map(|name| (name, Box::new(move |session: &Path| Actor::start(name, session)) as Box<_>));
+    let node = peers
+        .iter()
+        .map(|peer| (peer.name, Box::new(|session: &Path| peer.start(session)) as Box<_>));
     rust.chain(node).collect()
 }
 
@@ -27,13 +32,18 @@ pub fn uncontended(dir: &Path, peers: &[Peer], goals: &mut Goals) {
     alone::new(dir);
     goals.at_most("acquire + release, blocking ÷ floor", known[3].ratio, 1.25, "");
     goals.at_most("acquire + release, async ÷ blocking", known[4].ratio / known[3].ratio, 2.0, "");
-    let mut table = Table::new("acquire + release, uncontended, beside the peers", &["lock", "time", "per second"]);
+    let mut table = Table::new(
+        "acquire + release, uncontended, beside the peers",
+        &["lock", "time", "per second"],
+    );
     for (name, start) in everybody(peers) {
         let session = known_session(dir, &format!("cycle-{name}.jsonl"));
         let mut actor = start(&session);
         let count = either(300, 1);
         actor.ask("cycle 20");
-        let times = (0..either(5, 1)).map(|_| actor.ask(&format!("cycle {count}")) as f64 / f64::from(count)).collect();
+        let times = (0..either(5, 1))
+            .map(|_| actor.ask(&format!("cycle {count}")) as f64 / f64::from(count))
+            .collect();
         let nanos = rounds::median(times);
         table.row([name.to_owned(), time(Duration::from_nanos(nanos as u64)), rate(1e9 / nanos)]);
     }
@@ -45,7 +55,14 @@ pub fn tasks(dir: &Path, goals: &mut Goals) {
     let session = known_session(dir, "tasks.jsonl");
     let mut table = Table::new(
         "hand-off between tasks of one process, time of a turn",
-        &["tasks", "tokio::sync::Mutex", "the same, and the record's calls", OURS, "÷ Mutex", "÷ Mutex with calls"],
+        &[
+            "tasks",
+            "tokio::sync::Mutex",
+            "the same, and the record's calls",
+            OURS,
+            "÷ Mutex",
+            "÷ Mutex with calls",
+        ],
     );
     for count in [2, 8, 64, 1000] {
         let turns = either(20_000 / count, 1);
@@ -100,11 +117,17 @@ fn show(title: &str, all: &[(&str, Waits)]) {
 }
 
 pub fn wake_up(dir: &Path, peers: &[Peer], goals: &mut Goals) {
-    let all = by_turns(dir, peers, |start, session| processes::wake_up(start, session, either(60, 2)));
+    let all =
+        by_turns(dir, peers, |start, session| processes::wake_up(start, session, either(60, 2)));
     show("from release to acquire, another process", &all);
     let p50 = |at: usize| all[at].1.percentile(50.0).as_nanos() as f64;
     goals.at_most("wake-up across processes, p50 ÷ flock", p50(1) / p50(0), 2.0, "");
-    goals.at_most("wake-up across processes, p99", all[1].1.percentile(99.0).as_secs_f64() * 1e3, 1.0, " ms");
+    goals.at_most(
+        "wake-up across processes, p99",
+        all[1].1.percentile(99.0).as_secs_f64() * 1e3,
+        1.0,
+        " ms",
+    );
 }
 
 pub fn after_kill(dir: &Path, peers: &[Peer]) {
@@ -115,7 +138,11 @@ pub fn after_kill(dir: &Path, peers: &[Peer]) {
         let session = known_session(dir, &format!("kill-{name}.jsonl"));
         all.push((
             *name,
-            processes::after_kill(&**start, &session, either(if name.contains("claw") { 8 } else { 40 }, 1)),
+            processes::after_kill(
+                &**start,
+                &session,
+                either(if name.contains("claw") { 8 } else { 40 }, 1),
+            ),
         ));
     }
     show("from SIGKILL of the holder to acquire, another process", &all);
@@ -125,7 +152,9 @@ pub fn after_kill(dir: &Path, peers: &[Peer]) {
 }
 
 pub fn contention(dir: &Path, peers: &[Peer], goals: &mut Goals) {
-    for (processes, hold) in [(8, Duration::ZERO), (8, Duration::from_millis(1)), (16, Duration::from_millis(1))] {
+    for (processes, hold) in
+        [(8, Duration::ZERO), (8, Duration::from_millis(1)), (16, Duration::from_millis(1))]
+    {
         let all: Vec<_> = everybody(peers)
             .into_iter()
             .map(|(name, start)| {
@@ -141,7 +170,12 @@ pub fn contention(dir: &Path, peers: &[Peer], goals: &mut Goals) {
             for (name, goal) in [(FLOOR, 0.8), ("proper-lockfile", 100.0), ("openclaw", 100.0)] {
                 if let Some(other) = of(name) {
                     let ratio = ours.per_second() / other.per_second();
-                    goals.at_least(&format!("8 processes, no hold: turns/s ÷ {name}"), ratio, goal, "");
+                    goals.at_least(
+                        &format!("8 processes, no hold: turns/s ÷ {name}"),
+                        ratio,
+                        goal,
+                        "",
+                    );
                 }
             }
         } else if processes == 8 {
@@ -177,7 +211,12 @@ fn show_contention(processes: usize, hold: Duration, all: &[(&str, Contention)])
 
 pub fn append(dir: &Path, goals: &mut Goals) {
     let (buffered, durable) = appends::one_session(dir, 400);
-    goals.at_most("append, 400 bytes, buffered ÷ write under flock with two stats", buffered[2].ratio, 2.0, "");
+    goals.at_most(
+        "append, 400 bytes, buffered ÷ write under flock with two stats",
+        buffered[2].ratio,
+        2.0,
+        "",
+    );
     goals.at_most("append, 400 bytes, durable ÷ write + fdatasync", durable[1].ratio, 1.1, "");
     appends::one_session(dir, 300 * 1024);
 }
@@ -195,7 +234,10 @@ pub fn many_sessions(dir: &Path, goals: &mut Goals) {
         samples[3].push(sqlite::lines_per_second(fresh.path(), appends::AT_ONCE, 400, each));
     }
     let [floor, ours, one, many] = samples.map(rounds::median);
-    let mut table = Table::new("64 sessions at once, durable appends of 400 bytes", &["store", "lines/s", "÷ floor"]);
+    let mut table = Table::new(
+        "64 sessions at once, durable appends of 400 bytes",
+        &["store", "lines/s", "÷ floor"],
+    );
     for (name, lines) in [
         ("floor: 64 threads, write, fdatasync", floor),
         (OURS, ours),
@@ -205,15 +247,32 @@ pub fn many_sessions(dir: &Path, goals: &mut Goals) {
         table.row([name.to_owned(), rate(lines), format!("{:.2}", lines / floor)]);
     }
     table.print();
-    goals.at_least("64 sessions, durable appends at once ÷ SQLite, one database", ours / one, 3.0, "");
-    goals.at_least("64 sessions, durable appends at once ÷ SQLite, 64 databases", ours / many, 3.0, "");
+    goals.at_least(
+        "64 sessions, durable appends at once ÷ SQLite, one database",
+        ours / one,
+        3.0,
+        "",
+    );
+    goals.at_least(
+        "64 sessions, durable appends at once ÷ SQLite, 64 databases",
+        ours / many,
+        3.0,
+        "",
+    );
 }
 
 pub fn scale(goals: &mut Goals) {
     let counts = either(vec![10, 1_000, scales::at_most(10_000)], vec![1, 10]);
     let dir = directory();
     let held = scales::hold(dir.path(), &counts, heap);
-    let head = &["held", "acquire of each", "acquire + release of one more", "heap each", "threads", "descriptors"];
+    let head = &[
+        "held",
+        "acquire of each",
+        "acquire + release of one more",
+        "heap each",
+        "threads",
+        "descriptors",
+    ];
     let mut table = Table::new("sessions held by one process", head);
     for held in &held {
         table.row([
@@ -229,7 +288,12 @@ pub fn scale(goals: &mut Goals) {
     let (few, many) = (&held[0], &held[held.len() - 1]);
     goals.at_most("heap per held session", many.heap_each, 1024.0, " B");
     let ratio = many.one_more.as_secs_f64() / few.one_more.as_secs_f64();
-    goals.at_most(&format!("acquire with {} held ÷ with {} held", many.count, few.count), ratio, 1.2, "");
+    goals.at_most(
+        &format!("acquire with {} held ÷ with {} held", many.count, few.count),
+        ratio,
+        1.2,
+        "",
+    );
     waiting_threads(goals);
 }
 
@@ -237,7 +301,8 @@ pub fn scale(goals: &mut Goals) {
 fn waiting_threads(goals: &mut Goals) {
     const PATHS: usize = 8;
     let (dir, runtime) = (directory(), in_tasks::runtime());
-    let paths: Vec<_> = (0..PATHS).map(|n| known_session(dir.path(), &format!("path-{n}.jsonl"))).collect();
+    let paths: Vec<_> =
+        (0..PATHS).map(|n| known_session(dir.path(), &format!("path-{n}.jsonl"))).collect();
     let mut holders: Vec<_> = paths.iter().map(|path| Actor::start(OURS, path)).collect();
     for holder in &mut holders {
         holder.ask("acquire");
@@ -247,9 +312,9 @@ fn waiting_threads(goals: &mut Goals) {
         let mut tasks = Vec::new();
         for path in paths.iter().flat_map(|path| std::iter::repeat_n(path, 20)) {
             let (sessions, path) = (sessions.clone(), path.clone());
-            tasks.push(tokio::spawn(
-                async move { sessions.turn(path).acquire().await.unwrap().release().await.unwrap() },
-            ));
+            tasks.push(tokio::spawn(async move {
+                sessions.turn(path).acquire().await.unwrap().release().await.unwrap()
+            }));
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
         let during = threads_that_wait();
@@ -262,13 +327,16 @@ fn waiting_threads(goals: &mut Goals) {
         tokio::time::sleep(Duration::from_millis(300)).await;
         (during, threads_that_wait())
     });
-    println!("\n{PATHS} contended paths with 20 waiting tasks each: {during} waiting threads; {after} when idle");
+    println!(
+        "\n{PATHS} contended paths with 20 waiting tasks each: {during} waiting threads; {after} when idle"
+    );
     goals.at_most("waiting threads per contended path", during as f64 / PATHS as f64, 1.0, "");
     goals.at_most("waiting threads when idle", after as f64, 0.0, "");
 }
 
 fn threads_that_wait() -> usize {
     let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return 0 };
-    let names = tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+    let names =
+        tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
     names.filter(|name| name.starts_with("turnlock-wait")).count()
 }

@@ -22,7 +22,9 @@ pub(super) fn look(paths: &[PathBuf], fix: bool) -> Vec<OfGateway> {
     for state_dir in paths.iter().filter(|path| is_state_directory(path)) {
         let findings = doctor(&Gateway::builder(state_dir), None, fix).unwrap_or_default();
         // Where no gateway runs, whoever listens on the usual port may belong to another instance.
-        let of_locks = findings.into_iter().filter(|finding| !matches!(finding.what, Trouble::UnknownListener(_)));
+        let of_locks = findings
+            .into_iter()
+            .filter(|finding| !matches!(finding.what, Trouble::UnknownListener(_)));
         found.extend(of_locks.map(|finding| OfGateway { state_dir: state_dir.clone(), finding }));
     }
     found
@@ -38,12 +40,14 @@ pub(super) fn remaining(found: &[OfGateway]) -> usize {
 
 /// Whether `--fix` would put any of it right.
 pub(super) fn curable(found: &[OfGateway]) -> bool {
-    let curable = |what: &Trouble| matches!(what, Trouble::StaleLock(_) | Trouble::OrphanedReclaim(_));
+    let curable =
+        |what: &Trouble| matches!(what, Trouble::StaleLock(_) | Trouble::OrphanedReclaim(_));
     found.iter().any(|of| !of.finding.fixed && curable(&of.finding.what))
 }
 
 /// One line for each.
 pub(super) fn lines(found: &[OfGateway]) -> String {
-    let line = |of: &OfGateway| format!("- gateway of {}: {}\n", of.state_dir.display(), of.finding);
+    let line =
+        |of: &OfGateway| format!("- gateway of {}: {}\n", of.state_dir.display(), of.finding);
     found.iter().map(|of| printable(line(of).trim_end()).to_string() + "\n").collect()
 }

@@ -13,10 +13,12 @@ pub(super) fn show(examination: &Examination) -> String {
     let mut text = String::new();
     let locks = select(examination, |problem| matches!(problem, Problem::Lock(_)));
     section(&mut text, &locks, "session lock file");
-    let transcripts = select(examination, |problem| matches!(problem, Problem::DamagedTranscript { .. }));
+    let transcripts =
+        select(examination, |problem| matches!(problem, Problem::DamagedTranscript { .. }));
     section(&mut text, &transcripts, "damaged transcript");
-    let others =
-        select(examination, |problem| !matches!(problem, Problem::Lock(_) | Problem::DamagedTranscript { .. }));
+    let others = select(examination, |problem| {
+        !matches!(problem, Problem::Lock(_) | Problem::DamagedTranscript { .. })
+    });
     section(&mut text, &others, "other finding");
     text
 }
@@ -51,7 +53,8 @@ fn line(finding: &Finding) -> String {
 /// `pid=P (alive|dead) age=17s stale=yes (reasons)`
 fn lock(report: &LockReport) -> String {
     let holder = report.holder.as_ref();
-    let pid = holder.and_then(|holder| holder.pid).map_or("missing".to_owned(), |pid| pid.to_string());
+    let pid =
+        holder.and_then(|holder| holder.pid).map_or("missing".to_owned(), |pid| pid.to_string());
     let alive = match holder {
         Some(holder) if holder.alive => "alive",
         Some(_) => "dead",

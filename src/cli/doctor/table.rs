@@ -28,9 +28,13 @@ pub(super) fn show(examination: &Examination) -> String {
 fn instance_of(dir: &Path) -> (PathBuf, String) {
     let agent = dir.parent();
     let agents = agent.and_then(Path::parent);
-    let named = |path: Option<&Path>, name: &str| path.and_then(Path::file_name).is_some_and(|it| it == name);
+    let named = |path: Option<&Path>, name: &str| {
+        path.and_then(Path::file_name).is_some_and(|it| it == name)
+    };
     match (agent, agents) {
-        (Some(agent), Some(agents)) if named(Some(dir), "sessions") && named(Some(agents), "agents") => {
+        (Some(agent), Some(agents))
+            if named(Some(dir), "sessions") && named(Some(agents), "agents") =>
+        {
             let name = agent.file_name().unwrap_or_default();
             (agents.parent().unwrap_or(agents).to_owned(), name.display().to_string())
         }
@@ -47,7 +51,8 @@ fn table(findings: &[(&Finding, String)]) -> Table {
     }
     table.set_header(["agent", "file", "finding", "what is known", "what is done"]);
     for (finding, agent) in findings {
-        let file = finding.path.file_name().unwrap_or(finding.path.as_os_str()).display().to_string();
+        let file =
+            finding.path.file_name().unwrap_or(finding.path.as_os_str()).display().to_string();
         table.add_row([
             Cell::new(printable(agent)),
             Cell::new(printable(&file)),

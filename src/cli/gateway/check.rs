@@ -30,8 +30,10 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     } else if conflicts.is_empty() {
         output::answer(&format!("{} gateways, each on its own.\n", args.gateways.len()))?;
     } else {
-        let lines: String =
-            conflicts.iter().map(|conflict| format!("- {}\n", printable(&conflict.to_string()))).collect();
+        let lines: String = conflicts
+            .iter()
+            .map(|conflict| format!("- {}\n", printable(&conflict.to_string())))
+            .collect();
         output::answer(&lines)?;
     }
     Ok(if conflicts.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -21,7 +21,11 @@ use crate::cli::{exec, signals};
 /// How long the program may take to end when a lock is lost.
 const GRACE: Duration = Duration::from_secs(5);
 
-pub(super) async fn run(gateway: &mut Gateway, signals: Signals, command: &[OsString]) -> Result<ExitCode, Failure> {
+pub(super) async fn run(
+    gateway: &mut Gateway,
+    signals: Signals,
+    command: &[OsString],
+) -> Result<ExitCode, Failure> {
     // The port was free: from here on it is the program's.
     drop(gateway.take_listener());
     // On this thread, which lasts as long as the process: the kernel watches the thread that started the child.
@@ -35,11 +39,17 @@ pub(super) async fn run(gateway: &mut Gateway, signals: Signals, command: &[OsSt
 
 fn start(command: &[OsString]) -> Result<Child, Failure> {
     let under = exec::command(Signal::KILL, command)?;
-    tokio::process::Command::from(under).spawn().map_err(|e| Failure::new(format!("cannot start the program: {e}")))
+    tokio::process::Command::from(under)
+        .spawn()
+        .map_err(|e| Failure::new(format!("cannot start the program: {e}")))
 }
 
 /// Passes signals on until the program has ended, or a lock is lost.
-async fn attend(gateway: &Gateway, mut signals: Signals, child: &mut Child) -> Result<ExitStatus, Failure> {
+async fn attend(
+    gateway: &Gateway,
+    mut signals: Signals,
+    child: &mut Child,
+) -> Result<ExitStatus, Failure> {
     let mut guard = Guard::new();
     loop {
         tokio::select! {

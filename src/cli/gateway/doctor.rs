@@ -34,8 +34,15 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     } else if findings.is_empty() {
         output::answer("Nothing is wrong with the gateway's locks and port.\n")?;
     } else {
-        let lines: String = findings.iter().map(|finding| format!("- {}\n", printable(&finding.to_string()))).collect();
+        let lines: String = findings
+            .iter()
+            .map(|finding| format!("- {}\n", printable(&finding.to_string())))
+            .collect();
         output::answer(&lines)?;
     }
-    Ok(if findings.iter().all(|finding| finding.fixed) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if findings.iter().all(|finding| finding.fixed) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

@@ -98,7 +98,9 @@ impl Target {
             Self::Address(address) => gateway::observe_address(*address).into(),
             Self::StateDir(dir) => match gateway::observe(&Gateway::builder(dir), None) {
                 Ok(seen) => seen.into(),
-                Err(error) => Look { condition: Condition::Gone, seen: None, error: Some(error.to_string()) },
+                Err(error) => {
+                    Look { condition: Condition::Gone, seen: None, error: Some(error.to_string()) }
+                }
             },
         }
     }
@@ -169,7 +171,11 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
 
 async fn watch(args: &Args) -> Result<ExitCode, Failure> {
     let mut signals = Signals::catch()?;
-    let watched = |target: &Target| Watched { target: target.clone(), watch: Watch::new(args.after), look: None };
+    let watched = |target: &Target| Watched {
+        target: target.clone(),
+        watch: Watch::new(args.after),
+        look: None,
+    };
     let mut watches: Vec<_> = args.targets.iter().map(watched).collect();
     let mut rounds = tokio::time::interval(args.every);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -250,7 +256,10 @@ fn tell(args: &Args, told: &Told) -> Result<(), Failure> {
         _ => AnsiColor::Red,
     };
     let (style, state, target) = (colour.on_default(), told.change.to, printable(&told.target));
-    output::answer(&format!("{time} {target} is {style}{state}{style:#}{before}{}\n", printable(&reason)))
+    output::answer(&format!(
+        "{time} {target} is {style}{state}{style:#}{before}{}\n",
+        printable(&reason)
+    ))
 }
 
 /// Its end is waited for only by a single look: a command that hangs must not blind the monitor.

@@ -103,7 +103,9 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
         match started {
             Supervised::Started(gateway) => run(gateway, signals, &args.command).await,
             Supervised::AlreadyHealthy(address) => {
-                output::tell(&format!("a healthy gateway is already listening on ws://{address}; nothing to do"));
+                output::tell(&format!(
+                    "a healthy gateway is already listening on ws://{address}; nothing to do"
+                ));
                 Ok(args.supervised.map_or(ExitCode::SUCCESS, Supervisor::exit_code))
             }
             _ => Err(Failure::new("unknown outcome")),
@@ -115,7 +117,11 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
 }
 
 /// Until it ends, by itself or because it is told to; then all is let go.
-async fn run(mut gateway: Gateway, mut signals: Signals, command: &[OsString]) -> Result<ExitCode, Failure> {
+async fn run(
+    mut gateway: Gateway,
+    mut signals: Signals,
+    command: &[OsString],
+) -> Result<ExitCode, Failure> {
     tell_start(&gateway);
     let layout = gateway.layout().clone();
     let told_to_end = tokio::select! {
@@ -150,7 +156,8 @@ fn sweep_sessions(layout: &Layout) {
         match sessions.sweep(&dir) {
             Ok(found) => {
                 for lock in found.iter().filter(|lock| lock.removed) {
-                    let reasons: Vec<_> = lock.reasons.iter().map(|reason| reason.as_str()).collect();
+                    let reasons: Vec<_> =
+                        lock.reasons.iter().map(|reason| reason.as_str()).collect();
                     output::tell(&format!(
                         "removed a stale session lock: {} ({})",
                         lock.lock.display(),

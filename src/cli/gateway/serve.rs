@@ -34,8 +34,12 @@ struct Facts {
 }
 
 /// Until it is told to end, or a lock is lost. The socket closes with the end of this.
-pub(super) async fn serve(gateway: &mut Gateway, mut signals: Signals) -> Result<ExitCode, Failure> {
-    let listener = gateway.take_tokio_listener()?.ok_or_else(|| Failure::new("the gateway has no socket"))?;
+pub(super) async fn serve(
+    gateway: &mut Gateway,
+    mut signals: Signals,
+) -> Result<ExitCode, Failure> {
+    let listener =
+        gateway.take_tokio_listener()?.ok_or_else(|| Failure::new("the gateway has no socket"))?;
     let facts = Arc::new(Facts::of(gateway)?);
     let mut guard = Guard::new();
     loop {
@@ -70,9 +74,13 @@ impl Guard {
         let blind = looked.is_err();
         match looked {
             Ok(None) => {}
-            Ok(Some(cause)) => return Err(Failure::new(format!("the gateway's lock is lost: {cause}; ending"))),
+            Ok(Some(cause)) => {
+                return Err(Failure::new(format!("the gateway's lock is lost: {cause}; ending")));
+            }
             Err(error) if !self.blind => {
-                output::tell(&format!("whether the gateway's locks are still its own cannot be seen: {error}"));
+                output::tell(&format!(
+                    "whether the gateway's locks are still its own cannot be seen: {error}"
+                ));
             }
             Err(_) => {}
         }
@@ -89,7 +97,11 @@ fn answer(stream: TokioIo<tokio::net::TcpStream>, facts: Arc<Facts>) {
             let path = request.uri().path().to_owned();
             let readable = matches!(*request.method(), Method::GET | Method::HEAD);
             let told = tokio::task::spawn_blocking(move || respond(&path, readable, &facts)).await;
-            Ok::<_, Infallible>(told.unwrap_or_else(|e| with(StatusCode::INTERNAL_SERVER_ERROR, TEXT, e.to_string())))
+            Ok::<_, Infallible>(
+                told.unwrap_or_else(|e| {
+                    with(StatusCode::INTERNAL_SERVER_ERROR, TEXT, e.to_string())
+                }),
+            )
         }
     });
     let connection = http1::Builder::new()
@@ -107,7 +119,9 @@ const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 fn respond(path: &str, readable: bool, facts: &Facts) -> Response<String> {
     match path {
-        "/healthz" | "/metrics" if !readable => with(StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET only\n".into()),
+        "/healthz" | "/metrics" if !readable => {
+            with(StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET only\n".into())
+        }
         "/healthz" => with(StatusCode::OK, JSON, healthz(facts)),
         "/metrics" => with(StatusCode::OK, METRICS, metrics_text(facts)),
         _ => with(StatusCode::NOT_FOUND, TEXT, "/healthz or /metrics\n".into()),
@@ -135,8 +149,13 @@ fn healthz(facts: &Facts) -> String {
 
 /// What this process counted, and how many session locks there are right now, whoever's.
 fn metrics_text(facts: &Facts) -> String {
-    metrics::describe_gauge!("turnlock_session_locks", "Session locks of the state directory, by state.");
-    for (name, state) in [("held", LockState::Held), ("foreign", LockState::Foreign), ("stale", LockState::Stale)] {
+    metrics::describe_gauge!(
+        "turnlock_session_locks",
+        "Session locks of the state directory, by state."
+    );
+    for (name, state) in
+        [("held", LockState::Held), ("foreign", LockState::Foreign), ("stale", LockState::Stale)]
+    {
         metrics::gauge!("turnlock_session_locks", "state" => name).set(facts.count(state) as f64);
     }
     facts.metrics.render()
@@ -144,7 +163,8 @@ fn metrics_text(facts: &Facts) -> String {
 
 impl Facts {
     fn of(gateway: &Gateway) -> Result<Self, Failure> {
-        let metrics = PrometheusBuilder::new().install_recorder().map_err(|e| Failure::new(e.to_string()))?;
+        let metrics =
+            PrometheusBuilder::new().install_recorder().map_err(|e| Failure::new(e.to_string()))?;
         let layout = gateway.layout().clone();
         Ok(Self { began: Instant::now(), layout, metrics })
     }

@@ -52,7 +52,8 @@ fn table(report: &GatewayReport) -> String {
         ("health", report.health.to_string()),
     ];
     let bold = AnsiColor::BrightWhite.on_default().bold();
-    let line = |(name, fact): &(&str, String)| format!("{bold}{name:<15}{bold:#}  {}\n", printable(fact));
+    let line =
+        |(name, fact): &(&str, String)| format!("{bold}{name:<15}{bold:#}  {}\n", printable(fact));
     rows.iter().map(line).collect()
 }
 

@@ -39,7 +39,11 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
 
 pub(super) fn stop(gateway: &Builder, pid: i32, port: Option<u16>) -> Result<(), Failure> {
     let stopped = gateway::stop(gateway, pid, port)?;
-    let how = if stopped.killed { "it did not end within 700 ms of being asked, and was killed" } else { "it ended" };
+    let how = if stopped.killed {
+        "it did not end within 700 ms of being asked, and was killed"
+    } else {
+        "it ended"
+    };
     output::tell(&format!("gateway with pid {pid}: {how}; its port is free"));
     Ok(())
 }

@@ -29,7 +29,12 @@ const TELLING: u64 = 64 * 1024;
 /// How many of each line, by its hash.
 type Counts = HashMap<u64, u32>;
 
-pub(super) fn from(transcript: Transcript, args: &Args, show: &mut Show, interrupted: &AtomicBool) -> Result<(), Stop> {
+pub(super) fn from(
+    transcript: Transcript,
+    args: &Args,
+    show: &mut Show,
+    interrupted: &AtomicBool,
+) -> Result<(), Stop> {
     let mut follower = Follower::new(&transcript, &args.session)?;
     if let Some(n) = args.tail {
         follower.at = follower.whole_lines_to(interrupted)?;
@@ -95,7 +100,10 @@ impl<'a> Follower<'a> {
         let identity = |facts: &std::fs::Metadata| (facts.dev(), facts.ino());
         let Ok(named) = self.path.symlink_metadata() else {
             if !std::mem::replace(&mut self.gone, true) {
-                output::tell(&format!("{} is gone; waiting for it to come back", self.path.display()));
+                output::tell(&format!(
+                    "{} is gone; waiting for it to come back",
+                    self.path.display()
+                ));
             }
             return None;
         };
@@ -106,7 +114,12 @@ impl<'a> Follower<'a> {
     }
 
     /// Shows of the new file what the old one did not have.
-    fn go_over_to(&mut self, new: &Transcript, show: &mut Show, interrupted: &AtomicBool) -> Result<(), Stop> {
+    fn go_over_to(
+        &mut self,
+        new: &Transcript,
+        show: &mut Show,
+        interrupted: &AtomicBool,
+    ) -> Result<(), Stop> {
         let mut known = Counts::new();
         for item in self.part(0..self.at)?.lines() {
             go_on(interrupted)?;
@@ -124,7 +137,12 @@ impl<'a> Follower<'a> {
     }
 
     /// Shows what is whole by now, but for lines that are known.
-    fn show_rest(&mut self, show: &mut Show, known: &mut Counts, interrupted: &AtomicBool) -> Result<(), Stop> {
+    fn show_rest(
+        &mut self,
+        show: &mut Show,
+        known: &mut Counts,
+        interrupted: &AtomicBool,
+    ) -> Result<(), Stop> {
         let end = self.whole_lines_to(interrupted)?;
         if end <= self.at {
             return Ok(());
@@ -169,14 +187,18 @@ impl<'a> Follower<'a> {
         }
         self.at = self.last.back().map_or(0, |(line, _)| line.end + 1);
         if self.at == 0 {
-            output::tell(&format!("{} was written anew; it is shown from its beginning", self.path.display()));
+            output::tell(&format!(
+                "{} was written anew; it is shown from its beginning",
+                self.path.display()
+            ));
         }
         Ok(())
     }
 
     fn ends_with_newline(&self, line: &Range<u64>) -> Result<bool, Stop> {
         let mut byte = [0];
-        let read = self.file.read_at(&mut byte, line.end).map_err(|source| failed(self.path, source))?;
+        let read =
+            self.file.read_at(&mut byte, line.end).map_err(|source| failed(self.path, source))?;
         Ok(read == 1 && byte == *b"\n")
     }
 
@@ -185,7 +207,9 @@ impl<'a> Follower<'a> {
         let length = line.end - line.start;
         let mut bytes = vec![0; length.min(TELLING) as usize];
         match self.file.read_exact_at(&mut bytes, line.start) {
-            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(failed(self.path, error)),
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                Err(failed(self.path, error))
+            }
             // It became shorter just now: then it is no line that is known.
             _ => Ok(self.hasher.hash_one((length, bytes))),
         }
@@ -228,7 +252,10 @@ impl<'a> Follower<'a> {
             Some((seen, since)) if seen == length => {
                 if since.is_some_and(|since| since.elapsed() >= UNFINISHED) {
                     let bytes = length - self.at;
-                    output::tell(&format!("{}: the last line, of {bytes} bytes, is not finished", self.path.display()));
+                    output::tell(&format!(
+                        "{}: the last line, of {bytes} bytes, is not finished",
+                        self.path.display()
+                    ));
                     self.unfinished = Some((length, None));
                 }
             }

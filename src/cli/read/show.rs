@@ -37,7 +37,8 @@ impl Show {
             (false, true) => Way::Terminal,
             (false, false) => Way::Pipe,
         };
-        let out: Box<dyn Write> = if terminal { Box::new(anstream::stdout()) } else { Box::new(stdout()) };
+        let out: Box<dyn Write> =
+            if terminal { Box::new(anstream::stdout()) } else { Box::new(stdout()) };
         Self { way, out: BufWriter::with_capacity(PIECE, out) }
     }
 
@@ -67,12 +68,22 @@ impl Show {
         self.out.write_all(b"\n")
     }
 
-    fn text(&mut self, file: &File, line: &Line<'_>, escape: fn(char) -> Option<String>) -> io::Result<()> {
+    fn text(
+        &mut self,
+        file: &File,
+        line: &Line<'_>,
+        escape: fn(char) -> Option<String>,
+    ) -> io::Result<()> {
         self.escaped(file, line, escape)?;
         self.out.write_all(b"\n")
     }
 
-    fn escaped(&mut self, file: &File, line: &Line<'_>, escape: fn(char) -> Option<String>) -> io::Result<()> {
+    fn escaped(
+        &mut self,
+        file: &File,
+        line: &Line<'_>,
+        escape: fn(char) -> Option<String>,
+    ) -> io::Result<()> {
         match &line.bytes {
             Some(bytes) => put_escaped(&mut self.out, &String::from_utf8_lossy(bytes), escape),
             None => {
@@ -81,7 +92,11 @@ impl Show {
                 each_piece(file, line.range.clone(), |piece| {
                     pending.extend_from_slice(piece);
                     let whole = whole_characters(&pending);
-                    put_escaped(&mut self.out, &String::from_utf8_lossy(&pending[..whole]), escape)?;
+                    put_escaped(
+                        &mut self.out,
+                        &String::from_utf8_lossy(&pending[..whole]),
+                        escape,
+                    )?;
                     pending.drain(..whole);
                     Ok(())
                 })?;
@@ -91,7 +106,12 @@ impl Show {
     }
 
     fn json_line(&mut self, file: &File, line: &Line<'_>) -> io::Result<()> {
-        write!(self.out, "{{\"offset\":{},\"length\":{}", line.range.start, line.range.end - line.range.start)?;
+        write!(
+            self.out,
+            "{{\"offset\":{},\"length\":{}",
+            line.range.start,
+            line.range.end - line.range.start
+        )?;
         if let Some(number) = line.number {
             write!(self.out, ",\"line\":{number}")?;
         }
@@ -139,9 +159,15 @@ fn in_json(c: char) -> Option<String> {
     }
 }
 
-fn put_escaped(out: &mut impl Write, text: &str, escape: fn(char) -> Option<String>) -> io::Result<()> {
+fn put_escaped(
+    out: &mut impl Write,
+    text: &str,
+    escape: fn(char) -> Option<String>,
+) -> io::Result<()> {
     let mut rest = text;
-    while let Some((at, c, escaped)) = rest.char_indices().find_map(|(at, c)| Some((at, c, escape(c)?))) {
+    while let Some((at, c, escaped)) =
+        rest.char_indices().find_map(|(at, c)| Some((at, c, escape(c)?)))
+    {
         out.write_all(&rest.as_bytes()[..at])?;
         out.write_all(escaped.as_bytes())?;
         rest = &rest[at + c.len_utf8()..];
@@ -157,7 +183,11 @@ fn whole_characters(bytes: &[u8]) -> usize {
     }
 }
 
-fn each_piece(file: &File, range: Range<u64>, mut put: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+fn each_piece(
+    file: &File,
+    range: Range<u64>,
+    mut put: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
     let mut piece = [0; PIECE];
     let mut at = range.start;
     while at < range.end {

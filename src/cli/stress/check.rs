@@ -95,7 +95,13 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    pub(super) fn add(&mut self, kind: Kind, session: Option<u16>, offset: Option<u64>, what: String) {
+    pub(super) fn add(
+        &mut self,
+        kind: Kind,
+        session: Option<u16>,
+        offset: Option<u64>,
+        what: String,
+    ) {
         let count = self.counts.entry(kind).or_default();
         *count += 1;
         if *count <= KEPT as u64 {
@@ -117,7 +123,12 @@ pub(super) struct Terms {
 }
 
 /// Compares the session files with what happened.
-pub(super) fn check(history: &History, sessions: &[PathBuf], terms: Terms, findings: &mut Findings) -> io::Result<()> {
+pub(super) fn check(
+    history: &History,
+    sessions: &[PathBuf],
+    terms: Terms,
+    findings: &mut Findings,
+) -> io::Result<()> {
     for (session, path) in sessions.iter().enumerate() {
         file::check(history, session as u16, path, terms, findings)?;
     }
@@ -133,7 +144,9 @@ fn failed(history: &History, append: &Append, findings: &mut Findings) {
     let lost = append.turn.is_some_and(|turn| history.turns[turn].lost == Some(append.ended));
     let kind = match append.outcome {
         Outcome::Refused if !lost => Kind::Failed,
-        Outcome::Overtaken if !history.removed_within(append.session, append.begun, append.ended) => {
+        Outcome::Overtaken
+            if !history.removed_within(append.session, append.begun, append.ended) =>
+        {
             Kind::LostWithoutCause
         }
         _ => return,

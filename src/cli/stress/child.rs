@@ -73,15 +73,19 @@ const POSTERS: [u32; 2] = [1, 4];
 pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> Result<ExitCode, Failure> {
     let args = Args::parse_from(std::iter::once(NAME.into()).chain(arguments));
     die_with(args.parent)?;
-    let failed = |what: &str, error: &dyn std::fmt::Display| Failure::new(format!("stress child: {what}: {error}"));
+    let failed = |what: &str, error: &dyn std::fmt::Display| {
+        Failure::new(format!("stress child: {what}: {error}"))
+    };
     let journal = Journal::open(&args.dir, Some(args.child)).map_err(|e| failed("journal", &e))?;
     if args.role == Role::Foreign {
         foreign::write(&args, &journal).map_err(|e| failed("foreign writer", &e))?;
         return Ok(ExitCode::SUCCESS);
     }
     let durability = if args.buffered { Durability::Buffered } else { Durability::Sync };
-    let sessions =
-        Sessions::builder().acquire_timeout(Duration::from_millis(args.patience_ms)).durability(durability).build()?;
+    let sessions = Sessions::builder()
+        .acquire_timeout(Duration::from_millis(args.patience_ms))
+        .durability(durability)
+        .build()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_time()
@@ -164,7 +168,9 @@ enum Outcome {
 impl Hand {
     fn new(common: Arc<Common>, task: u32) -> Self {
         let writer = Writer { child: common.args.child, task };
-        let seed = line::mix(common.args.seed ^ line::mix(u64::from(writer.child) << 32 | u64::from(task)));
+        let seed = line::mix(
+            common.args.seed ^ line::mix(u64::from(writer.child) << 32 | u64::from(task)),
+        );
         Self { common, writer, random: StdRng::seed_from_u64(seed), next: 0 }
     }
 
@@ -238,7 +244,10 @@ impl Hand {
     }
 
     async fn append(&mut self, turn: &mut Turn, about: Record) -> Outcome {
-        let cancelled = self.random.random_ratio(1, 64).then(|| Duration::from_millis(self.random.random_range(0..2)));
+        let cancelled = self
+            .random
+            .random_ratio(1, 64)
+            .then(|| Duration::from_millis(self.random.random_range(0..2)));
         let (about, lines) = self.begin(about);
         let append = turn.append_all(lines);
         let appended = match cancelled {
@@ -256,7 +265,8 @@ impl Hand {
         while now() < self.common.args.until {
             sleep(Duration::from_millis(self.random.random_range(1..8))).await;
             let session = self.random.random_range(0..self.common.args.sessions);
-            let (about, lines) = self.begin(Record { session, turn: POST, ..self.about(Kind::Begun) });
+            let (about, lines) =
+                self.begin(Record { session, turn: POST, ..self.about(Kind::Begun) });
             let path = session_path(&self.common.args.dir, session);
             let posted = self.common.sessions.post_creating(path, lines).await;
             self.end(about, posted);
@@ -265,7 +275,8 @@ impl Hand {
 
     /// Notes down what is about to be appended.
     fn begin(&mut self, about: Record) -> (Record, Vec<line::Line>) {
-        let count = if self.random.random_ratio(1, 8) { self.random.random_range(2..=4) } else { 1 };
+        let count =
+            if self.random.random_ratio(1, 8) { self.random.random_range(2..=4) } else { 1 };
         let lines = line::batch(self.common.args.seed, self.writer, self.next, count);
         let about = Record { kind: Kind::Begun, n: self.next, count, ..about };
         self.next += u64::from(count);
@@ -278,7 +289,12 @@ impl Hand {
         let at = now();
         match appended {
             Ok(appended) => {
-                self.note(Record { at, kind: Kind::Acknowledged, detail: appended.offset, ..about });
+                self.note(Record {
+                    at,
+                    kind: Kind::Acknowledged,
+                    detail: appended.offset,
+                    ..about
+                });
                 Outcome::Done
             }
             Err(Error::LockLost { .. }) => {

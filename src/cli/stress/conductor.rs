@@ -59,7 +59,11 @@ pub(super) fn run(
     }
     bar.finish_and_clear();
     conductor.tell_of_errors(findings);
-    Ok(Run { children: conductor.children, slots: std::mem::take(&mut conductor.slots), time: began.elapsed() })
+    Ok(Run {
+        children: conductor.children,
+        slots: std::mem::take(&mut conductor.slots),
+        time: began.elapsed(),
+    })
 }
 
 fn progress_bar(args: &Args) -> ProgressBar {
@@ -77,7 +81,9 @@ fn show(bar: &ProgressBar, elapsed: Duration, conductor: &Conductor) {
     if bar.is_hidden() {
         return;
     }
-    let size = |session| fs::metadata(session_path(conductor.dir, session)).map_or(0, |metadata| metadata.len());
+    let size = |session| {
+        fs::metadata(session_path(conductor.dir, session)).map_or(0, |metadata| metadata.len())
+    };
     let bytes: u64 = (0..conductor.args.sessions).map(size).sum();
     bar.set_position(elapsed.as_millis() as u64);
     let seconds = conductor.args.seconds.saturating_sub(elapsed.as_secs());
@@ -165,7 +171,8 @@ impl<'a> Conductor<'a> {
         let number = self.children;
         self.children += 1;
         self.slots.push((role == Role::Writer).then_some(slot));
-        let role = clap::ValueEnum::to_possible_value(&role).map_or(String::new(), |value| value.get_name().to_owned());
+        let role = clap::ValueEnum::to_possible_value(&role)
+            .map_or(String::new(), |value| value.get_name().to_owned());
         let mut command = Command::new(std::env::current_exe()?);
         let mut option = |name: &str, value: &dyn std::fmt::Display| {
             command.arg(format!("--{name}={value}"));
@@ -179,10 +186,14 @@ impl<'a> Conductor<'a> {
         option("sessions", &self.args.sessions);
         option("hold-us", &self.args.hold_us);
         option("seed", &self.seed);
-        let flags =
-            [(self.args.post, "--post"), (self.args.foreign, "--quiet-spells"), (self.args.buffered, "--buffered")];
+        let flags = [
+            (self.args.post, "--post"),
+            (self.args.foreign, "--quiet-spells"),
+            (self.args.buffered, "--buffered"),
+        ];
         let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
-        let errors = OpenOptions::new().append(true).create(true).open(self.dir.join("errors.txt"))?;
+        let errors =
+            OpenOptions::new().append(true).create(true).open(self.dir.join("errors.txt"))?;
         let child = Command::new(std::env::current_exe()?)
             .arg(super::child::NAME)
             .arg("--dir")
@@ -204,7 +215,8 @@ impl<'a> Conductor<'a> {
             if let Some(status) = self.living[index].child.try_wait()? {
                 // A child that was quick to see the end is none.
                 if now() < self.until {
-                    let what = format!("child {} ended by itself: {status}", self.living[index].number);
+                    let what =
+                        format!("child {} ended by itself: {status}", self.living[index].number);
                     findings.add(Wrong::Failed, None, None, what);
                     self.replace(index)?;
                 }
@@ -249,7 +261,11 @@ impl<'a> Conductor<'a> {
 
     /// Kills a process, more often than not one that holds a session, and starts another in its place.
     fn kill_one(&mut self) -> io::Result<()> {
-        let holder = if self.random.random_ratio(3, 4) { self.holder().map(|(index, ..)| index) } else { None };
+        let holder = if self.random.random_ratio(3, 4) {
+            self.holder().map(|(index, ..)| index)
+        } else {
+            None
+        };
         let index = holder.unwrap_or_else(|| self.random.random_range(0..self.living.len()));
         let slot = &mut self.living[index];
         let number = slot.number;
@@ -272,7 +288,8 @@ impl<'a> Conductor<'a> {
         let record = self.read_lock(session)?;
         let pid = record.get("pid")?.as_u64()?;
         let index = self.living.iter().position(|slot| u64::from(slot.child.id()) == pid)?;
-        let owner = record.get("owner").and_then(Value::as_str).and_then(|owner| owner.parse().ok());
+        let owner =
+            record.get("owner").and_then(Value::as_str).and_then(|owner| owner.parse().ok());
         // A foreign writer's has none: it cannot be revoked.
         Some((index, session, owner.unwrap_or_default()))
     }
@@ -284,7 +301,9 @@ impl<'a> Conductor<'a> {
 
     /// Takes the turn from a holder; first, mostly, stops its process for a while.
     fn take_away(&mut self) {
-        let Some((index, ..)) = self.holder().filter(|(index, ..)| self.living[*index].role == Role::Writer) else {
+        let Some((index, ..)) =
+            self.holder().filter(|(index, ..)| self.living[*index].role == Role::Writer)
+        else {
             return;
         };
         let number = self.living[index].number;
@@ -303,9 +322,14 @@ impl<'a> Conductor<'a> {
     fn revoke(&self, session: u16, index: usize) {
         let path = session_path(self.dir, session);
         let Some(record) = self.read_lock(session) else { return };
-        let owner = record.get("owner").and_then(Value::as_str).and_then(|owner| owner.parse::<Uuid>().ok());
+        let owner = record
+            .get("owner")
+            .and_then(Value::as_str)
+            .and_then(|owner| owner.parse::<Uuid>().ok());
         let Some(owner) = owner else { return };
-        if record.get("pid").and_then(Value::as_u64) != Some(u64::from(self.living[index].child.id())) {
+        if record.get("pid").and_then(Value::as_u64)
+            != Some(u64::from(self.living[index].child.id()))
+        {
             return;
         }
         let about = Record { session, owner: owner.as_u128(), ..Record::now(Kind::Revoking) };
@@ -329,7 +353,8 @@ impl<'a> Conductor<'a> {
 
     fn signal(&self, index: usize, signal: Signal) -> bool {
         // The child is not reaped before it is replaced: its pid is still its own.
-        Pid::from_raw(self.living[index].child.id() as i32).is_some_and(|pid| kill_process(pid, signal).is_ok())
+        Pid::from_raw(self.living[index].child.id() as i32)
+            .is_some_and(|pid| kill_process(pid, signal).is_ok())
     }
 
     fn resume(&mut self) {
@@ -340,7 +365,11 @@ impl<'a> Conductor<'a> {
     }
 
     /// Whoever has begun to wait has its turn yet; who does not get it is stuck.
-    fn wait_for_all(&mut self, interrupted: &AtomicBool, findings: &mut Findings) -> io::Result<()> {
+    fn wait_for_all(
+        &mut self,
+        interrupted: &AtomicBool,
+        findings: &mut Findings,
+    ) -> io::Result<()> {
         let limit = Instant::now() + patience(self.args) + Duration::from_secs(5);
         for index in 0..self.living.len() {
             let ended = loop {
@@ -353,10 +382,18 @@ impl<'a> Conductor<'a> {
             };
             let number = self.living[index].number;
             if !ended {
-                let what = format!("child {number} does not come to its end: {}", self.what_stands());
+                let what =
+                    format!("child {number} does not come to its end: {}", self.what_stands());
                 findings.add(Wrong::Stuck, None, None, what);
-            } else if let Some(status) = self.living[index].child.try_wait()?.filter(|status| !status.success()) {
-                findings.add(Wrong::Failed, None, None, format!("child {number} ended with {status}"));
+            } else if let Some(status) =
+                self.living[index].child.try_wait()?.filter(|status| !status.success())
+            {
+                findings.add(
+                    Wrong::Failed,
+                    None,
+                    None,
+                    format!("child {number} ended with {status}"),
+                );
             }
         }
         Ok(())

@@ -92,8 +92,12 @@ impl Foreign<'_> {
     /// A dead owner's lock is removed, and created anew: with the race that this has.
     fn reclaim(&self, lock: &Path, about: Record) -> io::Result<()> {
         let Ok(text) = fs::read(lock) else { return Ok(()) };
-        let pid = serde_json::from_slice::<Value>(&text).ok().and_then(|record| record.get("pid")?.as_i64());
-        let Some(pid) = pid.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) else { return Ok(()) };
+        let pid = serde_json::from_slice::<Value>(&text)
+            .ok()
+            .and_then(|record| record.get("pid")?.as_i64());
+        let Some(pid) = pid.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) else {
+            return Ok(());
+        };
         if rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH) {
             self.journal.remove(lock, about);
         }
@@ -106,7 +110,8 @@ impl Foreign<'_> {
         let bytes = line::bytes(self.args.seed, LineId { writer: self.writer, n: self.next });
         self.next += 1;
         self.journal.note(&Record { at: now(), ..about });
-        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+        let mut file =
+            OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
         let length = file.metadata()?.len();
         let mut last = [b'\n'];
         if length > 0 {
@@ -114,7 +119,12 @@ impl Foreign<'_> {
         }
         let sealed = if last == *b"\n" { bytes } else { [b"\n", &bytes[..]].concat() };
         file.write_all(&sealed)?;
-        self.journal.note(&Record { at: now(), kind: Kind::Acknowledged, detail: UNKNOWN, ..about });
+        self.journal.note(&Record {
+            at: now(),
+            kind: Kind::Acknowledged,
+            detail: UNKNOWN,
+            ..about
+        });
         Ok(())
     }
 

@@ -146,7 +146,13 @@ impl History {
         match (record.kind, self.removals.last_mut()) {
             (Kind::Removing, _) => {
                 let (session, from) = (record.session, record.at);
-                self.removals.push(Removal { session, from, to: None, at_latest: death, reach: death });
+                self.removals.push(Removal {
+                    session,
+                    from,
+                    to: None,
+                    at_latest: death,
+                    reach: death,
+                });
             }
             (Kind::Removed, Some(last)) => (last.to, last.at_latest) = (Some(record.at), record.at),
             (Kind::Spared, _) => drop(self.removals.pop()),
@@ -169,14 +175,19 @@ impl History {
                     self.turns.push(Turn::asked(writer, record));
                 }
                 Kind::Begun => {
-                    let turn = (record.turn != POST).then(|| turns.get(&record.turn).copied()).flatten();
+                    let turn =
+                        (record.turn != POST).then(|| turns.get(&record.turn).copied()).flatten();
                     self.by_writer.entry(writer).or_default().push(self.appends.len());
                     self.appends.push(Append::begun(writer, turn, record));
                 }
-                Kind::Acknowledged | Kind::Lost | Kind::Overtaken | Kind::Failed if record.count > 0 => {
+                Kind::Acknowledged | Kind::Lost | Kind::Overtaken | Kind::Failed
+                    if record.count > 0 =>
+                {
                     self.end_append(writer, record);
                 }
-                Kind::Removing | Kind::Removed | Kind::Spared => self.add_removal(record, self.death_of(child)),
+                Kind::Removing | Kind::Removed | Kind::Spared => {
+                    self.add_removal(record, self.death_of(child))
+                }
                 _ => {
                     if let Some(&turn) = turns.get(&record.turn) {
                         self.turns[turn].happened(record);
@@ -195,7 +206,8 @@ impl History {
             Kind::Overtaken => Outcome::Overtaken,
             _ => Outcome::Refused,
         };
-        append.offset = (record.kind == Kind::Acknowledged && record.detail != UNKNOWN).then_some(record.detail);
+        append.offset = (record.kind == Kind::Acknowledged && record.detail != UNKNOWN)
+            .then_some(record.detail);
         let begun = append.begun;
         let Some(turn) = append.turn.map(|turn| &mut self.turns[turn]) else { return };
         match record.kind {
@@ -207,7 +219,8 @@ impl History {
 
     fn starting_with(&self, id: LineId) -> Option<usize> {
         let of_writer = self.by_writer.get(&id.writer)?;
-        let found = of_writer.binary_search_by_key(&id.n, |&index| self.appends[index].first).ok()?;
+        let found =
+            of_writer.binary_search_by_key(&id.n, |&index| self.appends[index].first).ok()?;
         Some(of_writer[found])
     }
 
@@ -224,7 +237,8 @@ impl History {
     pub(super) fn removed_within(&self, session: u16, from: u64, to: u64) -> bool {
         let before = self.removals.partition_point(|removal| removal.from < to);
         // Backwards: removals do not last long.
-        let mut candidates = self.removals[..before].iter().rev().take_while(|removal| removal.reach > from);
+        let mut candidates =
+            self.removals[..before].iter().rev().take_while(|removal| removal.reach > from);
         candidates.any(|removal| removal.session == session && removal.at_latest > from)
     }
 }

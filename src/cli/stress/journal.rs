@@ -95,7 +95,17 @@ pub(super) struct Record {
 impl Record {
     /// Something that happens now.
     pub(super) fn now(kind: Kind) -> Self {
-        Self { kind, session: 0, task: 0, at: now(), turn: POST, n: 0, count: 0, detail: 0, owner: 0 }
+        Self {
+            kind,
+            session: 0,
+            task: 0,
+            at: now(),
+            turn: POST,
+            n: 0,
+            count: 0,
+            detail: 0,
+            owner: 0,
+        }
     }
 
     fn encode(&self) -> [u8; LENGTH] {
@@ -174,7 +184,9 @@ pub(super) fn read(dir: &Path, child: Option<u32>) -> io::Result<Vec<Record>> {
         Err(e) => return Err(e),
     };
     let (records, rest) = bytes.as_chunks::<LENGTH>();
-    let damaged = || io::Error::new(io::ErrorKind::InvalidData, format!("the journal of {child:?} is damaged"));
+    let damaged = || {
+        io::Error::new(io::ErrorKind::InvalidData, format!("the journal of {child:?} is damaged"))
+    };
     if !rest.is_empty() {
         return Err(damaged());
     }

@@ -79,12 +79,14 @@ pub(super) fn head(line: &[u8]) -> Head {
         return if HEAD.starts_with(line) && !line.is_empty() { Head::Short } else { Head::Other };
     };
     let Some(end) = rest.iter().take(64).position(|&byte| byte == b'"') else {
-        let begins = rest.len() < 64 && rest.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
+        let begins =
+            rest.len() < 64 && rest.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
         return if begins { Head::Short } else { Head::Other };
     };
     let parse = || {
         let mut parts = std::str::from_utf8(&rest[..end]).ok()?.split('.');
-        let writer = Writer { child: parts.next()?.parse().ok()?, task: parts.next()?.parse().ok()? };
+        let writer =
+            Writer { child: parts.next()?.parse().ok()?, task: parts.next()?.parse().ok()? };
         let id = LineId { writer, n: parts.next()?.parse().ok()? };
         parts.next().is_none().then_some(id)
     };
@@ -93,7 +95,8 @@ pub(super) fn head(line: &[u8]) -> Head {
 
 /// Text of a realistic length, with what JSON has to escape.
 fn text(seed: u64, id: LineId) -> String {
-    let mut state = mix(seed ^ mix(u64::from(id.writer.child) << 32 | u64::from(id.writer.task)) ^ mix(!id.n));
+    let mut state =
+        mix(seed ^ mix(u64::from(id.writer.child) << 32 | u64::from(id.writer.task)) ^ mix(!id.n));
     let long = state.is_multiple_of(LONG_EVERY);
     state = mix(state);
     let length = if long { LONG } else { SHORT.start + state % (SHORT.end - SHORT.start) };

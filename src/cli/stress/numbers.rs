@@ -69,14 +69,19 @@ impl Numbers {
     /// `slots`: for which process each child stood.
     pub(super) fn of(history: &History, time: Duration, slots: &[Option<u32>]) -> Self {
         let had = || history.turns.iter().filter(|turn| turn.acquired.is_some() && !turn.foreign());
-        let acknowledged = || history.appends.iter().filter(|append| append.outcome == Outcome::Acknowledged);
-        let mut by_slot: BTreeMap<u32, u64> = slots.iter().flatten().map(|slot| (*slot, 0)).collect();
+        let acknowledged =
+            || history.appends.iter().filter(|append| append.outcome == Outcome::Acknowledged);
+        let mut by_slot: BTreeMap<u32, u64> =
+            slots.iter().flatten().map(|slot| (*slot, 0)).collect();
         for turn in had() {
             if let Some(Some(slot)) = slots.get(turn.writer.child as usize) {
                 *by_slot.entry(*slot).or_default() += 1;
             }
         }
-        let (turns, lines) = (had().count() as u64, acknowledged().map(|append| u64::from(append.count)).sum::<u64>());
+        let (turns, lines) = (
+            had().count() as u64,
+            acknowledged().map(|append| u64::from(append.count)).sum::<u64>(),
+        );
         Self {
             seconds: time.as_secs_f64(),
             turns,
@@ -92,7 +97,11 @@ impl Numbers {
             most_turns: by_slot.values().max().copied().unwrap_or(0),
             kills: history.kills.len() as u64,
             stops: history.stops,
-            revocations: history.revocations.iter().filter(|revocation| revocation.done.is_some()).count() as u64,
+            revocations: history
+                .revocations
+                .iter()
+                .filter(|revocation| revocation.done.is_some())
+                .count() as u64,
             removals: history.removals.iter().filter(|removal| removal.to.is_some()).count() as u64,
             lost_turns: history.turns.iter().filter(|turn| turn.lost.is_some()).count() as u64,
             given_up: given_up(history),
@@ -102,10 +111,9 @@ impl Numbers {
 
 fn given_up(history: &History) -> u64 {
     let acquires = history.turns.iter().filter(|turn| turn.gave_up).count();
-    let appends = history
-        .appends
-        .iter()
-        .filter(|append| append.outcome == Outcome::Untold && !history.kills.contains_key(&append.writer.child));
+    let appends = history.appends.iter().filter(|append| {
+        append.outcome == Outcome::Untold && !history.kills.contains_key(&append.writer.child)
+    });
     (acquires + appends.count()) as u64
 }
 
@@ -124,7 +132,8 @@ fn takeovers(history: &History) -> Vec<u64> {
     };
     let next = |turn: &Turn| {
         let killed = killed_at(turn)?;
-        let ((_, acquired), next) = begun.range((turn.session, killed)..=(turn.session, u64::MAX)).next()?;
+        let ((_, acquired), next) =
+            begun.range((turn.session, killed)..=(turn.session, u64::MAX)).next()?;
         (next.asked < killed && next.writer.child != turn.writer.child).then_some(acquired - killed)
     };
     history.turns.iter().filter_map(next).collect()

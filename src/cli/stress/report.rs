@@ -108,7 +108,10 @@ impl Report<'_> {
         if self.args.kill {
             rows.push(("processes killed", n.kills.to_string()));
             rows.push(("kill of a holder to next", times(n.takeover.as_ref())));
-            rows.push(("lines cut off by a kill", format!("{} (none acknowledged)", self.findings.cut_by_kill)));
+            rows.push((
+                "lines cut off by a kill",
+                format!("{} (none acknowledged)", self.findings.cut_by_kill),
+            ));
         }
         if self.args.stop {
             rows.push(("processes stopped", n.stops.to_string()));
@@ -126,21 +129,34 @@ impl Report<'_> {
         if self.args.foreign {
             rows.push(("turns of the foreign program", n.foreign_turns.to_string()));
         }
-        rows.push(("turns per process", format!("{} fewest, {} most", n.fewest_turns, n.most_turns)));
+        rows.push((
+            "turns per process",
+            format!("{} fewest, {} most", n.fewest_turns, n.most_turns),
+        ));
         rows.push(("given up half-way", n.given_up.to_string()));
         rows
     }
 
     fn verdict(&self, out: &mut String) -> fmt::Result {
-        let (good, bad) = (AnsiColor::Green.on_default().bold(), AnsiColor::Red.on_default().bold());
-        let mark = |out: &mut String, style: Style, text: String| writeln!(out, "{style}{text}{style:#}");
+        let (good, bad) =
+            (AnsiColor::Green.on_default().bold(), AnsiColor::Red.on_default().bold());
+        let mark =
+            |out: &mut String, style: Style, text: String| writeln!(out, "{style}{text}{style:#}");
         if self.findings.violations() == 0 {
-            mark(out, good, "No violation. Proved by reading the files back without the library:".into())?;
+            mark(
+                out,
+                good,
+                "No violation. Proved by reading the files back without the library:".into(),
+            )?;
             for proof in self.proofs() {
                 writeln!(out, "  - {proof}")?;
             }
         } else {
-            mark(out, bad, format!("{} VIOLATIONS (seed {}):", self.findings.violations(), self.seed))?;
+            mark(
+                out,
+                bad,
+                format!("{} VIOLATIONS (seed {}):", self.findings.violations(), self.seed),
+            )?;
             for (kind, name) in KINDS {
                 if let Some(count) = self.findings.counts.get(&kind) {
                     writeln!(out, "  {count:>6}  {name}")?;
@@ -148,8 +164,10 @@ impl Report<'_> {
             }
             writeln!(out, "The first of each:")?;
             for violation in &self.findings.first {
-                let session = violation.session.map_or(String::new(), |n| format!(" session-{n}.jsonl"));
-                let offset = violation.offset.map_or(String::new(), |offset| format!(" at byte {offset}"));
+                let session =
+                    violation.session.map_or(String::new(), |n| format!(" session-{n}.jsonl"));
+                let offset =
+                    violation.offset.map_or(String::new(), |offset| format!(" at byte {offset}"));
                 writeln!(out, "  {:?}{session}{offset}: {}", violation.kind, violation.what)?;
             }
         }
@@ -162,10 +180,14 @@ impl Report<'_> {
     fn proofs(&self) -> Vec<String> {
         let n = self.numbers;
         vec![
-            format!("each of the {} acknowledged lines is there, whole, exactly once, in its writer's order", n.lines),
+            format!(
+                "each of the {} acknowledged lines is there, whole, exactly once, in its writer's order",
+                n.lines
+            ),
             "what was acknowledged before another was begun stands before it".into(),
             "no turn's lines lie inside another's".into(),
-            "whoever lost the lock wrote nothing after that, and nobody lost it without a cause".into(),
+            "whoever lost the lock wrote nothing after that, and nobody lost it without a cause"
+                .into(),
         ]
     }
 }

@@ -57,7 +57,11 @@ fn ask(dir: &Path) -> Device {
         KeepsLocks::NotKept(reason) => Some(format!("{filesystem}: {reason}")),
         _ => None,
     };
-    Device { locality: filesystem.locality, untried: refusal.is_none() && filesystem.wants_probe(), refusal }
+    Device {
+        locality: filesystem.locality,
+        untried: refusal.is_none() && filesystem.wants_probe(),
+        refusal,
+    }
 }
 
 /// Whether other hosts may share this device; one that was never met is local.
@@ -82,9 +86,11 @@ mod tests {
 
     #[test]
     fn what_is_behind_a_daemon_or_a_server_is_not_taken_for_local() {
-        for (dev, locality) in
-            [(u64::MAX, Locality::Local), (u64::MAX - 1, Locality::Unknown), (u64::MAX - 2, Locality::Remote)]
-        {
+        for (dev, locality) in [
+            (u64::MAX, Locality::Local),
+            (u64::MAX - 1, Locality::Unknown),
+            (u64::MAX - 2, Locality::Remote),
+        ] {
             assert!(!is_local(dev), "it was never met");
             DEVICES.write().insert(dev, Device { locality, untried: false, refusal: None });
             assert_eq!(is_local(dev), locality == Locality::Local);

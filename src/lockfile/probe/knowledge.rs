@@ -167,7 +167,8 @@ pub(super) fn keeps_locks(kind: &str, options: Option<&str>) -> KeepsLocks {
         ));
     }
     // An NFS mount that says `local_lock=none` sends them to the server.
-    let sent = kind.starts_with("nfs") && has(options, &["local_lock=none", "local_lock=posix"]).is_some();
+    let sent =
+        kind.starts_with("nfs") && has(options, &["local_lock=none", "local_lock=posix"]).is_some();
     if sent || KEPT_BETWEEN_HOSTS.contains(&kind) { KeepsLocks::Kept } else { KeepsLocks::Unknown }
 }
 

@@ -107,7 +107,8 @@ fn without_a_mount_table_the_number_tells() {
 
 #[test]
 fn a_refusal_names_the_mount() {
-    let trial = Trial { fault: None, hard_links: true, unnamed_files: false, exclusive_rename: false };
+    let trial =
+        Trial { fault: None, hard_links: true, unnamed_files: false, exclusive_rename: false };
     let mut report = ProbeReport { filesystem: at("/mnt/flock/a"), trial };
     assert_eq!(
         report.refusal().unwrap(),
@@ -118,7 +119,11 @@ fn a_refusal_names_the_mount() {
     assert_eq!(report.refusal(), None);
     report.trial.fault = Some(Fault::GrantedTwice);
     let refusal = report.refusal().unwrap();
-    assert!(refusal.starts_with("virtiofs filesystem host#home mounted at /Users does not keep locks: "), "{refusal}");
+    assert!(
+        refusal
+            .starts_with("virtiofs filesystem host#home mounted at /Users does not keep locks: "),
+        "{refusal}"
+    );
     // What was seen outweighs what the mount promises.
     report.filesystem = at("/home");
     report.trial.fault = Some(Fault::Refused(Errno::NOLCK));

@@ -42,7 +42,9 @@ impl fmt::Display for Fault {
             Self::Refused(error) => write!(f, "flock fails ({error})"),
             Self::GrantedTwice => f.write_str("a locked file could be locked a second time"),
             Self::NeverFree => f.write_str("a lock that was let go could not be had again"),
-            Self::NumberChanged => f.write_str("inode numbers change when a file is linked or renamed"),
+            Self::NumberChanged => {
+                f.write_str("inode numbers change when a file is linked or renamed")
+            }
         }
     }
 }
@@ -130,7 +132,11 @@ fn refused(path: &Path) -> Result<(), Stop> {
 
 fn same_number(file: &File, path: &Path) -> Result<(), Stop> {
     let (held, named) = (file.metadata()?, fs::symlink_metadata(path)?);
-    if (held.dev(), held.ino()) == (named.dev(), named.ino()) { Ok(()) } else { Err(Stop::Fault(Fault::NumberChanged)) }
+    if (held.dev(), held.ino()) == (named.dev(), named.ino()) {
+        Ok(())
+    } else {
+        Err(Stop::Fault(Fault::NumberChanged))
+    }
 }
 
 /// Whether a lock file can be made complete before it has a name.
@@ -143,7 +149,8 @@ fn unnamed_files(dir: &Path, name: &Path) -> bool {
         return false;
     };
     let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
-    linkat(CWD, unnamed, CWD, name, AtFlags::SYMLINK_FOLLOW).is_ok() && same_number(&File::from(file), name).is_ok()
+    linkat(CWD, unnamed, CWD, name, AtFlags::SYMLINK_FOLLOW).is_ok()
+        && same_number(&File::from(file), name).is_ok()
 }
 
 #[cfg(not(target_os = "linux"))]

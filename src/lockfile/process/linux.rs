@@ -129,11 +129,14 @@ fn stat(pid: i32) -> io::Result<Stat> {
         return Err(io::Error::new(io::ErrorKind::Unsupported, what));
     }
     let line = fs::read(format!("/proc/{pid}/stat"))?;
-    Stat::parse(&line).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unknown form of /proc/<pid>/stat"))
+    Stat::parse(&line).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidData, "unknown form of /proc/<pid>/stat")
+    })
 }
 
 /// After `unshare --pid` without a new mount of `/proc`, the numbers there are those of the outer namespace: other processes
 /// than `kill` reaches by the same ids.
 fn proc_is_ours() -> bool {
-    fs::read_link("/proc/self").is_ok_and(|target| target.as_os_str() == getpid().to_string().as_str())
+    fs::read_link("/proc/self")
+        .is_ok_and(|target| target.as_os_str() == getpid().to_string().as_str())
 }

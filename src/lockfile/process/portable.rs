@@ -6,10 +6,13 @@ use std::ffi::OsString;
 use std::io;
 
 use jiff::Timestamp;
-use sysinfo::{Pid, Process, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System, UpdateKind};
+use sysinfo::{
+    Pid, Process, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System, UpdateKind,
+};
 
 pub(super) fn is_zombie(pid: i32) -> bool {
-    let dead = |process: &Process| matches!(process.status(), ProcessStatus::Zombie | ProcessStatus::Dead);
+    let dead =
+        |process: &Process| matches!(process.status(), ProcessStatus::Zombie | ProcessStatus::Dead);
     look(pid, ProcessRefreshKind::nothing(), dead).unwrap_or(false)
 }
 
@@ -50,7 +53,11 @@ pub(super) fn pid_namespace() -> Option<u64> {
 fn look<T>(pid: i32, kind: ProcessRefreshKind, see: impl FnOnce(&Process) -> T) -> Option<T> {
     let pid = Pid::from_u32(u32::try_from(pid).ok()?);
     let mut system = System::new().ok()?;
-    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, kind.without_tasks());
+    system.refresh_processes_specifics(
+        ProcessesToUpdate::Some(&[pid]),
+        false,
+        kind.without_tasks(),
+    );
     system.process(pid).map(see)
 }
 

@@ -76,9 +76,13 @@ fn stat_lines_are_parsed_whatever_the_name() {
 
 #[test]
 fn stat_lines_of_another_form_are_refused() {
-    for line in
-        ["", "42 node S 1", "42 (node)", "42 (node) S 1 1 1", "42 (node) S a a a a a a a a a a a a a a a a a a a a"]
-    {
+    for line in [
+        "",
+        "42 node S 1",
+        "42 (node)",
+        "42 (node) S 1 1 1",
+        "42 (node) S a a a a a a a a a a a a a a a a a a a a",
+    ] {
         assert_eq!(Stat::parse(line.as_bytes()), None, "{line}");
     }
 }
@@ -149,7 +153,8 @@ fn own_facts_are_those_of_this_process() {
 #[test]
 fn the_portable_fall_backs_agree_with_proc() {
     let child = Sleeper::new();
-    let close = |a: Timestamp, b: Timestamp| a.duration_since(b).abs() < SignedDuration::from_secs(2);
+    let close =
+        |a: Timestamp, b: Timestamp| a.duration_since(b).abs() < SignedDuration::from_secs(2);
     assert!(close(portable::boot_time().unwrap(), boot_time().unwrap()));
     assert!(close(portable::started_at(child.pid()).unwrap(), started_at(child.pid()).unwrap()));
     assert!(!portable::is_zombie(child.pid()));

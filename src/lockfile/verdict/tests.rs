@@ -244,14 +244,30 @@ fn pids_in_json() {
     assert_eq!(PidClaim::from_json(&json!(null)), Missing);
     assert_eq!(PidClaim::from_json(&json!(1234)), Pid(1234));
     assert_eq!(PidClaim::from_json(&json!(i32::MAX)), Pid(i32::MAX));
-    for value in [json!(0), json!(-1), json!(1.5), json!("12"), json!(1_u64 << 31), json!(u64::MAX), json!([1])] {
+    for value in [
+        json!(0),
+        json!(-1),
+        json!(1.5),
+        json!("12"),
+        json!(1_u64 << 31),
+        json!(u64::MAX),
+        json!([1]),
+    ] {
         assert_eq!(PidClaim::from_json(&value), Invalid, "{value}");
     }
 }
 
 #[test]
 fn reasons_are_said_and_written_in_openclaws_words() {
-    let reasons = [MissingPid, DeadPid, RecycledPid, InvalidCreatedAt, TooOld, OrphanSelfPid, NonOpenclawOwner];
+    let reasons = [
+        MissingPid,
+        DeadPid,
+        RecycledPid,
+        InvalidCreatedAt,
+        TooOld,
+        OrphanSelfPid,
+        NonOpenclawOwner,
+    ];
     let said: Vec<String> = reasons.iter().map(ToString::to_string).collect();
     let expected = "missing-pid dead-pid recycled-pid invalid-createdAt too-old orphan-self-pid non-openclaw-owner";
     assert_eq!(said.join(" "), expected);

@@ -42,11 +42,14 @@ impl QuarantineFile {
             return refuse("the quarantine's place is taken by something that is no file");
         }
         if facts.nlink() > 1 {
-            return refuse("the quarantine's place is taken by a file that has several names (hard links)");
+            return refuse(
+                "the quarantine's place is taken by a file that has several names (hard links)",
+            );
         }
         // What was there before is somebody's already.
         if self.created && facts.uid() != old.uid() {
-            fchown(&self.file, Some(old.uid()), Some(old.gid())).context("give to the session's owner", &self.path)?;
+            fchown(&self.file, Some(old.uid()), Some(old.gid()))
+                .context("give to the session's owner", &self.path)?;
         }
         self.end_last_line(facts.len()).context("write", &self.path)
     }
@@ -71,7 +74,9 @@ impl QuarantineFile {
 
     /// Notes that a repair was taken back.
     pub(crate) fn note_undone(&mut self, repair: Uuid) -> Result<()> {
-        super::mark_undone(self, repair).and_then(|()| self.file.sync_all()).context("write", &self.path)
+        super::mark_undone(self, repair)
+            .and_then(|()| self.file.sync_all())
+            .context("write", &self.path)
     }
 
     /// That what was written into it can be found by its name. Under the data lock, with the fence passed.
@@ -79,8 +84,10 @@ impl QuarantineFile {
         if self.is_named().context("look at", &self.path)? {
             return Ok(());
         }
-        Err(io::Error::other("it was removed or replaced meanwhile; the session is as it was: repair it again"))
-            .context("use", &self.path)
+        Err(io::Error::other(
+            "it was removed or replaced meanwhile; the session is as it was: repair it again",
+        ))
+        .context("use", &self.path)
     }
 
     /// Removes it if it was made in vain. Under the data lock, with the fence passed.
@@ -118,7 +125,8 @@ fn open_or_create(path: &Path) -> Result<(File, bool)> {
             Err(Errno::NOENT) => {}
             Err(e) => return Err(e).context("open", path),
         }
-        match rustix::fs::open(path, flags | OFlags::CREATE | OFlags::EXCL, Mode::RUSR | Mode::WUSR) {
+        match rustix::fs::open(path, flags | OFlags::CREATE | OFlags::EXCL, Mode::RUSR | Mode::WUSR)
+        {
             Ok(file) => return Ok((file.into(), true)),
             Err(Errno::EXIST) => {}
             Err(e) => return Err(e).context("create", path),

@@ -65,7 +65,9 @@ struct Blocks {
 
 impl<'a> Walk<'a> {
     fn new(history: &'a History, session: u16, terms: Terms, findings: &'a mut Findings) -> Self {
-        let done = |revocation: &crate::cli::stress::history::Revocation| Some((revocation.owner, revocation.done?));
+        let done = |revocation: &crate::cli::stress::history::Revocation| {
+            Some((revocation.owner, revocation.done?))
+        };
         Self {
             history,
             session,
@@ -116,13 +118,18 @@ impl<'a> Walk<'a> {
         };
         let append = &self.history.appends[index];
         if append.session != self.session {
-            return self.wrong(Kind::LinesTwice, format!("line {id} belongs into session {}", append.session));
+            return self.wrong(
+                Kind::LinesTwice,
+                format!("line {id} belongs into session {}", append.session),
+            );
         }
         let expected = line::bytes(self.terms.seed, id);
         if bytes == expected {
             self.findings.lines += 1;
             self.placed(index, append, id, false);
-        } else if expected.starts_with(bytes.strip_suffix(b"\n").unwrap_or(bytes)) && self.may_be_cut(append) {
+        } else if expected.starts_with(bytes.strip_suffix(b"\n").unwrap_or(bytes))
+            && self.may_be_cut(append)
+        {
             self.findings.cut_by_kill += 1;
             self.placed(index, append, id, true);
         } else {
@@ -137,7 +144,10 @@ impl<'a> Walk<'a> {
 
     fn torn(&mut self, bytes: &[u8], expected: &str) {
         let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(60)]).into_owned();
-        self.wrong(Kind::LinesTorn, format!("{} bytes, {shown:?}…; expected {expected}", bytes.len()));
+        self.wrong(
+            Kind::LinesTorn,
+            format!("{} bytes, {shown:?}…; expected {expected}", bytes.len()),
+        );
     }
 
     /// A line, or its beginning, of this append stands here.
@@ -151,17 +161,26 @@ impl<'a> Walk<'a> {
             return self.wrong(Kind::LinesTwice, format!("line {id} is there again"));
         }
         if already.lines < nth || (nth > 0 && self.before != Some((index, id.n - 1))) {
-            self.wrong(Kind::OutOfOrder, format!("line {id} does not follow {} of its batch", id.n - 1));
+            self.wrong(
+                Kind::OutOfOrder,
+                format!("line {id} does not follow {} of its batch", id.n - 1),
+            );
         }
         self.before = Some((index, id.n));
         if append.outcome == Outcome::Refused {
-            self.wrong(Kind::WrittenAfterLoss, format!("line {id} is there, though it was refused"));
+            self.wrong(
+                Kind::WrittenAfterLoss,
+                format!("line {id} is there, though it was refused"),
+            );
         }
         if nth == 0
             && append.offset.is_some_and(|offset| offset != self.offset)
             && !self.intruded(append.begun, append.ended)
         {
-            self.wrong(Kind::WrongOffset, format!("line {id} was acknowledged at offset {:?}", append.offset));
+            self.wrong(
+                Kind::WrongOffset,
+                format!("line {id} was acknowledged at offset {:?}", append.offset),
+            );
         }
         self.in_writers_order(id);
         self.in_order_of_time(append, id);
@@ -172,7 +191,10 @@ impl<'a> Walk<'a> {
     fn in_writers_order(&mut self, id: LineId) {
         match self.last_of.insert(id.writer, id.n) {
             Some(last) if last > id.n => {
-                self.wrong(Kind::OutOfOrder, format!("line {id} stands behind its writer's later line {last}"));
+                self.wrong(
+                    Kind::OutOfOrder,
+                    format!("line {id} stands behind its writer's later line {last}"),
+                );
             }
             _ => {}
         }
@@ -185,8 +207,9 @@ impl<'a> Walk<'a> {
             && append.ended < begun
         {
             let ms = (begun - append.ended) as f64 / 1e6;
-            let what =
-                format!("line {id} was acknowledged {ms:.3} ms before {other} was begun, which stands before it");
+            let what = format!(
+                "line {id} was acknowledged {ms:.3} ms before {other} was begun, which stands before it"
+            );
             self.wrong(Kind::TooEarly, what);
         }
         if self.latest.is_none_or(|(latest, _)| append.begun > latest) {
@@ -200,7 +223,9 @@ impl<'a> Walk<'a> {
         if let Some(&(_, length)) = self.revoked.get(&turn.owner)
             && self.offset >= length
         {
-            let what = format!("line {id} of a revoked turn; the file was {length} bytes long when that was done");
+            let what = format!(
+                "line {id} of a revoked turn; the file was {length} bytes long when that was done"
+            );
             self.wrong(Kind::WrittenAfterLoss, what);
         }
     }
@@ -221,7 +246,10 @@ impl<'a> Walk<'a> {
         if self.blocks.current == Some(turn) {
             for (stranger, offset) in std::mem::take(&mut self.blocks.strangers) {
                 let other = &self.history.appends[stranger];
-                let what = format!("line {}.{} lies inside a foreign turn, before {id}", other.writer, other.first);
+                let what = format!(
+                    "line {}.{} lies inside a foreign turn, before {id}",
+                    other.writer, other.first
+                );
                 self.findings.add(Kind::TurnsOverlap, Some(self.session), Some(offset), what);
             }
             return;
@@ -243,7 +271,8 @@ impl<'a> Walk<'a> {
     fn was_under_way(&self, append: &Append, foreign: Option<usize>) -> bool {
         let acquired = foreign.and_then(|turn| self.history.turns[turn].acquired);
         acquired.is_some_and(|acquired| {
-            append.begun < acquired && self.history.removed_within(self.session, append.begun, acquired)
+            append.begun < acquired
+                && self.history.removed_within(self.session, append.begun, acquired)
         })
     }
 
@@ -257,7 +286,9 @@ impl<'a> Walk<'a> {
                 _ if append.session != self.session => {}
                 Outcome::Acknowledged if !whole => missing.push((index, seen.lines)),
                 // All or nothing, unless a kill came between.
-                Outcome::Untold | Outcome::Overtaken if seen.lines > 0 && !whole && !self.may_be_cut(append) => {
+                Outcome::Untold | Outcome::Overtaken
+                    if seen.lines > 0 && !whole && !self.may_be_cut(append) =>
+                {
                     missing.push((index, seen.lines));
                 }
                 _ => {}
@@ -267,8 +298,12 @@ impl<'a> Walk<'a> {
             let append = &self.history.appends[index];
             let id = LineId { writer: append.writer, n: append.first + u64::from(lines) };
             let what = match append.offset {
-                Some(offset) => format!("line {id} is missing; its batch was acknowledged at offset {offset}"),
-                None => format!("line {id} is missing; others of its batch are there, or it was acknowledged"),
+                Some(offset) => {
+                    format!("line {id} is missing; its batch was acknowledged at offset {offset}")
+                }
+                None => format!(
+                    "line {id} is missing; others of its batch are there, or it was acknowledged"
+                ),
             };
             self.findings.add(Kind::LinesLost, Some(self.session), append.offset, what);
         }
@@ -309,11 +344,16 @@ fn is_unprotected(history: &History, turn: usize) -> bool {
     let turn = &history.turns[turn];
     let told = turn.released || turn.unprotected;
     let death = history.death_of(turn.writer.child);
-    turn.foreign() && (turn.unprotected || !told && history.removed_within(turn.session, turn.asked, death))
+    turn.foreign()
+        && (turn.unprotected || !told && history.removed_within(turn.session, turn.asked, death))
 }
 
 fn intruders(history: &History, session: u16) -> Vec<(u64, u64)> {
     let unprotected = (0..history.turns.len()).filter(|&turn| is_unprotected(history, turn));
     let turns = unprotected.map(|turn| &history.turns[turn]).filter(|turn| turn.session == session);
-    turns.map(|turn| (turn.asked, turn.releasing.unwrap_or_else(|| history.death_of(turn.writer.child)))).collect()
+    turns
+        .map(|turn| {
+            (turn.asked, turn.releasing.unwrap_or_else(|| history.death_of(turn.writer.child)))
+        })
+        .collect()
 }

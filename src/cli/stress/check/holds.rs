@@ -26,15 +26,19 @@ fn certain(turn: &Turn, terms: Terms) -> Option<(u64, u64)> {
 }
 
 fn never_two(history: &History, terms: Terms, findings: &mut Findings) {
-    let mut held: Vec<_> =
-        history.turns.iter().filter_map(|turn| certain(turn, terms).map(|time| (turn.session, time, turn))).collect();
+    let mut held: Vec<_> = history
+        .turns
+        .iter()
+        .filter_map(|turn| certain(turn, terms).map(|time| (turn.session, time, turn)))
+        .collect();
     held.sort_unstable_by_key(|(session, time, _)| (*session, *time));
     let mut latest: Option<(u16, u64, &Turn)> = None;
     for (session, (from, to), turn) in held {
         match latest {
             Some((same, end, other)) if same == session && from < end => {
                 let ms = (end - from) as f64 / 1e6;
-                let what = format!("{} began {ms:.3} ms before {} had ended", name(turn), name(other));
+                let what =
+                    format!("{} began {ms:.3} ms before {} had ended", name(turn), name(other));
                 findings.add(Kind::TwoHolders, Some(session), None, what);
             }
             _ => {}
@@ -54,7 +58,9 @@ fn none_survives_a_removal(history: &History, findings: &mut Findings) {
         }
     }
     for turn in history.turns.iter().filter(|turn| !turn.foreign()) {
-        let (Some(acquired), Some(wrote), Some(done)) = (turn.acquired, turn.wrote, done.get(&turn.session)) else {
+        let (Some(acquired), Some(wrote), Some(done)) =
+            (turn.acquired, turn.wrote, done.get(&turn.session))
+        else {
             continue;
         };
         let next = done.partition_point(|(from, _)| *from <= acquired);
@@ -66,24 +72,34 @@ fn none_survives_a_removal(history: &History, findings: &mut Findings) {
 }
 
 fn none_survives_a_revoke(history: &History, findings: &mut Findings) {
-    let done = |revocation: &crate::cli::stress::history::Revocation| Some((revocation.owner, revocation.done?.0));
+    let done = |revocation: &crate::cli::stress::history::Revocation| {
+        Some((revocation.owner, revocation.done?.0))
+    };
     let revoked: HashMap<u128, u64> = history.revocations.iter().filter_map(done).collect();
     for turn in history.turns.iter().filter(|turn| !turn.foreign()) {
         if let (Some(wrote), Some(revoked)) = (turn.wrote, revoked.get(&turn.owner))
             && wrote > *revoked
         {
-            let what = format!("{} was revoked, and an append was begun and acknowledged after that", name(turn));
+            let what = format!(
+                "{} was revoked, and an append was begun and acknowledged after that",
+                name(turn)
+            );
             findings.add(Kind::WrittenAfterLoss, Some(turn.session), None, what);
         }
     }
 }
 
 fn none_lost_without_cause(history: &History, findings: &mut Findings) {
-    let revoked: std::collections::HashSet<u128> = history.revocations.iter().map(|revoked| revoked.owner).collect();
+    let revoked: std::collections::HashSet<u128> =
+        history.revocations.iter().map(|revoked| revoked.owner).collect();
     for turn in &history.turns {
         let Some(lost) = turn.lost else { continue };
-        if !revoked.contains(&turn.owner) && !history.removed_within(turn.session, turn.asked, lost) {
-            let what = format!("{} was lost, but nobody had revoked it or removed its lock file", name(turn));
+        if !revoked.contains(&turn.owner) && !history.removed_within(turn.session, turn.asked, lost)
+        {
+            let what = format!(
+                "{} was lost, but nobody had revoked it or removed its lock file",
+                name(turn)
+            );
             findings.add(Kind::LostWithoutCause, Some(turn.session), None, what);
         }
     }

@@ -37,7 +37,10 @@ impl Tale {
 
     fn turn(&mut self, child: u32, turn: u64, asked: u64, acquired: u64) {
         self.note(child, Record { turn, ..record(Event::Asked, asked) });
-        self.note(child, Record { turn, owner: owner(child, turn), ..record(Event::Acquired, acquired) });
+        self.note(
+            child,
+            Record { turn, owner: owner(child, turn), ..record(Event::Acquired, acquired) },
+        );
     }
 
     fn foreign_turn(&mut self, child: u32, turn: u64, acquired: u64) {
@@ -59,7 +62,10 @@ impl Tale {
     fn acknowledge(&mut self, child: u32, turn: u64, n: u64, at: std::ops::Range<u64>) {
         self.begin(child, turn, n, 1, at.start);
         let detail = self.file.len() as u64;
-        self.note(child, Record { turn, n, count: 1, detail, ..record(Event::Acknowledged, at.end) });
+        self.note(
+            child,
+            Record { turn, n, count: 1, detail, ..record(Event::Acknowledged, at.end) },
+        );
     }
 
     fn end(&mut self, child: u32, turn: u64, at: u64) {
@@ -136,7 +142,9 @@ fn a_line_twice_is_found() {
 
 #[test]
 fn torn_and_unknown_lines_are_found() {
-    for (torn, lost) in [(&b"\n"[..], 0), (b"{\"id\":\"9.0.0\",\"type\":1}\n", 0), (b"nonsense", 0), (b"{\"i\n", 0)] {
+    for (torn, lost) in
+        [(&b"\n"[..], 0), (b"{\"id\":\"9.0.0\",\"type\":1}\n", 0), (b"nonsense", 0), (b"{\"i\n", 0)]
+    {
         let mut tale = good();
         tale.file.extend(torn);
         assert_eq!(tale.told(PLAIN).counts.get(&Kind::LinesTorn), Some(&1), "{torn:?}");
@@ -208,7 +216,10 @@ fn a_batch_stands_together() {
     tale.file.extend(line(2, 1));
     tale.append(0, POST, 2, 91..92);
     tale.file.extend(line(2, 2));
-    tale.note(2, Record { n: 1, count: 2, detail: batch as u64, ..record(Event::Acknowledged, 95) });
+    tale.note(
+        2,
+        Record { n: 1, count: 2, detail: batch as u64, ..record(Event::Acknowledged, 95) },
+    );
     tale.is_wrong(PLAIN, &[Kind::OutOfOrder]);
 }
 
