@@ -1,15 +1,19 @@
 //! What can go wrong, one variant per cause: each names the path, the holder if there is one, and the remedy.
 
-use std::fmt;
+mod holder;
+mod lost;
+mod text;
+
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use serde::Serialize;
-use uuid::Uuid;
-
-use crate::transcript::read::ReadError;
 use crate::transcript::restore::RestoreError;
+
+pub use holder::Holder;
+pub use lost::LostCause;
+use text::{ByPid, HolderFacts, HolderStory, Whom, remedy};
+pub(crate) use text::{NotTakenBack, iso, printable};
 
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -146,10 +150,12 @@ pub enum Error {
     },
 
     /// A repair cannot be taken back. The session is as it was.
-    #[error("{}: {source}", session.display())]
+    #[error("{}: {source} (quarantine: {})", session.display(), quarantine.display())]
     Restore {
         /// The session file.
         session: PathBuf,
+        /// The quarantine.
+        quarantine: PathBuf,
         /// Why.
         source: Box<RestoreError>,
     },
@@ -195,11 +201,6 @@ pub enum Error {
         reason: String,
     },
 
-    /// A gateway may not start, or may not be ended.
-    #[cfg(feature = "gateway")]
-    #[error(transparent)]
-    Gateway(#[from] crate::gateway::Refused),
-
     /// A system call failed.
     #[error("cannot {action} {}: {source}{}", path.display(), remedy(source))]
     Io {
@@ -210,179 +211,6 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
-}
-
-/// How a turn was lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum LostCause {
-    /// The lock file is gone: revoked, or removed by somebody.
-    Removed,
-    /// Another lock file stands in its place.
-    Replaced,
-    /// The lock file bears another owner.
-    TakenOver,
-    /// The holder let go of it, or is dead, and nobody has taken over yet.
-    HolderGone,
-    /// This turn was released already.
-    Closed,
-    /// The process that acquired the turn forked, and this is the child.
-    Forked,
-}
-
-impl fmt::Display for LostCause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Removed => "the lock file is gone, the turn was revoked",
-            Self::Replaced => "another lock file stands in its place",
-            Self::TakenOver => "another owner has taken over",
-            Self::HolderGone => "the holder has let go of it",
-            Self::Closed => "the turn was released",
-            Self::Forked => "this process is a fork of the holder",
-        })
-    }
-}
-
-/// Who holds a session, as told by the lock file's record and the kernel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct Holder {
-    /// Process id, in the holder's own PID namespace.
-    pub pid: Option<i64>,
-    /// Whether the holder lives, by the kernel's lock or, for a foreign owner, by its process.
-    pub alive: bool,
-    /// The hold's identity; none for a foreign owner.
-    pub owner: Option<Uuid>,
-    /// The holder's host name.
-    pub host: Option<String>,
-    /// What the holder says it is doing, without control characters.
-    pub label: Option<String>,
-    /// Since when.
-    #[serde(serialize_with = "iso_time")]
-    pub since: Option<SystemTime>,
-    /// Whether it is a program that does not speak this protocol.
-    pub foreign: bool,
-    /// Whether it is this very process.
-    pub this_process: bool,
-}
-
-impl Holder {
-    /// How long ago the hold began, by the wall clock; zero when that lies in the future.
-    #[must_use]
-    pub fn age(&self) -> Option<Duration> {
-        self.since.map(|since| SystemTime::now().duration_since(since).unwrap_or_default())
-    }
-}
-
-fn iso_time<S: serde::Serializer>(
-    time: &Option<SystemTime>,
-    serializer: S,
-) -> std::result::Result<S::Ok, S::Error> {
-    time.map(|t| crate::lockfile::record::iso(t).unwrap_or_default()).serialize(serializer)
-}
-
-/// `pid=1234 alive=true ageMs=5321`, the words that the field greps for.
-struct HolderFacts<'a>(Option<&'a Holder>);
-
-impl fmt::Display for HolderFacts<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(holder) = self.0 else {
-            return f.write_str("pid=unknown alive=unknown ageMs=unknown");
-        };
-        match holder.pid {
-            Some(pid) => write!(f, "pid={pid}")?,
-            None => f.write_str("pid=unknown")?,
-        }
-        write!(f, " alive={}", holder.alive)?;
-        match holder.age() {
-            Some(age) => write!(f, " ageMs={}", age.as_millis()),
-            None => f.write_str(" ageMs=unknown"),
-        }
-    }
-}
-
-/// ` (held by "reply", owner …, on host x, by this very process)`.
-struct HolderStory<'a>(Option<&'a Holder>);
-
-impl fmt::Display for HolderStory<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(holder) = self.0 else { return Ok(()) };
-        let mut facts = Vec::new();
-        if let Some(label) = &holder.label {
-            facts.push(format!("label \"{label}\""));
-        }
-        if let Some(owner) = holder.owner {
-            facts.push(format!("owner {owner}"));
-        }
-        if let Some(host) = &holder.host {
-            facts.push(format!("host {host}"));
-        }
-        if holder.foreign {
-            facts.push(match holder.pid {
-                Some(pid) => format!("a foreign program, pid {pid}"),
-                None => "a foreign program".into(),
-            });
-        }
-        if holder.this_process {
-            facts.push("this very process: does a task wait for its own turn?".into());
-        }
-        if facts.is_empty() { Ok(()) } else { write!(f, " ({})", facts.join(", ")) }
-    }
-}
-
-/// Somebody or nobody, in full.
-struct Whom<'a>(Option<&'a Holder>);
-
-impl fmt::Display for Whom<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(_) => write!(f, "{}{}", HolderFacts(self.0), HolderStory(self.0)),
-            None => f.write_str("nobody that can be told"),
-        }
-    }
-}
-
-struct ByPid(Option<u32>);
-
-impl fmt::Display for ByPid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.map_or(Ok(()), |pid| write!(f, " of process {pid}"))
-    }
-}
-
-/// Why a write failed that has left something in the file.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{0}; what was written of it stays at the end of the file: the next append closes it, and a repair takes out what is torn"
-)]
-pub(crate) struct NotTakenBack(io::Error);
-
-impl NotTakenBack {
-    pub(crate) fn because(source: io::Error) -> io::Error {
-        io::Error::new(source.kind(), Self(source))
-    }
-}
-
-/// What to do about the commonest answers of the system.
-fn remedy(source: &io::Error) -> &'static str {
-    match source.kind() {
-        _ if source.get_ref().is_some_and(|it| it.is::<NotTakenBack>()) => "",
-        io::ErrorKind::StorageFull => "; the file is as it was before: make room and try again",
-        io::ErrorKind::QuotaExceeded => {
-            "; the file is as it was before: raise the quota and try again"
-        }
-        io::ErrorKind::FileTooLarge => {
-            "; the file is as it was before: raise the file size limit (ulimit -f)"
-        }
-        io::ErrorKind::PermissionDenied => "; run as the user that owns the session",
-        io::ErrorKind::ReadOnlyFilesystem => "; mount it writable",
-        _ if source.raw_os_error() == Some(nix::libc::EMFILE) => {
-            "; raise the descriptor limit (ulimit -n)"
-        }
-        _ => "",
-    }
 }
 
 /// Says what was tried, and on which path, when a system call fails.
@@ -400,29 +228,6 @@ impl Error {
     /// Whether trying again later may succeed without anybody's doing: the session was busy.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        match self {
-            #[cfg(feature = "gateway")]
-            Self::Gateway(refused) => refused.is_busy(),
-            _ => matches!(
-                self,
-                Self::Timeout { .. } | Self::DataLockBusy { .. } | Self::RemoteOwner { .. }
-            ),
-        }
-    }
-}
-
-impl From<ReadError> for Error {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Open { path, source } if source.kind() == io::ErrorKind::NotFound => {
-                Self::NoSession { path }
-            }
-            ReadError::Open { path, source } => Self::Io { action: "open", path, source },
-            ReadError::Read { path, source } => Self::Io { action: "read", path, source },
-            ReadError::Symlink { path } => {
-                Self::NotASession { path, reason: "it is a symbolic link; name the file itself" }
-            }
-            ReadError::NotAFile { path, kind } => Self::NotASession { path, reason: kind },
-        }
+        matches!(self, Self::Timeout { .. } | Self::DataLockBusy { .. } | Self::RemoteOwner { .. })
     }
 }

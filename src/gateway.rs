@@ -19,7 +19,7 @@
 //! a state directory over a network filesystem are told apart only as far as that filesystem keeps locks between hosts.
 //!
 //! ```no_run
-//! # fn main() -> turnlock::Result<()> {
+//! # fn main() -> turnlock::gateway::Result<()> {
 //! let mut gateway = turnlock::gateway::Gateway::builder("/var/lib/agent").port(18789).acquire_blocking()?;
 //! let listener = gateway.take_listener();
 //! // … serve until told to end …
@@ -30,12 +30,12 @@
 
 mod builder;
 mod doctor;
+mod error;
 mod health;
 mod isolation;
 mod layout;
 mod listener;
 mod owner;
-mod pidfd;
 mod refused;
 mod report;
 mod socket;
@@ -48,12 +48,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::caller::{Caller, at_once};
-use crate::error::{Context, LostCause, Result};
-use crate::turn::Turn;
+use crate::error::{Context, LostCause};
+use crate::mode::{Mode, now_or_never};
+use crate::session::Turn;
 
-pub use builder::Builder;
+pub use builder::GatewayBuilder;
 pub use doctor::{Finding, Trouble, doctor};
+pub use error::{Error, Result};
 pub use health::{Health, probe};
 pub use isolation::{About, Claims, Conflict, PORT_DISTANCE, check_isolation, claims_of};
 pub use layout::Layout;
@@ -85,9 +86,9 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Describes the gateway of a state directory; see [`Builder`].
-    pub fn builder(state_dir: impl Into<std::path::PathBuf>) -> Builder {
-        Builder::new(state_dir.into())
+    /// Describes the gateway of a state directory; see [`GatewayBuilder`].
+    pub fn builder(state_dir: impl Into<std::path::PathBuf>) -> GatewayBuilder {
+        GatewayBuilder::new(state_dir.into())
     }
 
     /// Where its files are.
@@ -126,7 +127,9 @@ impl Gateway {
         let listener = listener
             .set_nonblocking(true)
             .and_then(|()| tokio::net::TcpListener::from_std(listener));
-        listener.context("watch the socket of the gateway at", self.layout.state_dir()).map(Some)
+        let watched =
+            listener.context("watch the socket of the gateway at", self.layout.state_dir());
+        Ok(Some(watched?))
     }
 
     /// Whether one of the locks has been lost: revoked, or its file removed by somebody. Another gateway may run by now:
@@ -139,7 +142,7 @@ impl Gateway {
         match (self.state_lock.lost(), config_lock) {
             // One that is lost is enough, whatever is known of the other.
             (Ok(Some(lost)), _) | (_, Ok(Some(lost))) => Ok(Some(lost)),
-            (state_lock, config_lock) => state_lock.and(config_lock),
+            (state_lock, config_lock) => Ok(state_lock.and(config_lock)?),
         }
     }
 
@@ -150,7 +153,7 @@ impl Gateway {
     /// # Errors
     /// [`Error::LockLost`](crate::Error::LockLost) if a lock had been lost before; all is let go in every case.
     pub async fn release(self) -> Result<()> {
-        self.release_as(Caller::Task).await
+        self.release_as(Mode::Async).await
     }
 
     /// [`release`](Self::release) for threads that may block.
@@ -158,17 +161,17 @@ impl Gateway {
     /// # Errors
     /// Those of [`release`](Self::release).
     pub fn release_blocking(self) -> Result<()> {
-        at_once(self.release_as(Caller::Thread))
+        now_or_never(self.release_as(Mode::Blocking))
     }
 
-    async fn release_as(self, caller: Caller) -> Result<()> {
+    async fn release_as(self, mode: Mode) -> Result<()> {
         drop(self.socket);
         let config = match self.config_lock {
-            Some(lock) => lock.release_as(caller).await,
+            Some(lock) => lock.release_as(mode).await,
             None => Ok(()),
         };
-        self.state_lock.release_as(caller).await?;
-        config
+        self.state_lock.release_as(mode).await?;
+        Ok(config?)
     }
 }
 
@@ -183,7 +186,7 @@ fn record(layout: &Layout, address: SocketAddr, owner_id: Uuid) -> Map<String, V
     if address.port() != 0 {
         facts.insert("port".into(), address.port().into());
     }
-    if let Some(start_time) = crate::lockfile::process::own().start_time {
+    if let Some(start_time) = crate::sys::process::own().start_time {
         facts.insert("startTime".into(), start_time.into());
     }
     facts

@@ -10,8 +10,6 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::registry;
-
 type Job = Box<dyn FnOnce() + Send>;
 /// By when they are due, and in which order they came.
 type Jobs = BTreeMap<(Instant, u64), Job>;
@@ -32,8 +30,6 @@ struct State {
     /// Quick ones, that are done before it begins any other.
     first: Jobs,
     count: u64,
-    /// When the next look at long holds is due.
-    report: Option<Instant>,
 }
 
 static KEEPER: LazyLock<Keeper> = LazyLock::new(Keeper::default);
@@ -57,30 +53,6 @@ pub(crate) fn before_all_else(due: Instant, job: impl FnOnce() + Send + 'static)
 /// Whether a thread will do a job as soon as it is due.
 pub(crate) fn is_free() -> bool {
     KEEPER.state.lock().is_free()
-}
-
-/// Sees to it that a hold which lasts beyond `due` is reported.
-pub(crate) fn report_hold_at(due: Option<Instant>) {
-    // So far in the future that no clock gets there.
-    let Some(due) = due else { return };
-    let mut state = KEEPER.state.lock();
-    if state.report.is_none_or(|earlier| due < earlier) {
-        state.report = Some(due);
-        KEEPER.schedule(&mut state, due, Box::new(report_long_holds));
-    }
-}
-
-fn report_long_holds() {
-    KEEPER.state.lock().report = None;
-    report_hold_at(registry::report_long_holds(|session, hold| {
-        let held = hold.since.elapsed();
-        tracing::warn!(session = %session.display(), owner = %hold.owner, label = hold.label.as_deref(), ?held, "a turn is held long");
-        if let Some(tell) = &hold.rules.on_long_hold {
-            let long = crate::sessions::LongHold::new(session, hold, held);
-            // What else is to be told is told all the same.
-            let _ = catch_unwind(AssertUnwindSafe(|| tell(&long)));
-        }
-    }));
 }
 
 impl State {

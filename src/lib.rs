@@ -54,35 +54,37 @@
 #![deny(missing_docs)]
 #![warn(clippy::unwrap_used, clippy::expect_used)]
 
-mod caller;
-pub mod doctor;
+mod datafile;
 mod error;
-mod flock;
-#[cfg(fuzzing)]
-#[doc(hidden)]
-pub mod fuzzing;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 mod keeper;
-mod lockfile;
+mod lock;
 mod metrics;
-mod near;
+mod mode;
 mod place;
-mod registry;
+mod rules;
+mod session;
 mod sessions;
-mod sweep;
-pub mod transcript;
-mod turn;
+mod sys;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod testing;
+mod transcript;
 
+pub use datafile::Appended;
+pub use datafile::read::{ReadError, RecordError, Transcript};
 pub use error::{Error, Holder, LostCause, Result};
-pub use lockfile::verdict::Reason;
-pub use sessions::{Acquire, Builder, LongHold, Sessions};
-pub use sweep::{DirectoryReport, LockReport, LockState};
+pub use lock::Reason;
+pub use rules::{Durability, LongHold};
+pub use session::{Rewritten, Turn};
+pub use sessions::doctor;
+pub use sessions::sweep::{DirectoryReport, LockReport, LockState};
+pub use sessions::{Acquire, Sessions, SessionsBuilder};
 pub use transcript::damage::{Damage, DamageKind};
-pub use transcript::read::Transcript;
+pub use transcript::repair::{Repair, Survey};
+pub use transcript::restore::{RestoreError, Restored};
 pub use transcript::scan::{Item, Line};
-pub use transcript::{Appended, Durability};
-pub use turn::{Rewritten, Turn};
 
 /// The README's examples are tests.
 #[cfg(doctest)]

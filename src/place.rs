@@ -1,52 +1,65 @@
-//! Where a session lives: its canonical paths, and the flags with which its files are opened.
+//! Where a session lives: its directory, opened once, and the names of its files in it.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::hash::{Hash, Hasher};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, LazyLock, Weak};
 
-use rustix::fs::OFlags;
+use parking_lot::Mutex;
 
 use crate::error::{Context, Error, Result};
+use crate::sys::{Dir, FileId, Stat, strip_suffix};
 
-/// Added to every open: no link is followed, no FIFO or terminal makes us wait, no child inherits by accident.
-pub(crate) const CAREFUL: OFlags =
-    OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
-
-/// A session's files, with the directory resolved, so that one session has one place.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// A session's directory and its name there. Two values are equal if they mean the same session,
+/// by whichever path it was named.
+#[derive(Debug, Clone)]
 pub(crate) struct Place {
-    /// The lock path; the session's is its beginning.
+    dir: Arc<Dir>,
+    /// The lock path; the session's path is its beginning.
     lock: Arc<Path>,
 }
 
-const LOCK_SUFFIX: &[u8] = b".lock";
+const LOCK_SUFFIX: &str = ".lock";
+const SESSION_SUFFIX: &str = ".jsonl";
 
 impl Place {
-    /// Resolves the directory of `session`. With `create` a missing directory is made (0700) and synced.
+    /// Opens the directory of `session`. With `create` a missing directory is made (0700) and
+    /// synced.
     pub(crate) fn resolve(session: &Path, create: bool) -> Result<Self> {
         let refuse = |reason| Error::NotASession { path: session.to_owned(), reason };
         let name = session.file_name().ok_or_else(|| refuse("it has no file name"))?;
-        if !name.as_bytes().ends_with(b".jsonl") || name.len() == b".jsonl".len() {
+        if strip_suffix(name, SESSION_SUFFIX).is_none_or(OsStr::is_empty) {
             return Err(refuse("its name must end in `.jsonl`"));
         }
-        if session.as_os_str().as_bytes().contains(&0) {
+        if session.as_os_str().as_encoded_bytes().contains(&0) {
             return Err(refuse("its name contains a NUL byte"));
         }
-        Self::beside(session, name, create)
+        Ok(Self::in_dir(&directory_of(session, create)?, name))
     }
 
-    /// The place of a gateway's lock, `<dir>/gateway.<key>.lock`. What is the session elsewhere is an empty file here, which
-    /// exists for its data lock only.
+    /// The place of a gateway's lock, `<dir>/gateway.<key>.lock`. What is the session elsewhere is
+    /// an empty file here, which exists for its data lock only.
     #[cfg(feature = "gateway")]
     pub(crate) fn of_gateway(lock: &Path, create: bool) -> Result<Self> {
-        let refuse = |reason| Error::NotALockFile { path: lock.to_owned(), reason };
-        let name =
-            gateway_name(lock).ok_or_else(|| refuse("its name is not that of a gateway lock"))?;
-        Self::beside(lock, OsStr::from_bytes(name), create)
+        let name = lock.file_name().filter(|_| is_gateway_lock(lock)).ok_or_else(|| {
+            let reason = "its name is not that of a gateway lock";
+            Error::NotALockFile { path: lock.to_owned(), reason }
+        })?;
+        Ok(Self::of_lock_in(&directory_of(lock, create)?, name))
+    }
+
+    /// The place of a session in a directory that is open already.
+    fn in_dir(dir: &Arc<Dir>, session: &OsStr) -> Self {
+        let mut lock = session.to_owned();
+        lock.push(LOCK_SUFFIX);
+        Self::of_lock_in(dir, &lock)
+    }
+
+    /// The place of a lock file in a directory that is open already.
+    pub(crate) fn of_lock_in(dir: &Arc<Dir>, lock: &OsStr) -> Self {
+        Self { dir: Arc::clone(dir), lock: Arc::from(dir.path().join(lock)) }
     }
 
     /// Whether it is a gateway's.
@@ -54,111 +67,114 @@ impl Place {
         is_gateway_lock(&self.lock)
     }
 
-    fn beside(path: &Path, name: &OsStr, create: bool) -> Result<Self> {
-        let dir = match path.parent() {
-            Some(dir) if !dir.as_os_str().is_empty() => dir,
-            _ => Path::new("."),
-        };
-        let real = match dir.canonicalize() {
-            Err(e) if e.kind() == io::ErrorKind::NotFound && create => {
-                create_dirs(dir).context("create the directory", dir)?;
-                dir.canonicalize()
-            }
-            other => other,
-        }
-        .context("find the directory", dir)?;
-        let mut lock = real.join(name).into_os_string();
-        lock.push(OsStr::from_bytes(LOCK_SUFFIX));
-        Ok(Self { lock: Arc::from(PathBuf::from(lock)) })
+    /// The directory, to which all work on the session's files is relative.
+    pub(crate) fn dir(&self) -> &Dir {
+        &self.dir
     }
 
-    /// The place of a lock file in a directory that is resolved already.
-    pub(crate) fn of_lock_in(real: &Path, name: &OsStr) -> Self {
-        Self { lock: Arc::from(real.join(name)) }
-    }
-
+    /// The path of the lock file, for messages.
     pub(crate) fn lock(&self) -> &Path {
         &self.lock
     }
 
+    /// The path of the session file, for messages.
     pub(crate) fn session(&self) -> &Path {
-        let bytes = self.lock.as_os_str().as_bytes();
-        Path::new(OsStr::from_bytes(&bytes[..bytes.len() - LOCK_SUFFIX.len()]))
+        Path::new(strip_suffix(self.lock.as_os_str(), LOCK_SUFFIX).unwrap_or_default())
     }
 
-    pub(crate) fn dir(&self) -> &Path {
-        self.lock.parent().unwrap_or(Path::new("/"))
+    /// The name of the lock file in the directory.
+    pub(crate) fn lock_name(&self) -> &OsStr {
+        self.lock.file_name().unwrap_or_default()
+    }
+
+    /// The name of the session file in the directory.
+    pub(crate) fn session_name(&self) -> &OsStr {
+        self.session().file_name().unwrap_or_default()
+    }
+
+    /// What stands at the lock path; `None` if nothing does.
+    pub(crate) fn stat_lock(&self) -> Result<Option<Stat>> {
+        self.dir.stat(self.lock_name()).context("look at", &self.lock)
+    }
+
+    /// Which file stands at the lock path; `None` if none does.
+    pub(crate) fn lock_id(&self) -> Result<Option<FileId>> {
+        Ok(self.stat_lock()?.map(|stat| stat.id))
+    }
+
+    /// What stands at the session path; `None` if nothing does.
+    pub(crate) fn stat_session(&self) -> Result<Option<Stat>> {
+        self.dir.stat(self.session_name()).context("look at", self.session())
+    }
+
+    /// Which file stands at the session path; `None` if none does.
+    pub(crate) fn session_id(&self) -> Result<Option<FileId>> {
+        Ok(self.stat_session()?.map(|stat| stat.id))
     }
 }
 
-/// Whether a path is that of a gateway's lock.
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        // Both directories are open, so that their numbers mean them and no later ones.
+        self.dir.id() == other.dir.id() && self.lock_name() == other.lock_name()
+    }
+}
+
+impl Eq for Place {}
+
+impl Hash for Place {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.dir.id().hash(state);
+        self.lock_name().hash(state);
+    }
+}
+
+/// Whether a path is that of a gateway's lock, `gateway.<key>.lock`. Other keys are other programs'.
 pub(crate) fn is_gateway_lock(path: &Path) -> bool {
-    gateway_name(path).is_some()
+    let key = || {
+        let name = strip_suffix(path.file_name()?, LOCK_SUFFIX)?;
+        name.as_encoded_bytes().strip_prefix(b"gateway.")
+    };
+    key().is_some_and(|key| {
+        let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        key == b"state" || key.len() == 8 && key.iter().all(is_digit)
+    })
 }
 
-/// `gateway.<key>` of a lock path `gateway.<key>.lock`. Other keys are other programs'.
-fn gateway_name(lock: &Path) -> Option<&[u8]> {
-    let name = lock.file_name()?.as_bytes().strip_suffix(LOCK_SUFFIX)?;
-    let key = name.strip_prefix(b"gateway.")?;
-    let is_hash =
-        key.len() == 8 && key.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    (is_hash || key == b"state").then_some(name)
-}
+/// The directories that this process has sessions in: one descriptor for each.
+static DIRECTORIES: LazyLock<Mutex<HashMap<FileId, Weak<Dir>>>> = LazyLock::new(Mutex::default);
+/// Entries of directories that are closed by now are forgotten when there are so many.
+const MANY: usize = 1 << 10;
 
-/// Creates what is missing of `dir`, private to the user, each entry synced; also one that somebody else
-/// made in the meantime, who may have died before the sync.
-pub(crate) fn create_dirs(dir: &Path) -> io::Result<()> {
-    if dir.as_os_str().is_empty() || dir.is_dir() {
-        return Ok(());
-    }
-    let parent = match dir.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
+/// The directory that a file is in.
+fn directory_of(file: &Path, create: bool) -> Result<Arc<Dir>> {
+    let dir = match file.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
     };
-    create_dirs(parent)?;
-    match fs::DirBuilder::new().mode(0o700).create(dir) {
-        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
-        _ => {}
-    }
-    give_to_owner_of(parent, &File::open(dir)?)?;
-    File::open(parent)?.sync_all()
-}
-
-/// Where root creates files in somebody's directory, they get the directory's owner.
-pub(crate) fn give_to_owner_of(dir: &Path, file: &File) -> io::Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    let owner = fs::metadata(dir)?;
-    if owner.uid() != 0 {
-        std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))?;
-    }
-    Ok(())
-}
-
-/// Device and inode: which file it is, whatever its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct FileId {
-    pub(crate) dev: u64,
-    pub(crate) ino: u64,
-}
-
-impl FileId {
-    pub(crate) fn of(stat: &rustix::fs::Stat) -> Self {
-        Self { dev: stat.st_dev, ino: stat.st_ino }
-    }
-
-    /// Which file `path` names right now, links not followed; `None` if it names none.
-    pub(crate) fn named_by(path: &Path) -> io::Result<Option<Self>> {
-        Ok(stat_named(path)?.as_ref().map(Self::of))
+    match open_shared(dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound && create => {
+            Dir::create_all(dir).context("create the directory", dir).map(share)
+        }
+        opened => opened.context("find the directory", dir),
     }
 }
 
-/// The status of what `path` names, links not followed.
-pub(crate) fn stat_named(path: &Path) -> io::Result<Option<rustix::fs::Stat>> {
-    match rustix::fs::lstat(path) {
-        Ok(stat) => Ok(Some(stat)),
-        Err(rustix::io::Errno::NOENT) => Ok(None),
-        Err(e) => Err(e.into()),
+/// Opens a directory, or finds it among those that are open.
+pub(crate) fn open_shared(dir: &Path) -> io::Result<Arc<Dir>> {
+    Dir::open(dir).map(share)
+}
+
+fn share(dir: Dir) -> Arc<Dir> {
+    let mut known = DIRECTORIES.lock();
+    // As long as it is open no other directory has its number.
+    if let Some(open) = known.get(&dir.id()).and_then(Weak::upgrade) {
+        return open;
     }
+    if known.len() >= MANY {
+        known.retain(|_, dir| dir.strong_count() > 0);
+    }
+    let dir = Arc::new(dir);
+    known.insert(dir.id(), Arc::downgrade(&dir));
+    dir
 }

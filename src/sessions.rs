@@ -1,27 +1,30 @@
 //! The front of the library: sessions, and how to take a turn on one, post to one, or clean up among them.
-
 mod acquire;
-pub(crate) mod data;
+pub mod doctor;
 mod post;
+pub(crate) mod sweep;
 mod under;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::caller::{Caller, at_once};
-use crate::doctor::Doctor;
+use crate::datafile::{Appended, Batch};
 use crate::error::{Error, Holder, Result};
-use crate::lockfile::{self, Named, probe};
+use crate::lock::{self, Named};
 use crate::metrics;
+use crate::mode::{Mode, now_or_never};
 use crate::place::Place;
-use crate::registry::{Hold, SlotRef};
-use crate::sweep::{self, DirectoryReport, LockReport};
-use crate::transcript::{Appended, DataLock, Durability, Lines, Locking, SessionFile};
+use crate::rules::{Durability, LongHold, Rules};
+use crate::session::data_queue::{in_section, section_of};
+use crate::session::{self, SlotRef};
+use crate::sys::filesystem;
+use doctor::Doctor;
+use sweep::{DirectoryReport, LockReport};
+
 pub use acquire::Acquire;
 
 /// The rules by which sessions are shared: one for a whole program, cheap to clone.
@@ -32,76 +35,14 @@ pub struct Sessions {
     rules: Arc<Rules>,
 }
 
-/// What was set in the builder.
-pub(crate) struct Rules {
-    pub(crate) acquire_timeout: Option<Duration>,
-    pub(crate) max_hold: Duration,
-    pub(crate) malformed_grace: Duration,
-    pub(crate) too_old: Duration,
-    pub(crate) durability: Durability,
-    pub(crate) on_long_hold: Option<Arc<LongHoldFn>>,
-    /// Use only what every Unix has.
-    pub(crate) portable: bool,
-    /// Take every filesystem for one that hosts share.
-    pub(crate) shared: bool,
-}
-
-type LongHoldFn = dyn Fn(&LongHold) + Send + Sync;
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            acquire_timeout: Some(Duration::from_secs(10)),
-            max_hold: Duration::from_secs(5 * 60),
-            malformed_grace: Duration::from_secs(30),
-            too_old: Duration::from_secs(30 * 60),
-            durability: Durability::default(),
-            on_long_hold: None,
-            portable: false,
-            shared: false,
-        }
-    }
-}
-
-impl fmt::Debug for Rules {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rules")
-            .field("acquire_timeout", &self.acquire_timeout)
-            .field("max_hold", &self.max_hold)
-            .field("durability", &self.durability)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Rules {
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        deadline_after(self.acquire_timeout)
-    }
-
-    /// Whether marks can be used on this device.
-    pub(crate) fn marks(&self, dev: u64) -> bool {
-        !self.portable && !self.shared && probe::marks_usable(dev)
-    }
-
-    /// Whether other hosts may share this device.
-    pub(crate) fn remote(&self, dev: u64) -> bool {
-        self.shared || probe::is_remote(dev)
-    }
-}
-
-/// No limit, or one that no clock reaches: no deadline.
-pub(crate) fn deadline_after(limit: Option<Duration>) -> Option<Instant> {
-    limit.and_then(|limit| Instant::now().checked_add(limit))
-}
-
 /// Sets the rules; see [`Sessions::builder`].
 #[derive(Debug, Default)]
 #[must_use = "call `build`"]
-pub struct Builder {
-    rules: Rules,
+pub struct SessionsBuilder {
+    pub(crate) rules: Rules,
 }
 
-impl Builder {
+impl SessionsBuilder {
     /// How long an acquire, a post or an append may wait: 10 s unless set. Zero means one try.
     pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
         self.rules.acquire_timeout = Some(timeout);
@@ -146,20 +87,6 @@ impl Builder {
         self
     }
 
-    /// Uses only what every Unix has (no unnamed files, no marks). For tests of the fall-backs.
-    #[doc(hidden)]
-    pub fn portable(mut self, portable: bool) -> Self {
-        self.rules.portable = portable;
-        self
-    }
-
-    /// Takes every filesystem for one that several hosts share. For tests.
-    #[doc(hidden)]
-    pub fn shared(mut self, shared: bool) -> Self {
-        self.rules.shared = shared;
-        self
-    }
-
     /// The sessions under these rules.
     ///
     /// # Errors
@@ -182,31 +109,6 @@ impl Builder {
     }
 }
 
-/// A turn that has lasted longer than [`Builder::max_hold`].
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct LongHold {
-    /// The session file.
-    pub session: PathBuf,
-    /// The turn's identity.
-    pub owner: Uuid,
-    /// What the holder says it is doing.
-    pub label: Option<String>,
-    /// For how long it has been held.
-    pub held: Duration,
-}
-
-impl LongHold {
-    pub(crate) fn new(session: &Path, hold: &Hold, held: Duration) -> Self {
-        Self {
-            session: session.to_owned(),
-            owner: hold.owner,
-            label: hold.label.as_deref().map(str::to_owned),
-            held,
-        }
-    }
-}
-
 impl Sessions {
     /// Sessions under the default rules.
     #[must_use]
@@ -222,8 +124,8 @@ impl Sessions {
     /// let sessions = turnlock::Sessions::builder().acquire_timeout(Duration::from_secs(60)).build()?;
     /// # Ok(()) }
     /// ```
-    pub fn builder() -> Builder {
-        Builder::default()
+    pub fn builder() -> SessionsBuilder {
+        SessionsBuilder::default()
     }
 
     /// A turn on the session at `path` (`<dir>/<id>.jsonl`): to be acquired, once it is described.
@@ -242,7 +144,7 @@ impl Sessions {
         path: impl AsRef<Path>,
         line: &T,
     ) -> Result<Appended> {
-        self.post_lines(Caller::Task, path.as_ref(), Lines::of([line])?, false).await
+        self.post_lines(Mode::Async, path.as_ref(), Batch::of([line])?, false).await
     }
 
     /// Appends a batch of lines without holding the turn: all of them, or nothing.
@@ -260,8 +162,8 @@ impl Sessions {
         path: impl AsRef<Path>,
         lines: impl IntoIterator<Item = T>,
     ) -> Result<Appended> {
-        let lines = Lines::of(lines)?;
-        self.post_lines(Caller::Task, path.as_ref(), lines, false).await
+        let lines = Batch::of(lines)?;
+        self.post_lines(Mode::Async, path.as_ref(), lines, false).await
     }
 
     /// [`post_all`](Self::post_all), into a session that is created if there is none.
@@ -273,8 +175,8 @@ impl Sessions {
         path: impl AsRef<Path>,
         lines: impl IntoIterator<Item = T>,
     ) -> Result<Appended> {
-        let lines = Lines::of(lines)?;
-        self.post_lines(Caller::Task, path.as_ref(), lines, true).await
+        let lines = Batch::of(lines)?;
+        self.post_lines(Mode::Async, path.as_ref(), lines, true).await
     }
 
     /// [`post`](Self::post) for threads that may block.
@@ -286,7 +188,7 @@ impl Sessions {
         path: impl AsRef<Path>,
         line: &T,
     ) -> Result<Appended> {
-        at_once(self.post_lines(Caller::Thread, path.as_ref(), Lines::of([line])?, false))
+        now_or_never(self.post_lines(Mode::Blocking, path.as_ref(), Batch::of([line])?, false))
     }
 
     /// [`post_all`](Self::post_all) for threads that may block; `create` makes the session if there is none.
@@ -299,7 +201,7 @@ impl Sessions {
         lines: impl IntoIterator<Item = T>,
         create: bool,
     ) -> Result<Appended> {
-        at_once(self.post_lines(Caller::Thread, path.as_ref(), Lines::of(lines)?, create))
+        now_or_never(self.post_lines(Mode::Blocking, path.as_ref(), Batch::of(lines)?, create))
     }
 
     /// Takes the session from the holder that bears this owner, and from no other: its next append fails with
@@ -325,23 +227,24 @@ impl Sessions {
         let rules = Arc::clone(&self.rules);
         let slot = SlotRef::of(place.clone());
         let named_place = place.clone();
-        let revoke = move |door| {
-            let Some(mut data) = data_lock(door, &place, true)? else {
-                return Ok(data::Reached::Busy);
+        let revoke = move |granted| {
+            let Some(mut data) = section_of(granted, &place, true)? else {
+                return Ok(None);
             };
-            let revoked = lockfile::revoke(&place, &data, named, &rules);
+            let revoked =
+                lock::revoke(&place, &data, named, session::owner_here(&place).is_some(), &rules);
             data.discard_unused(false, || Ok(()));
-            revoked.map(data::Reached::Done)
+            revoked.map(Some)
         };
-        let operation = data::under_data_lock(
+        let operation = in_section(
             slot,
-            Caller::Thread,
+            Mode::Blocking,
             self.rules.deadline(),
             self.rules.acquire_timeout,
             true,
             revoke,
         );
-        let holder = at_once(operation)?;
+        let holder = now_or_never(operation)?;
         tracing::warn!(session = %path.display(), ?named, "revoked");
         metrics::revoked(&named_place);
         Ok(holder)
@@ -396,7 +299,7 @@ impl Sessions {
     /// # Errors
     /// If it cannot be asked.
     pub fn filesystem(dir: impl AsRef<Path>) -> std::io::Result<String> {
-        Ok(probe::filesystem(dir.as_ref())?.to_string())
+        Ok(filesystem::filesystem(dir.as_ref())?.to_string())
     }
 
     /// Looks at the lock of one session, and changes nothing; `None` if it has no lock file.
@@ -427,20 +330,6 @@ impl Sessions {
     /// How many turns this process holds right now, through whichever `Sessions`.
     #[must_use]
     pub fn held_by_this_process() -> usize {
-        crate::registry::held_count()
-    }
-}
-
-/// The data lock: the one that was waited for, or one of our own if it is free.
-pub(crate) fn data_lock(door: data::Door, place: &Place, create: bool) -> Result<Option<DataLock>> {
-    if let data::Door::Have(data) = door {
-        return Ok(Some(data));
-    }
-    let missing = || Error::NoSession { path: place.session().to_owned() };
-    let session = SessionFile::open(place, create)?.ok_or_else(missing)?;
-    match session.try_lock(place, create)? {
-        Locking::Locked(data) => Ok(Some(data)),
-        Locking::Busy(_) => Ok(None),
-        Locking::Missing => Err(missing()),
+        session::held_count()
     }
 }

@@ -8,15 +8,16 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::{DEFAULT_HOST, DEFAULT_PORT, Gateway, Layout, Refused, record, socket};
-use crate::caller::{Caller, at_once};
-use crate::error::{Error, Result};
-use crate::sessions::{Acquire, Rules, deadline_after};
-use crate::turn::Turn;
+use super::{Error, Result};
+use crate::mode::{Mode, now_or_never};
+use crate::rules::{Rules, deadline_after};
+use crate::session::Turn;
+use crate::sessions::Acquire;
 
 /// A gateway that is to be started; see [`Gateway::builder`].
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before it is acquired"]
-pub struct Builder {
+pub struct GatewayBuilder {
     pub(super) state_dir: PathBuf,
     pub(super) config: Option<PathBuf>,
     pub(super) lock_dir: Option<PathBuf>,
@@ -28,7 +29,7 @@ pub struct Builder {
     label: Option<String>,
 }
 
-impl Builder {
+impl GatewayBuilder {
     pub(super) fn new(state_dir: PathBuf) -> Self {
         Self {
             state_dir,
@@ -96,10 +97,10 @@ impl Builder {
     /// **Cancel safe** at every await: dropped, it lets go of what it had. File work is done on tokio's blocking pool.
     ///
     /// # Errors
-    /// [`Error::Gateway`] with [`Refused::StateLocked`], [`Refused::ConfigLocked`], [`Refused::PortTaken`] or [`Refused::Bind`];
+    /// [`Error::Refused`] with [`Refused::StateLocked`], [`Refused::ConfigLocked`], [`Refused::PortTaken`] or [`Refused::Bind`];
     /// those of a turn's [`acquire`](crate::Acquire::acquire) where the lock files cannot be used.
     pub async fn acquire(self) -> Result<Gateway> {
-        self.acquire_as(Caller::Task).await
+        self.acquire_as(Mode::Async).await
     }
 
     /// [`acquire`](Self::acquire) for threads that may block.
@@ -107,20 +108,20 @@ impl Builder {
     /// # Errors
     /// Those of [`acquire`](Self::acquire).
     pub fn acquire_blocking(self) -> Result<Gateway> {
-        at_once(self.acquire_as(Caller::Thread))
+        now_or_never(self.acquire_as(Mode::Blocking))
     }
 
-    pub(super) async fn acquire_as(self, caller: Caller) -> Result<Gateway> {
+    pub(super) async fn acquire_as(self, mode: Mode) -> Result<Gateway> {
         let deadline = deadline_after(Some(self.timeout));
         let asked = self.clone();
-        let layout = caller.run(move || asked.layout(true)).await??;
+        let layout = mode.run(move || asked.layout(true)).await??;
         let owner_id = Uuid::now_v7();
-        let state_lock = self.lock(caller, &layout, Layer::State, deadline, owner_id).await?;
+        let state_lock = self.lock(mode, &layout, Layer::State, deadline, owner_id).await?;
         let config_lock = match self.multi {
             true => None,
-            false => Some(self.lock(caller, &layout, Layer::Config, deadline, owner_id).await?),
+            false => Some(self.lock(mode, &layout, Layer::Config, deadline, owner_id).await?),
         };
-        let (socket, address) = socket::bind(self.address(), caller, deadline).await?;
+        let (socket, address) = socket::bind(self.address(), mode, deadline).await?;
         tracing::info!(state_dir = %layout.state_dir().display(), %address, %owner_id, "gateway begins");
         Ok(Gateway { socket: Some(socket), config_lock, state_lock, layout, address, owner_id })
     }
@@ -137,7 +138,7 @@ impl Builder {
 
     async fn lock(
         &self,
-        caller: Caller,
+        mode: Mode,
         layout: &Layout,
         layer: Layer,
         deadline: Option<Instant>,
@@ -159,19 +160,19 @@ impl Builder {
             .timeout(deadline.map_or(Duration::MAX, |deadline| {
                 deadline.saturating_duration_since(Instant::now())
             }));
-        let taken = acquire.acquire_as(caller).await;
+        let taken = acquire.acquire_as(mode).await;
         taken.map_err(|error| self.refused(layout, layer, error))
     }
 
     /// A lock that somebody has, in the words of gateways.
-    fn refused(&self, layout: &Layout, layer: Layer, error: Error) -> Error {
+    fn refused(&self, layout: &Layout, layer: Layer, error: crate::Error) -> Error {
         let holder = match error {
-            Error::Timeout { holder, .. } => holder,
-            Error::DataLockBusy { .. } => None,
-            other => return other,
+            crate::Error::Timeout { holder, .. } => holder,
+            crate::Error::DataLockBusy { .. } => None,
+            other => return other.into(),
         };
         let waited = self.timeout;
-        Error::Gateway(match layer {
+        Error::Refused(match layer {
             Layer::State => {
                 Refused::StateLocked { state_dir: layout.state_dir().to_owned(), waited, holder }
             }

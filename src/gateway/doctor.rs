@@ -7,10 +7,11 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::{Builder, GatewayReport, Health, Layout, status};
-use crate::error::{Context, Result};
-use crate::sessions::Rules;
-use crate::sweep::{self, LockReport, LockState};
+use super::Result;
+use super::{GatewayBuilder, GatewayReport, Health, Layout, status};
+use crate::error::Context;
+use crate::rules::Rules;
+use crate::sessions::sweep::{self, LockReport, LockState};
 
 /// A `.reclaim` directory exists for milliseconds, unless its maker has died.
 const RECLAIM_GRACE: Duration = Duration::from_secs(30);
@@ -87,7 +88,7 @@ impl fmt::Display for Finding {
 ///
 /// # Errors
 /// If there is no such state directory.
-pub fn doctor(gateway: &Builder, port: Option<u16>, fix: bool) -> Result<Vec<Finding>> {
+pub fn doctor(gateway: &GatewayBuilder, port: Option<u16>, fix: bool) -> Result<Vec<Finding>> {
     let layout = gateway.layout(false)?;
     let mut findings = Vec::new();
     for dir in lock_dirs(&layout) {

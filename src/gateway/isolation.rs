@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::canonical_file;
 use super::{DEFAULT_PORT, Refused};
-use crate::error::{Context, Error, Result};
-use crate::sweep::lossy;
+use super::{Error, Result};
+use crate::error::Context;
+use crate::sessions::sweep::lossy;
 
 /// How far apart base ports must be.
 pub const PORT_DISTANCE: u16 = 120;
@@ -138,7 +139,7 @@ pub fn claims_of(path: &Path) -> Result<Claims> {
     if port.checked_add(PORT_DISTANCE).is_none() {
         let reason =
             format!("gateway.port {port}: the ports derived from it would be beyond 65535");
-        return Err(Error::Gateway(Refused::BadConfig { config, reason }));
+        return Err(Error::Refused(Refused::BadConfig { config, reason }));
     }
     Ok(Claims {
         workspaces: named.chain([default]).map(|path| expand(&path)).collect::<Result<_>>()?,
@@ -240,6 +241,6 @@ impl Config {
         };
         let refused =
             |e: json5::Error| Refused::BadConfig { config: path.to_owned(), reason: e.to_string() };
-        json5::from_str(&text).map_err(|e| Error::Gateway(refused(e)))
+        json5::from_str(&text).map_err(|e| Error::Refused(refused(e)))
     }
 }

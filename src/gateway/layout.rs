@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::error::{Context, Result};
-use crate::place::create_dirs;
+use super::Result;
+use crate::error::Context;
+use crate::sys::{self, Dir};
 
 /// Where a gateway's files are, links resolved, so that one gateway has one layout.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The layout for a state directory; `config` and `lock_dir` as in [`Builder`](super::Builder). With `create` a missing
+    /// The layout for a state directory; `config` and `lock_dir` as in [`GatewayBuilder`](super::GatewayBuilder). With `create` a missing
     /// directory is made (0700).
     ///
     /// # Errors
@@ -33,7 +34,7 @@ impl Layout {
         let config = canonical_file(
             &config.map_or_else(|| state_dir.join("openclaw.json"), Path::to_owned),
         )?;
-        let uid = rustix::process::getuid().as_raw();
+        let uid = sys::process::user_id();
         let lock_dir =
             lock_dir.map_or_else(|| state_dir.join(format!("tmp/openclaw-{uid}")), Path::to_owned);
         let lock_dir =
@@ -85,16 +86,16 @@ impl Layout {
 
 fn directory(dir: &Path, create: bool) -> Result<PathBuf> {
     if create {
-        create_dirs(dir).context("create the directory", dir)?;
+        Dir::create_all(dir).context("create the directory", dir)?;
     }
-    dir.canonicalize().context("find the directory", dir)
+    Ok(dir.canonicalize().context("find the directory", dir)?)
 }
 
 /// A file that need not exist, in a directory that need not exist either.
 pub(super) fn canonical_file(file: &Path) -> Result<PathBuf> {
     match file.canonicalize() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        found => return found.context("find", file),
+        found => return Ok(found.context("find", file)?),
     }
     let file = std::path::absolute(file).context("find", file)?;
     match (file.parent(), file.file_name()) {

@@ -1,15 +1,16 @@
 //! Who is named in a gateway lock, and whether the process of that number is still the one.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::Path;
 
 use serde::Serialize;
 
-use crate::error::{Context, Result};
-use crate::lockfile::process::{self, ProcessState};
-use crate::lockfile::record::{self, Reading, Record, printable};
-use crate::lockfile::verdict::PidClaim;
-use crate::lockfile::{self, Opened};
+use super::Result;
+use crate::error::printable;
+use crate::lock::{self, PidClaim, Record};
+use crate::place::Place;
+use crate::sys::process::{self, ProcessState};
 
 /// Whether the process of a recorded id is the one that wrote the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -67,11 +68,13 @@ pub(super) struct Owner {
 impl Owner {
     /// Who is named at `lock`; `None` if there is no lock file, or no record of a process in it.
     pub(super) fn at(lock: &Path) -> Result<Option<Self>> {
-        let Opened::File(file, _) = lockfile::open_to_look(lock)? else { return Ok(None) };
-        let record = match record::read(&file).context("read", lock)? {
-            Reading::Ours(record) | Reading::Foreign(record) => record,
-            Reading::Spoiled | Reading::Malformed { .. } => return Ok(None),
+        let place = match Place::of_gateway(lock, false) {
+            Err(crate::Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            place => place?,
         };
+        let Some(record) = lock::read_record(&place)? else { return Ok(None) };
         let PidClaim::Pid(pid) = record.pid else { return Ok(None) };
         let identity = identify(&record, pid);
         let command = match identity {

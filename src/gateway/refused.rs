@@ -66,7 +66,7 @@ pub enum Refused {
     #[error("{cause}; and what is at {url} did not become healthy within {}s: {health}", waited.as_secs())]
     NeverHealthy {
         /// Why this gateway could not start.
-        cause: Box<crate::Error>,
+        cause: Box<super::Error>,
         /// The address, as `http://127.0.0.1:18789/healthz`.
         url: String,
         /// How long it was probed.

@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::Result;
 use super::owner::Owner;
 use super::{
-    Builder, DEFAULT_HOST, DEFAULT_PORT, Health, Identity, Listener, OwnerProcess, listeners, probe,
+    DEFAULT_HOST, DEFAULT_PORT, GatewayBuilder, Health, Identity, Listener, OwnerProcess,
+    listeners, probe,
 };
-use crate::error::{Holder, Result};
-use crate::lockfile::verdict::Reason;
-use crate::sessions::Rules;
-use crate::sweep::{self, LockState};
+use crate::error::Holder;
+use crate::lock::Reason;
+use crate::rules::Rules;
+use crate::sessions::sweep::{self, LockState};
 
 /// Where a gateway is unless told otherwise.
 pub(super) const CUSTOM: SocketAddr = SocketAddr::new(DEFAULT_HOST, DEFAULT_PORT);
@@ -125,7 +127,7 @@ impl GatewayReport {
 ///
 /// # Errors
 /// If there is no such state directory. What cannot be seen is no error, it is reported.
-pub fn status(gateway: &Builder, port: Option<u16>) -> Result<GatewayReport> {
+pub fn status(gateway: &GatewayBuilder, port: Option<u16>) -> Result<GatewayReport> {
     let layout = gateway.layout(false)?;
     let (state_lock, config_lock) =
         (LockFacts::of(layout.state_lock()), LockFacts::of(layout.config_lock()));

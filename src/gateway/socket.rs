@@ -4,9 +4,9 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
+use super::{Error, Result};
 use super::{Refused, listeners};
-use crate::caller::Caller;
-use crate::error::{Error, Result};
+use crate::mode::Mode;
 
 /// How often a port that is taken is tried again, and after which pause.
 const RETRIES: u32 = 20;
@@ -16,10 +16,10 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// new listener come after connections of an old one that linger, and never beside a living one.)
 pub(super) async fn bind(
     address: SocketAddr,
-    caller: Caller,
+    mode: Mode,
     deadline: Option<Instant>,
 ) -> Result<(TcpListener, SocketAddr)> {
-    let refused = |source| Error::Gateway(Refused::Bind { url: url(address), source });
+    let refused = |source| Error::Refused(Refused::Bind { url: url(address), source });
     let mut tries = 0;
     loop {
         match TcpListener::bind(address)
@@ -33,15 +33,15 @@ pub(super) async fn bind(
         if tries == RETRIES
             || deadline.is_some_and(|deadline| again.is_none_or(|again| again > deadline))
         {
-            let listeners = caller.run(move || listeners(address.port())).await?;
+            let listeners = mode.run(move || listeners(address.port())).await?;
             let listener = listeners.into_iter().find(|found| found.serves(address));
-            return Err(Error::Gateway(Refused::PortTaken {
+            return Err(Error::Refused(Refused::PortTaken {
                 url: url(address),
                 listener: listener.map(Box::new),
             }));
         }
         tries += 1;
-        caller.pause(PAUSE).await;
+        mode.pause(PAUSE).await;
     }
 }
 

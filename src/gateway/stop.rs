@@ -4,14 +4,13 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
-use rustix::process::Signal;
 use serde::Serialize;
 
-use super::pidfd::Process;
 use super::report::{CUSTOM, find_address};
-use super::{Builder, Identity, LockFacts, Refused, listeners, socket};
-use crate::error::{Context, Error, Result};
+use super::{Error, Result};
+use super::{GatewayBuilder, Identity, LockFacts, Refused, listeners, socket};
+use crate::error::Context;
+use crate::sys::process::{End, Handle};
 
 /// From being asked to end to being ended.
 const GRACE: Duration = Duration::from_millis(700);
@@ -39,17 +38,17 @@ pub struct Stopped {
 ///
 /// # Errors
 /// [`Refused::NotTheOwner`] if it is not so, and nothing was done; [`Refused::PortNotFreed`] if somebody else keeps the port;
-/// [`Error::Io`] without the right to signal it.
-pub fn stop(gateway: &Builder, pid: i32, port: Option<u16>) -> Result<Stopped> {
+/// [`crate::Error::Io`] without the right to signal it.
+pub fn stop(gateway: &GatewayBuilder, pid: i32, port: Option<u16>) -> Result<Stopped> {
     let layout = gateway.layout(false)?;
-    let refuse = |reason| Err(Error::Gateway(Refused::NotTheOwner { pid, reason }));
-    let process = match Process::open(pid) {
-        Ok(process) => process,
-        Err(Errno::SRCH) => return refuse("there is no such process"),
-        Err(Errno::NOSYS) => {
+    let refuse = |reason| Err(Error::Refused(Refused::NotTheOwner { pid, reason }));
+    let process = match Handle::open(pid) {
+        Ok(Some(process)) => process,
+        Ok(None) => return refuse("there is no such process"),
+        Err(e) if e.kind() == std::io::ErrorKind::Unsupported => {
             return refuse("this system cannot name a process in a way that no later one inherits");
         }
-        Err(e) => return Err(e).context("open the process of", layout.state_lock()),
+        Err(e) => return Err(cannot("open the process of", layout.state_lock(), e)),
     };
     let locks: Vec<_> =
         [layout.state_lock(), layout.config_lock()].into_iter().filter_map(LockFacts::of).collect();
@@ -85,23 +84,19 @@ fn verify(locks: &[LockFacts], pid: i32) -> Result<(), &'static str> {
 }
 
 /// Whether it had to be killed.
-fn end(process: &Process, lock: &Path) -> Result<bool> {
-    signal(process, Signal::TERM, lock)?;
+fn end(process: &Handle, lock: &Path) -> Result<bool> {
+    process.end(End::Ask).context("signal the owner of", lock)?;
     if process.ends_within(GRACE).context("wait for the owner of", lock)? {
         return Ok(false);
     }
-    signal(process, Signal::KILL, lock)?;
+    process.end(End::Kill).context("signal the owner of", lock)?;
     // The port says whether it worked: a process may be stuck in the kernel.
     process.ends_within(PORT_FREE).context("wait for the owner of", lock)?;
     Ok(true)
 }
 
-fn signal(process: &Process, signal: Signal, lock: &Path) -> Result<()> {
-    match process.signal(signal) {
-        // It has ended by itself.
-        Ok(()) | Err(Errno::SRCH) => Ok(()),
-        Err(e) => Err(e).context("signal the owner of", lock),
-    }
+fn cannot(action: &'static str, lock: &Path, source: std::io::Error) -> Error {
+    crate::Error::Io { action, path: lock.to_owned(), source }.into()
 }
 
 fn wait_for_port(pid: i32, address: std::net::SocketAddr) -> Result<()> {
@@ -115,7 +110,7 @@ fn wait_for_port(pid: i32, address: std::net::SocketAddr) -> Result<()> {
             let listener =
                 listeners(address.port()).into_iter().find(|listener| listener.serves(address));
             let url = socket::url(address);
-            return Err(Error::Gateway(Refused::PortNotFreed {
+            return Err(Error::Refused(Refused::PortNotFreed {
                 pid,
                 url,
                 listener: listener.map(Box::new),

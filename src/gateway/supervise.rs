@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::health::health_url;
 use super::report::{PROBE, find_address};
-use super::{Builder, Gateway, Health, LockFacts, Refused, probe};
-use crate::caller::{Caller, at_once};
-use crate::error::{Error, Result};
-use crate::sessions::deadline_after;
+use super::{Error, Result};
+use super::{Gateway, GatewayBuilder, Health, LockFacts, Refused, probe};
+use crate::mode::{Mode, now_or_never};
+use crate::rules::deadline_after;
 
 /// The exit code by which a systemd unit with `RestartPreventExitStatus=78` knows not to start again.
 pub const EXIT_ALREADY_HEALTHY: u8 = 78;
@@ -37,7 +37,7 @@ pub fn under_systemd() -> bool {
         .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
-impl Builder {
+impl GatewayBuilder {
     /// Takes the three layers; if another one has them, asks whether that one is well, and goes on trying until it is, or is
     /// gone, or [`healthy_within`](Self::healthy_within) has passed.
     ///
@@ -46,7 +46,7 @@ impl Builder {
     /// # Errors
     /// [`Refused::NeverHealthy`] if the other one never became healthy; otherwise those of [`acquire`](Self::acquire).
     pub async fn acquire_supervised(self) -> Result<Supervised> {
-        self.supervised_as(Caller::Task).await
+        self.supervised_as(Mode::Async).await
     }
 
     /// [`acquire_supervised`](Self::acquire_supervised) for threads that may block.
@@ -54,14 +54,14 @@ impl Builder {
     /// # Errors
     /// Those of [`acquire_supervised`](Self::acquire_supervised).
     pub fn acquire_supervised_blocking(self) -> Result<Supervised> {
-        at_once(self.supervised_as(Caller::Thread))
+        now_or_never(self.supervised_as(Mode::Blocking))
     }
 
-    async fn supervised_as(self, caller: Caller) -> Result<Supervised> {
+    async fn supervised_as(self, mode: Mode) -> Result<Supervised> {
         let mut attempt = self.clone();
         let mut until = None;
         loop {
-            let cause = match attempt.acquire_as(caller).await {
+            let cause = match attempt.acquire_as(mode).await {
                 Ok(gateway) => return Ok(Supervised::Started(gateway)),
                 Err(error) if is_taken(&error) => error,
                 Err(error) => return Err(error),
@@ -72,12 +72,12 @@ impl Builder {
             };
             let asked = self.clone();
             let limit = left().clamp(SHORTEST, PROBE);
-            let (address, health) = caller.run(move || asked.ask(limit)).await??;
+            let (address, health) = mode.run(move || asked.ask(limit)).await??;
             if health.is_healthy() {
                 return Ok(Supervised::AlreadyHealthy(address));
             }
             if left() <= PAUSE {
-                return Err(Error::Gateway(Refused::NeverHealthy {
+                return Err(Error::Refused(Refused::NeverHealthy {
                     cause: Box::new(cause),
                     url: health_url(address),
                     waited: self.healthy_within,
@@ -101,7 +101,7 @@ impl Builder {
 fn is_taken(error: &Error) -> bool {
     matches!(
         error,
-        Error::Gateway(
+        Error::Refused(
             Refused::StateLocked { .. } | Refused::ConfigLocked { .. } | Refused::PortTaken { .. }
         )
     )

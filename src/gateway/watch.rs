@@ -6,11 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
+use super::Result;
 use super::report::PROBE;
-use super::{Builder, GatewayReport, Health, probe, status};
-use crate::error::Result;
+use super::{GatewayBuilder, GatewayReport, Health, probe, status};
 use crate::sessions::Sessions;
-use crate::sweep::LockState;
+use crate::sessions::sweep::LockState;
 
 /// A session that is held longer is worth a word.
 const LONG_HOLD: Duration = Duration::from_secs(5 * 60);
@@ -82,7 +82,7 @@ pub fn observe_address(address: SocketAddr) -> Observation {
 ///
 /// # Errors
 /// If there is no such state directory.
-pub fn observe(gateway: &Builder, port: Option<u16>) -> Result<Observation> {
+pub fn observe(gateway: &GatewayBuilder, port: Option<u16>) -> Result<Observation> {
     let report = status(gateway, port)?;
     let (condition, reasons) = judge(&report);
     let pid = report.locks().find_map(|lock| lock.process.as_ref()).map(|process| process.pid);
@@ -174,7 +174,7 @@ fn iso<S: serde::Serializer>(
     at: &SystemTime,
     serializer: S,
 ) -> std::result::Result<S::Ok, S::Error> {
-    serializer.serialize_str(&crate::lockfile::record::iso(*at).unwrap_or_default())
+    serializer.serialize_str(&crate::error::iso(*at).unwrap_or_default())
 }
 
 /// Tells of every change once, when it has been seen often enough in a row.

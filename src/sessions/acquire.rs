@@ -1,5 +1,4 @@
 //! The way to a turn: once for tasks and threads alike.
-
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,17 +6,14 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{Rules, deadline_after};
-use crate::caller::{Caller, at_once};
+use crate::datafile::{SOON, Section, who_is_inside};
 use crate::error::{Error, Result};
-use crate::lockfile::record::cut_label;
-use crate::lockfile::{self, LockFile, Obstacle, Try, waiter};
+use crate::lock::{self, Lock, Obstacle, Try, Want, cut_label};
 use crate::metrics;
-use crate::near;
+use crate::mode::{Mode, now_or_never};
 use crate::place::Place;
-use crate::registry::{Call, SlotRef, Spot, Want};
-use crate::transcript::{DataLock, who_is_inside};
-use crate::turn::{self, Turn};
+use crate::rules::{Rules, deadline_after};
+use crate::session::{self, Call, SlotRef, Ticket, Turn, fast_path, waiting};
 
 /// A turn that is to be acquired; see [`Sessions::turn`](crate::Sessions::turn).
 #[derive(Debug)]
@@ -84,13 +80,13 @@ impl Acquire {
     /// blocking pool, and never waits there.
     ///
     /// # Errors
-    /// [`Error::Timeout`] if the session stayed busy; [`Error::RemoteOwner`], [`Error::NotASession`], [`Error::NotALockFile`],
+    /// [`Error::Timeout`] if the session stayed busy; [`Error::RemoteOwner`], [`Error::NotASession`], [`Error::NotALock`],
     /// [`Error::LocksNotKept`]; [`Error::Runtime`] outside a tokio runtime; [`Error::Io`].
     ///
     /// # Panics
     /// If the tokio runtime was built without its timer (`enable_time`) and the turn has to be waited for.
     pub async fn acquire(self) -> Result<Turn> {
-        self.acquire_as(Caller::Task).await
+        self.acquire_as(Mode::Async).await
     }
 
     /// [`acquire`](Self::acquire) for threads that may block.
@@ -98,7 +94,7 @@ impl Acquire {
     /// # Errors
     /// Those of [`acquire`](Self::acquire).
     pub fn acquire_blocking(self) -> Result<Turn> {
-        at_once(self.acquire_as(Caller::Thread))
+        now_or_never(self.acquire_as(Mode::Blocking))
     }
 
     /// Takes the turn if that needs no waiting. Blocking, for some tens of microseconds on a local disk.
@@ -109,8 +105,8 @@ impl Acquire {
         self.timeout(Duration::ZERO).acquire_blocking()
     }
 
-    pub(crate) async fn acquire_as(self, caller: Caller) -> Result<Turn> {
-        caller.begin().await?;
+    pub(crate) async fn acquire_as(self, mode: Mode) -> Result<Turn> {
+        mode.begin().await?;
         let began = Instant::now();
         let deadline = deadline_after(self.limit);
         let acquired = |turn: Turn| {
@@ -118,31 +114,31 @@ impl Acquire {
             turn
         };
         let asked = Asked { limit: self.limit, deadline };
-        let near = self.found_in_place(caller);
+        let near = self.found_in_place(mode);
         let is_near = near.is_some();
         let mut step = match near {
             Some(place) => self.queue(place),
-            None => caller.run(move || asked.begin(self)).await??,
+            None => mode.run(move || asked.begin(self)).await??,
         };
         // Once: what is busy, or comes after a wait, is left to the blocking pool.
-        let mut in_place = is_near && matches!(&step, Step::Wait(_, spot) if spot.is_called());
+        let mut in_place = is_near && matches!(&step, Step::Wait(_, ticket) if ticket.is_called());
         loop {
-            let (slot, spot) = match step {
+            let (slot, ticket) = match step {
                 Step::Held(turn) => return Ok(acquired(turn)),
-                Step::Wait(slot, spot) => (slot, spot),
+                Step::Wait(slot, ticket) => (slot, ticket),
             };
-            match spot.called(caller, deadline).await {
+            match ticket.called(mode, deadline).await {
                 Some(Call::Granted(granted)) => return granted.map(acquired),
                 Some(Call::Go) if std::mem::take(&mut in_place) => {
-                    step = near::in_place(|| asked.attempt(slot, spot, false))?;
+                    step = fast_path::in_place(|| asked.attempt(slot, ticket, false))?;
                 }
                 Some(Call::Go) => {
-                    step = caller.run(move || asked.attempt(slot, spot, true)).await??
+                    step = mode.run(move || asked.attempt(slot, ticket, true)).await??
                 }
                 None => {
-                    let rules = Arc::clone(&spot.want().rules);
-                    drop(spot);
-                    return Err(caller.run(move || asked.timed_out(&slot, &rules)).await?);
+                    let rules = Arc::clone(&ticket.want().rules);
+                    drop(ticket);
+                    return Err(mode.run(move || asked.timed_out(&slot, &rules)).await?);
                 }
             }
         }
@@ -151,11 +147,11 @@ impl Acquire {
 
 impl Acquire {
     /// A task looks the session's directory up without a detour over the blocking pool if that is known to be quick.
-    fn found_in_place(&self, caller: Caller) -> Option<Place> {
+    fn found_in_place(&self, mode: Mode) -> Option<Place> {
         match &self.at {
             // What is missing, or wrong, is met on the longer way.
             At::Session(path)
-                if caller == Caller::Task && !self.rules.shared && near::is_near(path) =>
+                if mode == Mode::Async && !self.rules.shared && fast_path::is_near(path) =>
             {
                 Place::resolve(path, false).ok()
             }
@@ -166,26 +162,26 @@ impl Acquire {
     /// Joins the queue of this process.
     fn queue(self, place: Place) -> Step {
         let slot = SlotRef::of(place);
-        let spot = slot.turns.join(Want {
+        let ticket = slot.turns.join(Want {
             owner: Uuid::now_v7(),
             label: self.label,
             facts: self.facts,
             rules: self.rules,
         });
-        if !spot.is_called() {
-            waiter::watch_hold(&slot);
+        if !ticket.is_called() {
+            waiting::watch_hold(&slot);
         }
-        Step::Wait(slot, spot)
+        Step::Wait(slot, ticket)
     }
 }
 
 /// How far an acquire has come.
 enum Step {
     Held(Turn),
-    Wait(SlotRef, Spot<Want, Turn>),
+    Wait(SlotRef, Ticket<Want, Turn>),
 }
 
-/// How long the caller is willing to wait.
+/// How long the mode is willing to wait.
 #[derive(Clone, Copy)]
 struct Asked {
     limit: Option<Duration>,
@@ -197,44 +193,45 @@ impl Asked {
         let place = match &acquire.at {
             At::Session(path) => {
                 let place = Place::resolve(path, true)?;
-                near::remember_if_near(path, &place);
+                fast_path::remember_if_near(path, &place);
                 place
             }
             #[cfg(feature = "gateway")]
             At::Gateway(lock) => Place::of_gateway(lock, true)?,
         };
         match acquire.queue(place) {
-            Step::Wait(slot, spot) if spot.is_called() => self.attempt(slot, spot, true),
+            Step::Wait(slot, ticket) if ticket.is_called() => self.attempt(slot, ticket, true),
             step => Ok(step),
         }
     }
 
     /// This waiter is the one of its process at the lock file's door. What would have to wait a moment is put off unless `patient`.
-    fn attempt(self, slot: SlotRef, spot: Spot<Want, Turn>, patient: bool) -> Result<Step> {
-        match try_for(&slot, spot.want(), patient)? {
+    fn attempt(self, slot: SlotRef, ticket: Ticket<Want, Turn>, patient: bool) -> Result<Step> {
+        match try_for(&slot, ticket.want(), patient)? {
             Tried::Held(lock, data) => {
-                spot.granted();
-                return Ok(Step::Held(Turn::begin(slot.clone(), spot.want(), lock, data)));
+                ticket.granted();
+                return Ok(Step::Held(Turn::begin(slot.clone(), ticket.want(), lock, data)));
             }
-            // The spot stays called.
-            Tried::NotAtOnce => return Ok(Step::Wait(slot, spot)),
+            // The ticket stays called.
+            Tried::NotAtOnce => return Ok(Step::Wait(slot, ticket)),
             Tried::Busy => {}
         }
         if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            return Err(self.timed_out(&slot, &spot.want().rules));
+            return Err(self.timed_out(&slot, &ticket.want().rules));
         }
-        tracing::debug!(session = %slot.place.session().display(), owner = %spot.want().owner, "wait");
-        spot.wait_in_kernel();
-        waiter::start(&slot);
-        Ok(Step::Wait(slot, spot))
+        tracing::debug!(session = %slot.place.session().display(), owner = %ticket.want().owner, "wait");
+        ticket.wait_in_kernel();
+        waiting::start(&slot);
+        Ok(Step::Wait(slot, ticket))
     }
 
     fn timed_out(self, slot: &SlotRef, rules: &Rules) -> Error {
         let waited = self.limit.unwrap_or_default();
         metrics::timed_out(&slot.place);
-        match lockfile::holder_at(&slot.place, rules) {
+        let own = session::owner_here(&slot.place);
+        match lock::holder_at(&slot.place, own, rules) {
             // Nobody holds it: then somebody keeps the data lock, without which nobody can.
-            None if !slot.place.lock().exists() => Error::DataLockBusy {
+            None if !matches!(slot.place.stat_lock(), Ok(Some(_))) => Error::DataLockBusy {
                 session: slot.place.session().to_owned(),
                 pid: who_is_inside(&slot.place),
                 waited,
@@ -250,7 +247,7 @@ impl Asked {
 
 /// What one try for the turn brought.
 enum Tried {
-    Held(LockFile, DataLock),
+    Held(Lock, Section),
     /// Somebody has it, or is to have it first.
     Busy,
     /// The data lock is not free just now, and was not waited for.
@@ -259,18 +256,19 @@ enum Tried {
 
 fn try_for(slot: &SlotRef, want: &Want, patient: bool) -> Result<Tried> {
     let place = &slot.place;
-    if slot.run_is_over() && lockfile::others_wait(place, &want.rules) {
-        turn::leave_to_others(slot);
+    if slot.run_is_over() && lock::others_wait(place, &want.rules) {
+        session::leave_to_others(slot);
         return Ok(Tried::Busy);
     }
-    if let Some((lock, data)) = turn::go_on(slot, want) {
+    if let Some((lock, data)) = session::resume(slot, want) {
         return Ok(Tried::Held(lock, data));
     }
-    let data = if patient { DataLock::try_now(place, true)? } else { DataLock::try_once(place)? };
+    let data =
+        if patient { Section::lock_within(SOON, place, true)? } else { Section::try_lock(place)? };
     let Some(mut data) = data else {
         return Ok(if patient { Tried::Busy } else { Tried::NotAtOnce });
     };
-    match lockfile::try_take(place, &data, want)
+    match lock::try_take(place, &data, want)
         .inspect_err(|_| data.discard_unused(false, || Ok(())))?
     {
         Try::Held(lock) => Ok(Tried::Held(lock, data)),

@@ -1,20 +1,18 @@
 //! A post: one append by somebody who does not hold the turn (I10).
-
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use uuid::Uuid;
 
-use super::data::{Door, Reached, under_data_lock};
-use super::{Sessions, data_lock};
-use crate::caller::Caller;
+use super::Sessions;
+use crate::datafile::{Appended, Batch, Section};
 use crate::error::{Error, Result};
-use crate::lockfile::{self, Try};
+use crate::lock::{self, Try, Want};
+use crate::mode::Mode;
 use crate::place::Place;
-use crate::registry::{SlotRef, Want};
-use crate::transcript::{Appended, Lines};
-use crate::turn;
+use crate::session::data_queue::{in_section, section_of};
+use crate::session::{SlotRef, let_go_of_post};
 
 /// How a post went.
 enum Posted {
@@ -26,9 +24,9 @@ enum Posted {
 impl Sessions {
     pub(super) async fn post_lines(
         &self,
-        caller: Caller,
+        mode: Mode,
         path: &Path,
-        lines: Lines,
+        lines: Batch,
         create: bool,
     ) -> Result<Appended> {
         let deadline = self.rules.deadline();
@@ -36,7 +34,7 @@ impl Sessions {
             let path = path.to_owned();
             move || find(&path, create)
         };
-        let slot = caller.run(resolve).await??;
+        let slot = mode.run(resolve).await??;
         let want = Want {
             owner: Uuid::now_v7(),
             label: Some(Arc::from("post")),
@@ -47,12 +45,12 @@ impl Sessions {
         loop {
             let operation = {
                 let (slot, lines, want) = (slot.clone(), lines.clone(), want.clone());
-                move |door| post(door, &slot, &lines, &want, create)
+                move |granted| post(granted, &slot, &lines, &want, create)
             };
-            match under_data_lock(slot.clone(), caller, deadline, limit, create, operation).await? {
+            match in_section(slot.clone(), mode, deadline, limit, create, operation).await? {
                 Posted::Done(appended) => return Ok(appended),
                 Posted::NeedsTurn => {
-                    match self.post_in_turn(caller, &slot, &lines, deadline, create).await {
+                    match self.post_in_turn(mode, &slot, &lines, deadline, create).await {
                         // Somebody took the turn away before anything was written: a post has none to lose, and tries again.
                         Err(Error::LockLost { .. }) => {}
                         posted => return posted,
@@ -64,9 +62,9 @@ impl Sessions {
 
     async fn post_in_turn(
         &self,
-        caller: Caller,
+        mode: Mode,
         slot: &SlotRef,
-        lines: &Lines,
+        lines: &Batch,
         deadline: Option<Instant>,
         create: bool,
     ) -> Result<Appended> {
@@ -74,15 +72,15 @@ impl Sessions {
         if let Some(deadline) = deadline {
             acquire = acquire.timeout(deadline.saturating_duration_since(Instant::now()));
         }
-        let mut turn = acquire.acquire_as(caller).await?;
+        let mut turn = acquire.acquire_as(mode).await?;
         if !create && turn.made_session() {
             // It was removed meanwhile; what the turn has made goes with it.
-            turn.release_as(caller).await?;
+            turn.release_as(mode).await?;
             return Err(Error::NoSession { path: slot.place.session().to_owned() });
         }
-        let appended = turn.append_lines(caller, lines.clone()).await?;
+        let appended = turn.append_lines(mode, lines.clone()).await?;
         // The line is written: what becomes of the turn after that is nothing to tell.
-        let _ = turn.release_as(caller).await;
+        let _ = turn.release_as(mode).await;
         Ok(appended)
     }
 }
@@ -98,14 +96,14 @@ fn find(path: &Path, create: bool) -> Result<SlotRef> {
 }
 
 fn post(
-    door: Door,
+    granted: Option<Section>,
     slot: &SlotRef,
-    lines: &Lines,
+    lines: &Batch,
     want: &Want,
     create: bool,
-) -> Result<Reached<Posted>> {
-    let Some(mut data) = data_lock(door, &slot.place, create)? else { return Ok(Reached::Busy) };
-    let tried = lockfile::try_take(&slot.place, &data, want);
+) -> Result<Option<Posted>> {
+    let Some(mut data) = section_of(granted, &slot.place, create)? else { return Ok(None) };
+    let tried = lock::try_take(&slot.place, &data, want);
     let (held, lock) = match tried.inspect_err(|_| data.discard_unused(false, || Ok(())))? {
         Try::Held(held) => {
             // A foreign owner, who knows no data lock, may have written until a moment ago.
@@ -115,15 +113,15 @@ fn post(
         }
         Try::Busy(obstacle) => match obstacle.ours() {
             Some(id) => (None, id),
-            None => return Ok(Reached::Done(Posted::NeedsTurn)),
+            None => return Ok(Some(Posted::NeedsTurn)),
         },
     };
     let seen = data.len();
-    let appended = data.append(lines, want.rules.durability, seen, lock);
+    let appended = data.writer(want.rules.durability, seen, lock).append(lines);
     if let Some(held) = held {
-        turn::let_go_of_post(slot, held, data, &want.rules);
+        let_go_of_post(slot, held, data, &want.rules);
     }
-    Ok(Reached::Done(Posted::Done(appended?)))
+    Ok(Some(Posted::Done(appended?)))
 }
 
 #[cfg(test)]
@@ -131,7 +129,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::transcript::DataLock;
+    use crate::datafile::SOON;
 
     #[test]
     fn what_a_foreign_owner_wrote_just_before_it_went_is_seen() {
@@ -139,12 +137,12 @@ mod tests {
         let session = dir.path().join("s.jsonl");
         fs::write(&session, "{}\n").unwrap();
         let slot = find(&session, false).unwrap();
-        let data = DataLock::try_now(&slot.place, false).unwrap().unwrap();
+        let data = Section::lock_within(SOON, &slot.place, false).unwrap().unwrap();
         // Between the look at the file's length and the look at the lock file.
         fs::write(&session, "{}\n{\"torn").unwrap();
         let want = Want { owner: Uuid::now_v7(), label: None, facts: None, rules: Arc::default() };
-        let posted = post(Door::Have(data), &slot, &Lines::of([1]).unwrap(), &want, false).unwrap();
-        let Reached::Done(Posted::Done(appended)) = posted else { panic!() };
+        let posted = post(Some(data), &slot, &Batch::of([1]).unwrap(), &want, false).unwrap();
+        let Some(Posted::Done(appended)) = posted else { panic!() };
         assert_eq!((appended.offset, appended.sealed, appended.intervening), (10, true, 0));
         assert_eq!(fs::read_to_string(&session).unwrap(), "{}\n{\"torn\n1\n");
     }

@@ -1,19 +1,19 @@
 //! An append by a child of the holder, under the holder's turn.
-
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::data::{Door, Reached, under_data_lock};
-use super::{Rules, Sessions, data_lock};
-use crate::caller::{Caller, at_once};
+use super::Sessions;
+use crate::datafile::{Appended, Batch, Section};
 use crate::error::Result;
-use crate::lockfile::fence;
+use crate::lock::fence;
+use crate::mode::{Mode, now_or_never};
 use crate::place::Place;
-use crate::registry::SlotRef;
-use crate::transcript::{Appended, Lines};
+use crate::rules::Rules;
+use crate::session::SlotRef;
+use crate::session::data_queue::{in_section, section_of};
 
 impl Sessions {
     /// Appends a batch of lines under a turn that another process holds: for a child of the holder, which was told the turn's
@@ -35,8 +35,8 @@ impl Sessions {
         owner: Uuid,
         lines: impl IntoIterator<Item = T>,
     ) -> Result<Appended> {
-        let lines = Lines::of(lines)?;
-        self.append_lines_under(Caller::Task, path.as_ref(), owner, lines).await
+        let lines = Batch::of(lines)?;
+        self.append_lines_under(Mode::Async, path.as_ref(), owner, lines).await
     }
 
     /// [`append_under`](Self::append_under) for threads that may block.
@@ -49,40 +49,45 @@ impl Sessions {
         owner: Uuid,
         lines: impl IntoIterator<Item = T>,
     ) -> Result<Appended> {
-        at_once(self.append_lines_under(Caller::Thread, path.as_ref(), owner, Lines::of(lines)?))
+        now_or_never(self.append_lines_under(
+            Mode::Blocking,
+            path.as_ref(),
+            owner,
+            Batch::of(lines)?,
+        ))
     }
 
     async fn append_lines_under(
         &self,
-        caller: Caller,
+        mode: Mode,
         path: &Path,
         owner: Uuid,
-        lines: Lines,
+        lines: Batch,
     ) -> Result<Appended> {
         let (deadline, limit) = (self.rules.deadline(), self.rules.acquire_timeout);
         let resolve = {
             let path = path.to_owned();
             move || Place::resolve(&path, false).map(SlotRef::of)
         };
-        let slot = caller.run(resolve).await??;
+        let slot = mode.run(resolve).await??;
         let operation = {
             let (slot, rules) = (slot.clone(), Arc::clone(&self.rules));
-            move |door| append(door, &slot.place, owner, &lines, &rules)
+            move |granted| append(granted, &slot.place, owner, &lines, &rules)
         };
-        under_data_lock(slot, caller, deadline, limit, true, operation).await
+        in_section(slot, mode, deadline, limit, true, operation).await
     }
 }
 
 fn append(
-    door: Door,
+    granted: Option<Section>,
     place: &Place,
     owner: Uuid,
-    lines: &Lines,
+    lines: &Batch,
     rules: &Rules,
-) -> Result<Reached<Appended>> {
-    let Some(mut data) = data_lock(door, place, true)? else { return Ok(Reached::Busy) };
+) -> Result<Option<Appended>> {
+    let Some(mut data) = section_of(granted, place, true)? else { return Ok(None) };
     let lock = fence::pass(place, &data, owner, rules)
         .inspect_err(|_| data.discard_unused(false, || Ok(())))?;
     let seen = data.len();
-    Ok(Reached::Done(data.append(lines, rules.durability, seen, lock)?))
+    Ok(Some(data.writer(rules.durability, seen, lock).append(lines)?))
 }

@@ -315,10 +315,9 @@ impl Validator {
 
 /// JSON's whitespace. (A newline never gets here: it ends the line.)
 #[inline]
-pub(super) fn is_space(byte: u8) -> bool {
+pub(crate) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
 #[cfg(test)]
-#[path = "json_tests.rs"]
 mod tests;

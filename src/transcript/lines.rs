@@ -1,34 +1,69 @@
-//! What is to be appended, made ready before anything is touched.
+//! The lines of a source in order, and what is damaged between them.
 
-use serde::Serialize;
+use std::collections::VecDeque;
+use std::io;
+use std::ops::Range;
 
-use crate::error::{Error, Result};
+use super::scan::{Item, Line, Scanner};
+use super::source::{ReadAt, read_exact};
 
-/// Whole lines, ready to be written, behind one newline that seals a torn tail if there is one.
-#[derive(Debug, Clone)]
-pub(crate) struct Lines(pub(super) Vec<u8>);
+/// The lines of a source. Each damage is followed by the whole records that it saves, as lines.
+/// After an error it ends.
+pub(crate) struct Lines<S> {
+    source: S,
+    max_line: usize,
+    /// `None` after an error.
+    scanner: Option<Scanner<S>>,
+    /// What the last damage saves, and the number of its line.
+    saved: VecDeque<Range<u64>>,
+    number: Option<u64>,
+}
 
-impl Lines {
-    /// Serialises every value before anything is touched.
-    pub(crate) fn of<T: Serialize>(values: impl IntoIterator<Item = T>) -> Result<Self> {
-        let mut bytes = vec![b'\n'];
-        for (index, value) in values.into_iter().enumerate() {
-            let start = bytes.len();
-            let written = serde_json::to_writer(&mut bytes, &value);
-            written.map_err(|e| Error::BadLine { line: index + 1, reason: e.to_string() })?;
-            // Raw values keep their own line breaks. Outside of strings, where alone they can stand, a blank is the same.
-            for byte in &mut bytes[start..] {
-                if matches!(*byte, b'\n' | b'\r') {
-                    *byte = b' ';
-                }
-            }
-            bytes.push(b'\n');
-        }
-        Ok(Self(bytes))
+impl<S: ReadAt + Copy> Lines<S> {
+    /// The lines of `part`. The bytes of lines longer than `max_line` are not handed out.
+    pub(crate) fn new(source: S, part: Range<u64>, max_line: usize) -> Self {
+        let scanner = Scanner::new(source).part(part).max_line(max_line);
+        Self { source, max_line, scanner: Some(scanner), saved: VecDeque::new(), number: None }
     }
 
-    /// The lines alone.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0[1..]
+    fn read(&mut self) -> io::Result<Option<Item<'static>>> {
+        if let Some(range) = self.saved.pop_front() {
+            return self.saved_line(range).map(Some);
+        }
+        let Some(scanner) = &mut self.scanner else { return Ok(None) };
+        Ok(match scanner.next_item()? {
+            Some(Item::Damage(damage)) => {
+                self.saved = damage.saved.iter().cloned().collect();
+                self.number = damage.line;
+                Some(Item::Damage(damage))
+            }
+            Some(Item::Line(line)) => Some(Item::Line(line.into_owned())),
+            None => None,
+        })
+    }
+
+    fn saved_line(&self, range: Range<u64>) -> io::Result<Item<'static>> {
+        let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        let bytes = if length <= self.max_line {
+            let mut bytes = vec![0; length];
+            read_exact(&self.source, &mut bytes, range.start)?;
+            Some(bytes.into())
+        } else {
+            None
+        };
+        Ok(Item::Line(Line { range, number: self.number, bytes }))
+    }
+}
+
+impl<S: ReadAt + Copy> Iterator for Lines<S> {
+    type Item = io::Result<Item<'static>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let read = self.read();
+        if read.is_err() {
+            self.scanner = None;
+            self.saved.clear();
+        }
+        read.transpose()
     }
 }

@@ -3,16 +3,12 @@
 //! It is a JSONL file itself, only appended to, and may hold any number of repairs, each from its `begin` to its `end`. A
 //! repair without an `end` did not come to its end and changed nothing. `undone` says that a repair was taken back.
 
-mod file;
-
 use std::io::{self, Write};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-
-pub(crate) use file::{QuarantineFile, quarantine_path};
 
 /// One line of a quarantine file.
 ///

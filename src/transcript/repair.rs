@@ -283,5 +283,4 @@ impl<'a, S: ReadAt, R: Write, Q: Write> Run<'a, S, R, Q> {
 }
 
 #[cfg(test)]
-#[path = "repair_tests.rs"]
 mod tests;

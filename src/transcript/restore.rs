@@ -1,12 +1,12 @@
 //! Takes a repair back: from the repaired file and the quarantine comes the original, byte for byte.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use super::quarantine::{Entry, Fingerprint, Tally, decode};
-use super::read::{ReadError, RecordError, Transcript};
+use super::lines::Lines;
+use super::quarantine::{Entry, Fingerprint, PIECE, Tally, decode};
+use super::scan::{Item, MAX_LINE};
 use super::source::{ReadAt, Window};
 
 /// Why a repair cannot be taken back.
@@ -14,22 +14,18 @@ use super::source::{ReadAt, Window};
 #[non_exhaustive]
 pub enum RestoreError {
     /// The quarantine cannot be read.
-    #[error(transparent)]
-    Quarantine(#[from] ReadError),
+    #[error("cannot read the quarantine: {0}")]
+    Quarantine(#[source] io::Error),
     /// The quarantine has no repair that came to its end and was not taken back.
-    #[error("{}: there is no repair in it to take back", path.display())]
-    NothingToUndo {
-        /// The quarantine.
-        path: PathBuf,
-    },
+    #[error("there is no repair to take back")]
+    NothingToUndo,
     /// The session file is not as the repair left it.
     #[error(
-        "the session file was changed after its repair of {time} ({} bytes then, {} now), so the repair cannot be taken \
-         back; the bytes that it took out are in {}", repaired.length, found.length, path.display()
+        "the session file was changed after its repair of {time} ({} bytes then, {} now), so the \
+         repair cannot be taken back; the bytes that it took out are in the quarantine",
+        repaired.length, found.length
     )]
     Changed {
-        /// The quarantine.
-        path: PathBuf,
         /// When the repair was made.
         time: String,
         /// The session file as the repair left it.
@@ -46,10 +42,8 @@ pub enum RestoreError {
         time: String,
     },
     /// The entries of the repair do not fit the session file or each other.
-    #[error("{}: the quarantine is damaged ({why}), so the repair cannot be taken back", path.display())]
+    #[error("the quarantine is damaged ({why}), so the repair cannot be taken back")]
     Corrupt {
-        /// The quarantine.
-        path: PathBuf,
         /// What does not fit.
         why: &'static str,
     },
@@ -85,26 +79,14 @@ pub struct Restored {
 pub fn restore(
     repaired: &impl ReadAt,
     length: u64,
-    quarantine: &Path,
+    quarantine: &impl ReadAt,
     out: &mut impl Write,
 ) -> Result<Restored, RestoreError> {
-    let entries = match Transcript::open(quarantine) {
-        Err(ReadError::Open { path, source }) if source.kind() == io::ErrorKind::NotFound => {
-            return Err(RestoreError::NothingToUndo { path });
-        }
-        opened => opened?,
-    };
-    let repair = latest(&entries, quarantine)?;
-    let mut undo = Undo {
-        repaired,
-        quarantine,
-        out: Tally::new(out),
-        window: Window::new(super::quarantine::PIECE),
-        at: 0,
-        pieces: 0,
-    };
+    let repair = latest(quarantine)?;
+    let mut undo =
+        Undo { repaired, out: Tally::new(out), window: Window::new(PIECE), at: 0, pieces: 0 };
     undo.check(&repair, length)?;
-    for entry in all(&entries) {
+    for entry in all(quarantine) {
         if let Entry::Piece { repair: id, offset, length, bytes, inserted, .. } = entry?
             && id == repair.id
         {
@@ -125,17 +107,17 @@ struct Complete {
 }
 
 /// The entries that can be read. Whether something is missing shows in the checksum.
-fn all(entries: &Transcript) -> impl Iterator<Item = Result<Entry, RestoreError>> {
-    entries.records::<Entry>().filter_map(|entry| match entry {
-        Ok(entry) => Some(Ok(entry)),
-        Err(RecordError::Read(error)) => Some(Err(error.into())),
-        Err(_) => None,
+fn all(quarantine: &impl ReadAt) -> impl Iterator<Item = Result<Entry, RestoreError>> {
+    Lines::new(quarantine, 0..u64::MAX, MAX_LINE).filter_map(|item| match item {
+        Ok(Item::Line(line)) => serde_json::from_slice(line.bytes.as_deref()?).ok().map(Ok),
+        Ok(Item::Damage(_)) => None,
+        Err(error) => Some(Err(RestoreError::Quarantine(error))),
     })
 }
 
-fn latest(entries: &Transcript, path: &Path) -> Result<Complete, RestoreError> {
+fn latest(quarantine: &impl ReadAt) -> Result<Complete, RestoreError> {
     let mut repairs = Vec::new();
-    for entry in all(entries) {
+    for entry in all(quarantine) {
         match entry? {
             Entry::End { repair: id, time, pieces, original, repaired } => {
                 repairs.push(Complete { id, time, pieces, original, repaired })
@@ -144,13 +126,12 @@ fn latest(entries: &Transcript, path: &Path) -> Result<Complete, RestoreError> {
             Entry::Begin { .. } | Entry::Piece { .. } => {}
         }
     }
-    repairs.pop().ok_or_else(|| RestoreError::NothingToUndo { path: path.to_owned() })
+    repairs.pop().ok_or(RestoreError::NothingToUndo)
 }
 
 /// An undo at work.
 struct Undo<'a, S, W> {
     repaired: &'a S,
-    quarantine: &'a Path,
     out: Tally<W>,
     window: Window,
     /// How far the repaired file has been read.
@@ -175,12 +156,7 @@ impl<S: ReadAt, W: Write> Undo<'_, S, W> {
         if found == repair.original {
             return Err(RestoreError::AlreadyOriginal { time });
         }
-        Err(RestoreError::Changed {
-            path: self.quarantine.to_owned(),
-            time,
-            repaired: repair.repaired.clone(),
-            found,
-        })
+        Err(RestoreError::Changed { time, repaired: repair.repaired.clone(), found })
     }
 
     fn put_back(
@@ -191,10 +167,10 @@ impl<S: ReadAt, W: Write> Undo<'_, S, W> {
         inserted: &str,
     ) -> Result<(), RestoreError> {
         let healthy = offset.checked_sub(self.out.length());
-        let healthy = healthy.ok_or_else(|| self.corrupt("pieces overlap"))?;
+        let healthy = healthy.ok_or_else(|| corrupt("pieces overlap"))?;
         self.copy(healthy)?;
         let bytes = decode(bytes).filter(|bytes| bytes.len() as u64 == length);
-        let bytes = bytes.ok_or_else(|| self.corrupt("a piece cannot be decoded"))?;
+        let bytes = bytes.ok_or_else(|| corrupt("a piece cannot be decoded"))?;
         self.out.put(&bytes).map_err(RestoreError::Write)?;
         self.at += inserted.len() as u64;
         self.pieces += 1;
@@ -204,7 +180,7 @@ impl<S: ReadAt, W: Write> Undo<'_, S, W> {
     /// Copies so many bytes of the repaired file.
     fn copy(&mut self, count: u64) -> Result<(), RestoreError> {
         let end = self.at.checked_add(count);
-        let end = end.ok_or_else(|| self.corrupt("a piece lies beyond the end"))?;
+        let end = end.ok_or_else(|| corrupt("a piece lies beyond the end"))?;
         while self.at < end {
             let front = self.window.front(self.repaired, self.at..end);
             let bytes = front.map_err(RestoreError::Read)?;
@@ -216,18 +192,18 @@ impl<S: ReadAt, W: Write> Undo<'_, S, W> {
 
     fn finish(mut self, repair: &Complete) -> Result<(), RestoreError> {
         let left = repair.repaired.length.checked_sub(self.at);
-        let left = left.ok_or_else(|| self.corrupt("a piece lies beyond the end"))?;
+        let left = left.ok_or_else(|| corrupt("a piece lies beyond the end"))?;
         self.copy(left)?;
         if self.pieces != repair.pieces {
-            return Err(self.corrupt("pieces are missing"));
+            return Err(corrupt("pieces are missing"));
         }
         if self.out.fingerprint() != repair.original {
-            return Err(self.corrupt("the checksum differs"));
+            return Err(corrupt("the checksum differs"));
         }
         Ok(())
     }
+}
 
-    fn corrupt(&self, why: &'static str) -> RestoreError {
-        RestoreError::Corrupt { path: self.quarantine.to_owned(), why }
-    }
+fn corrupt(why: &'static str) -> RestoreError {
+    RestoreError::Corrupt { why }
 }

@@ -20,7 +20,7 @@ use super::utf8::Utf8;
 pub const MAX_SAVED: usize = 1024;
 
 const CHUNK: usize = 256 * 1024;
-pub(super) const MAX_LINE: usize = 64 * 1024 * 1024;
+pub(crate) const MAX_LINE: usize = 64 * 1024 * 1024;
 
 /// What a scanner finds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -286,5 +286,4 @@ impl<S: ReadAt> Scanner<S> {
 }
 
 #[cfg(test)]
-#[path = "scan_tests.rs"]
 mod tests;

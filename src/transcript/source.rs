@@ -18,7 +18,7 @@ pub trait ReadAt {
 
 impl ReadAt for File {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        std::os::unix::fs::FileExt::read_at(self, buffer, offset)
+        crate::sys::read_at(self, buffer, offset)
     }
 }
 
@@ -48,7 +48,7 @@ pub(super) fn read_some(source: &impl ReadAt, buffer: &mut [u8], offset: u64) ->
 }
 
 /// Fills the buffer.
-pub(super) fn read_exact(
+pub(crate) fn read_exact(
     source: &impl ReadAt,
     mut buffer: &mut [u8],
     mut offset: u64,

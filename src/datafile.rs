@@ -1,0 +1,21 @@
+//! Door 3: the session file. Its data lock, and what is done under it.
+//!
+//! A [`Section`] proves that this thread has the data lock of the file that the session's path
+//! names. Everything here blocks, knows no runtime, and waits for no lock except in
+//! [`Section::wait`].
+
+mod append;
+mod batch;
+mod file;
+pub(crate) mod quarantine;
+pub(crate) mod read;
+pub(crate) mod rewrite;
+mod section;
+mod synced;
+
+pub use append::Appended;
+pub(crate) use append::Failed;
+pub(crate) use batch::Batch;
+pub(crate) use file::{Locking, SessionFile};
+pub(crate) use rewrite::{is_leftover, leftover_of};
+pub(crate) use section::{SOON, Section, who_is_inside};

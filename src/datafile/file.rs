@@ -1,0 +1,213 @@
+//! The session file, open, and the ways to its data lock.
+
+use std::fs::File;
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::section::Section;
+use super::synced::sync_directory_once;
+use crate::error::{Context, Error, Result};
+use crate::place::Place;
+use crate::sys::{self, Access, FileId, FileKind, filesystem, flock};
+
+/// The session file, open.
+#[derive(Debug)]
+pub(crate) struct SessionFile {
+    file: File,
+    id: FileId,
+    /// This process made the file for the sake of its lock. It is removed with the turn if nobody
+    /// ever writes into it.
+    created: bool,
+    /// Up to here the file is known to end with a newline.
+    sealed_to: u64,
+}
+
+/// What a try for the data lock brought.
+pub(crate) enum Locking {
+    Locked(Section),
+    Busy(SessionFile),
+    /// There is no session file, and none was to be created.
+    Missing,
+}
+
+impl SessionFile {
+    /// Opens the session file; `None` if there is none and `create` does not ask for one. Follows
+    /// no link and waits for nothing.
+    pub(crate) fn open(place: &Place, create: bool) -> Result<Option<Self>> {
+        let Some((file, created)) = open_or_create(place, create)? else { return Ok(None) };
+        let path = place.session();
+        let stat = sys::stat(&file).context("look at", path)?;
+        match stat.kind {
+            FileKind::File => {}
+            FileKind::Directory => return Err(refused(place, "it is a directory")),
+            FileKind::Other => return Err(refused(place, "it is no regular file")),
+        }
+        let dir = place.dir();
+        if let Some(reason) = filesystem::refusal(dir.path(), stat.id.device()) {
+            if created {
+                // Nobody has it open for its lock, since nobody gets further than this.
+                let _ = dir.remove(place.session_name());
+            }
+            return Err(Error::LocksNotKept { dir: dir.path().to_owned(), reason });
+        }
+        if created {
+            dir.give_to_owner(&file).context("give to the directory's owner", path)?;
+        }
+        // A gateway's file never exists for anything but its lock, whoever made it.
+        let created = created || place.is_gateway();
+        Ok(Some(Self { file, id: stat.id, created, sealed_to: 0 }))
+    }
+
+    /// A file that is about to be the session file, complete and with its lock held.
+    pub(super) fn installed(file: File, id: FileId) -> Self {
+        Self { file, id, created: false, sealed_to: 0 }
+    }
+
+    /// Takes the data lock if it is free, on the file that the path names by then (I3).
+    pub(crate) fn try_lock(self, place: &Place, create: bool) -> Result<Locking> {
+        let mut session = self;
+        loop {
+            if !flock::try_lock(&session.file).context("lock", place.session())? {
+                return Ok(Locking::Busy(session));
+            }
+            // Open until the other is, so that the other has another number.
+            let _moved = match session.confirmed(place)? {
+                Ok(locked) => return Ok(Locking::Locked(locked)),
+                Err(moved) => moved,
+            };
+            match Self::open(place, create)? {
+                Some(other) => session = other,
+                None => return Ok(Locking::Missing),
+            }
+        }
+    }
+
+    /// Takes the data lock if it comes free within `limit`, a few milliseconds.
+    pub(crate) fn lock_within(
+        self,
+        limit: Duration,
+        place: &Place,
+        create: bool,
+    ) -> Result<std::result::Result<Section, Self>> {
+        let mut session = self;
+        let mut pause = Duration::from_micros(20);
+        let until = Instant::now() + limit;
+        loop {
+            match session.try_lock(place, create)? {
+                Locking::Locked(locked) => return Ok(Ok(locked)),
+                Locking::Missing => return Err(missing(place)),
+                Locking::Busy(busy) if Instant::now() >= until => return Ok(Err(busy)),
+                Locking::Busy(busy) => session = busy,
+            }
+            std::thread::sleep(pause);
+            pause *= 2;
+        }
+    }
+
+    /// Waits for the data lock in the kernel; `None` if the file is gone and `create` does not ask
+    /// for one. Only for threads that exist to wait.
+    pub(super) fn wait_lock(self, place: &Place, create: bool) -> Result<Option<Section>> {
+        let mut session = self;
+        loop {
+            flock::wait(&session.file).context("lock", place.session())?;
+            let _moved = match session.confirmed(place)? {
+                Ok(locked) => return Ok(Some(locked)),
+                Err(moved) => moved,
+            };
+            match Self::open(place, create)? {
+                Some(other) => session = other,
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// With the lock granted: is it the file that the path names? If not, the lock is let go.
+    fn confirmed(self, place: &Place) -> Result<std::result::Result<Section, Self>> {
+        match place.stat_session() {
+            Ok(Some(stat)) if stat.id == self.id => Ok(Ok(Section::new(self, stat.len, place))),
+            other => {
+                self.unlock();
+                other?;
+                Ok(Err(self))
+            }
+        }
+    }
+
+    pub(super) fn unlock(&self) {
+        flock::unlock(&self.file);
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The file, for a later turn, before which others may write.
+    pub(crate) fn for_a_later_turn(self) -> Self {
+        Self { sealed_to: 0, ..self }
+    }
+
+    pub(crate) fn id(&self) -> FileId {
+        self.id
+    }
+
+    /// Whether this process made the file, for the sake of its lock.
+    pub(crate) fn is_made_by_us(&self) -> bool {
+        self.created
+    }
+
+    /// From now on it is a session like any other.
+    pub(super) fn forget_who_made_it(&mut self) {
+        self.created = false;
+    }
+
+    /// Up to where the file is known to end with a newline.
+    pub(super) fn sealed_to(&self) -> u64 {
+        self.sealed_to
+    }
+
+    /// The file ends with a newline at `end`.
+    pub(super) fn is_sealed_to(&mut self, end: u64) {
+        self.sealed_to = end;
+    }
+
+    /// Makes what was written survive the loss of power.
+    pub(crate) fn sync(&self, place: &Place) -> io::Result<()> {
+        self.file.sync_data()?;
+        sync_directory_once(&self.file, self.id, place)
+    }
+}
+
+/// The file, and whether it was created; `None` if there is none and none is wanted.
+fn open_or_create(place: &Place, create: bool) -> Result<Option<(File, bool)>> {
+    let (dir, name, path) = (place.dir(), place.session_name(), place.session());
+    loop {
+        match dir.open_file(name, Access::Append) {
+            Ok(file) => return Ok(Some((file, false))),
+            Err(e) => match e.kind() {
+                io::ErrorKind::NotFound if create => {}
+                io::ErrorKind::NotFound => return Ok(None),
+                io::ErrorKind::IsADirectory => return Err(refused(place, "it is a directory")),
+                _ if sys::is_link_refusal(&e) => {
+                    return Err(refused(place, "it is a symbolic link; name the file itself"));
+                }
+                _ if sys::is_pipe_refusal(&e) => {
+                    return Err(refused(place, "it is a socket or a pipe"));
+                }
+                _ => return Err(e).context("open", path),
+            },
+        }
+        match dir.create_file(name, Access::Append) {
+            Ok(file) => return Ok(Some((file, true))),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e).context("create", path),
+        }
+    }
+}
+
+fn refused(place: &Place, reason: &'static str) -> Error {
+    Error::NotASession { path: place.session().to_owned(), reason }
+}
+
+pub(super) fn missing(place: &Place) -> Error {
+    Error::NoSession { path: place.session().to_owned() }
+}

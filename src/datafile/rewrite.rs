@@ -1,0 +1,165 @@
+//! A rewrite is a rename (I11): the new file is built beside, and takes the old one's place under the old one's data lock.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use super::{Section, SessionFile};
+use crate::error::{Context, Error, Result};
+use crate::place::Place;
+use crate::sys::limit::ensure_within;
+use crate::sys::{self, Access, flock, strip_suffix, take_after};
+
+/// Between a session's name and an identity: the new file before it is renamed.
+const INFIX: &str = ".rewrite-";
+const SUFFIX: &str = ".tmp";
+/// Before the identity, where a session's name leaves no room for it.
+const NAMELESS: &str = ".turnlock-rewrite-";
+/// How much is copied at a time.
+const CHUNK: u64 = 256 * 1024;
+
+/// The file that is to take the session file's place. Dropped before that, it is removed.
+#[derive(Debug)]
+pub(crate) struct Replacement {
+    file: File,
+    name: OsString,
+    /// Its path, for messages.
+    path: PathBuf,
+    place: Place,
+    len: u64,
+    /// It ends inside a line.
+    torn: bool,
+}
+
+impl Replacement {
+    /// An empty one beside the session file, with its owner, mode and attributes.
+    pub(crate) fn beside(place: &Place, like: &File) -> Result<Self> {
+        let dir = place.dir();
+        let identity = Uuid::now_v7();
+        let mut name = place.session_name().to_owned();
+        name.push(format!("{INFIX}{identity}{SUFFIX}"));
+        let created = match dir.create_file(&name, Access::Append) {
+            Err(e) if e.kind() == io::ErrorKind::InvalidFilename => {
+                name = format!("{NAMELESS}{identity}{SUFFIX}").into();
+                dir.create_file(&name, Access::Append)
+            }
+            created => created,
+        };
+        let path = dir.path().join(&name);
+        let file = created.context("create", &path)?;
+        let this = Self { file, name, path, place: place.clone(), len: 0, torn: false };
+        // Who clears up sees by the lock that somebody works with it; and it is the data lock once the file is in place.
+        flock::try_lock(&this.file).context("lock", &this.path)?;
+        take_after(&this.file, like).context("give owner, access list and mode to", &this.path)?;
+        Ok(this)
+    }
+
+    /// How long it is by now.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Carries over a part of the old file, as it is.
+    pub(crate) fn carry(&mut self, from: &File, mut range: Range<u64>) -> Result<()> {
+        let mut chunk = vec![0; CHUNK.min(range.end.saturating_sub(range.start)) as usize];
+        while range.start < range.end {
+            let size = CHUNK.min(range.end - range.start) as usize;
+            sys::read_exact_at(from, &mut chunk[..size], range.start)
+                .context("read", self.place.session())?;
+            self.write_all(&chunk[..size]).context("write", &self.path)?;
+            range.start += size as u64;
+        }
+        Ok(())
+    }
+
+    /// Carries over a part of the old file as lines of their own.
+    pub(crate) fn carry_lines(&mut self, from: &File, mut range: Range<u64>) -> Result<()> {
+        // A post that met a torn tail brought the newline that closes it; what the tail is behind here is another matter.
+        let mut first = [0];
+        while range.start < range.end {
+            sys::read_exact_at(from, &mut first, range.start)
+                .context("read", self.place.session())?;
+            if first[0] != b'\n' {
+                break;
+            }
+            range.start += 1;
+        }
+        if self.torn && !range.is_empty() {
+            self.write_all(b"\n").context("write", &self.path)?;
+        }
+        self.carry(from, range)
+    }
+
+    /// Makes it survive the loss of power, before it is needed.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.file.sync_all().context("sync", &self.path)
+    }
+
+    /// Takes the session file's place. What comes back is the data lock of the new file, taken before anybody could see it, and whether its name
+    /// is synced.
+    pub(crate) fn install(self, old: Section) -> Result<(Section, Result<()>)> {
+        self.sync()?;
+        let dir = self.place.dir();
+        let id = sys::stat(&self.file).context("look at", &self.path)?.id;
+        let file = self.file.try_clone().context("keep open", &self.path)?;
+        dir.rename(&self.name, self.place.session_name())
+            .context("put in place", self.place.session())?;
+        // From here on it is the session file, whatever else fails.
+        drop(old);
+        let new = Section::new(SessionFile::installed(file, id), self.len, &self.place);
+        let unsynced =
+            |source| Error::Unsynced { session: self.place.session().to_owned(), source };
+        Ok((new, dir.sync().map_err(unsynced)))
+    }
+}
+
+impl Write for Replacement {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        ensure_within(self.len + bytes.len() as u64)?;
+        let written = self.file.write(bytes)?;
+        self.len += written as u64;
+        if let Some(last) = bytes[..written].last() {
+            self.torn = *last != b'\n';
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        // Only if it never took its place: the rename took the name away.
+        if matches!(self.place.dir().id_of(&self.name), Ok(Some(_))) {
+            let _ = self.place.dir().remove(&self.name);
+        }
+    }
+}
+
+/// Whether it is what an interrupted rewrite left behind, by its name.
+pub(crate) fn is_leftover(name: &OsStr) -> bool {
+    let bare = || {
+        let name = name.as_encoded_bytes();
+        name.strip_prefix(NAMELESS.as_bytes())?.strip_suffix(SUFFIX.as_bytes())
+    };
+    leftover_of(Path::new(name)).is_some()
+        || bare().is_some_and(|identity| Uuid::try_parse_ascii(identity).is_ok())
+}
+
+/// The session whose interrupted rewrite left this file behind, if its name tells.
+pub(crate) fn leftover_of(path: &Path) -> Option<PathBuf> {
+    let name = strip_suffix(path.file_name()?, SUFFIX)?;
+    let at = memchr::memmem::rfind(name.as_encoded_bytes(), INFIX.as_bytes())?;
+    let from_infix = &name.as_encoded_bytes()[at..];
+    Uuid::try_parse_ascii(&from_infix[INFIX.len()..]).ok()?;
+    // An identity is text.
+    let session = strip_suffix(name, std::str::from_utf8(from_infix).ok()?)?;
+    let is_session = session.as_encoded_bytes().ends_with(b".jsonl");
+    is_session.then(|| path.with_file_name(session))
+}

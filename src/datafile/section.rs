@@ -1,0 +1,146 @@
+//! The section: the data lock held, and so the proof of exclusion (I2).
+
+use std::fs::File;
+use std::io;
+use std::time::Duration;
+
+use super::file::{Locking, SessionFile, missing};
+use crate::error::{Context, Result};
+use crate::place::Place;
+use crate::sys::{self, FileId, flock};
+
+/// How long an operation that must not wait gives the data lock to come free.
+pub(crate) const SOON: Duration = Duration::from_millis(5);
+
+/// The data lock, held on the file that the session's path names. Dropping it lets go.
+#[derive(Debug)]
+pub(crate) struct Section {
+    session: Option<SessionFile>,
+    len: u64,
+    place: Place,
+}
+
+impl Section {
+    pub(super) fn new(session: SessionFile, len: u64, place: &Place) -> Self {
+        Self { session: Some(session), len, place: place.clone() }
+    }
+
+    /// Opens the session file and takes its data lock if that comes free within `limit`, a few
+    /// milliseconds. With `create` a missing session file is made.
+    pub(crate) fn lock_within(
+        limit: Duration,
+        place: &Place,
+        create: bool,
+    ) -> Result<Option<Self>> {
+        match SessionFile::open(place, create)? {
+            Some(session) => Ok(session.lock_within(limit, place, create)?.ok()),
+            None => Err(missing(place)),
+        }
+    }
+
+    /// Makes the session file if there is none, and takes its data lock if that is free.
+    pub(crate) fn try_lock(place: &Place) -> Result<Option<Self>> {
+        let session = SessionFile::open(place, true)?;
+        match session.map(|session| session.try_lock(place, true)).transpose()? {
+            Some(Locking::Locked(section)) => Ok(Some(section)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Waits for the data lock in the kernel. Only for threads that exist to wait.
+    pub(crate) fn wait(place: &Place, create: bool) -> Result<Self> {
+        let locked = match SessionFile::open(place, create)? {
+            Some(session) => session.wait_lock(place, create)?,
+            None => None,
+        };
+        locked.ok_or_else(|| missing(place))
+    }
+
+    /// How long the file is.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Measures the file anew.
+    pub(crate) fn look_again(&mut self) -> Result<()> {
+        self.len = sys::stat(self.file()).context("look at", self.place.session())?.len;
+        Ok(())
+    }
+
+    /// Which file it is.
+    pub(crate) fn id(&self) -> Option<FileId> {
+        self.session.as_ref().map(SessionFile::id)
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Removes the session file if this process made it, or `made` it before, for its lock's sake,
+    /// and nobody has written into it.
+    ///
+    /// To be called while the turn lock is held and before its file is removed: a foreign program
+    /// that comes then must not find the session file first. Or at once, if the turn lock could not
+    /// even be tried.
+    ///
+    /// `disown` takes the owner out of a lock file that is removed next. The data lock goes with
+    /// the session file, and a revoke that named the owner just then would let somebody in whose
+    /// lock file would be removed in place of this one (I14).
+    pub(crate) fn discard_unused(&mut self, made: bool, disown: impl FnOnce() -> io::Result<()>) {
+        let Some(session) = self.session.as_mut().filter(|it| it.is_made_by_us() || made) else {
+            return;
+        };
+        let is_empty = sys::stat(session.file()).is_ok_and(|stat| stat.len == 0);
+        if is_empty
+            && matches!(self.place.session_id(), Ok(named) if named == Some(session.id()))
+            && disown().is_ok()
+        {
+            session.forget_who_made_it();
+            // If it stays it is an empty session, and does no harm.
+            let _ = self.place.dir().remove(self.place.session_name());
+        }
+    }
+
+    /// The file itself.
+    pub(crate) fn file(&self) -> &File {
+        self.session().file()
+    }
+
+    pub(super) fn session(&self) -> &SessionFile {
+        // The session is taken out only by `unlock`, which consumes the section.
+        match &self.session {
+            Some(session) => session,
+            None => unreachable!("a section has its file until it is unlocked"),
+        }
+    }
+
+    /// The file was written to, and ends with a newline at `end`.
+    pub(super) fn ends_at(&mut self, end: u64) {
+        self.len = end;
+        if let Some(session) = &mut self.session {
+            session.is_sealed_to(end);
+        }
+    }
+
+    /// Lets the lock go and keeps the file open.
+    pub(crate) fn unlock(mut self) -> Option<SessionFile> {
+        let session = self.session.take();
+        if let Some(session) = &session {
+            session.unlock();
+        }
+        session
+    }
+}
+
+impl Drop for Section {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.unlock();
+        }
+    }
+}
+
+/// The process that has the data lock, where the system tells. For messages.
+pub(crate) fn who_is_inside(place: &Place) -> Option<u32> {
+    flock::holder_of(place.session_id().ok()??)
+}

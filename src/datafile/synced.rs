@@ -1,0 +1,36 @@
+//! Whether a file's name is on disk: a new file is there after the loss of power only once its directory was synced.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io;
+use std::sync::LazyLock;
+use std::time::SystemTime;
+
+use parking_lot::Mutex;
+
+use crate::place::Place;
+use crate::sys::FileId;
+
+/// Files whose directory entry this process knows to be on disk: which file, and when it was born, since inodes are used again.
+static SYNCED: LazyLock<Mutex<HashSet<(FileId, SystemTime)>>> = LazyLock::new(Mutex::default);
+/// Forgetting costs one sync more.
+const MOST_SYNCED: usize = 1 << 16;
+
+/// Whoever created the file may have died before it synced the directory: the first synced append of every process does it.
+pub(super) fn sync_directory_once(file: &File, id: FileId, place: &Place) -> io::Result<()> {
+    let born = file.metadata().and_then(|metadata| metadata.created()).ok();
+    if let Some(born) = born
+        && SYNCED.lock().contains(&(id, born))
+    {
+        return Ok(());
+    }
+    place.dir().sync()?;
+    if let Some(born) = born {
+        let mut synced = SYNCED.lock();
+        if synced.len() >= MOST_SYNCED {
+            synced.clear();
+        }
+        synced.insert((id, born));
+    }
+    Ok(())
+}

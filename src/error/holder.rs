@@ -1,0 +1,47 @@
+//! Who holds a session, for messages and reports.
+
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::iso;
+
+/// Who holds a session, as told by the lock file's record and the kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Holder {
+    /// Process id, in the holder's own PID namespace.
+    pub pid: Option<i64>,
+    /// Whether the holder lives, by the kernel's lock or, for a foreign owner, by its process.
+    pub alive: bool,
+    /// The hold's identity; none for a foreign owner.
+    pub owner: Option<Uuid>,
+    /// The holder's host name.
+    pub host: Option<String>,
+    /// What the holder says it is doing, without control characters.
+    pub label: Option<String>,
+    /// Since when.
+    #[serde(serialize_with = "iso_time")]
+    pub since: Option<SystemTime>,
+    /// Whether it is a program that does not speak this protocol.
+    pub foreign: bool,
+    /// Whether it is this very process.
+    pub this_process: bool,
+}
+
+impl Holder {
+    /// How long ago the hold began, by the wall clock; zero when that lies in the future.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        self.since.map(|since| SystemTime::now().duration_since(since).unwrap_or_default())
+    }
+}
+
+fn iso_time<S: serde::Serializer>(
+    time: &Option<SystemTime>,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    time.map(|t| iso(t).unwrap_or_default()).serialize(serializer)
+}

@@ -1,0 +1,37 @@
+//! The ways in which a turn is lost.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// How a turn was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum LostCause {
+    /// The lock file is gone: revoked, or removed by somebody.
+    Removed,
+    /// Another lock file stands in its place.
+    Replaced,
+    /// The lock file bears another owner.
+    TakenOver,
+    /// The holder let go of it, or is dead, and nobody has taken over yet.
+    HolderGone,
+    /// This turn was released already.
+    Closed,
+    /// The process that acquired the turn forked, and this is the child.
+    Forked,
+}
+
+impl fmt::Display for LostCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Removed => "the lock file is gone, the turn was revoked",
+            Self::Replaced => "another lock file stands in its place",
+            Self::TakenOver => "another owner has taken over",
+            Self::HolderGone => "the holder has let go of it",
+            Self::Closed => "the turn was released",
+            Self::Forked => "this process is a fork of the holder",
+        })
+    }
+}

@@ -1,0 +1,121 @@
+//! The words of errors: who holds a session, and what to do about the answers of the system.
+
+use std::fmt;
+use std::io;
+use std::time::SystemTime;
+
+use super::Holder;
+use crate::sys;
+
+/// Text from a file is cut to this many characters when it is shown.
+const MAX_SHOWN: usize = 1024;
+
+/// Text from a file, fit to be shown: control characters cannot reach a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().take(MAX_SHOWN).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// ISO 8601 in UTC with milliseconds, as JavaScript writes it.
+pub(crate) fn iso(time: SystemTime) -> Option<String> {
+    jiff::Timestamp::try_from(time).ok().map(|time| format!("{time:.3}"))
+}
+
+/// `pid=1234 alive=true ageMs=5321`, the words that the field greps for.
+pub(super) struct HolderFacts<'a>(pub(super) Option<&'a Holder>);
+
+impl fmt::Display for HolderFacts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(holder) = self.0 else {
+            return f.write_str("pid=unknown alive=unknown ageMs=unknown");
+        };
+        match holder.pid {
+            Some(pid) => write!(f, "pid={pid}")?,
+            None => f.write_str("pid=unknown")?,
+        }
+        write!(f, " alive={}", holder.alive)?;
+        match holder.age() {
+            Some(age) => write!(f, " ageMs={}", age.as_millis()),
+            None => f.write_str(" ageMs=unknown"),
+        }
+    }
+}
+
+/// ` (held by "reply", owner …, on host x, by this very process)`.
+pub(super) struct HolderStory<'a>(pub(super) Option<&'a Holder>);
+
+impl fmt::Display for HolderStory<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(holder) = self.0 else { return Ok(()) };
+        let mut facts = Vec::new();
+        if let Some(label) = &holder.label {
+            facts.push(format!("label \"{label}\""));
+        }
+        if let Some(owner) = holder.owner {
+            facts.push(format!("owner {owner}"));
+        }
+        if let Some(host) = &holder.host {
+            facts.push(format!("host {host}"));
+        }
+        if holder.foreign {
+            facts.push(match holder.pid {
+                Some(pid) => format!("a foreign program, pid {pid}"),
+                None => "a foreign program".into(),
+            });
+        }
+        if holder.this_process {
+            facts.push("this very process: does a task wait for its own turn?".into());
+        }
+        if facts.is_empty() { Ok(()) } else { write!(f, " ({})", facts.join(", ")) }
+    }
+}
+
+/// Somebody or nobody, in full.
+pub(super) struct Whom<'a>(pub(super) Option<&'a Holder>);
+
+impl fmt::Display for Whom<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(_) => write!(f, "{}{}", HolderFacts(self.0), HolderStory(self.0)),
+            None => f.write_str("nobody that can be told"),
+        }
+    }
+}
+
+pub(super) struct ByPid(pub(super) Option<u32>);
+
+impl fmt::Display for ByPid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |pid| write!(f, " of process {pid}"))
+    }
+}
+
+/// Why a write failed that has left something in the file.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0}; what was written of it stays at the end of the file: the next append closes it, and a repair takes out what is torn"
+)]
+pub(crate) struct NotTakenBack(io::Error);
+
+impl NotTakenBack {
+    pub(crate) fn because(source: io::Error) -> io::Error {
+        io::Error::new(source.kind(), Self(source))
+    }
+}
+
+/// What to do about the commonest answers of the system.
+pub(super) fn remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        _ if source.get_ref().is_some_and(|it| it.is::<NotTakenBack>()) => "",
+        io::ErrorKind::StorageFull => "; the file is as it was before: make room and try again",
+        io::ErrorKind::QuotaExceeded => {
+            "; the file is as it was before: raise the quota and try again"
+        }
+        io::ErrorKind::FileTooLarge => {
+            "; the file is as it was before: raise the file size limit (ulimit -f)"
+        }
+        io::ErrorKind::PermissionDenied => "; run as the user that owns the session",
+        io::ErrorKind::ReadOnlyFilesystem => "; mount it writable",
+        _ if sys::is_descriptor_limit(source) => "; raise the descriptor limit (ulimit -n)",
+        _ => "",
+    }
+}

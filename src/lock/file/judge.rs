@@ -1,0 +1,114 @@
+//! What a lock file whose `flock` is free is worth: the record decides. And who stands behind one that is not.
+
+use std::fs::File;
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::super::Reason;
+use super::record::{self, Reading, Record};
+use super::verdict::{self, Facts, Outcome, Processes, Verdict};
+use super::{Obstacle, Opened, marks, open_to_look};
+use crate::error::Holder;
+use crate::place::Place;
+use crate::rules::Rules;
+use crate::sys::{Stat, process};
+
+/// What a record whose `flock` nobody has is worth.
+#[derive(Debug)]
+pub(crate) enum Judgement {
+    /// Nobody holds it, and why.
+    Free(Vec<Reason>),
+    /// Somebody may.
+    Obstacle(Obstacle),
+}
+
+/// Judges a lock file whose `flock` is free: the record decides.
+pub(crate) fn judge(reading: &Reading, stat: &Stat, rules: &Rules) -> Judgement {
+    // Who contends for a lock holds none: a hold of this process would have been met at the first door.
+    judge_by(reading, stat, &Processes { registry_knows: false }, rules)
+}
+
+/// The same, by facts about processes that are known already.
+pub(crate) fn judge_by(
+    reading: &Reading,
+    stat: &Stat,
+    facts: &impl Facts,
+    rules: &Rules,
+) -> Judgement {
+    match reading {
+        Reading::Spoiled => Judgement::Free(vec![Reason::DeadOwner]),
+        Reading::Ours(record) if rules.remote(stat.id.device()) && !record.same_boot() => {
+            Judgement::Obstacle(Obstacle::Remote(Box::new(record.clone())))
+        }
+        Reading::Ours(record) if record.same_boot() => Judgement::Free(vec![Reason::DeadOwner]),
+        Reading::Ours(_) => Judgement::Free(vec![Reason::OtherBoot]),
+        Reading::Foreign(record) if rules.remote(stat.id.device()) => {
+            Judgement::Obstacle(Obstacle::Remote(Box::new(record.clone())))
+        }
+        Reading::Foreign(record) => judge_foreign(record, stat, facts, rules),
+        Reading::Malformed { empty } => {
+            judge_malformed(stat, rules, if *empty { Reason::Empty } else { Reason::Malformed })
+        }
+    }
+}
+
+/// What a foreign record's process says.
+pub(crate) fn verdict_on(record: &Record, registry_knows: bool, rules: &Rules) -> Verdict {
+    verdict_by(record, &Processes { registry_knows }, rules)
+}
+
+/// The same, by facts about processes that are known already.
+pub(crate) fn verdict_by(record: &Record, facts: &impl Facts, rules: &Rules) -> Verdict {
+    verdict::judge(&record.claim(), facts, Timestamp::now(), rules.too_old)
+}
+
+fn judge_foreign(record: &Record, stat: &Stat, facts: &impl Facts, rules: &Rules) -> Judgement {
+    let verdict = verdict_by(record, facts, rules);
+    match verdict.outcome {
+        Outcome::Nobody => judge_malformed(stat, rules, Reason::MissingPid),
+        Outcome::Dead => Judgement::Free(verdict.reasons),
+        Outcome::Alive => Judgement::Obstacle(Obstacle::Foreign),
+    }
+}
+
+/// A foreign writer may be between creating its file and writing into it: respected while fresh.
+fn judge_malformed(stat: &Stat, rules: &Rules, reason: Reason) -> Judgement {
+    let changed = stat.modified;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    // A time in the future, or from before the boot, tells nothing: it counts as expired.
+    let fresh = now.checked_sub(changed).is_some_and(|age| age < rules.malformed_grace)
+        && since_epoch(process::boot_time()) <= changed;
+    if fresh { Judgement::Obstacle(Obstacle::Fresh) } else { Judgement::Free(vec![reason]) }
+}
+
+fn since_epoch(time: Option<Timestamp>) -> Duration {
+    time.and_then(|time| SystemTime::from(time).duration_since(SystemTime::UNIX_EPOCH).ok())
+        .unwrap_or_default()
+}
+
+/// Who stands in the way at a lock path, for messages. Takes no lock. `own`: the owner of this
+/// process's own hold of the session, if it has one.
+pub(crate) fn holder_at(place: &Place, own: Option<Uuid>, rules: &Rules) -> Option<Holder> {
+    let Ok(Opened::File(file, stat)) = open_to_look(place) else { return None };
+    match record::read(&file).ok()? {
+        Reading::Ours(record) => {
+            // A turn that was lost is not the one that the record tells of.
+            let is_ours = own.is_some() && own == record.owner;
+            let alive = is_ours || somebody_lives(&file, &stat, rules);
+            Some(record.holder(alive, false))
+        }
+        Reading::Foreign(record) => {
+            let verdict = verdict_on(&record, own.is_some(), rules);
+            Some(record.holder(verdict.alive(), true))
+        }
+        Reading::Spoiled | Reading::Malformed { .. } => None,
+    }
+}
+
+/// Whether a holder of our protocol lives, by its mark, without touching its lock.
+pub(crate) fn somebody_lives(file: &File, stat: &Stat, rules: &Rules) -> bool {
+    // Without marks only the lock itself could tell, and that must not be disturbed.
+    !rules.marks(stat.id.device()) || marks::somebody_holds(file)
+}

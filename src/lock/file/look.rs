@@ -1,0 +1,95 @@
+//! A lock, looked at without taking its `flock`, so that nobody is disturbed.
+
+use std::io;
+use std::path::Path;
+
+use uuid::Uuid;
+
+use super::super::{LockState, Reason};
+use super::judge::{Judgement, judge_by, somebody_lives, verdict_by};
+use super::record::{self, Reading, Record};
+use super::verdict::{Known, Outcome};
+use super::{Obstacle, Opened, open_to_look};
+use crate::error::{Context, Holder, Result};
+use crate::place::Place;
+use crate::rules::Rules;
+use crate::sys::Stat;
+
+/// What was seen of a lock.
+pub(crate) struct Seen {
+    pub(crate) state: LockState,
+    pub(crate) holder: Option<Holder>,
+    /// Why it is stale; or what is remarkable about a lock that is held.
+    pub(crate) reasons: Vec<Reason>,
+}
+
+/// Who looks: with which rules, and what it knows of processes.
+pub(crate) struct Look<'a> {
+    pub(crate) rules: &'a Rules,
+    pub(crate) known: &'a Known,
+    /// The owner of this process's own hold of the session, if it has one.
+    pub(crate) own: Option<Uuid>,
+}
+
+/// Looks at the lock of a session; `None` if there is none. `named`: how errors call it.
+pub(crate) fn look(place: &Place, named: &Path, by: &Look<'_>) -> Result<Option<Seen>> {
+    let (file, stat) = match open_to_look(place)? {
+        Opened::File(file, stat) => (file, stat),
+        Opened::None => return Ok(None),
+        Opened::Denied => return Err(io::ErrorKind::PermissionDenied).context("open", named),
+    };
+    let reading = record::read(&file).context("read", named)?;
+    let is_elsewhere = |record: &Record| by.rules.remote(stat.id.device()) && !record.same_boot();
+    // A turn of this process that was lost, but not released yet, is not the one in the record.
+    let is_ours = |record: &Record| by.own.is_some() && by.own == record.owner;
+    let lives = |record: &Record| is_ours(record) || somebody_lives(&file, &stat, by.rules);
+    Ok(Some(match &reading {
+        Reading::Ours(record) if !is_elsewhere(record) && lives(record) => by.held(record),
+        Reading::Foreign(record) => by.foreign(record, &reading, &stat),
+        _ => by.judged(&reading, &stat),
+    }))
+}
+
+impl Look<'_> {
+    /// A holder of our protocol lives by the kernel's word, whatever its age: that is told, and
+    /// changes nothing.
+    fn held(&self, record: &Record) -> Seen {
+        let holder = record.holder(true, false);
+        let is_too_old = holder.age().is_some_and(|age| age > self.rules.too_old);
+        let reasons = if is_too_old { vec![Reason::TooOld] } else { Vec::new() };
+        Seen { state: LockState::Held, holder: Some(holder), reasons }
+    }
+
+    fn foreign(&self, record: &Record, reading: &Reading, stat: &Stat) -> Seen {
+        let verdict = verdict_by(record, &self.known.facts(self.own.is_some()), self.rules);
+        if verdict.outcome == Outcome::Alive && !self.rules.remote(stat.id.device()) {
+            let holder = Some(record.holder(true, true));
+            return Seen { state: LockState::Foreign, holder, reasons: verdict.reasons };
+        }
+        self.judged(reading, stat)
+    }
+
+    fn judged(&self, reading: &Reading, stat: &Stat) -> Seen {
+        let holder = match reading {
+            Reading::Ours(record) => Some(record.holder(false, false)),
+            Reading::Foreign(record) => Some(record.holder(false, true)),
+            Reading::Spoiled | Reading::Malformed { .. } => None,
+        };
+        match judge_by(reading, stat, &self.known.facts(false), self.rules) {
+            Judgement::Free(reasons) => Seen { state: LockState::Stale, holder, reasons },
+            Judgement::Obstacle(obstacle) => {
+                Seen { state: state_of(&obstacle), holder, reasons: Vec::new() }
+            }
+        }
+    }
+}
+
+fn state_of(obstacle: &Obstacle) -> LockState {
+    match obstacle {
+        Obstacle::Kernel { .. } => LockState::Held,
+        Obstacle::Foreign => LockState::Foreign,
+        Obstacle::Fresh => LockState::Fresh,
+        Obstacle::Remote(_) => LockState::Remote,
+        Obstacle::Closed => LockState::Unreadable,
+    }
+}

@@ -1,0 +1,143 @@
+//! How a lock file is opened, and how one is made: complete before anyone can see it (I5).
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::time::SystemTime;
+
+use uuid::Uuid;
+
+use super::{LockFile, Want, record};
+use crate::error::{Context, Error, Result};
+use crate::place::Place;
+use crate::sys::{self, Access, FileId, FileKind, Stat, flock};
+
+/// What opening a lock file brought.
+pub(super) enum Opened {
+    File(File, Stat),
+    None,
+    /// Another user's.
+    Denied,
+}
+
+/// Opens a lock file. Follows no link and waits for nothing.
+pub(super) fn open(place: &Place) -> Result<Opened> {
+    open_for(place, Access::ReadWrite)
+}
+
+/// Opens a lock file only to look at it.
+pub(super) fn open_to_look(place: &Place) -> Result<Opened> {
+    open_for(place, Access::Read)
+}
+
+fn open_for(place: &Place, access: Access) -> Result<Opened> {
+    let lock = place.lock();
+    let not_ours = |reason| Error::NotALockFile { path: lock.to_owned(), reason };
+    let file = match place.dir().open_file(place.lock_name(), access) {
+        Ok(file) => file,
+        Err(e) => match e.kind() {
+            io::ErrorKind::NotFound => return Ok(Opened::None),
+            io::ErrorKind::PermissionDenied => return Ok(Opened::Denied),
+            io::ErrorKind::IsADirectory => return Err(not_ours("it is a directory")),
+            _ if sys::is_link_refusal(&e) => return Err(not_ours("it is a symbolic link")),
+            _ if sys::is_pipe_refusal(&e) => return Err(not_ours("it is a socket or a pipe")),
+            _ => return Err(e).context("open", lock),
+        },
+    };
+    let mut stat = sys::stat(&file).context("look at", lock)?;
+    if stat.kind == FileKind::File && stat.links == 2 {
+        remove_first_name(place, stat.id).context("look for the other name of", lock)?;
+        stat = sys::stat(&file).context("look at", lock)?;
+    }
+    match (stat.kind, stat.links) {
+        // It was removed in between: whoever locks it will see that the path names it no more.
+        (FileKind::File, 0 | 1) => Ok(Opened::File(file, stat)),
+        (FileKind::File, _) => Err(not_ours("it has several names (hard links)")),
+        (FileKind::Directory, _) => Err(not_ours("it is a directory")),
+        (FileKind::Other, _) => Err(not_ours("it is no regular file")),
+    }
+}
+
+/// Makes a lock file, complete before anyone can see it (I5); `None` if the name is taken.
+pub(super) fn publish(place: &Place, want: &Want) -> Result<Option<LockFile>> {
+    if !want.rules.portable
+        && let Some(file) =
+            place.dir().create_unnamed().context("create a lock file in", place.dir().path())?
+    {
+        let held = fill(file, place, want)?;
+        match place.dir().name_unnamed(&held.file, place.lock_name()) {
+            Ok(()) => return Ok(Some(held)),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
+            // The portable way finds out why.
+            Err(e) if e.kind() == io::ErrorKind::Unsupported => {}
+            Err(e) => return Err(e).context("publish", place.lock()),
+        }
+    }
+    publish_by_rename(place, want)
+}
+
+fn publish_by_rename(place: &Place, want: &Want) -> Result<Option<LockFile>> {
+    let temporary = OsString::from(format!("{PREFIX}{}{SUFFIX}", Uuid::now_v7()));
+    let path = place.dir().path().join(&temporary);
+    let file = place
+        .dir()
+        .create_file(&temporary, Access::ReadWrite)
+        .context("create a lock file", &path)?;
+    let published = fill(file, place, want).and_then(|held| match name_anew(place, &temporary) {
+        Ok(()) => Ok(Some(held)),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        Err(e) => Err(e).context("publish", place.lock()),
+    });
+    if !matches!(published, Ok(Some(_))) {
+        // The first error is the one to tell.
+        let _ = place.dir().remove(&temporary);
+    }
+    published
+}
+
+/// Gives a temporary file the lock file's name, if that is free.
+fn name_anew(place: &Place, temporary: &OsStr) -> io::Result<()> {
+    match place.dir().rename_to_free(temporary, place.lock_name()) {
+        // NFS and its like have hard links instead. For a moment, or if this process dies now, the
+        // file has both names.
+        Err(e) if e.kind() == io::ErrorKind::Unsupported => {
+            place.dir().link(temporary, place.lock_name())?;
+            let _ = place.dir().remove(temporary);
+            Ok(())
+        }
+        renamed => renamed,
+    }
+}
+
+/// Removes the name under which a lock file was made before it got its own.
+fn remove_first_name(place: &Place, lock: FileId) -> io::Result<()> {
+    for name in place.dir().names()? {
+        let name = name?;
+        if is_temporary(&name) && place.dir().id_of(&name)? == Some(lock) {
+            let _ = place.dir().remove(&name);
+        }
+    }
+    Ok(())
+}
+
+const PREFIX: &str = ".turnlock-";
+const SUFFIX: &str = ".tmp";
+
+fn is_temporary(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.starts_with(PREFIX.as_bytes()) && name.ends_with(SUFFIX.as_bytes())
+}
+
+fn fill(file: File, place: &Place, want: &Want) -> Result<LockFile> {
+    let dir = place.dir();
+    let bytes = record::encode(want, SystemTime::now(), 0);
+    let filled = flock::try_lock(&file)
+        .and_then(|_| sys::write_all_at(&file, &bytes, 0))
+        .and_then(|()| dir.give_to_owner(&file));
+    filled.context("write a lock file in", dir.path())?;
+    let stat = sys::stat(&file).context("look at", dir.path())?;
+    let mut held = LockFile::new(file, stat.id);
+    held.bears(bytes, want.owner);
+    held.mark(want);
+    Ok(held)
+}

@@ -1,0 +1,187 @@
+//! Judging a *foreign* owner record: one written by a program that takes no kernel lock, so that only its process id, its start
+//! time and its command line can tell whether the owner lives.
+//!
+//! Certain evidence comes first, guesses come last, and what cannot be read speaks for the owner: taking a lock from a living
+//! process costs a session's data, respecting a dead one costs a wait. Age is reported and decides nothing (I13).
+
+mod facts;
+mod known;
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+pub(crate) use facts::{Facts, Processes};
+pub(crate) use known::Known;
+
+use super::super::Reason;
+use crate::sys::process::ProcessState;
+
+/// What a foreign record says of its owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Claim {
+    pub pid: PidClaim,
+    /// `None`: it has none, or none that can be read.
+    pub created_at: Option<Timestamp>,
+    /// Field 22 of the owner's `/proc/<pid>/stat`, in records of newer programs.
+    pub start_time: Option<u64>,
+}
+
+/// The process id of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PidClaim {
+    Missing,
+    /// There is something that no process id can be: a text, zero, a fraction, 2^31.
+    Invalid,
+    Pid(i32),
+}
+
+impl PidClaim {
+    /// The claim in a record's field `pid`.
+    pub(crate) fn from_json(value: &serde_json::Value) -> Self {
+        match value {
+            serde_json::Value::Null => Self::Missing,
+            value => value.as_i64().map_or(Self::Invalid, Self::from_number),
+        }
+    }
+
+    pub(crate) fn from_number(pid: i64) -> Self {
+        match i32::try_from(pid) {
+            Ok(pid) if pid > 0 => Self::Pid(pid),
+            _ => Self::Invalid,
+        }
+    }
+}
+
+/// What becomes of a lock file with a foreign record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Somebody holds it, as far as can be seen: wait.
+    Alive,
+    /// Its owner is gone: take over.
+    Dead,
+    /// The record names no process, so there is nobody to ask. As for a malformed one, the file's age decides: respect it
+    /// while it is fresh, then take over.
+    Nobody,
+}
+
+/// A judgement, with what there is to report about the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub outcome: Outcome,
+    /// The reason for [`Outcome::Dead`] or [`Outcome::Nobody`] first, then what is only worth a remark: a living owner may have
+    /// [`Reason::TooOld`] or [`Reason::InvalidCreatedAt`] too.
+    pub reasons: Vec<Reason>,
+}
+
+impl Verdict {
+    /// Whether the lock is to be respected for its owner's sake.
+    pub(crate) fn alive(&self) -> bool {
+        self.outcome == Outcome::Alive
+    }
+}
+
+/// Judges the owner named by `claim`. `too_old`: from which age on to report it.
+pub(crate) fn judge(
+    claim: &Claim,
+    facts: &impl Facts,
+    now: Timestamp,
+    too_old: Duration,
+) -> Verdict {
+    let (outcome, reason) = weigh(claim, facts);
+    let reasons = reason.into_iter().chain(remark_on_age(claim, now, too_old)).collect();
+    Verdict { outcome, reasons }
+}
+
+const ALIVE: (Outcome, Option<Reason>) = (Outcome::Alive, None);
+
+fn dead(reason: Reason) -> (Outcome, Option<Reason>) {
+    (Outcome::Dead, Some(reason))
+}
+
+/// The evidence in its order.
+fn weigh(claim: &Claim, facts: &impl Facts) -> (Outcome, Option<Reason>) {
+    // Our own memory is beyond doubt, whatever somebody wrote into the file.
+    if facts.registry_knows() {
+        return ALIVE;
+    }
+    let PidClaim::Pid(pid) = claim.pid else {
+        return (Outcome::Nobody, Some(Reason::MissingPid));
+    };
+    if let ProcessState::Gone | ProcessState::Zombie = facts.state(pid) {
+        return dead(Reason::DeadPid);
+    }
+    let started = compare_start(claim.start_time, pid, facts);
+    match started {
+        Started::Gone => dead(Reason::DeadPid),
+        Started::AtAnotherTime => dead(Reason::RecycledPid),
+        _ if pid == facts.own_pid() => dead(Reason::OrphanSelfPid),
+        Started::AsRecorded | Started::Unseen => ALIVE,
+        Started::NotRecorded => guess(claim, pid, facts),
+    }
+}
+
+/// The start time of the live process beside the recorded one.
+enum Started {
+    AsRecorded,
+    AtAnotherTime,
+    /// The process ended since we looked.
+    Gone,
+    Unseen,
+    /// Or nothing that can be compared.
+    NotRecorded,
+}
+
+fn compare_start(recorded: Option<u64>, pid: i32, facts: &impl Facts) -> Started {
+    let Some(recorded) = recorded else {
+        return Started::NotRecorded;
+    };
+    match facts.start_time(pid) {
+        Ok(Some(live)) if live == recorded => Started::AsRecorded,
+        Ok(Some(_)) if facts.clock_unseen(pid) => Started::NotRecorded,
+        Ok(Some(_)) => Started::AtAnotherTime,
+        Ok(None) => Started::Gone,
+        Err(_) => Started::Unseen,
+    }
+}
+
+/// `createdAt` is taken a little before it is written, and clocks are set.
+const SLACK: SignedDuration = SignedDuration::from_secs(2);
+
+/// The record of an older program, without a start time.
+fn guess(claim: &Claim, pid: i32, facts: &impl Facts) -> (Outcome, Option<Reason>) {
+    if let (Some(created), Some(started)) = (claim.created_at, facts.started_at(pid))
+        && started.duration_since(created) > SLACK
+    {
+        return dead(Reason::RecycledPid);
+    }
+    match facts.command_line(pid) {
+        Some(words) if !is_agent(&words) => dead(Reason::NonOpenclawOwner),
+        _ => ALIVE,
+    }
+}
+
+/// What the programs run as that write such records.
+const AGENT_WORDS: [&str; 6] = ["node", "bun", "deno", "openclaw", "clawdbot", "moltbot"];
+
+/// An empty command line is an unreadable one, not that of another program.
+fn is_agent(command_line: &[OsString]) -> bool {
+    command_line.is_empty()
+        || command_line.iter().any(|word| {
+            let word = word.to_string_lossy().to_lowercase();
+            AGENT_WORDS.iter().any(|agent| word.contains(agent))
+        })
+}
+
+fn remark_on_age(claim: &Claim, now: Timestamp, too_old: Duration) -> Option<Reason> {
+    let Some(created) = claim.created_at else {
+        return Some(Reason::InvalidCreatedAt);
+    };
+    // A limit too large for the type is no limit.
+    let limit = SignedDuration::try_from(too_old).unwrap_or(SignedDuration::MAX);
+    (now.duration_since(created) > limit).then_some(Reason::TooOld)
+}

@@ -1,0 +1,37 @@
+//! The words for the state of a lock.
+
+use serde::Serialize;
+
+/// The state of a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum LockState {
+    /// A living holder of our protocol.
+    Held,
+    /// A living program that does not speak our protocol.
+    Foreign,
+    /// Nobody holds it; the next one takes it over.
+    Stale,
+    /// Empty or half written, and still fresh: a foreign program may be at it.
+    Fresh,
+    /// Named by another host or boot, on a network filesystem.
+    Remote,
+    /// It could not be looked at.
+    Unreadable,
+}
+
+impl LockState {
+    /// The word for it, as in reports and JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Foreign => "foreign",
+            Self::Stale => "stale",
+            Self::Fresh => "fresh",
+            Self::Remote => "remote",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}

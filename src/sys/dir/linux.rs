@@ -1,0 +1,64 @@
+//! Directories on Linux: unnamed files, and renames that replace nothing.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+/// How a directory is opened: for its names, which needs no permission to read it.
+pub(super) const TO_NAME: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// Where the directory is; `None` if that cannot be told, or it was removed.
+pub(super) fn path_of(dir: BorrowedFd<'_>) -> Option<PathBuf> {
+    let link = format!("/proc/self/fd/{}", dir.as_raw_fd());
+    let path = rustix::fs::readlink(link, Vec::new()).ok()?.into_bytes();
+    let is_there = path.first() == Some(&b'/') && !path.ends_with(b" (deleted)");
+    is_there.then(|| OsString::from_vec(path).into())
+}
+
+/// A descriptor that was opened for names cannot change the owner.
+pub(super) fn to_change_owner(dir: &OwnedFd) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(dir, ".", flags, Mode::empty())?)
+}
+
+pub(super) fn create_unnamed(dir: BorrowedFd<'_>) -> io::Result<Option<File>> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    match rustix::fs::openat(dir, ".", flags, Mode::RUSR | Mode::WUSR) {
+        Ok(file) => Ok(Some(file.into())),
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+pub(super) fn name_unnamed(dir: BorrowedFd<'_>, file: &File, name: &OsStr) -> io::Result<()> {
+    let named = match rustix::fs::linkat(file.as_fd(), "", dir, name, AtFlags::EMPTY_PATH) {
+        // Before Linux 6.10 this took a privilege; the way through /proc takes longer, and none.
+        Err(Errno::NOENT) => {
+            let by_descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
+            rustix::fs::linkat(CWD, by_descriptor, dir, name, AtFlags::SYMLINK_FOLLOW)
+        }
+        done => done,
+    };
+    match named {
+        // No hard links here, or no /proc.
+        Err(Errno::NOENT | Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::XDEV) => {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+        named => Ok(named?),
+    }
+}
+
+pub(super) fn rename_to_free(dir: BorrowedFd<'_>, old: &OsStr, new: &OsStr) -> io::Result<()> {
+    match rustix::fs::renameat_with(dir, old, dir, new, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+        renamed => Ok(renamed?),
+    }
+}

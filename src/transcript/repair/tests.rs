@@ -1,0 +1,187 @@
+use super::super::quarantine::mark_undone;
+use super::super::restore::{RestoreError, restore};
+use super::super::scan::MAX_SAVED;
+use super::*;
+use DamageKind::*;
+
+/// A session file, its quarantine on disk, and the story of its repairs.
+struct Session {
+    file: Vec<u8>,
+    quarantine: tempfile::NamedTempFile,
+}
+
+impl Session {
+    fn new(file: impl AsRef<[u8]>) -> Self {
+        let file = file.as_ref().to_vec();
+        let quarantine = tempfile::NamedTempFile::new().unwrap();
+        Self { file, quarantine }
+    }
+
+    fn repair(&mut self) -> Repair {
+        let original = std::mem::take(&mut self.file);
+        let length = original.len() as u64;
+        repair(&&original[..], length, &mut self.file, &mut self.quarantine).unwrap()
+    }
+
+    fn undo(&mut self) -> Result<(), RestoreError> {
+        let mut out = Vec::new();
+        let length = self.file.len() as u64;
+        let restored = restore(&&self.file[..], length, self.quarantine.as_file(), &mut out)?;
+        mark_undone(&mut self.quarantine, restored.repair).unwrap();
+        self.file = out;
+        Ok(())
+    }
+
+    fn entries(&self) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(self.quarantine.path()).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+#[track_caller]
+fn repaired(original: &str, expected: &str) {
+    let mut session = Session::new(original);
+    assert!(session.repair().changed());
+    assert_eq!(String::from_utf8_lossy(&session.file), expected);
+    assert!(!session.repair().changed(), "healthy now");
+    session.file = expected.into();
+    session.undo().unwrap();
+    assert_eq!(String::from_utf8_lossy(&session.file), original);
+}
+
+#[test]
+fn each_kind_of_damage_is_put_right() {
+    repaired("{\"a\":1}\n{\"b\":\"cut", "{\"a\":1}\n");
+    repaired("{\"a\":1}\n{\"b\":2}", "{\"a\":1}\n{\"b\":2}\n");
+    repaired("{\"a\":1}{\"b\":2}\n", "{\"a\":1}\n{\"b\":2}\n");
+    repaired("{\"a\":\"cu{\"b\":2}\n{\"c\":3}\n", "{\"b\":2}\n{\"c\":3}\n");
+    repaired("\0\0{\"a\":1}\0{\"b\":2}\0\n\0\0", "{\"a\":1}\n{\"b\":2}\n");
+    repaired("hello\n{\"a\":1}\nworld\n", "{\"a\":1}\n");
+    repaired("{\"a\":1}{\"b\":\"cut", "{\"a\":1}\n");
+    repaired("hello", "");
+}
+
+#[test]
+fn blank_lines_and_carriage_returns_stay() {
+    repaired("\r\n{\"a\":1}\r\n\n  \nx\r\n{\"b\":1}\r\n", "\r\n{\"a\":1}\r\n\n  \n{\"b\":1}\r\n");
+}
+
+#[test]
+fn a_healthy_file_is_not_written() {
+    let mut session = Session::new("{\"a\":1}\n\n[2]\n");
+    let repair = session.repair();
+    assert!(!repair.changed());
+    assert_eq!((repair.survey.lines, repair.original_length), (2, 13));
+    assert!(session.file.is_empty() && session.entries().is_empty());
+    assert!(matches!(session.undo(), Err(RestoreError::NothingToUndo { .. })));
+}
+
+#[test]
+fn the_quarantine_says_what_was_taken_out_and_why() {
+    let mut session = Session::new("{\"a\":\"cu{\"b\":2}{\"c\":3}\n");
+    let report = session.repair();
+    assert_eq!(report.survey.damages, [(Splice, 1)].into());
+    assert_eq!((report.survey.records_saved, report.survey.lines), (2, 0));
+    assert_eq!((report.survey.bytes_removed, report.survey.newlines_inserted), (8, 1));
+    assert_eq!((report.original_length, report.repaired_length), (23, 16));
+    let entries = session.entries();
+    assert_eq!(entries.len(), 4);
+    assert_eq!(entries[0]["entry"], "begin");
+    assert_eq!(entries[0]["originalLength"], 23);
+    assert_eq!(entries[1]["offset"], 0);
+    assert_eq!(entries[1]["length"], 8);
+    assert_eq!(entries[1]["reason"], "splice");
+    assert_eq!(entries[1]["bytes"], "eyJhIjoiY3U=");
+    assert_eq!(entries[1]["inserted"], "");
+    assert_eq!(entries[2]["offset"], 15);
+    assert_eq!(entries[2]["inserted"], "\n");
+    assert_eq!(entries[3]["entry"], "end");
+    assert_eq!(entries[3]["original"]["length"], 23);
+    assert_eq!(entries[3]["repaired"]["length"], 16);
+    let time = entries[1]["time"].as_str().unwrap();
+    assert!(time.len() == 24 && time.ends_with('Z'), "{time}");
+    assert_eq!(entries[0]["repair"], report.id.unwrap().to_string());
+}
+
+#[test]
+fn a_large_piece_comes_in_several_entries() {
+    let mut session = Session::new([&vec![b'x'; 3 * PIECE + 5][..], b"{\"a\":1}\n"].concat());
+    let original = session.file.clone();
+    session.repair();
+    assert_eq!(session.entries().len(), 2 + 4);
+    assert_eq!(session.file, b"{\"a\":1}\n");
+    session.undo().unwrap();
+    assert_eq!(session.file, original);
+    let junk = "x".repeat(3 * PIECE);
+    repaired(&format!("{{\"a\":1}}{junk}{{\"b\":2}}\n"), "{\"a\":1}\n{\"b\":2}\n");
+}
+
+#[test]
+fn many_records_on_one_line_get_a_line_each() {
+    for count in [MAX_SAVED - 1, MAX_SAVED, MAX_SAVED + 1, 3 * MAX_SAVED] {
+        for end in ["\n", "", "x\n", "{\"cut"] {
+            let original = "{\"a\":1}".repeat(count) + end;
+            repaired(&original, &"{\"a\":1}\n".repeat(count));
+        }
+    }
+}
+
+#[test]
+fn repairs_are_taken_back_one_after_the_other() {
+    let mut session = Session::new("{\"a\":1}\ncut");
+    let first = session.file.clone();
+    session.repair();
+    session.file.extend(b"{\"b\":2}\nagain");
+    let second = session.file.clone();
+    session.repair();
+    assert_eq!(session.file, b"{\"a\":1}\n{\"b\":2}\n");
+    session.undo().unwrap();
+    assert_eq!(session.file, second);
+    assert!(matches!(session.undo(), Err(RestoreError::Changed { .. })));
+    session.file.truncate(8);
+    session.undo().unwrap();
+    assert_eq!(session.file, first);
+    assert!(matches!(session.undo(), Err(RestoreError::NothingToUndo { .. })));
+}
+
+#[test]
+fn nothing_is_taken_back_when_something_was_appended_or_changed() {
+    let mut session = Session::new("{\"a\":1}\ncut");
+    session.repair();
+    session.file.extend(b"{\"b\":2}\n");
+    let error = session.undo().unwrap_err();
+    assert!(error.to_string().contains("(8 bytes then, 16 now)"), "{error}");
+    session.file = b"{\"a\":2}\n".to_vec();
+    assert!(matches!(session.undo(), Err(RestoreError::Changed { .. })));
+    session.file = b"{\"a\":1}\ncut".to_vec();
+    assert!(matches!(session.undo(), Err(RestoreError::AlreadyOriginal { .. })));
+}
+
+#[test]
+fn a_damaged_quarantine_is_refused() {
+    let mut session = Session::new("{\"a\":1}\ncut\n{\"b\":1}{\"c\":1}\n");
+    session.repair();
+    let good = std::fs::read_to_string(session.quarantine.path()).unwrap();
+    let lines: Vec<&str> = good.lines().collect();
+    let without = |index: usize| {
+        let mut lines = lines.clone();
+        lines.remove(index);
+        lines.join("\n")
+    };
+    for (bad, why) in [
+        (without(1), "pieces are missing"),
+        (good.replace("Y3V0", "Y3V1"), "the checksum differs"),
+        (good.replace("Y3V0", "Y3"), "cannot be decoded"),
+        (good.replace("\"offset\":8", "\"offset\":80"), "became shorter"),
+        (good.replace("\"offset\":8", "\"offset\":18446744073709551615"), ""),
+        (good.replace("\"offset\":19", "\"offset\":1"), "pieces overlap"),
+        (without(3), "there is no repair"),
+    ] {
+        std::fs::write(session.quarantine.path(), bad).unwrap();
+        let error = session.undo().unwrap_err();
+        assert!(error.to_string().contains(why), "{error}");
+    }
+    // A torn entry before it, as a crashed repair leaves it, does no harm.
+    std::fs::write(session.quarantine.path(), format!("{}{good}", &lines[1][..40])).unwrap();
+    session.undo().unwrap();
+}
