@@ -31,7 +31,6 @@
 mod builder;
 mod doctor;
 mod health;
-mod isolation;
 mod layout;
 mod listener;
 mod owner;
@@ -55,7 +54,6 @@ use crate::turn::Turn;
 pub use builder::Builder;
 pub use doctor::{Finding, Trouble, doctor};
 pub use health::{Health, probe};
-pub use isolation::{About, Claims, Conflict, PORT_DISTANCE, check_isolation, claims_of};
 pub use layout::Layout;
 pub use listener::{Listener, listeners};
 pub use owner::{Identity, OwnerProcess};

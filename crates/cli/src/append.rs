@@ -8,9 +8,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use turnlock::{Appended, Durability, Error};
 
-use super::failure::Failure;
-use super::options::Wait;
-use super::{enclosing, input, output, waiting};
+use crate::failure::Failure;
+use crate::options::Wait;
+use crate::{enclosing, input, output, waiting};
 
 /// Append JSON lines from standard input, as one batch, under a turn
 ///

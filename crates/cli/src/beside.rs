@@ -5,8 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use super::exec::own_program;
-use super::failure::Failure;
+use crate::exec::own_program;
+use crate::failure::Failure;
 
 /// Whose conventions to live by.
 #[derive(Clone, Copy, clap::ValueEnum)]

@@ -17,8 +17,8 @@ use turnlock::doctor::{Doctor, Examination};
 
 use gateways::OfGateway;
 
-use super::failure::Failure;
-use super::{output, places};
+use crate::failure::Failure;
+use crate::{output, places};
 
 /// Find stuck locks and damaged transcripts, and put them right
 ///

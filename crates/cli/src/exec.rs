@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 
 use rustix::process::Signal;
 
-use super::failure::Failure;
+use crate::failure::Failure;
 
 pub(crate) const NAME: &str = "__exec";
 

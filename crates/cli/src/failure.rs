@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::output;
+use crate::output;
 
 /// Another try later may do (`EX_TEMPFAIL`).
 const BUSY: u8 = 75;

@@ -1,6 +1,6 @@
 //! `turnlock gateway`: one gateway per state directory and port.
 
-mod check;
+mod isolation;
 mod child;
 mod doctor;
 mod monitor;
@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use turnlock::gateway::{Builder, Gateway};
 
-use super::failure::Failure;
+use crate::failure::Failure;
 
 /// One gateway per state directory and port: start it, look at it, watch it, end it.
 #[derive(clap::Args)]
@@ -31,7 +31,7 @@ enum Command {
     Run(run::Args),
     #[command(visible_alias = "probe")]
     Status(status::Args),
-    CheckIsolation(check::Args),
+    CheckIsolation(isolation::Args),
     Doctor(doctor::Args),
     Stop(stop::Args),
     Monitor(monitor::Args),
@@ -41,7 +41,7 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     match args.command {
         Command::Run(args) => run::main(args),
         Command::Status(args) => status::main(args),
-        Command::CheckIsolation(args) => check::main(args),
+        Command::CheckIsolation(args) => isolation::main(args),
         Command::Doctor(args) => doctor::main(args),
         Command::Stop(args) => stop::main(args),
         Command::Monitor(args) => monitor::main(args),

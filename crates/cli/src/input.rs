@@ -4,7 +4,7 @@ use std::io::Read;
 
 use serde_json::value::RawValue;
 
-use super::failure::Failure;
+use crate::failure::Failure;
 
 /// All of standard input.
 pub(crate) fn read() -> Result<Vec<u8>, Failure> {

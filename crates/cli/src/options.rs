@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use turnlock::{Durability, Sessions};
 
-use super::failure::Failure;
+use crate::failure::Failure;
 
 /// How long to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

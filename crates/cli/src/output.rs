@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::failure::Failure;
+use crate::failure::Failure;
 
 /// Writes an answer. That nobody reads it any more is no failure.
 pub(crate) fn answer(text: &str) -> Result<(), Failure> {

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::failure::Failure;
-use super::{Cli, output};
+use crate::failure::Failure;
+use crate::{Cli, output};
 
 /// Print a shell's completions
 #[derive(clap::Args)]

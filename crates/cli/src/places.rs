@@ -5,8 +5,8 @@ use std::fmt::Display;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::failure::Failure;
-use super::output;
+use crate::failure::Failure;
+use crate::output;
 
 /// The command line was wrong.
 const USAGE: u8 = 2;

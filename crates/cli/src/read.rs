@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use turnlock::Transcript;
 
-use super::failure::Failure;
+use crate::failure::Failure;
 use show::Show;
 
 /// Show the lines of a session, and what is damaged in it

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use turnlock::Durability;
 use uuid::Uuid;
 
-use super::failure::Failure;
-use super::options::Wait;
-use super::{output, waiting};
+use crate::failure::Failure;
+use crate::options::Wait;
+use crate::{output, waiting};
 
 /// Take a session from the holder that is named, and from no other
 ///

@@ -8,9 +8,9 @@ use std::process::ExitCode;
 
 use turnlock::{Durability, Error, Sessions};
 
-use super::failure::Failure;
-use super::options::Wait;
-use super::{enclosing, output, waiting};
+use crate::failure::Failure;
+use crate::options::Wait;
+use crate::{enclosing, output, waiting};
 
 /// Run a command while holding the turn
 ///

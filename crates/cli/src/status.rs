@@ -14,8 +14,8 @@ use comfy_table::{Cell, Color, ContentArrangement, Table};
 use serde::Serialize;
 use turnlock::{LockReport, LockState, Reason, Sessions};
 
-use super::failure::Failure;
-use super::{output, places};
+use crate::failure::Failure;
+use crate::{output, places};
 use waiting::Waiting;
 
 /// Show the locks in directories, or of session files

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::failure::Failure;
+use crate::failure::Failure;
 use check::{Findings, Kind, Terms};
 use history::History;
 use numbers::Numbers;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use turnlock::{Holder, Sessions};
 
-use super::output;
+use crate::output;
 
 /// So long nobody wonders.
 const PATIENCE: Duration = Duration::from_secs(1);

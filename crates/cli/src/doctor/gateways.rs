@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use turnlock::gateway::{Finding, Gateway, Trouble, doctor};
 
-use crate::cli::output::printable;
+use crate::output::printable;
 
 /// What is wrong with the gateway of one state directory.
 #[derive(Serialize)]

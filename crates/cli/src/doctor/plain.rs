@@ -5,7 +5,7 @@ use std::fmt::Write;
 use turnlock::LockReport;
 use turnlock::doctor::{Examination, Finding, Problem, Treatment};
 
-use super::super::output::printable;
+use crate::output::printable;
 use super::count;
 
 /// What was found.

@@ -8,7 +8,7 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Cell, Color, ContentArrangement, Table};
 use turnlock::doctor::{Examination, Finding, Problem, Treatment};
 
-use super::super::output::printable;
+use crate::output::printable;
 
 /// What was found.
 pub(super) fn show(examination: &Examination) -> String {

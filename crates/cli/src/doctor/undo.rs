@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use serde::Serialize;
 use turnlock::Sessions;
 
-use super::super::failure::Failure;
-use super::super::output;
+use crate::failure::Failure;
+use crate::output;
 
 #[derive(Serialize)]
 struct Answer {

@@ -15,8 +15,8 @@ use turnlock::gateway::Gateway;
 
 use super::serve::Guard;
 use super::signals::Signals;
-use crate::cli::failure::Failure;
-use crate::cli::{exec, signals};
+use crate::failure::Failure;
+use crate::{exec, signals};
 
 /// How long the program may take to end when a lock is lost.
 const GRACE: Duration = Duration::from_secs(5);

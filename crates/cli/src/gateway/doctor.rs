@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use turnlock::gateway;
 
 use super::Which;
-use crate::cli::failure::Failure;
-use crate::cli::output::{self, printable};
+use crate::failure::Failure;
+use crate::output::{self, printable};
 
 /// Tell what is wrong with a gateway's locks and port, and with --fix remove what nobody holds
 ///

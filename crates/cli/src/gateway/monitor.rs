@@ -14,8 +14,8 @@ use tokio::time::timeout;
 use turnlock::gateway::{self, Change, Condition, Gateway, Health, Observation, Watch};
 
 use super::signals::{Signals, runtime};
-use crate::cli::failure::Failure;
-use crate::cli::output::{self, printable};
+use crate::failure::Failure;
+use crate::output::{self, printable};
 
 /// What takes longer does not answer: a dead mount, perhaps.
 const LONGEST_LOOK: Duration = Duration::from_secs(10);

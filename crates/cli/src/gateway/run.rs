@@ -11,8 +11,8 @@ use turnlock::gateway::{self, DEFAULT_PORT, Gateway, Layout, Supervised};
 
 use super::signals::{self, Signals};
 use super::{Which, child, serve, stop};
-use crate::cli::failure::Failure;
-use crate::cli::output;
+use crate::failure::Failure;
+use crate::output;
 
 /// Take the locks and the port, then serve /healthz and /metrics, or run CMD under the locks
 ///

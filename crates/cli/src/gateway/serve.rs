@@ -18,8 +18,8 @@ use turnlock::gateway::{Gateway, Layout};
 use turnlock::{LockState, Sessions};
 
 use super::signals::Signals;
-use crate::cli::failure::Failure;
-use crate::cli::output;
+use crate::failure::Failure;
+use crate::output;
 
 /// How often the locks are looked at, in case somebody removed them.
 const WATCH: Duration = Duration::from_secs(1);

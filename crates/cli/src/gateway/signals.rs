@@ -6,8 +6,8 @@ use std::thread;
 use signal_hook::low_level::siginfo::Origin;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::cli::failure::Failure;
-use crate::cli::signals;
+use crate::failure::Failure;
+use crate::signals;
 
 /// The signals that this process gets. From when this is made, none of them kills.
 pub(super) struct Signals(UnboundedReceiver<Origin>);

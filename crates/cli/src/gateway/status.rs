@@ -6,8 +6,8 @@ use anstyle::AnsiColor;
 use turnlock::gateway::{self, GatewayReport, LockFacts};
 
 use super::Which;
-use crate::cli::failure::Failure;
-use crate::cli::output::{self, printable};
+use crate::failure::Failure;
+use crate::output::{self, printable};
 
 /// Tell who has the locks, who listens, and whether it is healthy: three different facts
 ///

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use turnlock::gateway::{self, Builder};
 
 use super::Which;
-use crate::cli::failure::Failure;
-use crate::cli::output;
+use crate::failure::Failure;
+use crate::output;
 
 /// End the gateway with a process id, if it is the verified owner of the locks
 ///

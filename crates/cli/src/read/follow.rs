@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use turnlock::{Item, Transcript};
 
-use super::super::output;
+use crate::output;
 use super::show::Show;
 use super::{Args, IN_ONE_PIECE, Stop, go_on, open};
 

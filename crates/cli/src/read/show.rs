@@ -9,7 +9,7 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use turnlock::{Damage, Item, Line};
 
-use super::super::output;
+use crate::output;
 
 /// How much is copied at a time.
 const PIECE: usize = 64 * 1024;

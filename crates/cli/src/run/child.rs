@@ -10,8 +10,8 @@ use rustix::process::{Pid, Signal};
 use signal_hook::consts::SIGCHLD;
 use turnlock::Turn;
 
-use crate::cli::failure::Failure;
-use crate::cli::{enclosing, exec, signals};
+use crate::failure::Failure;
+use crate::{enclosing, exec, signals};
 
 /// Runs the command to its end, on the main thread, with which its parent-death signal comes.
 pub(super) fn run(turn: &Turn, command: &[OsString]) -> Result<ExitCode, Failure> {

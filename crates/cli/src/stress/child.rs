@@ -14,7 +14,7 @@ use rand::{RngExt, SeedableRng};
 use tokio::time::{sleep, timeout};
 use turnlock::{Appended, Durability, Error, Sessions, Turn};
 
-use super::super::failure::Failure;
+use crate::failure::Failure;
 use super::foreign;
 use super::journal::{Journal, Kind, POST, Record, now};
 use super::line::{self, Writer};

@@ -8,8 +8,8 @@ use anstyle::{AnsiColor, Style};
 use comfy_table::Table;
 use serde_json::{Value, json};
 
-use super::super::failure::Failure;
-use super::super::output;
+use crate::failure::Failure;
+use crate::output;
 use super::Args;
 use super::check::{Findings, KINDS};
 use super::numbers::{Numbers, Times};

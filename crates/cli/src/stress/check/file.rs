@@ -6,8 +6,8 @@ use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use super::{Findings, Kind, Terms};
-use crate::cli::stress::history::{Append, History, Outcome};
-use crate::cli::stress::line::{self, Head, LineId, Writer};
+use crate::stress::history::{Append, History, Outcome};
+use crate::stress::line::{self, Head, LineId, Writer};
 
 pub(super) fn check(
     history: &History,
@@ -65,7 +65,7 @@ struct Blocks {
 
 impl<'a> Walk<'a> {
     fn new(history: &'a History, session: u16, terms: Terms, findings: &'a mut Findings) -> Self {
-        let done = |revocation: &crate::cli::stress::history::Revocation| {
+        let done = |revocation: &crate::stress::history::Revocation| {
             Some((revocation.owner, revocation.done?))
         };
         Self {

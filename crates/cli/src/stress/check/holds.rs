@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Findings, Kind, Terms};
-use crate::cli::stress::history::{History, Removal, Turn};
+use crate::stress::history::{History, Removal, Turn};
 
 pub(super) fn check(history: &History, terms: Terms, findings: &mut Findings) {
     never_two(history, terms, findings);
@@ -72,7 +72,7 @@ fn none_survives_a_removal(history: &History, findings: &mut Findings) {
 }
 
 fn none_survives_a_revoke(history: &History, findings: &mut Findings) {
-    let done = |revocation: &crate::cli::stress::history::Revocation| {
+    let done = |revocation: &crate::stress::history::Revocation| {
         Some((revocation.owner, revocation.done?.0))
     };
     let revoked: HashMap<u128, u64> = history.revocations.iter().filter_map(done).collect();

@@ -1,8 +1,8 @@
 //! Each kind of violation is made by hand, and must be found; what is allowed must not be.
 
 use super::*;
-use crate::cli::stress::journal::{Kind as Event, POST, Record};
-use crate::cli::stress::line::{LineId, Writer, bytes};
+use crate::stress::journal::{Kind as Event, POST, Record};
+use crate::stress::line::{LineId, Writer, bytes};
 
 const SEED: u64 = 5;
 const TAMPERED: Terms = Terms { seed: SEED, tampered: true };

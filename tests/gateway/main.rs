@@ -1,16 +1,26 @@
-//! A program that links the library.
+//! The gateway of a program that links the library.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use turnlock::Error;
 use turnlock::gateway::{Gateway, Refused, Supervised};
 
-use crate::rig::*;
+/// A state directory that goes with the test.
+fn state_dir() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// All files in a directory and below it.
+fn files_in(dir: &Path) -> Vec<PathBuf> {
+    let paths = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { files_in(&path) } else { vec![path] }).collect()
+}
 
 #[test]
 fn one_process_has_one_gateway_for_a_state_directory() {
-    let room = room();
-    let builder = Gateway::builder(&room.state).port(0).acquire_timeout(Duration::ZERO);
+    let dir = state_dir();
+    let builder = Gateway::builder(dir.path()).port(0).acquire_timeout(Duration::ZERO);
     let mut gateway = builder.clone().acquire_blocking().unwrap();
     assert_ne!(gateway.address().port(), 0);
     assert_eq!(gateway.take_listener().unwrap().local_addr().unwrap(), gateway.address());
@@ -23,24 +33,14 @@ fn one_process_has_one_gateway_for_a_state_directory() {
     assert_eq!(turnlock::Sessions::held_by_this_process(), 0, "a gateway is no session");
     gateway.release_blocking().unwrap();
     drop(builder.acquire_blocking().unwrap());
-    assert!(room.files().is_empty(), "{:?}", room.files());
-}
-
-#[test]
-fn a_second_gateway_waits_for_the_first() {
-    let room = room();
-    let first = Running::ready(&mut room.run(&[]));
-    let builder = Gateway::builder(&room.state).port(room.port).acquire_timeout(DEADLINE);
-    let second = std::thread::spawn(move || builder.acquire_blocking());
-    first.signal(rustix::process::Signal::TERM);
-    second.join().unwrap().unwrap().release_blocking().unwrap();
+    assert_eq!(files_in(dir.path()), Vec::<PathBuf>::new());
 }
 
 #[tokio::test]
 async fn tasks_have_gateways_too() {
-    let room = room();
-    let builder = Gateway::builder(&room.state)
-        .port(room.port)
+    let dir = state_dir();
+    let builder = Gateway::builder(dir.path())
+        .port(0)
         .acquire_timeout(Duration::ZERO)
         .label("agent 7");
     let mut gateway = builder.clone().acquire().await.unwrap();
@@ -60,8 +60,8 @@ async fn tasks_have_gateways_too() {
 
 #[test]
 fn a_lock_that_is_taken_away_is_noticed() {
-    let room = room();
-    let gateway = Gateway::builder(&room.state).port(0).acquire_blocking().unwrap();
+    let dir = state_dir();
+    let gateway = Gateway::builder(dir.path()).port(0).acquire_blocking().unwrap();
     assert_eq!(gateway.lost().unwrap(), None);
     std::fs::remove_file(gateway.layout().config_lock()).unwrap();
     assert_eq!(gateway.lost().unwrap(), Some(turnlock::LostCause::Removed));
