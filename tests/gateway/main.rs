@@ -39,10 +39,8 @@ fn one_process_has_one_gateway_for_a_state_directory() {
 #[tokio::test]
 async fn tasks_have_gateways_too() {
     let dir = state_dir();
-    let builder = Gateway::builder(dir.path())
-        .port(0)
-        .acquire_timeout(Duration::ZERO)
-        .label("agent 7");
+    let builder =
+        Gateway::builder(dir.path()).port(0).acquire_timeout(Duration::ZERO).label("agent 7");
     let mut gateway = builder.clone().acquire().await.unwrap();
     let listener = gateway.take_tokio_listener().unwrap().unwrap();
     let connected = tokio::net::TcpStream::connect(gateway.address());

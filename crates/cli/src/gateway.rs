@@ -1,8 +1,8 @@
 //! `turnlock gateway`: one gateway per state directory and port.
 
-mod isolation;
 mod child;
 mod doctor;
+mod isolation;
 mod monitor;
 mod run;
 mod serve;

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use turnlock::LockReport;
 use turnlock::doctor::{Examination, Finding, Problem, Treatment};
 
-use crate::output::printable;
 use super::count;
+use crate::output::printable;
 
 /// What was found.
 pub(super) fn show(examination: &Examination) -> String {

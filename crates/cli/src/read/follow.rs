@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use turnlock::{Item, Transcript};
 
-use crate::output;
 use super::show::Show;
 use super::{Args, IN_ONE_PIECE, Stop, go_on, open};
+use crate::output;
 
 /// How often the file is looked at.
 const ROUND: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };

@@ -14,10 +14,10 @@ use rand::{RngExt, SeedableRng};
 use tokio::time::{sleep, timeout};
 use turnlock::{Appended, Durability, Error, Sessions, Turn};
 
-use crate::failure::Failure;
 use super::foreign;
 use super::journal::{Journal, Kind, POST, Record, now};
 use super::line::{self, Writer};
+use crate::failure::Failure;
 
 /// What a child does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

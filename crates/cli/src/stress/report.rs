@@ -8,11 +8,11 @@ use anstyle::{AnsiColor, Style};
 use comfy_table::Table;
 use serde_json::{Value, json};
 
-use crate::failure::Failure;
-use crate::output;
 use super::Args;
 use super::check::{Findings, KINDS};
 use super::numbers::{Numbers, Times};
+use crate::failure::Failure;
+use crate::output;
 
 pub(super) struct Report<'a> {
     pub(super) args: &'a Args,

@@ -28,7 +28,7 @@ fn an_append_inside_is_refused_once_the_turn_is_lost() {
     for next in [false, true] {
         let mut holder = room.run(&[], script);
         assert_eq!(holder.line(), "ready");
-        let mut revoke = turnlock(["break", "--owner", &holder.pid().to_string()]);
+        let mut revoke = turnlock(["revoke", "--owner", &holder.pid().to_string()]);
         revoke.arg(&room.session);
         assert_eq!(ended(revoke).code, Some(0));
         let next = next.then(|| room.held());

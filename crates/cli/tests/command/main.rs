@@ -1,23 +1,23 @@
 //! The command `turnlock`, as people and scripts use it: real processes on real files.
 
-#[path = "command/append.rs"]
 mod append;
-#[path = "command/beside.rs"]
 mod beside;
-#[path = "command/enclosed.rs"]
+#[path = "../../../../tests/processes/clock.rs"]
+mod clock;
+mod clocks;
+#[allow(dead_code, reason = "only its namespaces and its disks are needed here")]
+#[path = "../../../../tests/power/disk.rs"]
+mod disk;
 mod enclosed;
-#[path = "command/harness.rs"]
-#[allow(dead_code)] // the doctor's tests use more of it
+mod filesystems;
+#[allow(dead_code, reason = "the tests of the doctor use more of it")]
+#[path = "../support/harness.rs"]
 mod harness;
-#[path = "command/pages.rs"]
 mod pages;
-#[path = "command/revoke.rs"]
 mod revoke;
-#[path = "command/run.rs"]
 mod run;
-#[path = "command/signals.rs"]
 mod signals;
-#[path = "command/status.rs"]
 mod status;
-#[path = "command/terminal.rs"]
+mod stress;
 mod terminal;
+mod watched;

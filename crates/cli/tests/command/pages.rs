@@ -4,7 +4,7 @@ use std::fs;
 
 use super::harness::*;
 
-const COMMANDS: [&str; 7] = ["run", "append", "post", "status", "break", "completions", "man"];
+const COMMANDS: [&str; 7] = ["run", "append", "post", "status", "revoke", "completions", "man"];
 
 #[test]
 fn every_command_helps_with_examples() {

@@ -1,11 +1,11 @@
-//! `turnlock break`.
+//! `turnlock revoke`.
 
 use serde_json::Value;
 
 use super::harness::*;
 
 fn revoke(room: &Room, owner: &str, options: &[&str]) -> Ended {
-    let mut command = turnlock(["break"]);
+    let mut command = turnlock(["revoke"]);
     command.arg(&room.session).args(["--owner", owner]).args(options);
     ended(command)
 }
@@ -44,4 +44,14 @@ fn a_holder_can_be_named_by_its_owner() {
     let answer = revoke(&room, owner.as_str().unwrap(), &[]);
     assert_eq!(answer.code, Some(1), "{answer:?}");
     assert!(answer.err.contains("nothing was revoked"), "{answer:?}");
+}
+
+#[test]
+fn it_has_an_older_name() {
+    let room = room();
+    let holder = room.held();
+    let mut command = turnlock(["break", "--owner", &holder.pid().to_string()]);
+    command.arg(&room.session);
+    assert_eq!(ended(command).code, Some(0));
+    assert!(!room.lock.exists());
 }

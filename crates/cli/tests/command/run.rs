@@ -40,9 +40,9 @@ fn usage_errors_are_2() {
         &["run", "--timeout", "9007199254740993", session, "--", "true"],
         &["run", "--timeout", "-1s", session, "--", "true"],
         &["append"],
-        &["break", session],
-        &["break", session, "--owner", "somebody"],
-        &["break", session, "--owner", "0"],
+        &["revoke", session],
+        &["revoke", session, "--owner", "somebody"],
+        &["revoke", session, "--owner", "0"],
         &["--beside", "nobody", "status"],
         &["no-such-command"],
     ];

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use super::harness::TURNLOCK;
+
 /// A run in a temporary directory of its own; it ends with the test.
 struct Stress {
     child: Child,
@@ -25,7 +27,7 @@ impl Drop for Stress {
 
 fn start(arguments: &[&str]) -> Stress {
     let tmp = tempfile::tempdir().unwrap();
-    let child = Command::new(env!("CARGO_BIN_EXE_turnlock"))
+    let child = Command::new(TURNLOCK)
         .arg("stress")
         .args(["--processes", "3", "--tasks", "4", "--sessions", "2", "--seed", "7"])
         .args(if arguments.contains(&"--seconds") { &[][..] } else { &["--seconds", "2"] })

@@ -1,12 +1,5 @@
 //! Hostile input: clear errors, bounded memory and time, nothing lost, nothing followed.
 
-#[allow(dead_code)]
-#[path = "command/harness.rs"]
-mod harness;
-#[allow(dead_code)]
-#[path = "doctor/made.rs"]
-mod made;
-
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
@@ -16,10 +9,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use harness::*;
-use made::{doctor, found, names};
 use serde_json::json;
 use turnlock::Sessions;
+
+use super::harness::*;
+use super::made::{doctor, found, names};
 
 /// What a command needs at most, in KiB, whatever it is given.
 const MEMORY: u64 = 32 * 1024;
@@ -97,7 +91,7 @@ fn times_at_the_edges_are_told() {
             let answer = ended(command);
             assert!(answer.code == Some(0) && answer.out.contains(time), "{answer:?}");
         }
-        let mut command = turnlock(["break", "--owner", "1073741824"]);
+        let mut command = turnlock(["revoke", "--owner", "1073741824"]);
         command.arg(&room.session);
         let answer = ended(command);
         assert!(

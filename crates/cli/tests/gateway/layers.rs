@@ -171,7 +171,8 @@ fn a_full_disk_leaves_no_lock() {
 fn a_second_gateway_waits_for_the_first() {
     let room = room();
     let first = Running::ready(&mut room.run(&[]));
-    let builder = turnlock::gateway::Gateway::builder(&room.state).port(room.port).acquire_timeout(DEADLINE);
+    let builder =
+        turnlock::gateway::Gateway::builder(&room.state).port(room.port).acquire_timeout(DEADLINE);
     let second = std::thread::spawn(move || builder.acquire_blocking());
     first.signal(rustix::process::Signal::TERM);
     second.join().unwrap().unwrap().release_blocking().unwrap();

@@ -5,7 +5,6 @@ mod command;
 mod foreign;
 mod isolation;
 mod layers;
-mod library;
 mod metrics;
 mod monitor;
 mod namespaces;

@@ -1,6 +1,6 @@
 //! What the tests stand on: a state directory, a port, and processes that die with the test.
 
-#[path = "../command/heed.rs"]
+#[path = "../support/heed.rs"]
 mod heed;
 
 use std::io::{BufRead, BufReader, Read, Write};

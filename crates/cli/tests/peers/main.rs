@@ -2,7 +2,6 @@
 //! `@openclaw/fs-safe`, run by Node from their npm packages; `flock(1)`, `rm`, and `find -delete`.
 //!
 //! Set `TURNLOCK_PEERS_SECONDS` for longer rounds of appending together than the two seconds of each.
-#![cfg(feature = "cli")]
 
 mod doctor;
 mod exclusion;
