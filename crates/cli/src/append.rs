@@ -14,8 +14,8 @@ use crate::{enclosing, input, output, waiting};
 
 /// Append JSON lines from standard input, as one batch, under a turn
 ///
-/// Every line is checked first; if one is not JSON, nothing is written. Inside `turnlock run` on the same session the lines are written
-/// under its turn. The session is created if there is none.
+/// Every line is checked first. If one is not JSON, nothing is written. Inside `turnlock run` on the
+/// same session the lines are written under its turn. A missing session is created.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -29,7 +29,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     how: How,
 
-    /// What this is for, for those who wait
+    /// The purpose of the turn, shown to those who wait
     #[arg(long, value_name = "TEXT", default_value = "append")]
     label: String,
 
@@ -40,7 +40,8 @@ pub(crate) struct Args {
 
 /// Append JSON lines from standard input without the turn, also while somebody else holds it
 ///
-/// For side writers: cron jobs, sub-agents, scripts. Every line is checked first; if one is not JSON, nothing is written.
+/// For side writers: cron jobs, sub-agents, scripts. Every line is checked first. If one is not JSON,
+/// nothing is written.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -53,7 +54,7 @@ pub(crate) struct PostArgs {
     #[command(flatten)]
     how: How,
 
-    /// Create the session if there is none (a mistyped name would make a new one)
+    /// Create the session if it does not exist (beware of mistyped names)
     #[arg(long)]
     create: bool,
 
@@ -64,7 +65,7 @@ pub(crate) struct PostArgs {
 
 #[derive(clap::Args)]
 struct How {
-    /// Do not wait for the disk: the lines survive the death of every process, but not the loss of power
+    /// Do not wait for the disk: the lines survive the death of any process, but not a power cut
     #[arg(long)]
     buffered: bool,
 
@@ -73,7 +74,7 @@ struct How {
     json: bool,
 }
 
-/// What is answered to machines.
+/// The answer in JSON.
 #[derive(Serialize)]
 struct Answer {
     lines: usize,
@@ -86,7 +87,7 @@ impl How {
         if self.buffered { Durability::Buffered } else { Durability::Sync }
     }
 
-    /// Reads and checks the lines, has them written if there are any, and answers.
+    /// Reads and checks the lines, writes them if there are any, and answers.
     fn write(
         &self,
         write: impl FnOnce(&[&RawValue]) -> Result<Appended, Failure>,
@@ -127,7 +128,7 @@ fn append(args: &Args, lines: &[&RawValue]) -> Result<Appended, Failure> {
     let acquire = sessions.turn(&args.session).label(&args.label);
     let mut turn = waiting::watched(&sessions, &args.session, || acquire.acquire_blocking())?;
     let appended = turn.append_all_blocking(lines)?;
-    // If the turn is lost only now, the lines are there all the same.
+    // The lines are written, even if the turn is lost at this point.
     let _ = turn.release_blocking();
     Ok(appended)
 }
@@ -139,12 +140,13 @@ fn not_enclosed_any_more(error: Error) -> Failure {
         return failure;
     }
     failure.and(&format!(
-        " (by {} this runs inside `turnlock run`, and that turn is over; unset it to write under a turn of its own)",
+        " (according to {} this runs inside `turnlock run`, and that turn is over; unset it to write \
+         under a turn of its own)",
         enclosing::VARIABLE
     ))
 }
 
-/// A post needs no turn, and so no enclosing one either.
+/// A post needs no turn, so the enclosing turn does not matter.
 pub(crate) fn post(args: PostArgs) -> Result<ExitCode, Failure> {
     args.how.write(|lines| {
         let sessions = args.wait.sessions(args.how.durability())?;

@@ -1,4 +1,4 @@
-//! `--beside openclaw`: to be taken for one of that program's processes by its own checks.
+//! `--beside openclaw`: passes OpenClaw's own check for its processes.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -8,27 +8,28 @@ use std::process::Command;
 use crate::exec::own_program;
 use crate::failure::Failure;
 
-/// Whose conventions to live by.
+/// The program whose check is to pass.
 #[derive(Clone, Copy, clap::ValueEnum)]
 pub(crate) enum Program {
-    // Since 2026.5.12 it removes the lock of any process that has no argument `openclaw`.
+    // Since 2026.5.12 it removes the lock of any process without an argument `openclaw`.
     Openclaw,
 }
 
-/// The word has to be an argument of its own. `--beside openclaw` makes it one; written with `=` it does so by starting anew.
+/// The name has to be an argument of its own. `--beside openclaw` makes it one. For
+/// `--beside=openclaw` the command starts itself again with the two separated.
 pub(crate) fn be_seen() -> Result<(), Failure> {
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_else(|| "turnlock".into());
     let Some(separated) = separate(arguments) else { return Ok(()) };
     let failed = Command::new(own_program()?).arg0(name).args(separated).exec();
-    Err(Failure::new(format!("cannot start anew for --beside: {failed}")))
+    Err(Failure::new(format!("cannot start again for --beside: {failed}")))
 }
 
 /// The arguments with `--beside=WORD` as two of them; `None` if none is written so.
 fn separate(arguments: impl Iterator<Item = OsString>) -> Option<Vec<OsString>> {
     let (mut separated, mut found, mut ours) = (Vec::new(), false, true);
     for argument in arguments {
-        // What follows is for another program.
+        // The rest belongs to another program.
         ours &= argument != "--";
         match argument.as_bytes().strip_prefix(b"--beside=") {
             Some(word) if ours => {

@@ -1,4 +1,4 @@
-//! `turnlock doctor`: what is wrong with sessions, and putting it right.
+//! `turnlock doctor`: finds what is wrong with sessions, and fixes it.
 
 mod gateways;
 mod plain;
@@ -20,22 +20,23 @@ use gateways::OfGateway;
 use crate::failure::Failure;
 use crate::{output, places};
 
-/// Find stuck locks and damaged transcripts, and put them right
+/// Find stale locks and damaged transcripts, and fix them
 ///
-/// Without --fix nothing is changed, and every finding says what would be done. With it, stale locks and leftovers are removed, and damaged
-/// lines moved to <session>.jsonl.damaged, from where --undo takes them back. What a living process holds is never touched.
+/// Without --fix nothing is changed, and every finding says what would be done. With --fix, stale
+/// locks and leftovers are removed, and damaged lines are moved to <session>.jsonl.damaged. --undo
+/// puts them back. What a living process holds is never touched.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  turnlock doctor                              the state directory (OPENCLAW_STATE_DIR, or ~/.openclaw), all agents
+  turnlock doctor                         # all agents of OPENCLAW_STATE_DIR, or of ~/.openclaw
   turnlock doctor --fix ~/.openclaw
   turnlock doctor '/opt/openclaw-multi/data/oc*/config/agents/*/sessions'
   turnlock doctor --json sessions/4f2c.jsonl | jq '.findings[].problem.kind'
   turnlock doctor --undo sessions/4f2c.jsonl
 
-Exit codes: 0 healthy, or all put right; 1 findings remain; 2 usage.")]
+Exit codes: 0 healthy, or everything fixed; 1 findings remain; 2 usage.")]
 pub(crate) struct Args {
-    /// Put right what can be
+    /// Fix what can be fixed safely
     #[arg(long)]
     fix: bool,
 
@@ -51,16 +52,20 @@ pub(crate) struct Args {
     #[arg(long)]
     transcripts_only: bool,
 
-    /// Put back the original of a repaired session, byte for byte, if nothing was appended since
-    #[arg(long, value_name = "SESSION", conflicts_with_all = ["fix", "locks_only", "transcripts_only", "paths"])]
+    /// Restore the original of a repaired session, byte for byte, if nothing was appended since
+    #[arg(
+        long,
+        value_name = "SESSION",
+        conflicts_with_all = ["fix", "locks_only", "transcripts_only", "paths"]
+    )]
     undo: Option<PathBuf>,
 
-    /// State directories, directories of sessions, sessions, or quoted globs of those
+    /// State directories, session directories, session files, or quoted globs
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
 }
 
-/// How long a repair waits for an append of somebody else to end.
+/// How long a repair waits for another process's append to end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
@@ -95,7 +100,7 @@ fn doctor(sessions: &Sessions, args: &Args) -> Doctor {
     }
 }
 
-/// With a bar on standard error, if that is a terminal.
+/// Shows a progress bar on standard error, if that is a terminal.
 fn examine(doctor: &Doctor, paths: Vec<PathBuf>) -> Examination {
     let bar = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} sessions  {eta} left") {
@@ -109,7 +114,7 @@ fn examine(doctor: &Doctor, paths: Vec<PathBuf>) -> Examination {
     examination
 }
 
-/// What machines are told.
+/// The answer in JSON.
 #[derive(Serialize)]
 struct Answer<'a> {
     remaining: usize,
@@ -134,7 +139,7 @@ fn fixed(examination: &Examination, gateways: &[OfGateway]) -> usize {
     examination.fixed() + gateways.len() - gateways::remaining(gateways)
 }
 
-/// The last line: what it all comes to, and what to do next.
+/// The last line: the totals, and what to do next.
 fn summary(examination: &Examination, gateways: &[OfGateway], fix: bool) -> String {
     let Examination { directories, sessions, findings, .. } = examination;
     let (remaining, fixed) = (remaining(examination, gateways), fixed(examination, gateways));
@@ -146,18 +151,18 @@ fn summary(examination: &Examination, gateways: &[OfGateway], fix: bool) -> Stri
     if remaining + fixed == 0 {
         return format!("Examined {looked}: healthy.\n");
     }
-    let curable = gateways::curable(gateways)
+    let fixable = gateways::fixable(gateways)
         || findings
             .iter()
             .any(|finding| matches!(finding.treatment, turnlock::doctor::Treatment::Would { .. }));
-    let next = if curable && !fix {
-        " Run it again with --fix to have them put right where that is safe."
+    let next = if fixable && !fix {
+        " Run it again with --fix to fix what can be fixed safely."
     } else {
         ""
     };
     let remain = count(remaining, "finding");
     let verb = if remaining == 1 { "remains" } else { "remain" };
-    format!("Examined {looked}: {fixed} put right, {remain} {verb}.{next}\n")
+    format!("Examined {looked}: {fixed} fixed, {remain} {verb}.{next}\n")
 }
 
 fn count(number: usize, what: &str) -> String {

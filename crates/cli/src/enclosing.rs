@@ -1,6 +1,8 @@
-//! The turns under which this command runs: `turnlock run` tells its command by a variable of the environment.
+//! The turns inside which this command runs. `turnlock run` names them to its command in an
+//! environment variable.
 //!
-//! Each is written as its owner and then the session's path, joined by `//`, which no canonical path contains.
+//! Each turn is its owner, directly followed by the session's path. Turns are separated by `//`,
+//! which no canonical path contains.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -11,19 +13,19 @@ use turnlock::Turn;
 use uuid::Uuid;
 
 pub(crate) const VARIABLE: &str = "TURNLOCK_TURN";
-const BETWEEN: &[u8] = b"//";
+const SEPARATOR: &[u8] = b"//";
 
 /// The owner of the enclosing turn on `session`, if there is one.
 pub(crate) fn owner_of(session: &Path) -> Option<Uuid> {
     find(std::env::var_os(VARIABLE)?.as_bytes(), &canonical(session)?)
 }
 
-/// What the variable says for a command that runs under `turn`, and under all that encloses it.
+/// The variable's value for a command that runs inside `turn` and the turns enclosing it.
 pub(crate) fn variable_for(turn: &Turn) -> OsString {
     let mut value = turn.owner().to_string().into_bytes();
     value.extend_from_slice(turn.path().as_os_str().as_bytes());
     if let Some(outer) = std::env::var_os(VARIABLE).filter(|outer| !outer.is_empty()) {
-        value.extend_from_slice(BETWEEN);
+        value.extend_from_slice(SEPARATOR);
         value.extend_from_slice(outer.as_bytes());
     }
     OsString::from_vec(value)
@@ -32,8 +34,8 @@ pub(crate) fn variable_for(turn: &Turn) -> OsString {
 fn find(turns: &[u8], session: &Path) -> Option<Uuid> {
     let mut rest = turns;
     loop {
-        let (turn, outer) = match memmem::find(rest, BETWEEN) {
-            Some(at) => (&rest[..at], Some(&rest[at + BETWEEN.len()..])),
+        let (turn, outer) = match memmem::find(rest, SEPARATOR) {
+            Some(at) => (&rest[..at], Some(&rest[at + SEPARATOR.len()..])),
             None => (rest, None),
         };
         let (owner, path) = turn.split_at(memchr::memchr(b'/', turn).unwrap_or(turn.len()));
@@ -46,7 +48,7 @@ fn find(turns: &[u8], session: &Path) -> Option<Uuid> {
     }
 }
 
-/// The path with its directory resolved, as a turn names it.
+/// The path with its directory resolved, as in a turn.
 fn canonical(session: &Path) -> Option<PathBuf> {
     let dir = session.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Some(dir.canonicalize().ok()?.join(session.file_name()?))

@@ -1,6 +1,7 @@
-//! The step between turnlock and a program that it runs: a process that asks to die with its parent, and then becomes the program.
+//! The step between turnlock and a program that it runs: a process that asks the kernel for a signal
+//! at its parent's death, and then becomes the program.
 //!
-//! The request must come from the process itself, and nothing but an `exec` keeps it.
+//! Only the process itself can make this request. The request survives an `exec`, but not a `fork`.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -14,12 +15,12 @@ use crate::failure::Failure;
 
 pub(crate) const NAME: &str = "__exec";
 
-/// What shells answer when a command cannot be run, or found.
+/// A shell's exit codes for a command that cannot be run, or is not found.
 const CANNOT_RUN: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
-/// `turnlock __exec PARENT SIGNAL CMD ARGS…`, to be started from a thread that lives as long as the program is to live: the kernel
-/// sends the signal when that thread ends.
+/// `turnlock __exec PARENT SIGNAL CMD ARGS…`. Spawn it from a thread that outlives the program: the
+/// kernel sends the signal when that thread ends.
 pub(crate) fn command(signal: Signal, program: &[OsString]) -> Result<Command, Failure> {
     let mut step = Command::new(own_program()?);
     let (parent, signal) = (std::process::id().to_string(), signal.as_raw().to_string());
@@ -43,7 +44,7 @@ fn die_with_parent(parent: Option<i32>, signal: Option<Signal>) -> Result<(), Fa
     use rustix::process::{Pid, getppid, set_parent_process_death_signal};
     set_parent_process_death_signal(signal)
         .map_err(|e| Failure::new(format!("cannot ask for a signal at the parent's death: {e}")))?;
-    // It may have died before it was asked for.
+    // It may have died before the request.
     if getppid().map(Pid::as_raw_pid) == parent {
         Ok(())
     } else {
@@ -56,11 +57,12 @@ fn die_with_parent(_parent: Option<i32>, _signal: Option<Signal>) -> Result<(), 
     Ok(())
 }
 
-/// This very program, also if its file was replaced meanwhile.
+/// The running program, even if its file was replaced.
 pub(crate) fn own_program() -> Result<PathBuf, Failure> {
     let own = Path::new("/proc/self/exe");
     if own.exists() {
         return Ok(own.to_owned());
     }
-    std::env::current_exe().map_err(|e| Failure::new(format!("cannot find the own program: {e}")))
+    std::env::current_exe()
+        .map_err(|e| Failure::new(format!("cannot find turnlock's own program: {e}")))
 }

@@ -1,12 +1,12 @@
-//! How a command fails: a message for people, an exit code for scripts.
+//! Failures of a command: a message for people, an exit code for scripts.
 
 use std::process::ExitCode;
 
 use crate::output;
 
-/// Another try later may do (`EX_TEMPFAIL`).
+/// A later attempt may succeed (`EX_TEMPFAIL`).
 const BUSY: u8 = 75;
-/// The input is no JSON (`EX_DATAERR`).
+/// The input is not JSON (`EX_DATAERR`).
 const BAD_DATA: u8 = 65;
 
 /// Why a command failed.
@@ -16,28 +16,28 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// Any failure that has no code of its own.
+    /// A failure without a code of its own: 1.
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self::with_code(1, message)
     }
 
-    /// The input is not what it should be.
+    /// The input is invalid.
     pub(crate) fn bad_data(message: impl Into<String>) -> Self {
         Self::with_code(BAD_DATA, message)
     }
 
-    /// A failure that scripts are to tell from others.
+    /// A failure that scripts can tell from others.
     pub(crate) fn with_code(code: u8, message: impl Into<String>) -> Self {
         Self { message: message.into(), code }
     }
 
-    /// The same failure, with something more to say about it.
+    /// Appends a remark to the message.
     pub(crate) fn and(mut self, remark: &str) -> Self {
         self.message.push_str(remark);
         self
     }
 
-    /// Tells it on standard error; gives the exit code.
+    /// Writes the message to standard error, and returns the exit code.
     pub(crate) fn report(self) -> ExitCode {
         output::tell(&self.message);
         ExitCode::from(self.code)

@@ -19,7 +19,7 @@ use turnlock::gateway::{Builder, Gateway};
 
 use crate::failure::Failure;
 
-/// One gateway per state directory and port: start it, look at it, watch it, end it.
+/// Run one gateway per state directory and port, inspect it, watch it, stop it
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -48,7 +48,7 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Which gateway is meant.
+/// The options that name a gateway.
 #[derive(clap::Args)]
 struct Which {
     /// The state directory [default: ~/.openclaw]
@@ -57,10 +57,11 @@ struct Which {
     /// The config file [default: openclaw.json in the state directory]
     #[arg(long, env = "OPENCLAW_CONFIG_PATH", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where the config lock lies [default: tmp/openclaw-<uid> in the state directory]
+    /// The directory of the config lock [default: tmp/openclaw-<uid> in the state directory]
     #[arg(long, value_name = "DIR")]
     lock_dir: Option<PathBuf>,
-    /// The address to listen on [default: 127.0.0.1], or to look at [default: the one that a living owner recorded, else 127.0.0.1]
+    /// The address to listen on [default: 127.0.0.1], or to look at [default: the one that a living
+    /// owner recorded, else 127.0.0.1]
     #[arg(long, value_name = "IP")]
     host: Option<IpAddr>,
 }

@@ -1,4 +1,4 @@
-//! JSON lines from standard input, every one checked before anything is done with them.
+//! JSON lines from standard input, all checked before any is used.
 
 use std::io::Read;
 
@@ -17,7 +17,7 @@ pub(crate) fn read() -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// The JSON values in it, one a line, as they were written. Blank lines are none.
+/// The JSON values, one per line, byte for byte. Blank lines are skipped.
 pub(crate) fn values(input: &[u8]) -> Result<Vec<&RawValue>, Failure> {
     let lines = input.split(|&byte| byte == b'\n').enumerate();
     lines

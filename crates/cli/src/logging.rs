@@ -1,11 +1,11 @@
-//! What happens inside, on standard error, for those who ask.
+//! The log of the library's events, on standard error.
 
 use std::io::{IsTerminal, stderr};
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
-/// Starts to log; `RUST_LOG` wins over the number of `-v`.
+/// Starts logging. `RUST_LOG` takes precedence over `-v`.
 pub(crate) fn start(verbose: u8) {
     let asked =
         std::env::var("RUST_LOG").ok().and_then(|directives| directives.parse::<Targets>().ok());

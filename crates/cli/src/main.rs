@@ -1,4 +1,4 @@
-//! The command `turnlock`: what the library does, for scripts and operators.
+//! The command `turnlock`: the library for scripts and operators.
 
 #![warn(clippy::unwrap_used, clippy::expect_used)]
 
@@ -31,13 +31,13 @@ use failure::Failure;
 
 /// One turn at a time on the JSONL session files of AI agents.
 #[derive(Parser)]
-#[command(version, about, arg_required_else_help = true, after_help = CODES)]
+#[command(name = "turnlock", version, about, arg_required_else_help = true, after_help = CODES)]
 struct Cli {
-    /// Bear the name of a program that removes the locks of processes without it among their arguments
+    /// Be taken for one of this program's processes, so that it does not remove turnlock's locks
     #[arg(long, global = true, value_name = "PROGRAM")]
     beside: Option<beside::Program>,
 
-    /// Say what happens, on standard error; twice for more (RUST_LOG says it more exactly)
+    /// Log to standard error; repeat for more detail (RUST_LOG selects more precisely)
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
 
@@ -46,8 +46,9 @@ struct Cli {
 }
 
 const CODES: &str = "\
-Exit codes: 0 done; 1 failure; 2 usage; 65 the input is not JSON; 75 busy, try again; 78 another gateway is healthy.
-`run` passes on the exit code of its command; 126 and 127 when that cannot be run or found; 128 + N when signal N ended it.";
+Exit codes: 0 done; 1 failure; 2 usage; 65 the input is not JSON; 75 busy, try again;
+78 another gateway is healthy. `run` passes on the exit code of its command: 126 if it cannot be
+run, 127 if it is not found, 128 + N if signal N ended it.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -70,7 +71,7 @@ fn main() -> ExitCode {
 }
 
 fn run_command() -> Result<ExitCode, Failure> {
-    // Not for people, and so not among the subcommands that they and their shells are shown.
+    // Internal steps. They are no subcommands, so that neither --help nor completions show them.
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next() {
         Some(step) if step == exec::NAME => return exec::main(arguments),
@@ -82,7 +83,7 @@ fn run_command() -> Result<ExitCode, Failure> {
         beside::be_seen()?;
     }
     logging::start(cli.verbose);
-    outlive_the_size_limit()?;
+    survive_the_size_limit()?;
     match cli.command {
         Command::Run(args) => run::main(args),
         Command::Append(args) => append::main(args),
@@ -98,8 +99,9 @@ fn run_command() -> Result<ExitCode, Failure> {
     }
 }
 
-/// A write beyond the file size limit is to fail, not to kill: a handler that does nothing is enough, and a child does not inherit it.
-fn outlive_the_size_limit() -> Result<(), Failure> {
+/// Makes a write beyond the file size limit fail instead of killing the process. A handler that does
+/// nothing is enough, and a child does not inherit it.
+fn survive_the_size_limit() -> Result<(), Failure> {
     let seen = std::sync::Arc::default();
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, seen)
         .map(drop)

@@ -1,4 +1,4 @@
-//! Options that several commands share, and how their values are read.
+//! Options that several subcommands share.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub(crate) enum Limit {
     Never,
 }
 
-/// Reads `10s`, `1500ms`, `0`, `none`.
+/// Parses `10s`, `1500ms`, `0`, `none`.
 pub(crate) fn limit(text: &str) -> Result<Limit, String> {
     match text {
         "none" | "infinite" => Ok(Limit::Never),
@@ -23,7 +23,7 @@ pub(crate) fn limit(text: &str) -> Result<Limit, String> {
     }
 }
 
-/// How long a command may wait.
+/// The option of all subcommands that wait for a session.
 #[derive(clap::Args)]
 pub(crate) struct Wait {
     /// How long to wait for the session: 10s, 1500ms, 0 (one try), none (no limit)
@@ -32,7 +32,7 @@ pub(crate) struct Wait {
 }
 
 impl Wait {
-    /// Sessions by these rules.
+    /// Sessions with this timeout.
     pub(crate) fn sessions(&self, durability: Durability) -> Result<Sessions, Failure> {
         let builder = Sessions::builder().durability(durability);
         let builder = match self.timeout {

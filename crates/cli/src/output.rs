@@ -1,4 +1,4 @@
-//! What the command says, and where: answers on standard output, remarks on standard error.
+//! Output of the command: answers go to standard output, remarks to standard error.
 
 use std::io::{ErrorKind, Write};
 use std::time::SystemTime;
@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
-/// Writes an answer. That nobody reads it any more is no failure.
+/// Writes an answer. A closed pipe is no failure.
 pub(crate) fn answer(text: &str) -> Result<(), Failure> {
     answer_if_read(text).map(drop)
 }
 
-/// Writes an answer; `false` if nobody reads any more.
+/// Writes an answer. Returns `false` if the pipe is closed.
 pub(crate) fn answer_if_read(text: &str) -> Result<bool, Failure> {
     let mut out = anstream::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -22,31 +22,31 @@ pub(crate) fn answer_if_read(text: &str) -> Result<bool, Failure> {
     }
 }
 
-/// Writes an answer for machines: one line of JSON.
+/// Writes an answer as one line of JSON.
 pub(crate) fn answer_json<T: Serialize + ?Sized>(value: &T) -> Result<(), Failure> {
     answer(&json(value)?)
 }
 
-/// An answer for machines: one line of JSON.
+/// An answer as one line of JSON.
 pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Result<String, Failure> {
     let json = serde_json::to_string(value)
         .map_err(|e| Failure::new(format!("cannot write the answer: {e}")))?;
-    // JSON may hold DEL and the control characters beyond 127 as they are; a terminal would obey them.
+    // JSON may contain DEL and the control characters above 127 unescaped. A terminal obeys them.
     let safe = escaped(&json, |c| format!("\\u{:04x}", u32::from(c)));
     Ok(safe + "\n")
 }
 
-/// Says something to whoever watches; if nobody can hear it, nothing is lost.
+/// Writes a remark. If that fails, nothing is lost.
 pub(crate) fn tell(remark: &str) {
     let _ = writeln!(anstream::stderr().lock(), "turnlock: {}", printable(remark));
 }
 
-/// A time as records have it; one that no calendar has is not told.
+/// A time in the format of records. Empty for a time outside the calendar.
 pub(crate) fn moment(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time).map(|time| format!("{time:.3}")).unwrap_or_default()
 }
 
-/// Text from outside (names of files above all), fit for a terminal.
+/// Text from outside, file names above all, with control characters escaped for terminals.
 pub(crate) fn printable(text: &str) -> String {
     escaped(text, |c| c.escape_unicode().to_string())
 }

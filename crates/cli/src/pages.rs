@@ -1,4 +1,4 @@
-//! What comes with an installation: shell completions and manual pages.
+//! Shell completions and manual pages.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,14 +9,14 @@ use clap_complete::Shell;
 use crate::failure::Failure;
 use crate::{Cli, output};
 
-/// Print a shell's completions
+/// Print the completions for a shell
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   turnlock completions bash > ~/.local/share/bash-completion/completions/turnlock
   turnlock completions fish > ~/.config/fish/completions/turnlock.fish")]
 pub(crate) struct CompletionsArgs {
-    /// Which shell
+    /// The shell
     shell: Shell,
 }
 

@@ -1,4 +1,4 @@
-//! The paths that a command was given: as they stand, as quoted globs, or none, for which the state directory stands.
+//! Path arguments: literal paths, quoted globs, or none, which means the state directory.
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 use crate::failure::Failure;
 use crate::output;
 
-/// The command line was wrong.
+/// The exit code for a wrong command line.
 const USAGE: u8 = 2;
 
-/// The paths meant by the arguments. A path that exists means itself, whatever characters it has; otherwise it may be a pattern.
+/// The paths meant by the arguments. A path that exists means itself, whatever its characters. Any
+/// other may be a pattern.
 pub(crate) fn meant_by(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut paths = Vec::new();
     for argument in arguments {
-        if is_there(argument) {
+        if exists(argument) {
             paths.push(argument.clone());
         } else {
             paths.extend(matching(argument)?);
@@ -24,20 +25,21 @@ pub(crate) fn meant_by(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(paths)
 }
 
-/// A session may have nothing but its lock.
-fn is_there(path: &Path) -> bool {
+/// Whether the path, or the lock of a session that has no file yet, exists.
+fn exists(path: &Path) -> bool {
     let mut lock = path.as_os_str().to_owned();
     lock.push(".lock");
     path.symlink_metadata().is_ok() || Path::new(&lock).symlink_metadata().is_ok()
 }
 
-/// The paths meant by one argument of a command that may name what does not exist: only patterns are looked up.
+/// The paths meant by one argument, which may name a path that does not exist. Only patterns are
+/// looked up.
 pub(crate) fn meant_by_pattern(argument: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let is_pattern = argument.to_str().is_some_and(is_pattern) && !is_there(argument);
+    let is_pattern = argument.to_str().is_some_and(is_pattern) && !exists(argument);
     if is_pattern { matching(argument) } else { Ok(vec![argument.to_owned()]) }
 }
 
-/// What cannot be one is a path, that of no file perhaps.
+/// Whether the text is a valid pattern. Any other text is a path.
 fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?', '[']) && glob::Pattern::new(text).is_ok()
 }
@@ -73,8 +75,8 @@ fn matching(pattern: &Path) -> Result<Vec<PathBuf>, Failure> {
     if paths.is_empty() { Err(usage(&format!("nothing matches {shown}"))) } else { Ok(paths) }
 }
 
-/// What a pattern matches. Below `**` no links are followed, which `glob` does: two that lead back make more paths than there is
-/// time for.
+/// The paths that a pattern matches. `**` follows no links here, unlike in `glob`: with two links that
+/// lead back, the number of paths would explode.
 fn expand(pattern: &str, found: &mut Vec<PathBuf>) -> Result<(), glob::PatternError> {
     let components: Vec<_> = Path::new(pattern).components().collect();
     let Some(at) = components.iter().position(|component| component.as_os_str() == "**") else {
@@ -89,7 +91,7 @@ fn expand(pattern: &str, found: &mut Vec<PathBuf>) -> Result<(), glob::PatternEr
     below(components[..at].iter().collect(), components[at + 1..].iter().collect(), found)
 }
 
-/// What matches `before/**/after`.
+/// The paths that match `before/**/after`.
 fn below(
     before: PathBuf,
     after: PathBuf,
@@ -112,13 +114,13 @@ fn below(
                 &Path::new(&glob::Pattern::escape(text)).join(&after).to_string_lossy(),
                 found,
             )?,
-            None => cannot_look_into(&dir, &"no pattern names what is not UTF-8"),
+            None => cannot_look_into(&dir, &"its name is not UTF-8, which no pattern matches"),
         }
     }
     Ok(())
 }
 
-/// A directory, the current one if it has no name, and all below it.
+/// A directory and all directories below it. An empty path is the current directory.
 fn tree(root: PathBuf) -> Vec<PathBuf> {
     let mut dirs = vec![root];
     let mut looked_into = 0;
@@ -139,7 +141,7 @@ fn tree(root: PathBuf) -> Vec<PathBuf> {
     dirs
 }
 
-/// One directory that cannot be read never hides the rest.
+/// Reports a directory that cannot be read. It never hides the rest.
 fn cannot_look_into(dir: &Path, error: &dyn Display) {
     output::tell(&format!("cannot look into {}: {error}", dir.display()));
 }

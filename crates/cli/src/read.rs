@@ -1,4 +1,4 @@
-//! `turnlock read`: a session's lines, and what is damaged between them. Takes no lock.
+//! `turnlock read`: the lines of a session and the damage between them. Takes no lock.
 
 mod follow;
 mod show;
@@ -15,10 +15,11 @@ use turnlock::Transcript;
 use crate::failure::Failure;
 use show::Show;
 
-/// Show the lines of a session, and what is damaged in it
+/// Show the lines of a session, and its damage
 ///
-/// Takes no lock. In a pipe whole lines come byte for byte, and damage is told on standard error; the whole records that it holds come as
-/// lines. On a terminal damage is marked among the lines, and control characters are shown as text.
+/// Takes no lock. In a pipe, whole lines are copied byte for byte, and damage is reported on standard
+/// error. Whole records inside the damage are shown as lines. On a terminal, damage is marked among
+/// the lines, and control characters are escaped.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -26,15 +27,15 @@ Examples:
   turnlock read --tail 10 --follow sessions/4f2c.jsonl
   turnlock read --json sessions/4f2c.jsonl | jq 'select(.damage)'")]
 pub(crate) struct Args {
-    /// The last N records only
+    /// Show only the last N records
     #[arg(long, value_name = "N")]
     tail: Option<usize>,
 
-    /// One JSON document for each line or damage, with its place in the file
+    /// One JSON document per line or damage, with its offset in the file
     #[arg(long)]
     json: bool,
 
-    /// Go on with what is appended; of a rewritten file, with what is new in it. Ends at an interrupt, or when nobody reads any more
+    /// Continue with lines as they are appended; of a rewritten file, only with the new ones
     #[arg(long)]
     follow: bool,
 
@@ -43,8 +44,8 @@ pub(crate) struct Args {
     session: PathBuf,
 }
 
-/// Longer lines are copied piece by piece.
-const IN_ONE_PIECE: usize = 1024 * 1024;
+/// Longer lines are copied in chunks.
+const LONGEST_IN_MEMORY: usize = 1024 * 1024;
 
 pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     let interrupted = Arc::new(AtomicBool::new(false));
@@ -57,7 +58,7 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     }
     match read(&args, &mut Show::new(args.json), &interrupted) {
         Ok(()) => Ok(ExitCode::SUCCESS),
-        // That nobody reads any more is no failure, nor is an interrupt.
+        // A closed pipe is no failure, and neither is an interrupt.
         Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             Ok(ExitCode::SUCCESS)
         }
@@ -67,7 +68,7 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Why reading ends early.
+/// The reason why reading ends early.
 enum Stop {
     Output(io::Error),
     Read(turnlock::Error),
@@ -101,9 +102,9 @@ fn read(args: &Args, show: &mut Show, interrupted: &AtomicBool) -> Result<(), St
 }
 
 fn open(session: &Path) -> Result<Transcript, Stop> {
-    Ok(Transcript::open(session)?.max_line(IN_ONE_PIECE))
+    Ok(Transcript::open(session)?.max_line(LONGEST_IN_MEMORY))
 }
 
-fn go_on(interrupted: &AtomicBool) -> Result<(), Stop> {
+fn check_interrupt(interrupted: &AtomicBool) -> Result<(), Stop> {
     if interrupted.load(Ordering::Relaxed) { Err(Stop::Interrupted) } else { Ok(()) }
 }

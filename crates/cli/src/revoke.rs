@@ -1,4 +1,4 @@
-//! `turnlock break`: takes a session from the holder that is named.
+//! `turnlock revoke`: takes a session from the named holder.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,18 +10,19 @@ use crate::failure::Failure;
 use crate::options::Wait;
 use crate::{output, waiting};
 
-/// Take a session from the holder that is named, and from no other
+/// Take a session from the named holder, and from no other
 ///
-/// The holder's next append fails; it corrupts nothing. Refused if somebody else holds the session by now, if the holder is a living
-/// program without a fence, or if it is stopped in the middle of an append: then only ending that process helps.
+/// The holder's next append fails and writes nothing. Refused if another process holds the session by
+/// now. Refused also if the holder is a living program without a fence, or is stopped inside an
+/// append: then only ending that process helps.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   turnlock status sessions/4f2c.jsonl
-  turnlock break sessions/4f2c.jsonl --owner 1234
-  turnlock break sessions/4f2c.jsonl --owner 0199d2f4-6a3e-7b11-a2c4-1f0e9d8c7b6a")]
+  turnlock revoke sessions/4f2c.jsonl --owner 1234
+  turnlock revoke sessions/4f2c.jsonl --owner 0199d2f4-6a3e-7b11-a2c4-1f0e9d8c7b6a")]
 pub(crate) struct Args {
-    /// Who holds it: a process id of this PID namespace, or the owner that `turnlock status --json` shows
+    /// The holder: a process id in this PID namespace, or the owner in `turnlock status --json`
     #[arg(long, value_name = "PID-OR-OWNER", value_parser = named)]
     owner: Named,
 

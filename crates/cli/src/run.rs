@@ -1,4 +1,4 @@
-//! `turnlock run`: a program that runs while its session is held.
+//! `turnlock run`: runs a command while holding its session.
 
 mod child;
 
@@ -14,9 +14,10 @@ use crate::{enclosing, output, waiting};
 
 /// Run a command while holding the turn
 ///
-/// The command's exit code is passed on, signals are forwarded to it; 75 when the session stayed busy. The command inherits the locked
-/// descriptor: if turnlock is killed, it gets SIGTERM, and the session stays held until it and all that it started are gone. Inside,
-/// `turnlock append` on the same session writes under this turn.
+/// Signals are forwarded to the command, and its exit code is passed on; 75 if the session stayed
+/// busy. The command inherits the locked descriptor. If turnlock is killed, the command gets SIGTERM,
+/// and the session stays held until the command and all its descendants are gone. Inside, `turnlock
+/// append` on the same session writes under this turn.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -27,11 +28,11 @@ pub(crate) struct Args {
     #[command(flatten)]
     wait: Wait,
 
-    /// What this is for, for those who wait [default: the command's name]
+    /// The purpose of the turn, shown to those who wait [default: the command's name]
     #[arg(long, value_name = "TEXT")]
     label: Option<String>,
 
-    /// The session file; it is created if there is none
+    /// The session file, which is created if it does not exist
     #[arg(value_name = "SESSION.jsonl")]
     session: PathBuf,
 
@@ -42,26 +43,26 @@ pub(crate) struct Args {
 
 pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     let sessions = args.wait.sessions(Durability::default())?;
-    refuse_to_wait_for_itself(&sessions, &args.session)?;
+    refuse_reentry(&sessions, &args.session)?;
     let label = args.label.unwrap_or_else(|| name_of(&args.command));
     let acquire = sessions.turn(&args.session).label(label);
     let turn = waiting::watched(&sessions, &args.session, || acquire.acquire_blocking())?;
     let code = child::run(&turn, &args.command)?;
     if let Err(Error::LockLost { cause, .. }) = turn.release_blocking() {
-        // What the command did meanwhile is for the command to judge.
+        // Only the command can judge what that means for its work.
         output::tell(&format!("the turn was lost while the command ran: {cause}"));
     }
     Ok(code)
 }
 
-/// There is no re-entry: inside a turn on the same session, this one would never come.
-fn refuse_to_wait_for_itself(sessions: &Sessions, session: &Path) -> Result<(), Failure> {
+/// Refuses a turn inside a turn on the same session. There is no re-entry: it would wait for itself.
+fn refuse_reentry(sessions: &Sessions, session: &Path) -> Result<(), Failure> {
     let Some(owner) = enclosing::owner_of(session) else { return Ok(()) };
     let holder = sessions.status_of(session)?.and_then(|report| report.holder);
     if holder.is_some_and(|holder| holder.alive && holder.owner == Some(owner)) {
         let session = session.display();
         return Err(Failure::new(format!(
-            "{session}: this runs inside a turn on it already; run the command as it is"
+            "{session}: this already runs inside a turn on it; run the command without `turnlock run`"
         )));
     }
     Ok(())

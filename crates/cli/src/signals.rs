@@ -1,4 +1,4 @@
-//! The signals that turnlock gets while a program of its own runs: they are for that program.
+//! Forwards the signals that turnlock gets to the program that it runs.
 
 use std::io;
 
@@ -8,12 +8,12 @@ use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::{Cause, Origin};
 
-/// Those by which a process is told to end.
+/// Signals that ask a process to end.
 pub(crate) const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 const OTHERS: [i32; 2] = [SIGUSR1, SIGUSR2];
 
-/// From now on the signals that are passed on no longer end this process; `more` are told of beside them. Those that it was started to
-/// ignore (`nohup`) stay ignored, by the program too.
+/// Catches the signals to forward, and those in `more`. They no longer end this process. Signals that
+/// were ignored at its start (`nohup`) stay ignored, also by the program.
 pub(crate) fn catch(more: &[i32]) -> io::Result<SignalsInfo<WithOrigin>> {
     let ignored = ignored();
     let wanted =
@@ -21,8 +21,8 @@ pub(crate) fn catch(more: &[i32]) -> io::Result<SignalsInfo<WithOrigin>> {
     SignalsInfo::new(wanted.chain(more.iter().copied()))
 }
 
-/// Sends the program what has reached this process, unless that has reached the program too. It must not have been waited for,
-/// so that its id is still its own.
+/// Forwards a signal to the program, unless it has reached the program too. The program must not have
+/// been waited for yet, so that its process id is still its own.
 pub(crate) fn pass_on(origin: &Origin, program: Pid) {
     let is_for_it = ENDING.contains(&origin.signal) || OTHERS.contains(&origin.signal);
     if let Some(signal) = Signal::from_named_raw(origin.signal)
@@ -33,14 +33,15 @@ pub(crate) fn pass_on(origin: &Origin, program: Pid) {
     }
 }
 
-/// A key pressed on the terminal signals its whole foreground group, the program included: twice would mean something else to it.
-/// But a terminal that hangs up tells the leader of its session alone, which is what this process is in a container.
+/// A key typed at the terminal signals the whole foreground group. The program must not get it twice,
+/// since two interrupts may mean something else to it. But a hangup goes to the session leader alone,
+/// which this process may be in a container.
 fn has_it_already(origin: &Origin, program: Pid) -> bool {
-    let told_alone = || origin.signal == SIGHUP && getsid(None) == Ok(getpid());
-    origin.cause == Cause::Kernel && getpgid(Some(program)) == Ok(getpgrp()) && !told_alone()
+    let sent_to_leader = || origin.signal == SIGHUP && getsid(None) == Ok(getpid());
+    origin.cause == Cause::Kernel && getpgid(Some(program)) == Ok(getpgrp()) && !sent_to_leader()
 }
 
-/// Bit N-1 for each signal N that this process ignores; none where the system does not tell.
+/// Bit N-1 for each signal N that this process ignores. 0 where the system does not say.
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,4 +1,4 @@
-//! `turnlock status`: who holds what. Reads only.
+//! `turnlock status`: shows who holds what. Read-only.
 
 mod waiting;
 
@@ -20,8 +20,8 @@ use waiting::Waiting;
 
 /// Show the locks in directories, or of session files
 ///
-/// Reads only, and disturbs nobody. In a pipe: one line a lock, its fields separated by tabs: session, state, pid, host, label, held
-/// since.
+/// Read-only, and disturbs nobody. In a pipe, one line per lock with fields separated by tabs:
+/// session, state, pid, host, label, held since.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -34,7 +34,7 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
-    /// Look again every second: redrawn on a terminal; else told anew whenever it has changed
+    /// Look again every second; redraw on a terminal, else print every change
     #[arg(long)]
     watch: bool,
 
@@ -43,18 +43,18 @@ pub(crate) struct Args {
     paths: Vec<PathBuf>,
 }
 
-/// A lock, as it is told to machines.
+/// A lock in JSON.
 #[derive(Serialize)]
 struct Answer<'a> {
     session: String,
     #[serde(flatten)]
     report: &'a LockReport,
-    /// The processes of this machine that wait for it, where the kernel tells.
+    /// The processes of this machine that wait for it, where the kernel lists them.
     waiters: &'a [u32],
     filesystem: Option<&'a str>,
 }
 
-/// What is looked at in one go.
+/// The result of one look.
 struct View {
     reports: Vec<LockReport>,
     waiting: Waiting,
@@ -63,7 +63,7 @@ struct View {
     failed: Vec<Failure>,
 }
 
-/// How often a watcher looks.
+/// The pause between two looks of a watch.
 const ROUND: Duration = Duration::from_secs(1);
 /// Clears a terminal.
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
@@ -78,7 +78,7 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     view.code()
 }
 
-/// Until it is interrupted, or nobody reads any more.
+/// Looks again and again, until it is interrupted or the pipe is closed.
 fn watch(sessions: &Sessions, args: &Args) -> Result<ExitCode, Failure> {
     let redraw = stdout().is_terminal() && !args.json;
     let mut before = None;
@@ -97,8 +97,8 @@ fn watch(sessions: &Sessions, args: &Args) -> Result<ExitCode, Failure> {
         if !read {
             return Ok(ExitCode::SUCCESS);
         }
-        // What is not there yet may come.
-        view.tell_failures();
+        // A missing path may appear later.
+        view.report_failures();
         std::thread::sleep(ROUND);
     }
 }
@@ -107,7 +107,7 @@ impl View {
     fn now(sessions: &Sessions, arguments: &[PathBuf]) -> Self {
         let (mut reports, mut failed) = (Vec::new(), Vec::new());
         for argument in arguments {
-            // One bad path never hides the rest.
+            // A bad path never hides the rest.
             match places::meant_by_pattern(argument) {
                 Ok(paths) => {
                     for path in paths {
@@ -131,13 +131,13 @@ impl View {
         Self { reports, waiting: Waiting::now(), filesystems, failed }
     }
 
-    fn tell_failures(self) {
+    fn report_failures(self) {
         for failure in self.failed {
             failure.report();
         }
     }
 
-    /// The last failure's; the others are told.
+    /// The exit code of the last failure. The others are reported here.
     fn code(mut self) -> Result<ExitCode, Failure> {
         let last = self.failed.pop();
         for failure in self.failed {
@@ -170,14 +170,14 @@ impl View {
         }
     }
 
-    /// One line a filesystem.
+    /// One line per filesystem.
     fn mounts(&self) -> String {
         let kinds: std::collections::BTreeSet<_> = self.filesystems.values().collect();
         kinds.into_iter().map(|kind| format!("on {}\n", output::printable(kind))).collect()
     }
 }
 
-/// Where a lock file is.
+/// The directory of a lock file.
 fn dir_of(report: &LockReport) -> Option<&Path> {
     report.lock.parent().map(|dir| if dir.as_os_str().is_empty() { Path::new(".") } else { dir })
 }
@@ -195,7 +195,7 @@ impl View {
     fn table(&self) -> Table {
         let mut table = Table::new();
         table.load_style(UTF8_FULL_CONDENSED);
-        // Below that a column would be a letter wide; a terminal that does not know its width says 0.
+        // On less, columns would be one letter wide. A terminal that does not know its width says 0.
         if table.width().is_some_and(|width| width >= 60) {
             table.set_content_arrangement(ContentArrangement::Dynamic);
         }
@@ -224,7 +224,7 @@ fn colour(state: LockState) -> Color {
     }
 }
 
-/// What is shown of a lock, without control characters.
+/// The columns of a lock, without control characters.
 fn row(report: &LockReport, time: impl Fn(&LockReport) -> String) -> [String; 6] {
     let holder = report.holder.as_ref();
     let fields = [
@@ -242,7 +242,7 @@ fn name(report: &LockReport) -> String {
     report.session().display().to_string()
 }
 
-/// The state in words, with the reasons for it.
+/// The state and its reasons.
 fn state(report: &LockReport) -> String {
     let word = match report.state {
         LockState::Held => "held",
@@ -261,7 +261,7 @@ fn state(report: &LockReport) -> String {
     if reasons.is_empty() { word.into() } else { format!("{word} ({})", reasons.join(", ")) }
 }
 
-/// Whether the kernel's lock alone says that the holder is gone.
+/// Whether the kernel's lock alone proves that the holder is gone.
 fn left_by_ours(reason: Reason) -> bool {
     matches!(reason, Reason::DeadOwner | Reason::OtherBoot)
 }

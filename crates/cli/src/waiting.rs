@@ -1,4 +1,4 @@
-//! To whoever watches a terminal: for whom the command waits, and since when that holds the session.
+//! The remark on a terminal that says whom the command waits for.
 
 use std::io::{IsTerminal, stderr};
 use std::path::Path;
@@ -10,17 +10,18 @@ use turnlock::{Holder, Sessions};
 
 use crate::output;
 
-/// So long nobody wonders.
+/// A shorter wait needs no remark.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Does `acquire`, on this thread; if that takes long and a person watches, says once what it waits for.
+/// Runs `acquire` on this thread. If that takes long and standard error is a terminal, says once whom
+/// it waits for.
 pub(crate) fn watched<T>(sessions: &Sessions, session: &Path, acquire: impl FnOnce() -> T) -> T {
     if !stderr().is_terminal() {
         return acquire();
     }
     thread::scope(|scope| {
         let (done, waits) = mpsc::channel::<()>();
-        // Without a thread to say it, it is not said.
+        // Without a thread there is no remark.
         let _ = thread::Builder::new().spawn_scoped(scope, move || {
             if waits.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
                 output::tell(&format!("waiting for {}", whom(sessions, session)));

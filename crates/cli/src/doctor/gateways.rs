@@ -1,4 +1,4 @@
-//! The gateways of the state directories that were named: their locks, and whether their owners listen.
+//! The gateways of the named state directories: their locks, and whether their owners listen.
 
 use std::path::{Path, PathBuf};
 
@@ -16,12 +16,13 @@ pub(super) struct OfGateway {
     finding: Finding,
 }
 
-/// Looks at each path that is a state directory; with `fix` removes stale gateway locks and orphaned `.reclaim` directories.
+/// Looks at each path that is a state directory. `fix` removes stale gateway locks and orphaned
+/// `.reclaim` directories.
 pub(super) fn look(paths: &[PathBuf], fix: bool) -> Vec<OfGateway> {
     let mut found = Vec::new();
     for state_dir in paths.iter().filter(|path| is_state_directory(path)) {
         let findings = doctor(&Gateway::builder(state_dir), None, fix).unwrap_or_default();
-        // Where no gateway runs, whoever listens on the usual port may belong to another instance.
+        // Without a gateway here, a listener on the default port may belong to another instance.
         let of_locks = findings
             .into_iter()
             .filter(|finding| !matches!(finding.what, Trouble::UnknownListener(_)));
@@ -38,14 +39,14 @@ pub(super) fn remaining(found: &[OfGateway]) -> usize {
     found.iter().filter(|of| !of.finding.fixed).count()
 }
 
-/// Whether `--fix` would put any of it right.
-pub(super) fn curable(found: &[OfGateway]) -> bool {
-    let curable =
+/// Whether `--fix` would fix any of it.
+pub(super) fn fixable(found: &[OfGateway]) -> bool {
+    let fixable =
         |what: &Trouble| matches!(what, Trouble::StaleLock(_) | Trouble::OrphanedReclaim(_));
-    found.iter().any(|of| !of.finding.fixed && curable(&of.finding.what))
+    found.iter().any(|of| !of.finding.fixed && fixable(&of.finding.what))
 }
 
-/// One line for each.
+/// One line per finding.
 pub(super) fn lines(found: &[OfGateway]) -> String {
     let line =
         |of: &OfGateway| format!("- gateway of {}: {}\n", of.state_dir.display(), of.finding);

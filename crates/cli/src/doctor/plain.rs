@@ -1,4 +1,4 @@
-//! For pipes, in the words of OpenClaw's own doctor where it has some.
+//! Findings as plain lines for pipes, in the words of OpenClaw's own doctor where it has some.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use turnlock::doctor::{Examination, Finding, Problem, Treatment};
 use super::count;
 use crate::output::printable;
 
-/// What was found.
+/// The findings, in sections.
 pub(super) fn show(examination: &Examination) -> String {
     let mut text = String::new();
     let locks = select(examination, |problem| matches!(problem, Problem::Lock(_)));

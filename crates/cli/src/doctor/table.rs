@@ -1,4 +1,4 @@
-//! For people: a table per instance, the worst in colour.
+//! Findings as tables for terminals, one per instance.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use turnlock::doctor::{Examination, Finding, Problem, Treatment};
 
 use crate::output::printable;
 
-/// What was found.
+/// The findings, in tables.
 pub(super) fn show(examination: &Examination) -> String {
     let mut instances: BTreeMap<PathBuf, Vec<(&Finding, String)>> = BTreeMap::new();
     for finding in &examination.findings {
@@ -24,7 +24,8 @@ pub(super) fn show(examination: &Examination) -> String {
     text
 }
 
-/// `<instance>/agents/<agent>/sessions`; what lies elsewhere is its own instance.
+/// The instance and the agent of `<instance>/agents/<agent>/sessions`. Any other directory is its own
+/// instance.
 fn instance_of(dir: &Path) -> (PathBuf, String) {
     let agent = dir.parent();
     let agents = agent.and_then(Path::parent);
@@ -45,11 +46,11 @@ fn instance_of(dir: &Path) -> (PathBuf, String) {
 fn table(findings: &[(&Finding, String)]) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
-    // Below that a column would be a letter wide; a terminal that does not know its width says 0.
+    // On less, columns would be one letter wide. A terminal that does not know its width says 0.
     if table.width().is_some_and(|width| width >= 60) {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }
-    table.set_header(["agent", "file", "finding", "what is known", "what is done"]);
+    table.set_header(["agent", "file", "finding", "details", "treatment"]);
     for (finding, agent) in findings {
         let file =
             finding.path.file_name().unwrap_or(finding.path.as_os_str()).display().to_string();
@@ -57,7 +58,7 @@ fn table(findings: &[(&Finding, String)]) -> Table {
             Cell::new(printable(agent)),
             Cell::new(printable(&file)),
             Cell::new(finding.problem.name()).fg(colour(finding)),
-            Cell::new(printable(&known(finding))),
+            Cell::new(printable(&details(finding))),
             Cell::new(printable(&finding.treatment.to_string())),
         ]);
     }
@@ -72,18 +73,18 @@ fn colour(finding: &Finding) -> Color {
     }
 }
 
-fn known(finding: &Finding) -> String {
-    let known = finding.problem.to_string();
+fn details(finding: &Finding) -> String {
+    let problem = finding.problem.to_string();
     match &finding.problem {
         Problem::Lock(report) => match report.holder.as_ref().and_then(|holder| holder.age()) {
-            Some(since) => format!("{known}, since {}", age(since)),
-            None => known,
+            Some(since) => format!("{problem}, since {}", age(since)),
+            None => problem,
         },
-        _ => known,
+        _ => problem,
     }
 }
 
-/// `17s`, `2h3m`, `4d5h`: two units at most.
+/// An age in at most two units: `17s`, `2h3m`, `4d5h`.
 pub(super) fn age(age: Duration) -> String {
     let seconds = age.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);

@@ -1,4 +1,4 @@
-//! `turnlock doctor --undo`: the original back, byte for byte.
+//! `turnlock doctor --undo`: restores a repaired session, byte for byte.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,17 +13,17 @@ use crate::output;
 struct Answer {
     session: String,
     restored: bool,
-    /// When the repair was made that was taken back.
+    /// The time of the repair that was undone.
     repair: String,
     bytes: u64,
 }
 
 pub(super) fn main(sessions: &Sessions, session: &Path, json: bool) -> Result<ExitCode, Failure> {
-    // A turn would create what is not there.
+    // A turn would create a missing session.
     session.metadata().map_err(|error| Failure::new(format!("{}: {error}", session.display())))?;
     let mut turn = sessions.turn(session).label("doctor").try_acquire()?;
     let restored = turn.restore_blocking()?;
-    // If the turn is lost only now, the session is restored all the same.
+    // The session is restored, even if the turn is lost at this point.
     let _ = turn.release_blocking();
     let session = session.display().to_string();
     if json {
@@ -36,7 +36,7 @@ pub(super) fn main(sessions: &Sessions, session: &Path, json: bool) -> Result<Ex
     } else {
         let (session, time) = (output::printable(&session), &restored.time);
         output::answer(&format!(
-            "{session}: the repair of {time} was taken back; it is as it was before, byte for byte\n"
+            "{session}: the repair of {time} was undone; the session is as before, byte for byte\n"
         ))?;
     }
     Ok(ExitCode::SUCCESS)

@@ -1,4 +1,4 @@
-//! `turnlock gateway doctor`: what is wrong with a gateway's locks and its port.
+//! `turnlock gateway doctor`: finds what is wrong with a gateway's locks and port.
 
 use std::process::ExitCode;
 
@@ -8,21 +8,22 @@ use super::Which;
 use crate::failure::Failure;
 use crate::output::{self, printable};
 
-/// Tell what is wrong with a gateway's locks and port, and with --fix remove what nobody holds
+/// Find what is wrong with a gateway's locks and port; --fix removes what nobody holds
 ///
-/// Stale gateway locks, orphaned .reclaim directories, a listener that no lock names, an owner that does not listen.
+/// Finds stale gateway locks, orphaned .reclaim directories, a listener that no lock names, and an
+/// owner that does not listen.
 #[derive(clap::Args)]
-#[command(after_help = "Exit codes: 0 nothing is wrong, or no longer; 1 something is; 2 usage.")]
+#[command(after_help = "Exit codes: 0 healthy, or everything fixed; 1 findings remain; 2 usage.")]
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
-    /// Where to look [default: the port that a living owner recorded, else 18789]
+    /// The port of the gateway [default: the one that a living owner recorded, else 18789]
     #[arg(long)]
     port: Option<u16>,
     /// Remove stale gateway locks and orphaned .reclaim directories
     #[arg(long)]
     fix: bool,
-    /// For machines
+    /// Answer in JSON
     #[arg(long)]
     json: bool,
 }

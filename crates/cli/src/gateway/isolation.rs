@@ -1,4 +1,4 @@
-//! `turnlock gateway check-isolation`: whether several gateways keep out of each other's way.
+//! `turnlock gateway check-isolation`: checks that several gateways keep out of each other's way.
 
 mod claims;
 mod config;
@@ -14,9 +14,9 @@ use crate::failure::Failure;
 use crate::output::{self, printable};
 use claims::{Claims, PORT_DISTANCE};
 
-/// The browser control port, from the base port.
+/// The browser control port, relative to the base port.
 const BROWSER_CONTROL: u16 = 2;
-/// The first and the last port for browsers, from the base port.
+/// The first and the last browser port, relative to the base port.
 const CDP: (u16, u16) = (11, 110);
 
 /// Compare gateways that are to run side by side: config, state directory, workspaces, ports
@@ -53,10 +53,10 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
 /// Two gateways with a claim in common.
 #[derive(Serialize)]
 struct Conflict<'a> {
-    /// The one, as it was named.
+    /// The first, as it was named.
     #[serde(serialize_with = "lossy")]
     a: &'a Path,
-    /// The other.
+    /// The second.
     #[serde(serialize_with = "lossy")]
     b: &'a Path,
     #[serde(flatten)]

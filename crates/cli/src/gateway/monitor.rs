@@ -1,4 +1,4 @@
-//! `turnlock gateway monitor`: tells of every change of a gateway's state once.
+//! `turnlock gateway monitor`: reports every change of a gateway's state once.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,49 +17,53 @@ use super::signals::{Signals, runtime};
 use crate::failure::Failure;
 use crate::output::{self, printable};
 
-/// What takes longer does not answer: a dead mount, perhaps.
+/// A look that takes longer hangs, perhaps on a dead mount.
 const LONGEST_LOOK: Duration = Duration::from_secs(10);
-/// A year.
+/// A year. Such a pause can be added to any time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Probe gateways and their session locks, and tell of every change of state once
+/// Probe gateways and their session locks, and report every change of state once
 ///
-/// healthy: the owner lives and answers. degraded: something is wrong (a stale or very long session lock, an owner that does
-/// not listen, an answer that is not ok). locked up: it accepts connections and does not answer, or its
-/// files cannot be looked at in time. gone: nobody is there.
+/// healthy: the owner lives and answers. degraded: something is wrong (a stale or very old session
+/// lock, an owner that does not listen, an answer that is not ok). locked up: it accepts connections
+/// and does not answer, or its files cannot be looked at in time. gone: no gateway runs.
 #[derive(clap::Args)]
-#[command(
-    after_help = "The command of --on-unhealthy finds the facts in TURNLOCK_TARGET, TURNLOCK_STATE, TURNLOCK_PREVIOUS,
-TURNLOCK_REASON, TURNLOCK_ADDRESS and TURNLOCK_PID.
+#[command(after_help = "\
+The command of --on-unhealthy gets the environment variables TURNLOCK_TARGET, TURNLOCK_STATE,
+TURNLOCK_PREVIOUS, TURNLOCK_REASON, TURNLOCK_ADDRESS and TURNLOCK_PID.
 
 Examples:
   turnlock gateway monitor ~/.openclaw --on-unhealthy 'mail -s \"gateway $TURNLOCK_STATE\" me'
   turnlock gateway monitor --once --json /data/a /data/b 127.0.0.1:18789
 
-Exit codes: 0 ended by SIGTERM, or with --once: all are healthy; 1 with --once: not all are; 2 usage."
-)]
+Exit codes: 0 ended by a signal; 2 usage. With --once: 0 all are healthy; 1 not all are.")]
 pub(super) struct Args {
     /// State directories, or addresses (IP:PORT)
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<Target>,
-    /// How often to look
-    #[arg(long, default_value = "30s", value_parser = pause, value_name = "TIME")]
+    /// The pause between two looks
+    #[arg(long, default_value = "30s", value_parser = pause, value_name = "DURATION")]
     every: Duration,
     /// How many looks in a row must see a change
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    #[arg(
+        long,
+        default_value_t = 2,
+        value_parser = clap::value_parser!(u32).range(1..),
+        value_name = "N"
+    )]
     after: u32,
-    /// Run by `sh -c` when a gateway is not healthy any more
+    /// Run this with `sh -c` when a gateway is no longer healthy
     #[arg(long, value_name = "CMD")]
     on_unhealthy: Option<String>,
-    /// One look, for cron
+    /// Look once, for cron
     #[arg(long)]
     once: bool,
-    /// One line of JSON for each change
+    /// One line of JSON per change
     #[arg(long)]
     json: bool,
 }
 
-/// Longer than zero, and such that it can be added to any time.
+/// Parses a pause. It must be longer than zero, and is a year at most.
 fn pause(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(time) if time.is_zero() => Err("it must be longer than zero".into()),
@@ -68,7 +72,7 @@ fn pause(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Whom to watch.
+/// A gateway to watch.
 #[derive(Clone)]
 enum Target {
     StateDir(PathBuf),
@@ -106,7 +110,7 @@ impl Target {
     }
 }
 
-/// What a look brought; or as what counts that it brought nothing, and why.
+/// The result of a look: what was seen, or why nothing was, and the condition that follows.
 struct Look {
     condition: Condition,
     seen: Option<Observation>,
@@ -121,16 +125,16 @@ impl From<Observation> for Look {
 
 impl Look {
     fn hangs() -> Self {
-        let error = format!("the look at it did not end within {} s", LONGEST_LOOK.as_secs());
+        let error = format!("it could not be looked at within {} s", LONGEST_LOOK.as_secs());
         Self { condition: Condition::LockedUp, seen: None, error: Some(error) }
     }
 }
 
-/// A target that is looked at again and again.
+/// A target, with what is known of it.
 struct Watched {
     target: Target,
     watch: Watch,
-    /// One that hangs stays the only one: threads that wait for a dead mount would pile up.
+    /// The running look. No other starts while it hangs, or threads on a dead mount would pile up.
     look: Option<JoinHandle<Look>>,
 }
 
@@ -144,10 +148,10 @@ impl Watched {
     }
 }
 
-/// What is told of a change; of what was not seen too, as nothing.
+/// A change as it is reported. What was not seen is null.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Told<'a> {
+struct Report<'a> {
     target: String,
     #[serde(flatten)]
     change: Change,
@@ -164,7 +168,7 @@ struct Told<'a> {
 pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let runtime = runtime()?;
     let watched = runtime.block_on(watch(&args));
-    // A look that hangs, on a dead mount perhaps, keeps nobody.
+    // A look that hangs, perhaps on a dead mount, must not delay the end.
     runtime.shutdown_background();
     watched
 }
@@ -196,7 +200,7 @@ async fn watch(args: &Args) -> Result<ExitCode, Failure> {
     }
 }
 
-/// One look at all of them, side by side; whether all are healthy.
+/// Looks at all targets concurrently. Returns whether all are healthy.
 async fn look(args: &Args, watches: &mut Vec<Watched>) -> Result<bool, Failure> {
     let failed = |e: JoinError| Failure::new(e.to_string());
     let mut looks = JoinSet::new();
@@ -209,10 +213,10 @@ async fn look(args: &Args, watches: &mut Vec<Watched>) -> Result<bool, Failure> 
         let look = look.map_err(failed)?;
         all_healthy &= look.condition == Condition::Healthy;
         if let Some(change) = watched.watch.see(look.condition) {
-            let told = Told::new(&watched.target, change, &look);
-            tell(args, &told)?;
+            let report = Report::new(&watched.target, change, &look);
+            print(args, &report)?;
             if look.condition != Condition::Healthy {
-                run_command(args, &told).await;
+                run_command(args, &report).await;
             }
         }
         watches.push(watched);
@@ -220,7 +224,7 @@ async fn look(args: &Args, watches: &mut Vec<Watched>) -> Result<bool, Failure> 
     Ok(all_healthy)
 }
 
-impl<'a> Told<'a> {
+impl<'a> Report<'a> {
     fn new(target: &Target, change: Change, look: &'a Look) -> Self {
         let seen = look.seen.as_ref();
         Self {
@@ -242,37 +246,41 @@ impl<'a> Told<'a> {
     }
 }
 
-fn tell(args: &Args, told: &Told) -> Result<(), Failure> {
+fn print(args: &Args, report: &Report) -> Result<(), Failure> {
     if args.json {
-        return output::answer_json(told);
+        return output::answer_json(report);
     }
-    let time = humantime::format_rfc3339_seconds(told.change.at);
-    let before = told.change.from.map_or_else(String::new, |before| format!(" (was {before})"));
-    let reason = told.reason();
+    let time = humantime::format_rfc3339_seconds(report.change.at);
+    let before = report.change.from.map_or_else(String::new, |before| format!(" (was {before})"));
+    let reason = report.reason();
     let reason = if reason.is_empty() { reason } else { format!(": {reason}") };
-    let colour = match told.change.to {
+    let colour = match report.change.to {
         Condition::Healthy => AnsiColor::Green,
         Condition::Degraded => AnsiColor::Yellow,
         _ => AnsiColor::Red,
     };
-    let (style, state, target) = (colour.on_default(), told.change.to, printable(&told.target));
+    let (style, state, target) = (colour.on_default(), report.change.to, printable(&report.target));
     output::answer(&format!(
         "{time} {target} is {style}{state}{style:#}{before}{}\n",
         printable(&reason)
     ))
 }
 
-/// Its end is waited for only by a single look: a command that hangs must not blind the monitor.
-async fn run_command(args: &Args, told: &Told<'_>) {
+/// Runs the command of `--on-unhealthy`. Only `--once` waits for its end: a command that hangs must
+/// not blind the monitor.
+async fn run_command(args: &Args, report: &Report<'_>) {
     let Some(command) = &args.on_unhealthy else { return };
-    let address = told.address.map(|address| address.to_string()).unwrap_or_default();
-    let pid = told.pid.map(|pid| pid.to_string()).unwrap_or_default();
+    let address = report.address.map(|address| address.to_string()).unwrap_or_default();
+    let pid = report.pid.map(|pid| pid.to_string()).unwrap_or_default();
     let started = Command::new("sh")
         .args(["-c", command])
-        .env("TURNLOCK_TARGET", &told.target)
-        .env("TURNLOCK_STATE", told.change.to.to_string())
-        .env("TURNLOCK_PREVIOUS", told.change.from.map(|from| from.to_string()).unwrap_or_default())
-        .env("TURNLOCK_REASON", told.reason())
+        .env("TURNLOCK_TARGET", &report.target)
+        .env("TURNLOCK_STATE", report.change.to.to_string())
+        .env(
+            "TURNLOCK_PREVIOUS",
+            report.change.from.map(|from| from.to_string()).unwrap_or_default(),
+        )
+        .env("TURNLOCK_REASON", report.reason())
         .env("TURNLOCK_ADDRESS", address)
         .env("TURNLOCK_PID", pid)
         .spawn();

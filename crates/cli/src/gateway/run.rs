@@ -1,4 +1,4 @@
-//! `turnlock gateway run`: be the gateway, or run it under the locks.
+//! `turnlock gateway run`: is the gateway, or runs it under the locks.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -16,50 +16,68 @@ use crate::output;
 
 /// Take the locks and the port, then serve /healthz and /metrics, or run CMD under the locks
 ///
-/// The state lock first, then the config lock, then the port: only when all three are had anything else is touched. With CMD the
-/// port is left to it; it dies with this process.
+/// Takes the state lock, then the config lock, then the port. Nothing else is touched before all three
+/// are taken. CMD gets the port, and dies with this process.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:
+#[command(after_help = "\
+Examples:
   turnlock gateway run --state-dir /data --port 18789
   turnlock gateway run --supervised --state-dir /data -- node gateway.mjs
 
-Exit codes: those of CMD; 75 another gateway is running; 78 (or 0) with --supervised: another gateway is healthy.")]
+Exit codes: those of CMD; 75 another gateway is running;
+78 (or 0) with --supervised: another gateway is healthy.")]
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
     /// The port to listen on
     #[arg(long, env = "OPENCLAW_GATEWAY_PORT", default_value_t = DEFAULT_PORT)]
     port: u16,
-    /// Several gateways share one config, each with a state directory and a port of its own
+    /// Share the config with other gateways, each with a state directory and a port of its own
     #[arg(long)]
     multi: bool,
-    /// How long the locks and the port may be waited for
-    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    /// How long to wait for the locks and the port
+    #[arg(
+        long,
+        default_value = "5s",
+        value_parser = humantime::parse_duration,
+        value_name = "DURATION"
+    )]
     timeout: Duration,
-    /// If another gateway runs and is healthy, end successfully: with 78 under systemd, else with 0
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "auto", value_name = "BY")]
+    /// If another gateway is healthy, end successfully: with 78 under systemd, else with 0
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "auto",
+        value_name = "BY"
+    )]
     supervised: Option<Supervisor>,
     /// How long --supervised gives another gateway to become healthy
-    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    #[arg(
+        long,
+        default_value = "30s",
+        value_parser = humantime::parse_duration,
+        value_name = "DURATION"
+    )]
     healthy_within: Duration,
-    /// First end the gateway with this process id, if it is the verified owner of the locks
+    /// First stop the gateway with this process id, if it is the verified owner of the locks
     #[arg(long, value_name = "PID")]
     replace: Option<i32>,
     #[arg(long, hide = true)]
     force: bool,
-    /// What to run under the locks
+    /// The program to run under the locks
     #[arg(last = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
 
-/// Who starts this process again when it ends.
+/// The supervisor that restarts this process.
 #[derive(Clone, Copy, ValueEnum)]
 enum Supervisor {
     /// systemd if INVOCATION_ID or NOTIFY_SOCKET is set
     Auto,
     /// With RestartPreventExitStatus=78
     Systemd,
-    /// Docker and others, for whom success is 0
+    /// Docker and others, where success is 0
     Other,
 }
 
@@ -111,22 +129,22 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
             _ => Err(Failure::new("unknown outcome")),
         }
     });
-    // What is still being looked at keeps nobody.
+    // A look that still runs, perhaps on a dead mount, must not delay the end.
     runtime.shutdown_background();
     ran
 }
 
-/// Until it ends, by itself or because it is told to; then all is let go.
+/// Runs the gateway until it ends or is told to end, then releases everything.
 async fn run(
     mut gateway: Gateway,
     mut signals: Signals,
     command: &[OsString],
 ) -> Result<ExitCode, Failure> {
-    tell_start(&gateway);
+    announce(&gateway);
     let layout = gateway.layout().clone();
     let told_to_end = tokio::select! {
         () = signals.end() => true,
-        // Many take their time, and those on a dead mount for ever.
+        // Many locks take a while, and those on a dead mount for ever.
         _ = spawn_blocking(move || sweep_sessions(&layout)) => false,
     };
     let ended = match command {
@@ -135,13 +153,13 @@ async fn run(
         command => child::run(&mut gateway, signals, command).await,
     };
     let released = gateway.release().await;
-    // Why it ended matters more than that a lock was lost by then.
+    // The reason for the end matters more than a lock that was lost by then.
     let ended = ended?;
     released?;
     Ok(ended)
 }
 
-fn tell_start(gateway: &Gateway) {
+fn announce(gateway: &Gateway) {
     let (address, pid) = (gateway.address(), std::process::id());
     output::tell(&format!(
         "gateway on ws://{address} (pid {pid}), state directory {}",
@@ -149,7 +167,7 @@ fn tell_start(gateway: &Gateway) {
     ));
 }
 
-/// Whoever held these sessions died with an earlier gateway.
+/// Removes the stale locks of the sessions. Their holders died with an earlier gateway.
 fn sweep_sessions(layout: &Layout) {
     let sessions = Sessions::new();
     for dir in layout.session_dirs() {

@@ -1,4 +1,4 @@
-//! The gateway that serves nothing but its own health and metrics.
+//! A gateway that serves only its own health and metrics.
 
 use std::convert::Infallible;
 use std::process::ExitCode;
@@ -21,19 +21,19 @@ use super::signals::Signals;
 use crate::failure::Failure;
 use crate::output;
 
-/// How often the locks are looked at, in case somebody removed them.
+/// The pause between two looks at the locks, which may have been removed.
 const WATCH: Duration = Duration::from_secs(1);
-/// A client that sends its request more slowly is not waited for.
+/// A client that sends its request more slowly is disconnected.
 const SLOWEST_REQUEST: Duration = Duration::from_secs(5);
 
-/// What is told of this gateway.
+/// The facts that this gateway serves.
 struct Facts {
     began: Instant,
     layout: Layout,
     metrics: PrometheusHandle,
 }
 
-/// Until it is told to end, or a lock is lost. The socket closes with the end of this.
+/// Serves until it is told to end, or a lock is lost. The socket closes on return.
 pub(super) async fn serve(
     gateway: &mut Gateway,
     mut signals: Signals,
@@ -48,17 +48,17 @@ pub(super) async fn serve(
             looked = guard.look(gateway) => looked?,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => answer(TokioIo::new(stream), Arc::clone(&facts)),
-                // Out of descriptors, or a client that left: the next one may do better.
+                // Out of descriptors, or a client that left. The next one may succeed.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             },
         }
     }
 }
 
-/// Ends a gateway that has lost its locks: another may run by now.
+/// Ends a gateway that has lost a lock, because another gateway may run by now.
 pub(super) struct Guard {
     ticks: Interval,
-    /// Whether the last look failed, which was told then.
+    /// Whether the last look failed. That was reported then.
     blind: bool,
 }
 
@@ -67,7 +67,8 @@ impl Guard {
         Self { ticks: interval(WATCH), blind: false }
     }
 
-    /// Waits, and looks. That the locks cannot be seen is no evidence that they are lost. Cancel safe.
+    /// Waits, then looks at the locks. A lock that cannot be looked at is not taken for lost. Cancel
+    /// safe.
     pub(super) async fn look(&mut self, gateway: &Gateway) -> Result<(), Failure> {
         self.ticks.tick().await;
         let looked = gateway.lost();
@@ -79,7 +80,7 @@ impl Guard {
             }
             Err(error) if !self.blind => {
                 output::tell(&format!(
-                    "whether the gateway's locks are still its own cannot be seen: {error}"
+                    "cannot see whether the gateway's locks are still its own: {error}"
                 ));
             }
             Err(_) => {}
@@ -93,7 +94,7 @@ fn answer(stream: TokioIo<tokio::net::TcpStream>, facts: Arc<Facts>) {
     let service = service_fn(move |request: Request<Incoming>| {
         let facts = Arc::clone(&facts);
         async move {
-            // The facts are on disk.
+            // The facts are read from the disk.
             let path = request.uri().path().to_owned();
             let readable = matches!(*request.method(), Method::GET | Method::HEAD);
             let told = tokio::task::spawn_blocking(move || respond(&path, readable, &facts)).await;
@@ -147,7 +148,7 @@ fn healthz(facts: &Facts) -> String {
     format!("{told}\n")
 }
 
-/// What this process counted, and how many session locks there are right now, whoever's.
+/// The counters of this process, and the session locks that exist now, of whatever process.
 fn metrics_text(facts: &Facts) -> String {
     metrics::describe_gauge!(
         "turnlock_session_locks",

@@ -1,4 +1,4 @@
-//! `turnlock gateway status`: owner, listener and health, kept apart.
+//! `turnlock gateway status`: shows owner, listener and health separately.
 
 use std::process::ExitCode;
 
@@ -9,23 +9,23 @@ use super::Which;
 use crate::failure::Failure;
 use crate::output::{self, printable};
 
-/// Tell who has the locks, who listens, and whether it is healthy: three different facts
+/// Show who has the locks, who listens, and whether it is healthy
 ///
-/// A bound port, a healthy endpoint and a living owner say nothing of each other.
+/// These are three different facts: a bound port, a healthy endpoint and a living owner prove nothing
+/// about each other.
 #[derive(clap::Args)]
-#[command(
-    after_help = "Exit codes: 0 a living owner (with --require-healthy: which also answers healthy); 1 not so; 2 usage."
-)]
+#[command(after_help = "\
+Exit codes: 0 the owner lives (with --require-healthy: and is healthy); 1 not so; 2 usage.")]
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
-    /// Where to look [default: the port that a living owner recorded, else 18789]
+    /// The port of the gateway [default: the one that a living owner recorded, else 18789]
     #[arg(long)]
     port: Option<u16>,
     /// Fail unless the gateway answers healthy
     #[arg(long)]
     require_healthy: bool,
-    /// For machines
+    /// Answer in JSON
     #[arg(long)]
     json: bool,
 }

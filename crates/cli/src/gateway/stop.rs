@@ -1,4 +1,4 @@
-//! `turnlock gateway stop`: end a gateway that is named, and nobody else.
+//! `turnlock gateway stop`: stops a named gateway, and no other process.
 
 use std::process::ExitCode;
 
@@ -8,21 +8,21 @@ use super::Which;
 use crate::failure::Failure;
 use crate::output;
 
-/// End the gateway with a process id, if it is the verified owner of the locks
+/// Stop the gateway with a process id, if it is the verified owner of the locks
 ///
-/// SIGTERM, then SIGKILL after 700 ms; then its port is free within 2 s. The process must be the one that the lock names, by its
-/// id and by the time at which it was started.
+/// Sends SIGTERM, then SIGKILL after 700 ms, and waits up to 2 s for the port to be free. The process
+/// must be the one that the lock names, by its id and its start time.
 #[derive(clap::Args)]
-#[command(
-    after_help = "Exit codes: 0 it has ended and its port is free; 1 it is not the owner, or somebody else has the port; 2 usage."
-)]
+#[command(after_help = "\
+Exit codes: 0 it has ended and its port is free; 1 it is not the owner, or the port is still taken;
+2 usage.")]
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
-    /// Who is to be ended; see `turnlock gateway status`
+    /// The process id of the gateway; see `turnlock gateway status`
     #[arg(long, required_unless_present = "force")]
     pid: Option<i32>,
-    /// Its port [default: the one that it recorded]
+    /// The port of the gateway [default: the one that it recorded]
     #[arg(long)]
     port: Option<u16>,
     #[arg(long, hide = true)]
@@ -48,11 +48,12 @@ pub(super) fn stop(gateway: &Builder, pid: i32, port: Option<u16>) -> Result<(),
     Ok(())
 }
 
-/// What a `--force` would do is kill a stranger some day.
+/// There is no `--force`, because some day it would kill an unrelated process.
 pub(super) fn no_force() -> Failure {
     Failure::new(
-        "there is no --force that kills whatever listens on a port. `turnlock gateway status` shows the owner of the lock and \
-         the listener; end the owner by name, with `turnlock gateway stop --pid PID` or `turnlock gateway run --replace PID`. A \
-         listener that no lock names is no gateway of this state directory: end it yourself if you know it, with `kill PID`",
+        "there is no --force that kills whatever listens on a port. `turnlock gateway status` shows \
+         the owner of the lock and the listener. Stop the owner by its process id, with `turnlock \
+         gateway stop --pid PID` or `turnlock gateway run --replace PID`. A listener that no lock \
+         names is no gateway of this state directory: if you know it, end it with `kill PID`",
     )
 }

@@ -1,4 +1,5 @@
-//! Following a session: what is appended, and, when another file has taken its place, what is new in that.
+//! `turnlock read --follow`: lines as they are appended. When another file takes the session's place,
+//! only the lines that are new in it.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -14,19 +15,19 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use turnlock::{Item, Transcript};
 
 use super::show::Show;
-use super::{Args, IN_ONE_PIECE, Stop, go_on, open};
+use super::{Args, LONGEST_IN_MEMORY, Stop, check_interrupt, open};
 use crate::output;
 
-/// How often the file is looked at.
+/// The pause between two looks at the file.
 const ROUND: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
-/// A line that is not finished for so long is told.
+/// An unfinished line is reported after this time.
 const UNFINISHED: Duration = Duration::from_secs(2);
-/// As many lines are known again after the file was cut back.
+/// This many lines are recognised after the file was cut back.
 const REMEMBERED: usize = 4096;
-/// As much of a line says which one it is, together with its length.
-const TELLING: u64 = 64 * 1024;
+/// A line is recognised by its length and this many of its bytes.
+const HASHED: u64 = 64 * 1024;
 
-/// How many of each line, by its hash.
+/// The number of equal lines, by their hash.
 type Counts = HashMap<u64, u32>;
 
 pub(super) fn from(
@@ -48,18 +49,18 @@ pub(super) fn from(
     loop {
         follower.round(show, interrupted)?;
         show.flush().map_err(Stop::Output)?;
-        go_on(interrupted)?;
+        check_interrupt(interrupted)?;
         if !somebody_reads() {
             return Ok(());
         }
     }
 }
 
-/// Waits for a moment; `false` when the other end of standard output is closed.
+/// Waits for one round. Returns `false` if the reader of standard output is gone.
 fn somebody_reads() -> bool {
     let out = stdout();
     let mut watched = [PollFd::new(&out, PollFlags::empty())];
-    // Interrupted by a signal: the caller looks which.
+    // A signal ends it early. The caller checks for an interrupt.
     let _ = poll(&mut watched, Some(&ROUND));
     !watched[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
@@ -67,12 +68,13 @@ fn somebody_reads() -> bool {
 struct Follower<'a> {
     path: &'a Path,
     file: File,
-    /// How far it has been shown: to the end of a line.
+    /// Everything before this offset, the end of a line, has been shown.
     at: u64,
-    /// The last lines, with their hashes.
+    /// The last lines shown, with their hashes.
     last: VecDeque<(Range<u64>, u64)>,
     hasher: RandomState,
-    /// How long the file was when its end was first seen inside a line, and when that was; no time once it was told.
+    /// The length of a file that ends inside a line, and when it was first seen. The time is `None` once
+    /// the line was reported.
     unfinished: Option<(u64, Option<Instant>)>,
     gone: bool,
 }
@@ -85,17 +87,17 @@ impl<'a> Follower<'a> {
     }
 
     fn round(&mut self, show: &mut Show, interrupted: &AtomicBool) -> Result<(), Stop> {
-        // Looked for first: then all that the old file ever gets is in it, or in its successor too.
+        // Looked up before the old file is read: then no line that the old file gets is missed.
         let successor = self.successor();
         self.step_back()?;
         self.show_rest(show, &mut Counts::new(), interrupted)?;
         if let Some(successor) = successor {
-            self.go_over_to(&successor, show, interrupted)?;
+            self.switch_to(&successor, show, interrupted)?;
         }
-        self.tell_unfinished()
+        self.report_unfinished()
     }
 
-    /// The file that the path names, if it is another one by now.
+    /// The file at the path, if it is no longer the open one.
     fn successor(&mut self) -> Option<Transcript> {
         let identity = |facts: &std::fs::Metadata| (facts.dev(), facts.ino());
         let Ok(named) = self.path.symlink_metadata() else {
@@ -109,12 +111,12 @@ impl<'a> Follower<'a> {
         };
         self.gone = false;
         let same = self.file.metadata().is_ok_and(|open| identity(&open) == identity(&named));
-        // What cannot be opened is tried again in the next round.
+        // If it cannot be opened, the next round tries again.
         if same { None } else { open(self.path).ok() }
     }
 
-    /// Shows of the new file what the old one did not have.
-    fn go_over_to(
+    /// Continues with the new file, and shows those of its lines that the old file did not have.
+    fn switch_to(
         &mut self,
         new: &Transcript,
         show: &mut Show,
@@ -122,7 +124,7 @@ impl<'a> Follower<'a> {
     ) -> Result<(), Stop> {
         let mut known = Counts::new();
         for item in self.part(0..self.at)?.lines() {
-            go_on(interrupted)?;
+            check_interrupt(interrupted)?;
             if let Item::Line(line) = item? {
                 *known.entry(self.identity(&line.range)?).or_default() += 1;
             }
@@ -136,7 +138,7 @@ impl<'a> Follower<'a> {
         self
     }
 
-    /// Shows what is whole by now, but for lines that are known.
+    /// Shows the whole lines behind those shown, except known ones.
     fn show_rest(
         &mut self,
         show: &mut Show,
@@ -148,7 +150,7 @@ impl<'a> Follower<'a> {
             return Ok(());
         }
         for item in self.part(self.at..end)?.lines() {
-            go_on(interrupted)?;
+            check_interrupt(interrupted)?;
             let item = item?;
             if let Item::Line(line) = &item
                 && self.is_known(&line.range, known)?
@@ -171,8 +173,8 @@ impl<'a> Follower<'a> {
         Ok(known.get_mut(&hash).filter(|count| **count > 0).map(|count| *count -= 1).is_some())
     }
 
-    /// Goes back to the last line that is still where it was. A failed append is taken back to the end of one; what was written over
-    /// has none.
+    /// Steps back to the last line that is still in its place. A failed append is cut back to the end of
+    /// a line. In a file that was overwritten no line is left in its place.
     fn step_back(&mut self) -> Result<(), Stop> {
         let length = self.length()?;
         let shown = self.last.len();
@@ -188,7 +190,7 @@ impl<'a> Follower<'a> {
         self.at = self.last.back().map_or(0, |(line, _)| line.end + 1);
         if self.at == 0 {
             output::tell(&format!(
-                "{} was written anew; it is shown from its beginning",
+                "{} was rewritten; it is shown from its beginning",
                 self.path.display()
             ));
         }
@@ -202,22 +204,22 @@ impl<'a> Follower<'a> {
         Ok(read == 1 && byte == *b"\n")
     }
 
-    /// By what a line is known again.
+    /// The hash by which a line is recognised.
     fn identity(&self, line: &Range<u64>) -> Result<u64, Stop> {
         let length = line.end - line.start;
-        let mut bytes = vec![0; length.min(TELLING) as usize];
+        let mut bytes = vec![0; length.min(HASHED) as usize];
         match self.file.read_exact_at(&mut bytes, line.start) {
             Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
                 Err(failed(self.path, error))
             }
-            // It became shorter just now: then it is no line that is known.
+            // The file was cut back meanwhile. The hash then matches no known line.
             _ => Ok(self.hasher.hash_one((length, bytes))),
         }
     }
 
     fn part(&self, range: Range<u64>) -> Result<Transcript, Stop> {
         let file = self.file.try_clone().map_err(|source| failed(self.path, source))?;
-        let transcript = Transcript::from_file(file, self.path)?.max_line(IN_ONE_PIECE);
+        let transcript = Transcript::from_file(file, self.path)?.max_line(LONGEST_IN_MEMORY);
         Ok(transcript.since(range.start).until(range.end))
     }
 
@@ -226,11 +228,11 @@ impl<'a> Follower<'a> {
         let from = Transcript::from_file(file, self.path)?.since(self.at);
         loop {
             match from.whole_lines_to() {
-                // An append that failed was taken back just now: the next round finds the end.
+                // A failed append was cut back meanwhile. The next attempt finds the end.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
                 end => return end.map_err(|source| failed(self.path, source)),
             }
-            go_on(interrupted)?;
+            check_interrupt(interrupted)?;
             if !somebody_reads() {
                 return Err(Stop::Output(io::ErrorKind::BrokenPipe.into()));
             }
@@ -241,8 +243,8 @@ impl<'a> Follower<'a> {
         self.file.metadata().map(|facts| facts.len()).map_err(|source| failed(self.path, source))
     }
 
-    /// A writer died in the middle of a line, or does not end its lines: the line is shown when somebody closes it.
-    fn tell_unfinished(&mut self) -> Result<(), Stop> {
+    /// Reports a line whose writer died in it, or does not end it. It is shown once it is ended.
+    fn report_unfinished(&mut self) -> Result<(), Stop> {
         let length = self.length()?;
         if length <= self.at {
             self.unfinished = None;

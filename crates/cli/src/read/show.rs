@@ -1,4 +1,4 @@
-//! How lines and damage are shown: in a pipe, on a terminal, as JSON.
+//! Lines and damage in a pipe, on a terminal, or as JSON.
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write, stdout};
@@ -12,18 +12,18 @@ use turnlock::{Damage, Item, Line};
 use crate::output;
 
 /// How much is copied at a time.
-const PIECE: usize = 64 * 1024;
-/// How much of what is damaged is shown on a terminal.
+const CHUNK: usize = 64 * 1024;
+/// How much of the damage is shown on a terminal.
 const EXCERPT: u64 = 160;
 
 enum Way {
-    /// Whole lines byte for byte; damage on standard error.
+    /// Whole lines, byte for byte. Damage goes to standard error.
     Pipe,
     Terminal,
     Json,
 }
 
-/// Where items go.
+/// Writes items to standard output.
 pub(super) struct Show {
     way: Way,
     out: BufWriter<Box<dyn Write>>,
@@ -39,7 +39,7 @@ impl Show {
         };
         let out: Box<dyn Write> =
             if terminal { Box::new(anstream::stdout()) } else { Box::new(stdout()) };
-        Self { way, out: BufWriter::with_capacity(PIECE, out) }
+        Self { way, out: BufWriter::with_capacity(CHUNK, out) }
     }
 
     pub(super) fn flush(&mut self) -> io::Result<()> {
@@ -63,7 +63,7 @@ impl Show {
     fn raw(&mut self, file: &File, line: &Line<'_>) -> io::Result<()> {
         match &line.bytes {
             Some(bytes) => self.out.write_all(bytes)?,
-            None => each_piece(file, line.range.clone(), |piece| self.out.write_all(piece))?,
+            None => each_chunk(file, line.range.clone(), |chunk| self.out.write_all(chunk))?,
         }
         self.out.write_all(b"\n")
     }
@@ -87,10 +87,10 @@ impl Show {
         match &line.bytes {
             Some(bytes) => put_escaped(&mut self.out, &String::from_utf8_lossy(bytes), escape),
             None => {
-                // A whole line is UTF-8; a character may lie across two pieces.
+                // A whole line is UTF-8, but a character may span two chunks.
                 let mut pending = Vec::new();
-                each_piece(file, line.range.clone(), |piece| {
-                    pending.extend_from_slice(piece);
+                each_chunk(file, line.range.clone(), |chunk| {
+                    pending.extend_from_slice(chunk);
                     let whole = whole_characters(&pending);
                     put_escaped(
                         &mut self.out,
@@ -134,8 +134,8 @@ impl Show {
         let mut excerpt = Vec::new();
         for removed in damage.removed() {
             let end = removed.end.min(removed.start + EXCERPT - excerpt.len() as u64);
-            each_piece(file, removed.start..end, |piece| {
-                excerpt.extend_from_slice(piece);
+            each_chunk(file, removed.start..end, |chunk| {
+                excerpt.extend_from_slice(chunk);
                 Ok(())
             })?;
         }
@@ -146,12 +146,13 @@ impl Show {
     }
 }
 
-/// Control characters as text, so that a terminal does not obey them.
+/// Escapes control characters, so that a terminal does not obey them.
 fn shown(c: char) -> Option<String> {
     c.is_control().then(|| c.escape_unicode().to_string())
 }
 
-/// In whole JSON control characters are blanks between values, or, from DEL on, inside of texts.
+/// Escapes control characters in valid JSON. There they are whitespace between values or, from DEL on,
+/// inside strings.
 fn in_json(c: char) -> Option<String> {
     match c {
         '\0'..' ' => Some(" ".into()),
@@ -175,7 +176,7 @@ fn put_escaped(
     out.write_all(rest.as_bytes())
 }
 
-/// How many bytes at the front are whole characters, if the rest is the beginning of one.
+/// The number of leading bytes that are whole characters, if the rest may be the start of one.
 fn whole_characters(bytes: &[u8]) -> usize {
     match std::str::from_utf8(bytes) {
         Err(error) if error.error_len().is_none() => error.valid_up_to(),
@@ -183,20 +184,20 @@ fn whole_characters(bytes: &[u8]) -> usize {
     }
 }
 
-fn each_piece(
+fn each_chunk(
     file: &File,
     range: Range<u64>,
     mut put: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut piece = [0; PIECE];
+    let mut chunk = [0; CHUNK];
     let mut at = range.start;
     while at < range.end {
-        let size = usize::try_from(range.end - at).unwrap_or(PIECE).min(PIECE);
-        match file.read_at(&mut piece[..size], at) {
-            // It became shorter while it was read.
+        let size = usize::try_from(range.end - at).unwrap_or(CHUNK).min(CHUNK);
+        match file.read_at(&mut chunk[..size], at) {
+            // The file was cut back meanwhile.
             Ok(0) => break,
             Ok(read) => {
-                put(&piece[..read])?;
+                put(&chunk[..read])?;
                 at += read as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

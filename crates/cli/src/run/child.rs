@@ -1,4 +1,4 @@
-//! The command: started with the locked descriptor, sent what turnlock is sent, and waited for.
+//! The command of `turnlock run`: it gets the locked descriptor and turnlock's signals.
 
 use std::ffi::OsString;
 use std::io;
@@ -13,10 +13,11 @@ use turnlock::Turn;
 use crate::failure::Failure;
 use crate::{enclosing, exec, signals};
 
-/// Runs the command to its end, on the main thread, with which its parent-death signal comes.
+/// Runs the command to its end. Must be called on the main thread: the command's parent-death signal
+/// comes when the calling thread ends.
 pub(super) fn run(turn: &Turn, command: &[OsString]) -> Result<ExitCode, Failure> {
     let failed = |e: io::Error| Failure::new(format!("cannot start the command: {e}"));
-    // From here on what comes is for the command, and what comes before it is there is kept for it.
+    // From here on signals are for the command. Those that come before it runs are kept for it.
     let mut signals = signals::catch(&[SIGCHLD]).map_err(failed)?;
     let mut child = spawn(turn, command)?.map_err(failed)?;
     loop {
@@ -41,7 +42,7 @@ fn spawn(turn: &Turn, command: &[OsString]) -> Result<io::Result<Child>, Failure
     spawned.ok_or_else(|| Failure::new("the turn is over"))
 }
 
-/// The command's own code; 128 and the signal's number if a signal ended it, as shells have it.
+/// The command's exit code, or 128 + N if signal N ended it, as in shells.
 fn code(status: ExitStatus) -> ExitCode {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     ExitCode::from(u8::try_from(code).unwrap_or(1))

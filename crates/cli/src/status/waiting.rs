@@ -1,15 +1,16 @@
-//! Who waits for locks on this machine, as far as the kernel tells: `/proc/locks` lists those that block, marked by an arrow.
+//! The processes of this machine that wait for locks. Linux lists them in `/proc/locks`, marked by an
+//! arrow.
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// The processes that wait, by the file that they wait for.
+/// Waiting processes, by the file that they wait for.
 #[derive(Default)]
 pub(super) struct Waiting(HashMap<String, Vec<u32>>);
 
 impl Waiting {
-    /// As it is now; empty where there is no such list.
+    /// The current list. Empty where the system has none.
     pub(super) fn now() -> Self {
         Self::parse(&std::fs::read_to_string("/proc/locks").unwrap_or_default())
     }
@@ -23,7 +24,7 @@ impl Waiting {
                 && let Ok(pid) = pid.parse()
             {
                 let pids = waiting.entry(file.to_owned()).or_default();
-                // The list may repeat itself while it is read.
+                // The list may repeat entries if it changes while it is read.
                 if !pids.contains(&pid) {
                     pids.push(pid);
                 }
@@ -32,7 +33,7 @@ impl Waiting {
         Self(waiting)
     }
 
-    /// Those that wait for this lock file.
+    /// The processes that wait for this lock file.
     pub(super) fn for_lock(&self, lock: &Path) -> &[u32] {
         let Ok(facts) = lock.symlink_metadata() else { return &[] };
         let (major, minor) = (rustix::fs::major(facts.dev()), rustix::fs::minor(facts.dev()));
@@ -46,8 +47,11 @@ mod tests {
 
     #[test]
     fn blocked_ones_are_found_and_counted_once() {
-        let list = "1: FLOCK  ADVISORY  WRITE 10 fe:00:99 0 EOF\n1: -> FLOCK  ADVISORY  WRITE 11 fe:00:99 0 EOF\n\
-            1: -> FLOCK  ADVISORY  WRITE 12 fe:00:99 0 EOF\n1: -> FLOCK  ADVISORY  WRITE 11 fe:00:99 0 EOF\n\
+        let list = "\
+            1: FLOCK  ADVISORY  WRITE 10 fe:00:99 0 EOF\n\
+            1: -> FLOCK  ADVISORY  WRITE 11 fe:00:99 0 EOF\n\
+            1: -> FLOCK  ADVISORY  WRITE 12 fe:00:99 0 EOF\n\
+            1: -> FLOCK  ADVISORY  WRITE 11 fe:00:99 0 EOF\n\
             2: POSIX  ADVISORY  READ 13 fe:00:98 0 0\n2: -> garbage\n";
         let waiting = Waiting::parse(list);
         assert_eq!(waiting.0["fe:00:99"], [11, 12]);

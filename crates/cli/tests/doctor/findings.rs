@@ -312,14 +312,10 @@ fn what_remains_of_a_gateway_is_in_the_summary() {
     let lock = dir.path().join("gateway.state.lock");
     fs::write(&lock, r#"{"pid":1073741824,"createdAt":"2026-01-01T00:00:00.000Z"}"#).unwrap();
     let found = ended(doctor(&[], dir.path()));
-    assert!(
-        found.out.contains("0 put right, 1 finding remains. Run it again with --fix"),
-        "{found:?}"
-    );
+    assert!(found.out.contains("0 fixed, 1 finding remains. Run it again with --fix"), "{found:?}");
     let fixed = ended(doctor(&["--fix"], dir.path()));
     assert!(
-        fixed.out.contains("1 put right, 0 findings remain.")
-            && !fixed.out.contains("Run it again"),
+        fixed.out.contains("1 fixed, 0 findings remain.") && !fixed.out.contains("Run it again"),
         "{fixed:?}"
     );
     assert!(ended(doctor(&[], dir.path())).out.contains("healthy"));
