@@ -14,8 +14,8 @@ use crate::{enclosing, input, output, waiting};
 
 /// Append JSON lines from standard input, as one batch, under a turn
 ///
-/// Every line is checked first. If one is not JSON, nothing is written. Inside `turnlock run` on the
-/// same session the lines are written under its turn. A missing session is created.
+/// Every line is checked first. If one is not JSON, nothing is written. Inside `turnlock run` on
+/// the same session the lines are written under its turn. A missing session is created.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -40,8 +40,8 @@ pub(crate) struct Args {
 
 /// Append JSON lines from standard input without the turn, also while somebody else holds it
 ///
-/// For side writers: cron jobs, sub-agents, scripts. Every line is checked first. If one is not JSON,
-/// nothing is written.
+/// For side writers: cron jobs, sub-agents, scripts. Every line is checked first. If one is not
+/// JSON, nothing is written.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -140,8 +140,8 @@ fn not_enclosed_any_more(error: Error) -> Failure {
         return failure;
     }
     failure.and(&format!(
-        " (according to {} this runs inside `turnlock run`, and that turn is over; unset it to write \
-         under a turn of its own)",
+        " (according to {} this runs inside `turnlock run`, and that turn is over; unset it to \
+         write under a turn of its own)",
         enclosing::VARIABLE
     ))
 }

@@ -1,5 +1,5 @@
-//! The step between turnlock and a program that it runs: a process that asks the kernel for a signal
-//! at its parent's death, and then becomes the program.
+//! The step between turnlock and a program that it runs: a process that asks the kernel for a
+//! signal at its parent's death, and then becomes the program.
 //!
 //! Only the process itself can make this request. The request survives an `exec`, but not a `fork`.
 

@@ -31,7 +31,7 @@ use failure::Failure;
 
 /// One turn at a time on the JSONL session files of AI agents.
 #[derive(Parser)]
-#[command(name = "turnlock", version, about, arg_required_else_help = true, after_help = CODES)]
+#[command(name = "turnlock", version, arg_required_else_help = true, after_help = CODES)]
 struct Cli {
     /// Be taken for one of this program's processes, so that it does not remove turnlock's locks
     #[arg(long, global = true, value_name = "PROGRAM")]
@@ -99,8 +99,8 @@ fn run_command() -> Result<ExitCode, Failure> {
     }
 }
 
-/// Makes a write beyond the file size limit fail instead of killing the process. A handler that does
-/// nothing is enough, and a child does not inherit it.
+/// Makes a write beyond the file size limit fail instead of killing the process. A handler that
+/// does nothing is enough, and a child does not inherit it.
 fn survive_the_size_limit() -> Result<(), Failure> {
     let seen = std::sync::Arc::default();
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, seen)

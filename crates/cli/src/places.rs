@@ -75,8 +75,8 @@ fn matching(pattern: &Path) -> Result<Vec<PathBuf>, Failure> {
     if paths.is_empty() { Err(usage(&format!("nothing matches {shown}"))) } else { Ok(paths) }
 }
 
-/// The paths that a pattern matches. `**` follows no links here, unlike in `glob`: with two links that
-/// lead back, the number of paths would explode.
+/// The paths that a pattern matches. `**` follows no links here, unlike in `glob`: with two links
+/// that lead back, the number of paths would explode.
 fn expand(pattern: &str, found: &mut Vec<PathBuf>) -> Result<(), glob::PatternError> {
     let components: Vec<_> = Path::new(pattern).components().collect();
     let Some(at) = components.iter().position(|component| component.as_os_str() == "**") else {

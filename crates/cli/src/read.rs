@@ -17,9 +17,9 @@ use show::Show;
 
 /// Show the lines of a session, and its damage
 ///
-/// Takes no lock. In a pipe, whole lines are copied byte for byte, and damage is reported on standard
-/// error. Whole records inside the damage are shown as lines. On a terminal, damage is marked among
-/// the lines, and control characters are escaped.
+/// Takes no lock. In a pipe, whole lines are copied byte for byte, and damage is reported on
+/// standard error. Whole records inside the damage are shown as lines. On a terminal, damage is
+/// marked among the lines, and control characters are escaped.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -12,8 +12,8 @@ use crate::{output, waiting};
 
 /// Take a session from the named holder, and from no other
 ///
-/// The holder's next append fails and writes nothing. Refused if another process holds the session by
-/// now. Refused also if the holder is a living program without a fence, or is stopped inside an
+/// The holder's next append fails and writes nothing. Refused if another process holds the session
+/// by now. Refused also if the holder is a living program without a fence, or is stopped inside an
 /// append: then only ending that process helps.
 #[derive(clap::Args)]
 #[command(after_help = "\

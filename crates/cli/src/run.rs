@@ -15,9 +15,9 @@ use crate::{enclosing, output, waiting};
 /// Run a command while holding the turn
 ///
 /// Signals are forwarded to the command, and its exit code is passed on; 75 if the session stayed
-/// busy. The command inherits the locked descriptor. If turnlock is killed, the command gets SIGTERM,
-/// and the session stays held until the command and all its descendants are gone. Inside, `turnlock
-/// append` on the same session writes under this turn.
+/// busy. The command inherits the locked descriptor. If turnlock is killed, the command gets
+/// SIGTERM, and the session stays held until the command and all its descendants are gone. Inside,
+/// `turnlock append` on the same session writes under this turn.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -55,14 +55,15 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     Ok(code)
 }
 
-/// Refuses a turn inside a turn on the same session. There is no re-entry: it would wait for itself.
+/// Refuses a turn inside a turn on the same session. There is no re-entry: it would wait for
+/// itself.
 fn refuse_reentry(sessions: &Sessions, session: &Path) -> Result<(), Failure> {
     let Some(owner) = enclosing::owner_of(session) else { return Ok(()) };
     let holder = sessions.status_of(session)?.and_then(|report| report.holder);
     if holder.is_some_and(|holder| holder.alive && holder.owner == Some(owner)) {
         let session = session.display();
         return Err(Failure::new(format!(
-            "{session}: this already runs inside a turn on it; run the command without `turnlock run`"
+            "{session}: this runs inside a turn on it already; run the command without turnlock"
         )));
     }
     Ok(())

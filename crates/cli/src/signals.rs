@@ -12,8 +12,8 @@ use signal_hook::low_level::siginfo::{Cause, Origin};
 pub(crate) const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 const OTHERS: [i32; 2] = [SIGUSR1, SIGUSR2];
 
-/// Catches the signals to forward, and those in `more`. They no longer end this process. Signals that
-/// were ignored at its start (`nohup`) stay ignored, also by the program.
+/// Catches the signals to forward, and those in `more`. They no longer end this process. Signals
+/// that were ignored at its start (`nohup`) stay ignored, also by the program.
 pub(crate) fn catch(more: &[i32]) -> io::Result<SignalsInfo<WithOrigin>> {
     let ignored = ignored();
     let wanted =
@@ -21,8 +21,8 @@ pub(crate) fn catch(more: &[i32]) -> io::Result<SignalsInfo<WithOrigin>> {
     SignalsInfo::new(wanted.chain(more.iter().copied()))
 }
 
-/// Forwards a signal to the program, unless it has reached the program too. The program must not have
-/// been waited for yet, so that its process id is still its own.
+/// Forwards a signal to the program, unless it has reached the program too. The program must not
+/// have been waited for yet, so that its process id is still its own.
 pub(crate) fn pass_on(origin: &Origin, program: Pid) {
     let is_for_it = ENDING.contains(&origin.signal) || OTHERS.contains(&origin.signal);
     if let Some(signal) = Signal::from_named_raw(origin.signal)
@@ -33,9 +33,9 @@ pub(crate) fn pass_on(origin: &Origin, program: Pid) {
     }
 }
 
-/// A key typed at the terminal signals the whole foreground group. The program must not get it twice,
-/// since two interrupts may mean something else to it. But a hangup goes to the session leader alone,
-/// which this process may be in a container.
+/// A key typed at the terminal signals the whole foreground group. The program must not get it
+/// twice, since two interrupts may mean something else to it. But a hangup goes to the session
+/// leader alone, which this process may be in a container.
 fn has_it_already(origin: &Origin, program: Pid) -> bool {
     let sent_to_leader = || origin.signal == SIGHUP && getsid(None) == Ok(getpid());
     origin.cause == Cause::Kernel && getpgid(Some(program)) == Ok(getpgrp()) && !sent_to_leader()

@@ -195,7 +195,8 @@ impl View {
     fn table(&self) -> Table {
         let mut table = Table::new();
         table.load_style(UTF8_FULL_CONDENSED);
-        // On less, columns would be one letter wide. A terminal that does not know its width says 0.
+        // On less, columns would be one letter wide. A terminal that does not know its width says
+        // 0.
         if table.width().is_some_and(|width| width >= 60) {
             table.set_content_arrangement(ContentArrangement::Dynamic);
         }

@@ -1,4 +1,5 @@
-//! `turnlock stress`: the main job on real files, with faults, and the proof afterwards that nothing was lost or torn.
+//! `turnlock stress`: the main job on real files, with faults, and afterwards the proof that
+//! nothing was lost or torn.
 
 mod check;
 pub(crate) mod child;
@@ -24,31 +25,34 @@ use check::{Findings, Kind, Terms};
 use history::History;
 use numbers::Numbers;
 
-/// Many processes share real session files, with faults if you like; then it is proved that nothing was lost or torn
+/// Let many processes share real session files, with faults; then prove that nothing was lost or
+/// torn
 ///
-/// Starts itself as child processes whose tasks take turns on the sessions and append numbered lines. Afterwards the files are read
-/// back without the library and compared with what every process noted down. Exit code 0 means: not one violation.
+/// Starts itself as child processes whose tasks take turns on the sessions and append numbered
+/// lines. Afterwards the files are read without the library, and compared with the journals of all
+/// processes. Exit code 0 means no violation.
 #[derive(clap::Args, Debug, Clone)]
 pub(crate) struct Args {
-    /// Where to work, to check a disk of your own; a subdirectory is made and kept [default: a temporary directory, removed again]
+    /// Check the disk of this directory; the run keeps its files in a subdirectory [default: a
+    /// temporary directory, which is removed]
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// How many processes take turns
+    /// The number of processes that take turns
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=512))]
     processes: u32,
-    /// How many tasks each of them has
+    /// The number of tasks in each process
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=4096))]
     tasks: u32,
-    /// How many sessions they share
+    /// The number of sessions that they share
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     sessions: u16,
-    /// For how long
+    /// The length of the run
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
     /// Kill and replace processes all the time
     #[arg(long)]
     kill: bool,
-    /// Stop processes for a while, take their turns from them, and let them go on
+    /// Stop processes for a while, revoke their turns, and continue them
     #[arg(long)]
     stop: bool,
     /// Let side writers post lines, also during turns
@@ -57,19 +61,24 @@ pub(crate) struct Args {
     /// Remove lock files by hand
     #[arg(long)]
     rm: bool,
-    /// Let a program write beside that locks as OpenClaw does
+    /// Add a foreign writer that locks as OpenClaw does
     #[arg(long)]
     foreign: bool,
     /// How long a turn is held beyond its appends, in microseconds
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=60_000_000))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        value_parser = clap::value_parser!(u64).range(..=60_000_000)
+    )]
     hold_us: u64,
     /// Do not sync appends to the disk
     #[arg(long)]
     buffered: bool,
-    /// Makes the same choices again (not the same timing) [default: by the clock]
+    /// Repeat the choices of an earlier run, though not its timing [default: from the clock]
     #[arg(long)]
     seed: Option<u64>,
-    /// The report as JSON
+    /// Report in JSON
     #[arg(long)]
     json: bool,
 }
@@ -84,7 +93,7 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     let place = make_place(args.dir.as_deref())?;
     let mut findings = Findings::default();
     let run = conductor::run(&args, seed, place.path(), &interrupted, &mut findings);
-    let run = run.map_err(failed("the run broke off"))?;
+    let run = run.map_err(failed("the run failed"))?;
     if interrupted.load(Ordering::Relaxed) {
         return Err(Failure::new("interrupted; nothing was checked"));
     }
@@ -118,7 +127,7 @@ fn failed<E: std::fmt::Display>(what: &str) -> impl Fn(E) -> Failure {
     move |error| Failure::new(format!("{what}: {error}"))
 }
 
-/// A directory of its own for every run; it goes when this is dropped, and stays when it is kept.
+/// Creates a directory for this run. It is removed on drop, unless it is kept.
 fn make_place(dir: Option<&Path>) -> Result<tempfile::TempDir, Failure> {
     let mut builder = tempfile::Builder::new();
     builder.prefix("turnlock-stress-");
@@ -129,12 +138,12 @@ fn make_place(dir: Option<&Path>) -> Result<tempfile::TempDir, Failure> {
     made.map_err(failed("cannot make a directory to work in"))
 }
 
-/// Whether there is somebody to look at a progress bar.
+/// Whether anybody can see a progress bar.
 fn watched() -> bool {
     std::io::stderr().is_terminal()
 }
 
-/// How long the run may take to come to its end: everybody waiting has a turn of this length before.
+/// How long a turn may be waited for: every other task may have a turn before.
 fn patience(args: &Args) -> Duration {
     let turns = u64::from(args.processes) * u64::from(args.tasks);
     Duration::from_secs(20)

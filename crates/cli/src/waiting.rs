@@ -13,8 +13,8 @@ use crate::output;
 /// A shorter wait needs no remark.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Runs `acquire` on this thread. If that takes long and standard error is a terminal, says once whom
-/// it waits for.
+/// Runs `acquire` on this thread. If that takes long and standard error is a terminal, says once
+/// whom it waits for.
 pub(crate) fn watched<T>(sessions: &Sessions, session: &Path, acquire: impl FnOnce() -> T) -> T {
     if !stderr().is_terminal() {
         return acquire();

@@ -24,8 +24,8 @@ pub(super) fn show(examination: &Examination) -> String {
     text
 }
 
-/// The instance and the agent of `<instance>/agents/<agent>/sessions`. Any other directory is its own
-/// instance.
+/// The instance and the agent of `<instance>/agents/<agent>/sessions`. Any other directory is its
+/// own instance.
 fn instance_of(dir: &Path) -> (PathBuf, String) {
     let agent = dir.parent();
     let agents = agent.and_then(Path::parent);

@@ -1,8 +1,8 @@
 //! A gateway program that runs under the locks.
 //!
-//! It must not outlive them. It inherits no lock, so that no process that it leaves behind keeps the
-//! next gateway from starting. Instead the kernel kills it when this process dies, in whatever way; see
-//! [`exec`].
+//! It must not outlive them. It inherits no lock, so that no process that it leaves behind keeps
+//! the next gateway from starting. Instead the kernel kills it when this process dies, in whatever
+//! way; see [`exec`].
 
 use std::ffi::OsString;
 use std::io;

@@ -25,8 +25,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Probe gateways and their session locks, and report every change of state once
 ///
 /// healthy: the owner lives and answers. degraded: something is wrong (a stale or very old session
-/// lock, an owner that does not listen, an answer that is not ok). locked up: it accepts connections
-/// and does not answer, or its files cannot be looked at in time. gone: no gateway runs.
+/// lock, an owner that does not listen, an answer that is not ok). locked up: it accepts
+/// connections and does not answer, or its files cannot be looked at in time. gone: no gateway
+/// runs.
 #[derive(clap::Args)]
 #[command(after_help = "\
 The command of --on-unhealthy gets the environment variables TURNLOCK_TARGET, TURNLOCK_STATE,

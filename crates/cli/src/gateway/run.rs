@@ -16,8 +16,8 @@ use crate::output;
 
 /// Take the locks and the port, then serve /healthz and /metrics, or run CMD under the locks
 ///
-/// Takes the state lock, then the config lock, then the port. Nothing else is touched before all three
-/// are taken. CMD gets the port, and dies with this process.
+/// Takes the state lock, then the config lock, then the port. Nothing else is touched before all
+/// three are taken. CMD gets the port, and dies with this process.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

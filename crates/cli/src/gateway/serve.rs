@@ -67,8 +67,8 @@ impl Guard {
         Self { ticks: interval(WATCH), blind: false }
     }
 
-    /// Waits, then looks at the locks. A lock that cannot be looked at is not taken for lost. Cancel
-    /// safe.
+    /// Waits, then looks at the locks. A lock that cannot be looked at is not taken for lost.
+    /// Cancel safe.
     pub(super) async fn look(&mut self, gateway: &Gateway) -> Result<(), Failure> {
         self.ticks.tick().await;
         let looked = gateway.lost();

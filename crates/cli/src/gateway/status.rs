@@ -11,8 +11,8 @@ use crate::output::{self, printable};
 
 /// Show who has the locks, who listens, and whether it is healthy
 ///
-/// These are three different facts: a bound port, a healthy endpoint and a living owner prove nothing
-/// about each other.
+/// These are three different facts: a bound port, a healthy endpoint and a living owner prove
+/// nothing about each other.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Exit codes: 0 the owner lives (with --require-healthy: and is healthy); 1 not so; 2 usage.")]

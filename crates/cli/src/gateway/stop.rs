@@ -10,8 +10,8 @@ use crate::output;
 
 /// Stop the gateway with a process id, if it is the verified owner of the locks
 ///
-/// Sends SIGTERM, then SIGKILL after 700 ms, and waits up to 2 s for the port to be free. The process
-/// must be the one that the lock names, by its id and its start time.
+/// Sends SIGTERM, then SIGKILL after 700 ms, and waits up to 2 s for the port to be free. The
+/// process must be the one that the lock names, by its id and its start time.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Exit codes: 0 it has ended and its port is free; 1 it is not the owner, or the port is still taken;
@@ -51,9 +51,10 @@ pub(super) fn stop(gateway: &Builder, pid: i32, port: Option<u16>) -> Result<(),
 /// There is no `--force`, because some day it would kill an unrelated process.
 pub(super) fn no_force() -> Failure {
     Failure::new(
-        "there is no --force that kills whatever listens on a port. `turnlock gateway status` shows \
-         the owner of the lock and the listener. Stop the owner by its process id, with `turnlock \
-         gateway stop --pid PID` or `turnlock gateway run --replace PID`. A listener that no lock \
-         names is no gateway of this state directory: if you know it, end it with `kill PID`",
+        "there is no --force that kills whatever listens on a port. `turnlock gateway status` \
+         shows the owner of the lock and the listener. Stop the owner by its process id, with \
+         `turnlock gateway stop --pid PID` or `turnlock gateway run --replace PID`. A listener \
+         that no lock names is no gateway of this state directory: if you know it, end it with \
+         `kill PID`",
     )
 }

@@ -1,5 +1,5 @@
-//! `turnlock read --follow`: lines as they are appended. When another file takes the session's place,
-//! only the lines that are new in it.
+//! `turnlock read --follow`: lines as they are appended. When another file takes the session's
+//! place, only the lines that are new in it.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -73,8 +73,8 @@ struct Follower<'a> {
     /// The last lines shown, with their hashes.
     last: VecDeque<(Range<u64>, u64)>,
     hasher: RandomState,
-    /// The length of a file that ends inside a line, and when it was first seen. The time is `None` once
-    /// the line was reported.
+    /// The length of a file that ends inside a line, and when it was first seen. The time is `None`
+    /// once the line was reported.
     unfinished: Option<(u64, Option<Instant>)>,
     gone: bool,
 }
@@ -173,8 +173,8 @@ impl<'a> Follower<'a> {
         Ok(known.get_mut(&hash).filter(|count| **count > 0).map(|count| *count -= 1).is_some())
     }
 
-    /// Steps back to the last line that is still in its place. A failed append is cut back to the end of
-    /// a line. In a file that was overwritten no line is left in its place.
+    /// Steps back to the last line that is still in its place. A failed append is cut back to the
+    /// end of a line. In a file that was overwritten no line is left in its place.
     fn step_back(&mut self) -> Result<(), Stop> {
         let length = self.length()?;
         let shown = self.last.len();

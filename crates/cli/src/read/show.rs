@@ -151,8 +151,8 @@ fn shown(c: char) -> Option<String> {
     c.is_control().then(|| c.escape_unicode().to_string())
 }
 
-/// Escapes control characters in valid JSON. There they are whitespace between values or, from DEL on,
-/// inside strings.
+/// Escapes control characters in valid JSON. There they are whitespace between values or, from DEL
+/// on, inside strings.
 fn in_json(c: char) -> Option<String> {
     match c {
         '\0'..' ' => Some(" ".into()),

@@ -13,8 +13,8 @@ use turnlock::Turn;
 use crate::failure::Failure;
 use crate::{enclosing, exec, signals};
 
-/// Runs the command to its end. Must be called on the main thread: the command's parent-death signal
-/// comes when the calling thread ends.
+/// Runs the command to its end. Must be called on the main thread: the command's parent-death
+/// signal comes when the calling thread ends.
 pub(super) fn run(turn: &Turn, command: &[OsString]) -> Result<ExitCode, Failure> {
     let failed = |e: io::Error| Failure::new(format!("cannot start the command: {e}"));
     // From here on signals are for the command. Those that come before it runs are kept for it.

@@ -1,5 +1,5 @@
-//! The processes of this machine that wait for locks. Linux lists them in `/proc/locks`, marked by an
-//! arrow.
+//! The processes of this machine that wait for locks. Linux lists them in `/proc/locks`, marked by
+//! an arrow.
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;

@@ -1,13 +1,16 @@
-//! The proof: reads the session files line by line, without the library, and compares them with the journals.
+//! The proof. It reads the session files line by line, without the library, and compares them with
+//! the journals.
 //!
-//! What is proved, for each session file, in its own order:
-//! - every acknowledged line is there exactly once, byte for byte, where the acknowledgement said, in its writer's order;
-//! - what was never told of is there at most once, and whole, unless its writer was killed at it: then perhaps its beginning;
-//! - what was refused is not there;
-//! - the lines of a batch stand together, and no turn's lines lie inside another's (posts may);
-//! - what was acknowledged before another append was begun stands before it;
-//! - whoever lost the lock wrote nothing after that, and nobody loses it without a cause;
-//! - no two turns certainly held at the same time.
+//! For each session file it proves:
+//! - An acknowledged line is there exactly once, byte for byte, at the acknowledged offset, in its
+//!   writer's order.
+//! - A line of an unknown outcome is there at most once, and whole. If its writer was killed, only
+//!   its beginning may be there.
+//! - A refused line is not there.
+//! - The lines of a batch are adjacent. No line of a turn lies inside another turn; posts may.
+//! - An append acknowledged before another began stands before it.
+//! - No holder wrote after it lost the lock, and none lost it without a cause.
+//! - No two turns certainly held at the same time.
 
 mod file;
 mod holds;
@@ -22,37 +25,37 @@ use serde::Serialize;
 
 use super::history::{Append, History, Outcome};
 
-/// What can be wrong.
+/// The kind of a violation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Kind {
     /// An acknowledged line is not in the file.
     LinesLost,
-    /// A line is there twice.
+    /// A line is in the file twice.
     LinesTwice,
-    /// Bytes that are no whole line, and not the beginning of one whose writer was killed.
+    /// Bytes that are neither a whole line nor the beginning of one whose writer was killed.
     LinesTorn,
-    /// A line stands elsewhere than its acknowledgement said.
+    /// A line is not at its acknowledged offset.
     WrongOffset,
     /// The lines of a writer, or of a batch, are out of order.
     OutOfOrder,
-    /// A line stands before one that was acknowledged before it was begun.
+    /// A line stands before a line that was acknowledged before it was begun.
     TooEarly,
     /// Lines of one turn lie inside another.
     TurnsOverlap,
     /// Two turns held at the same time.
     TwoHolders,
-    /// Something was written after the lock was lost.
+    /// A line was written after the lock was lost.
     WrittenAfterLoss,
-    /// A turn was lost that nobody had taken.
+    /// A turn was lost, though nobody took it.
     LostWithoutCause,
-    /// Somebody waited for ever, or nothing was done at all.
+    /// A process or a task waited in vain, or there was no turn at all.
     Stuck,
-    /// An operation failed that should not have, or a process died by itself.
+    /// An operation failed without a reason, or a process ended by itself.
     Failed,
 }
 
-/// All kinds, with what they are called in a report.
+/// All kinds, with their names in a report.
 pub(super) const KINDS: [(Kind, &str); 12] = [
     (Kind::LinesLost, "acknowledged lines lost"),
     (Kind::LinesTwice, "lines written twice"),
@@ -68,21 +71,21 @@ pub(super) const KINDS: [(Kind, &str); 12] = [
     (Kind::Failed, "unexpected failures"),
 ];
 
-/// One thing that is wrong.
+/// One violation.
 #[derive(Debug, Serialize)]
 pub(super) struct Violation {
     pub(super) kind: Kind,
     pub(super) session: Option<u16>,
-    /// Where in the session file.
+    /// The place in the session file.
     pub(super) offset: Option<u64>,
-    /// What was found, and what was expected.
+    /// A description of what was found, and what was expected.
     pub(super) what: String,
 }
 
-/// Of each kind so many are kept in full; all are counted.
+/// The number of violations of each kind that are kept in full. All are counted.
 const KEPT: usize = 5;
 
-/// What the check has found.
+/// The result of the check.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     pub(super) counts: BTreeMap<Kind, u64>,
@@ -90,7 +93,7 @@ pub(super) struct Findings {
     /// Whole lines in the files.
     pub(super) lines: u64,
     pub(super) bytes: u64,
-    /// Lines whose writer was killed in the middle of them.
+    /// Lines whose writer was killed while it wrote them.
     pub(super) cut_by_kill: u64,
 }
 
@@ -114,15 +117,15 @@ impl Findings {
     }
 }
 
-/// What the run was like, as far as it matters for what is promised.
+/// The facts about a run that decide what must hold.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
     pub(super) seed: u64,
-    /// Turns were taken from their holders: they may believe for a while that they still hold.
+    /// Turns were taken from their holders, which may believe for a while that they still hold.
     pub(super) tampered: bool,
 }
 
-/// Compares the session files with what happened.
+/// Compares the session files with the history.
 pub(super) fn check(
     history: &History,
     sessions: &[PathBuf],
@@ -139,7 +142,8 @@ pub(super) fn check(
     Ok(())
 }
 
-/// An append may fail because its turn was lost, which is looked at elsewhere, or because a program came between; not otherwise.
+/// An append may fail because its turn was lost, or because a program wrote during it. The causes
+/// of a lost turn are checked in [`holds`].
 fn failed(history: &History, append: &Append, findings: &mut Findings) {
     let lost = append.turn.is_some_and(|turn| history.turns[turn].lost == Some(append.ended));
     let kind = match append.outcome {

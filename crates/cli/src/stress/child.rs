@@ -1,4 +1,4 @@
-//! A child process of a stress run: tasks that take turns, and tasks that post.
+//! A child process of a stress run, with tasks that take turns and tasks that post.
 
 use std::ffi::OsString;
 use std::io;
@@ -19,10 +19,10 @@ use super::journal::{Journal, Kind, POST, Record, now};
 use super::line::{self, Writer};
 use crate::failure::Failure;
 
-/// What a child does.
+/// The work of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Role {
-    /// Takes turns, and posts if that was asked for.
+    /// Takes turns, and posts with `--post`.
     Writer,
     /// Only posts.
     Poster,
@@ -32,23 +32,23 @@ pub(super) enum Role {
 
 pub(crate) const NAME: &str = "__stress-child";
 
-/// What the conductor tells a child.
+/// The arguments that the conductor gives to a child.
 #[derive(clap::Parser, Debug, Clone)]
 pub(crate) struct Args {
     #[arg(long)]
     pub(super) dir: PathBuf,
     #[arg(long)]
     pub(super) role: Role,
-    /// Which child: none of a run has the same number.
+    /// The number of the child, unique in the run.
     #[arg(long)]
     pub(super) child: u32,
-    /// Who started it: without that process it ends.
+    /// The process that started the child, and with which it ends.
     #[arg(long)]
     pub(super) parent: i32,
-    /// Nothing is begun after this time of the common clock.
+    /// The time of the common clock after which nothing is begun.
     #[arg(long)]
     pub(super) until: u64,
-    /// How long a turn may be waited for.
+    /// How long to wait for a turn.
     #[arg(long)]
     pub(super) patience_ms: u64,
     #[arg(long)]
@@ -67,7 +67,7 @@ pub(crate) struct Args {
     pub(super) buffered: bool,
 }
 
-/// How many posting tasks a writing child has beside its others, and a posting child.
+/// The number of posting tasks in a writing child that also posts, and in a posting child.
 const POSTERS: [u32; 2] = [1, 4];
 
 pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> Result<ExitCode, Failure> {
@@ -113,33 +113,34 @@ pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> Result<ExitCode
     })
 }
 
-/// No child outlives its conductor, however that ends.
+/// Makes this process die with its conductor, in whatever way that ends.
 fn die_with(parent: i32) -> Result<(), Failure> {
     let failed = |e: io::Error| Failure::new(format!("cannot ask to die with the parent: {e}"));
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .map_err(|e| failed(e.into()))?;
-    // It may have died before the kernel was asked.
+    // It may have died before the request.
     match rustix::process::getppid() {
         Some(pid) if pid.as_raw_nonzero().get() == parent => Ok(()),
         _ => Err(failed(io::Error::other("it is gone"))),
     }
 }
 
-/// Where a session of a stress run is.
+/// The path of a session of a stress run.
 pub(super) fn session_path(dir: &Path, session: u16) -> PathBuf {
     dir.join(format!("session-{session}.jsonl"))
 }
 
-/// In every stretch of this many nanoseconds …
-const SPELL: u64 = 400_000_000;
-/// … nobody asks for a turn in the last so many, so that a foreign writer, who only looks now and then, comes to its turn.
+/// The period of the quiet spells, in nanoseconds.
+const PERIOD: u64 = 400_000_000;
+/// The length of the quiet spell at the end of each period. Nobody else asks for a turn in it, so
+/// that a foreign writer, which only looks now and then, gets one.
 const QUIET: u64 = 120_000_000;
 
-/// How long the quiet spell still lasts, if there is one.
+/// The rest of the quiet spell, during one.
 pub(super) fn quiet_for(now: u64) -> Option<Duration> {
-    let within = now % SPELL;
-    (within >= SPELL - QUIET).then(|| Duration::from_nanos(SPELL - within))
+    let within = now % PERIOD;
+    (within >= PERIOD - QUIET).then(|| Duration::from_nanos(PERIOD - within))
 }
 
 struct Common {
@@ -158,7 +159,7 @@ struct Hand {
     next: u64,
 }
 
-/// What became of an append.
+/// Whether the turn goes on after an append.
 enum Outcome {
     Done,
     /// The turn is over.
@@ -191,7 +192,7 @@ impl Hand {
         }
     }
 
-    /// Asks for a turn; now and then without the patience to get it.
+    /// Asks for a turn. Now and then gives up before it is granted.
     async fn acquire(&mut self, about: Record) -> Option<Turn> {
         let path = session_path(&self.common.args.dir, about.session);
         let label = format!("stress {}.{}", self.writer.child, self.writer.task);
@@ -230,7 +231,7 @@ impl Hand {
         let pause = Duration::from_micros(self.common.args.hold_us / appends);
         for _ in 0..appends {
             if let Outcome::Over = self.append(&mut turn, about).await {
-                // Dropped, as it is where an error is passed on.
+                // Drops the turn, as a `?` would.
                 return;
             }
             rest(pause).await;
@@ -251,7 +252,7 @@ impl Hand {
         let (about, lines) = self.begin(about);
         let append = turn.append_all(lines);
         let appended = match cancelled {
-            // It may be written or not; but not twice, and not later than this turn.
+            // The lines may be written or not, but never twice, and never after this turn.
             Some(patience) => match timeout(patience, append).await {
                 Ok(appended) => appended,
                 Err(_) => return Outcome::Over,
@@ -273,7 +274,7 @@ impl Hand {
         }
     }
 
-    /// Notes down what is about to be appended.
+    /// Records what is about to be appended.
     fn begin(&mut self, about: Record) -> (Record, Vec<line::Line>) {
         let count =
             if self.random.random_ratio(1, 8) { self.random.random_range(2..=4) } else { 1 };
@@ -284,7 +285,7 @@ impl Hand {
         (about, lines)
     }
 
-    /// Notes down what became of it.
+    /// Records the outcome of an append.
     fn end(&self, about: Record, appended: turnlock::Result<Appended>) -> Outcome {
         let at = now();
         match appended {
@@ -327,7 +328,7 @@ async fn rest(pause: Duration) {
     if pause >= Duration::from_millis(1) {
         sleep(pause).await;
     } else if !pause.is_zero() {
-        // The runtime's timer knows no parts of milliseconds.
+        // The runtime's timer has a resolution of a millisecond.
         std::thread::sleep(pause);
     }
 }

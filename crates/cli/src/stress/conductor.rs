@@ -1,4 +1,5 @@
-//! The parent of a stress run: starts the children, does the faults, waits for the end. Every wait is bounded.
+//! The parent process of a stress run: starts the children, injects the faults, waits for the end.
+//! Every wait is bounded.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -21,18 +22,18 @@ use super::child::{Role, quiet_for, session_path};
 use super::journal::{Journal, Kind, Record, now};
 use super::{Args, patience, watched};
 
-/// What a run was.
+/// A run that has ended.
 pub(super) struct Run {
-    /// How many children there were, replacements included.
+    /// The number of children, including replacements.
     pub(super) children: u32,
-    /// For which slot each child was: a writing process and its replacements have one slot.
+    /// The slot of each writing child. A process and its replacements share a slot.
     pub(super) slots: Vec<Option<u32>>,
     pub(super) time: Duration,
 }
 
-/// At most how long the conductor sleeps.
+/// The longest sleep of the conductor.
 const TICK: Duration = Duration::from_millis(10);
-/// How long a killed process may take to be gone.
+/// How long a killed process may take to end.
 const DEATH: Duration = Duration::from_secs(10);
 
 pub(super) fn run(
@@ -54,11 +55,11 @@ pub(super) fn run(
     }
     conductor.resume();
     if !interrupted.load(Ordering::Relaxed) {
-        bar.set_message("the last turns end …");
+        bar.set_message("waiting for the last turns …");
         conductor.wait_for_all(interrupted, findings)?;
     }
     bar.finish_and_clear();
-    conductor.tell_of_errors(findings);
+    conductor.report_errors(findings);
     Ok(Run {
         children: conductor.children,
         slots: std::mem::take(&mut conductor.slots),
@@ -117,7 +118,7 @@ struct Conductor<'a> {
     next_rm: u64,
     /// Who is stopped, until when.
     stopped: Option<(u32, u64)>,
-    /// For revocations: without patience, since the victim may be stopped inside an append.
+    /// For revocations. With a short timeout, since the victim may be stopped inside an append.
     sessions: Sessions,
 }
 
@@ -153,7 +154,7 @@ impl<'a> Conductor<'a> {
         if self.args.foreign {
             self.add(Role::Foreign, u32::MAX)?;
         }
-        // Let them begin before the first fault.
+        // Lets them begin before the first fault.
         let first = now() + 50_000_000;
         for next in [&mut self.next_kill, &mut self.next_stop, &mut self.next_rm] {
             *next = (*next).max(first);
@@ -203,17 +204,17 @@ impl<'a> Conductor<'a> {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(errors)
-            // A terminal's Ctrl-C is the conductor's alone: it ends the children in order.
+            // Keeps a terminal's Ctrl-C from the children. The conductor ends them in order.
             .process_group(0)
             .spawn()?;
         Ok((number, child))
     }
 
-    /// A child that ends before its time is a violation, and is replaced.
+    /// Replaces children that ended early, and reports them as violations.
     fn replace_the_dead(&mut self, findings: &mut Findings) -> io::Result<()> {
         for index in 0..self.living.len() {
             if let Some(status) = self.living[index].child.try_wait()? {
-                // A child that was quick to see the end is none.
+                // A child that sees the end of the run before the conductor does has not failed.
                 if now() < self.until {
                     let what =
                         format!("child {} ended by itself: {status}", self.living[index].number);
@@ -243,7 +244,7 @@ impl<'a> Conductor<'a> {
             self.next_kill = now() + self.random.random_range(30_000_000..120_000_000);
         }
         if self.next_stop <= time && self.stopped.is_none() {
-            self.take_away();
+            self.revoke_one();
             self.next_stop = now() + self.random.random_range(10_000_000..60_000_000);
         }
         if self.next_rm <= time {
@@ -259,7 +260,7 @@ impl<'a> Conductor<'a> {
         Duration::from_nanos(next.saturating_sub(now())).max(Duration::from_micros(200))
     }
 
-    /// Kills a process, more often than not one that holds a session, and starts another in its place.
+    /// Kills a process, mostly one that holds a session, and replaces it.
     fn kill_one(&mut self) -> io::Result<()> {
         let holder = if self.random.random_ratio(3, 4) {
             self.holder().map(|(index, ..)| index)
@@ -276,13 +277,13 @@ impl<'a> Conductor<'a> {
         }
         self.kills += 1;
         if !wait(&mut self.living[index].child, DEATH)? {
-            return Err(io::Error::other("a killed process does not end; is the disk gone?"));
+            return Err(io::Error::other("a killed process does not end; does the disk hang?"));
         }
         self.journal.note(&Record { task: number, ..Record::now(Kind::Killed) });
         self.replace(index)
     }
 
-    /// A living child that holds a session: which, which session, which hold.
+    /// A living child that holds a session: its index, the session, and the owner.
     fn holder(&mut self) -> Option<(usize, u16, Uuid)> {
         let session = self.random.random_range(0..self.args.sessions);
         let record = self.read_lock(session)?;
@@ -290,7 +291,7 @@ impl<'a> Conductor<'a> {
         let index = self.living.iter().position(|slot| u64::from(slot.child.id()) == pid)?;
         let owner =
             record.get("owner").and_then(Value::as_str).and_then(|owner| owner.parse().ok());
-        // A foreign writer's has none: it cannot be revoked.
+        // The record of a foreign writer has no owner. It cannot be revoked.
         Some((index, session, owner.unwrap_or_default()))
     }
 
@@ -299,8 +300,8 @@ impl<'a> Conductor<'a> {
         serde_json::from_slice(&fs::read(lock).ok()?).ok()
     }
 
-    /// Takes the turn from a holder; first, mostly, stops its process for a while.
-    fn take_away(&mut self) {
+    /// Revokes the turns of a holder. Mostly stops its process first, for a while.
+    fn revoke_one(&mut self) {
         let Some((index, ..)) =
             self.holder().filter(|(index, ..)| self.living[*index].role == Role::Writer)
         else {
@@ -318,7 +319,7 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// Revokes the owner that is named in the lock file, if it is of this child.
+    /// Revokes the owner in the lock file, if it is this child's.
     fn revoke(&self, session: u16, index: usize) {
         let path = session_path(self.dir, session);
         let Some(record) = self.read_lock(session) else { return };
@@ -342,7 +343,7 @@ impl<'a> Conductor<'a> {
 
     fn remove_a_lock(&mut self) {
         let session = self.random.random_range(0..self.args.sessions);
-        // A foreign writer has no fence: without its lock it would go on.
+        // A foreign writer has no fence. It would write on without its lock.
         let foreign = self.read_lock(session).is_some_and(|record| record.get("owner").is_none());
         if foreign || self.args.foreign && quiet_for(now()).is_some() {
             return;
@@ -352,7 +353,7 @@ impl<'a> Conductor<'a> {
     }
 
     fn signal(&self, index: usize, signal: Signal) -> bool {
-        // The child is not reaped before it is replaced: its pid is still its own.
+        // The child is not reaped before it is replaced, so its pid is still its own.
         Pid::from_raw(self.living[index].child.id() as i32)
             .is_some_and(|pid| kill_process(pid, signal).is_ok())
     }
@@ -364,7 +365,8 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// Whoever has begun to wait has its turn yet; who does not get it is stuck.
+    /// Waits for the children, whose tasks still get the turns that they wait for. A child that
+    /// does not end is stuck.
     fn wait_for_all(
         &mut self,
         interrupted: &AtomicBool,
@@ -382,8 +384,7 @@ impl<'a> Conductor<'a> {
             };
             let number = self.living[index].number;
             if !ended {
-                let what =
-                    format!("child {number} does not come to its end: {}", self.what_stands());
+                let what = format!("child {number} does not end: {}", self.locks());
                 findings.add(Wrong::Stuck, None, None, what);
             } else if let Some(status) =
                 self.living[index].child.try_wait()?.filter(|status| !status.success())
@@ -399,8 +400,8 @@ impl<'a> Conductor<'a> {
         Ok(())
     }
 
-    /// Which locks there are, for the report of a run that is stuck.
-    fn what_stands(&self) -> String {
+    /// The locks, for the report of a run that is stuck.
+    fn locks(&self) -> String {
         match self.sessions.status(self.dir) {
             Ok(locks) if locks.is_empty() => "no session is held".into(),
             Ok(locks) => serde_json::to_string(&locks).unwrap_or_default(),
@@ -408,8 +409,8 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// What children said on their standard error.
-    fn tell_of_errors(&self, findings: &mut Findings) {
+    /// Reports what the children wrote to standard error.
+    fn report_errors(&self, findings: &mut Findings) {
         let errors = fs::read_to_string(self.dir.join("errors.txt")).unwrap_or_default();
         for error in errors.lines() {
             findings.add(Wrong::Failed, None, None, error.to_owned());
@@ -420,14 +421,14 @@ impl<'a> Conductor<'a> {
 impl Drop for Conductor<'_> {
     fn drop(&mut self) {
         for slot in &mut self.living {
-            // Those that have ended cannot be killed, and need not be.
+            // Fails for those that have ended.
             let _ = slot.child.kill();
             let _ = wait(&mut slot.child, DEATH);
         }
     }
 }
 
-/// Waits for a process to end, but not for ever.
+/// Waits for a process to end, for `limit` at most. Returns whether it has ended.
 fn wait(child: &mut Child, limit: Duration) -> io::Result<bool> {
     let limit = Instant::now() + limit;
     loop {

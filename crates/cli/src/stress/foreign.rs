@@ -1,5 +1,5 @@
-//! A foreign writer: it locks as OpenClaw does (`O_EXCL` create, a record with its pid, unlink), takes no kernel lock, has no fence,
-//! and appends beside everybody else.
+//! A foreign writer. It locks as OpenClaw does: `O_EXCL` create, a record with its pid, unlink. It
+//! takes no kernel lock, and has no fence.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -16,10 +16,10 @@ use super::child::{Args, quiet_for, session_path};
 use super::journal::{Journal, Kind, Record, UNKNOWN, now};
 use super::line::{self, LineId, Writer};
 
-/// How often it looks at a lock that is not its own.
+/// The pause between two looks at a lock.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// Takes foreign turns until the time is up.
+/// Takes foreign turns until the end of the run.
 pub(super) fn write(args: &Args, journal: &Journal) -> io::Result<()> {
     let writer = Writer { child: args.child, task: 0 };
     let mut foreign = Foreign {
@@ -68,7 +68,7 @@ impl Foreign<'_> {
         self.unlock(&lock, &file, about)
     }
 
-    /// Waits, by looking now and then, as long as the quiet spell lasts.
+    /// Polls for the lock as long as the quiet spell lasts.
     fn lock(&self, lock: &Path, about: Record) -> io::Result<Option<File>> {
         while quiet_for(now()).is_some() {
             match OpenOptions::new().write(true).create_new(true).mode(0o644).open(lock) {
@@ -89,7 +89,7 @@ impl Foreign<'_> {
         Ok(None)
     }
 
-    /// A dead owner's lock is removed, and created anew: with the race that this has.
+    /// Removes the lock of a dead owner, to create its own. This has OpenClaw's race.
     fn reclaim(&self, lock: &Path, about: Record) -> io::Result<()> {
         let Ok(text) = fs::read(lock) else { return Ok(()) };
         let pid = serde_json::from_slice::<Value>(&text)
@@ -104,7 +104,7 @@ impl Foreign<'_> {
         Ok(())
     }
 
-    /// One write, behind a newline if somebody who was killed left a torn line.
+    /// Appends in one write. Starts with a newline if a killed writer left a torn line.
     fn append(&mut self, path: &Path, about: Record) -> io::Result<()> {
         let about = Record { kind: Kind::Begun, n: self.next, count: 1, ..about };
         let bytes = line::bytes(self.args.seed, LineId { writer: self.writer, n: self.next });
@@ -141,7 +141,7 @@ impl Foreign<'_> {
     }
 }
 
-/// Field 22 of our own `stat`: when this process started.
+/// Field 22 of our own `stat`: the start time of this process.
 fn own_start_time() -> Option<u64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
     stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()

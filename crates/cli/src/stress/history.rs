@@ -1,4 +1,4 @@
-//! What happened in a run, put together from the journals of all its processes.
+//! The history of a run, merged from the journals of all its processes.
 
 use std::collections::HashMap;
 use std::io;
@@ -7,19 +7,19 @@ use std::path::Path;
 use super::journal::{self, Kind, POST, Record, UNKNOWN};
 use super::line::{LineId, Writer};
 
-/// The past of a run.
+/// Everything that happened in a run.
 #[derive(Debug, Default)]
 pub(super) struct History {
     pub(super) turns: Vec<Turn>,
     pub(super) appends: Vec<Append>,
     pub(super) removals: Vec<Removal>,
     pub(super) revocations: Vec<Revocation>,
-    /// When each killed child was about to be killed.
+    /// The time just before each kill of a child.
     pub(super) kills: HashMap<u32, u64>,
-    /// When it certainly was dead.
+    /// The time at which the killed child was certainly dead.
     deaths: HashMap<u32, u64>,
     pub(super) stops: u64,
-    /// Which append begins with which line, in the order of the lines.
+    /// The appends of each writer, in the order of their first lines.
     by_writer: HashMap<Writer, Vec<usize>>,
 }
 
@@ -30,17 +30,17 @@ pub(super) struct Turn {
     pub(super) session: u16,
     pub(super) asked: u64,
     pub(super) acquired: Option<u64>,
-    /// None for a foreign writer's.
+    /// 0 for a foreign turn.
     pub(super) owner: u128,
     pub(super) releasing: Option<u64>,
     pub(super) released: bool,
     pub(super) gave_up: bool,
     pub(super) timed_out: Option<u64>,
-    /// When it was told that it had been lost.
+    /// The time at which its holder learned that it had been lost.
     pub(super) lost: Option<u64>,
-    /// A foreign turn whose lock was removed under its hands.
+    /// A foreign turn whose lock file was removed during the turn.
     pub(super) unprotected: bool,
-    /// Until when it certainly held: its last acknowledged append began then.
+    /// The start of its last acknowledged append. Until then it certainly held.
     pub(super) wrote: Option<u64>,
 }
 
@@ -50,15 +50,15 @@ impl Turn {
     }
 }
 
-/// What became of an append.
+/// The outcome of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// It was never told: its writer was killed, or gave up. It may be there, once.
-    Untold,
+    /// Unknown: its writer was killed, or gave up. It may be in the file, once.
+    Unknown,
     Acknowledged,
     /// Another program came between. It may be there, once.
     Overtaken,
-    /// Refused or failed: nothing of it may be there.
+    /// Refused or failed: nothing of it may be in the file.
     Refused,
 }
 
@@ -67,15 +67,15 @@ pub(super) enum Outcome {
 pub(super) struct Append {
     pub(super) writer: Writer,
     pub(super) session: u16,
-    /// None for a post.
+    /// `None` for a post.
     pub(super) turn: Option<usize>,
     pub(super) first: u64,
     pub(super) count: u32,
     pub(super) begun: u64,
-    /// When its outcome was told; without one, never.
+    /// The time of its outcome; the maximum if that is unknown.
     pub(super) ended: u64,
     pub(super) outcome: Outcome,
-    /// Where it says that it stands.
+    /// The acknowledged offset.
     pub(super) offset: Option<u64>,
 }
 
@@ -84,24 +84,25 @@ pub(super) struct Append {
 pub(super) struct Removal {
     pub(super) session: u16,
     pub(super) from: u64,
-    /// When it was done; none if that was never told.
+    /// The time at which it was done, if that was recorded.
     pub(super) to: Option<u64>,
-    /// When it was done, or would have been, at the latest.
+    /// The latest time at which it can have been done.
     at_latest: u64,
-    /// The latest of those that began no later.
+    /// The maximum of `at_latest` up to this removal, in the order of `from`.
     reach: u64,
 }
 
-/// A holder from whom the session was taken.
+/// A holder that was revoked.
 #[derive(Debug)]
 pub(super) struct Revocation {
     pub(super) owner: u128,
-    /// When it was done, and how long the session file was after that; none if it failed.
+    /// The time at which it was done, and the length of the session file after that. `None` if it
+    /// failed.
     pub(super) done: Option<(u64, u64)>,
 }
 
 impl History {
-    /// Reads the journals of the conductor and of so many children.
+    /// Reads the journals of the conductor and of all children.
     pub(super) fn read(dir: &Path, children: u32) -> io::Result<Self> {
         let mut history = Self::default();
         history.add_conductor(&journal::read(dir, None)?);
@@ -141,7 +142,7 @@ impl History {
         }
     }
 
-    /// `death`: when whoever noted this was dead at the latest.
+    /// `death` is the time at which the process that recorded this was certainly dead.
     fn add_removal(&mut self, record: &Record, death: u64) {
         match (record.kind, self.removals.last_mut()) {
             (Kind::Removing, _) => {
@@ -160,7 +161,7 @@ impl History {
         }
     }
 
-    /// When this child was dead, if it was killed; otherwise it may have gone on to the end.
+    /// The time at which this child was certainly dead. The maximum if it was not killed.
     pub(super) fn death_of(&self, child: u32) -> u64 {
         self.deaths.get(&child).copied().unwrap_or(u64::MAX)
     }
@@ -224,7 +225,7 @@ impl History {
         Some(of_writer[found])
     }
 
-    /// The append that this line belongs to.
+    /// The append to which this line belongs.
     pub(super) fn append_of(&self, id: LineId) -> Option<usize> {
         let of_writer = self.by_writer.get(&id.writer)?;
         let after = of_writer.partition_point(|&index| self.appends[index].first <= id.n);
@@ -233,10 +234,10 @@ impl History {
         (id.n < append.first + u64::from(append.count)).then_some(index)
     }
 
-    /// Whether a lock file of this session was removed by hand within this time.
+    /// Whether a lock file of this session may have been removed by hand within this time.
     pub(super) fn removed_within(&self, session: u16, from: u64, to: u64) -> bool {
         let before = self.removals.partition_point(|removal| removal.from < to);
-        // Backwards: removals do not last long.
+        // Backwards, since removals are short.
         let mut candidates =
             self.removals[..before].iter().rev().take_while(|removal| removal.reach > from);
         candidates.any(|removal| removal.session == session && removal.at_latest > from)
@@ -289,7 +290,7 @@ impl Append {
             count: record.count,
             begun: record.at,
             ended: u64::MAX,
-            outcome: Outcome::Untold,
+            outcome: Outcome::Unknown,
             offset: None,
         }
     }

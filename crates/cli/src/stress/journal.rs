@@ -1,8 +1,9 @@
-//! What every process notes down of what it does, so that its death loses nothing of it.
+//! The journals in which all processes record what they do. They survive the death of a process.
 //!
-//! One file per process, opened with `O_APPEND`, written without a buffer, in records of 64 bytes: none crosses a page, so that a
-//! `SIGKILL` leaves it whole or not at all. Times are of `CLOCK_MONOTONIC`, one clock for all processes. A time is read *before* the
-//! act it tells the beginning of, and *after* the act it tells the end of: the checker's proofs rest on this.
+//! Each process has one file, opened with `O_APPEND` and written without a buffer, in records of 64
+//! bytes. No record crosses a page, so `SIGKILL` leaves it whole or absent. All times are of
+//! `CLOCK_MONOTONIC`, which all processes share. The time of a beginning is read *before* the act,
+//! and the time of an end *after* it. The proofs of the checker rest on this.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -10,15 +11,15 @@ use std::path::{Path, PathBuf};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Bytes of a record.
+/// The bytes of a record.
 const LENGTH: usize = 64;
 const MAGIC: u32 = 0x7572_6e31;
-/// An append that belongs to no turn.
+/// The turn of an append that belongs to none.
 pub(super) const POST: u64 = u64::MAX;
-/// An offset that the writer cannot know.
+/// The offset of an append whose writer does not know it.
 pub(super) const UNKNOWN: u64 = u64::MAX;
 
-/// Nanoseconds of the clock that all processes share.
+/// The time of the clock that all processes share, in nanoseconds.
 pub(super) fn now() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);
     (time.tv_sec as u64) * 1_000_000_000 + time.tv_nsec as u64
@@ -26,7 +27,7 @@ pub(super) fn now() -> u64 {
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// What happened.
+        /// The kind of an event.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[repr(u8)]
         pub(super) enum Kind { $($(#[$doc])* $name,)* }
@@ -36,35 +37,37 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// A turn is asked for.
+    /// A turn is about to be asked for.
     Asked,
-    /// The wait for a turn was given up by the asker itself.
+    /// The task gave up waiting for a turn.
     GaveUp,
-    /// The turn was not had in time.
+    /// The turn was not granted in time.
     TimedOut,
-    /// The turn is had (`owner`; none for a foreign writer's).
+    /// The turn was granted to `owner`, which is 0 for a foreign writer.
     Acquired,
-    /// An append of `count` lines from number `n` on is about to be asked for; `turn` is [`POST`] for a post.
+    /// An append of `count` lines, from number `n` on, is about to begin. `turn` is [`POST`] for a
+    /// post.
     Begun,
-    /// The append that began with line `n` was acknowledged, at offset `detail`.
+    /// The append from line `n` on was acknowledged, at offset `detail`.
     Acknowledged,
-    /// It was refused because the turn was lost.
+    /// The append was refused because the turn was lost.
     Lost,
-    /// Another program came between while it was written: it is there, or not.
+    /// Another program wrote during the append: its lines are in the file or not.
     Overtaken,
-    /// It failed otherwise; the process's standard error says how.
+    /// The append, or the wait for a turn, failed otherwise. The process's standard error says how.
     Failed,
     /// The turn is about to be released.
     Releasing,
-    /// The release went through; `detail` is 1 if it said that the turn had been lost.
+    /// The turn was released. `detail` is 1 if it had been lost before.
     Released,
-    /// A foreign writer found, when it was done, that its lock had been removed under its hands.
+    /// A foreign writer found at its end that its lock file had been removed.
     Unprotected,
-    /// A lock file is about to be removed by hand, or by a foreign writer that found its owner dead.
+    /// A lock file is about to be removed by hand, or by a foreign writer because its owner is
+    /// dead.
     Removing,
-    /// It was removed.
+    /// The lock file was removed.
     Removed,
-    /// It was not removed: nothing stood there.
+    /// There was no lock file to remove.
     Spared,
     /// Process `task` is about to be killed.
     Killing,
@@ -74,11 +77,11 @@ kinds! {
     Stopped,
     /// `owner` is about to be revoked.
     Revoking,
-    /// `owner` was revoked; the session file was `detail` bytes long after that.
+    /// `owner` was revoked. The session file was `detail` bytes long after that.
     Revoked,
 }
 
-/// One entry.
+/// An event in a journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) kind: Kind,
@@ -93,7 +96,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Something that happens now.
+    /// An event that happens now.
     pub(super) fn now(kind: Kind) -> Self {
         Self {
             kind,
@@ -145,25 +148,25 @@ fn field<const N: usize>(bytes: &[u8; LENGTH], at: usize) -> [u8; N] {
     std::array::from_fn(|index| bytes[at + index])
 }
 
-/// A process's journal, to be written.
+/// The journal of this process.
 #[derive(Debug)]
 pub(super) struct Journal(File);
 
 impl Journal {
-    /// The journal of a child, or (`None`) of the conductor.
+    /// Opens the journal of a child, or with `None` of the conductor.
     pub(super) fn open(dir: &Path, child: Option<u32>) -> io::Result<Self> {
         OpenOptions::new().append(true).create(true).open(path(dir, child)).map(Self)
     }
 
     pub(super) fn note(&self, record: &Record) {
-        // A run whose journal cannot be written proves nothing: it must not go on as if it did.
+        // A run without its journal proves nothing, so it must not go on.
         if let Err(error) = (&self.0).write_all(&record.encode()) {
             eprintln!("cannot write the journal: {error}");
             std::process::exit(1);
         }
     }
 
-    /// Removes a lock file, and notes it before and after.
+    /// Removes a lock file, with a record before and after.
     pub(super) fn remove(&self, lock: &Path, about: Record) {
         self.note(&Record { kind: Kind::Removing, at: now(), ..about });
         let kind = if std::fs::remove_file(lock).is_ok() { Kind::Removed } else { Kind::Spared };
@@ -175,7 +178,7 @@ fn path(dir: &Path, child: Option<u32>) -> PathBuf {
     dir.join(child.map_or("conductor.journal".to_owned(), |child| format!("{child}.journal")))
 }
 
-/// The journal of a child, or (`None`) of the conductor; empty if it never wrote one.
+/// Reads the journal of a child, or with `None` of the conductor. Empty if there is none.
 pub(super) fn read(dir: &Path, child: Option<u32>) -> io::Result<Vec<Record>> {
     let mut bytes = Vec::new();
     match File::open(path(dir, child)) {

@@ -1,10 +1,9 @@
-//! The lines that are written: who wrote a line, and which one it is, tells all of its bytes.
-//!
-//! So the checker needs no copy of what was written: it makes every line again and compares.
+//! The lines of a stress run. The writer of a line and its number determine all its bytes, so the
+//! checker needs no copies: it makes each line again, and compares.
 
 use serde::Serialize;
 
-/// Every so many lines one is long, as tool output and images are.
+/// One line in this many is long, like tool output and images.
 const LONG_EVERY: u64 = 512;
 const LONG: u64 = 300 * 1024;
 const SHORT: std::ops::Range<u64> = 100..900;
@@ -22,7 +21,7 @@ impl std::fmt::Display for Writer {
     }
 }
 
-/// A line: its writer, and a number that the writer gives to its lines in order.
+/// The identity of a line: its writer, and its number among the writer's lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LineId {
     pub(super) writer: Writer,
@@ -35,7 +34,7 @@ impl std::fmt::Display for LineId {
     }
 }
 
-/// What is given to the library.
+/// A line as it is given to the library.
 #[derive(Serialize)]
 pub(super) struct Line {
     id: String,
@@ -50,14 +49,14 @@ impl Line {
     }
 }
 
-/// A batch of a writer's lines.
+/// A batch of lines of one writer.
 pub(super) fn batch(seed: u64, writer: Writer, first: u64, count: u32) -> Vec<Line> {
     (first..first + u64::from(count)).map(|n| Line::new(seed, LineId { writer, n })).collect()
 }
 
-/// The line as it must stand in the file, with its newline.
+/// The bytes of the line in the file, including its newline.
 pub(super) fn bytes(seed: u64, id: LineId) -> Vec<u8> {
-    // Two texts and a constant are always JSON.
+    // Serializing three strings cannot fail.
     let mut bytes = serde_json::to_vec(&Line::new(seed, id)).unwrap_or_default();
     bytes.push(b'\n');
     bytes
@@ -65,11 +64,11 @@ pub(super) fn bytes(seed: u64, id: LineId) -> Vec<u8> {
 
 const HEAD: &[u8] = br#"{"id":""#;
 
-/// What a line's first bytes say of who wrote it.
+/// The identity of a line, according to its first bytes.
 #[derive(Debug, PartialEq)]
 pub(super) enum Head {
     Id(LineId),
-    /// Too little to tell, but it may be the beginning of a line.
+    /// Too short to tell, but possibly the beginning of a line.
     Short,
     Other,
 }
@@ -93,7 +92,7 @@ pub(super) fn head(line: &[u8]) -> Head {
     parse().map_or(Head::Other, Head::Id)
 }
 
-/// Text of a realistic length, with what JSON has to escape.
+/// Text of a realistic length, with characters that JSON has to escape.
 fn text(seed: u64, id: LineId) -> String {
     let mut state =
         mix(seed ^ mix(u64::from(id.writer.child) << 32 | u64::from(id.writer.task)) ^ mix(!id.n));

@@ -1,4 +1,4 @@
-//! How the run went, in numbers.
+//! The statistics of a run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,25 +14,26 @@ pub(super) struct Numbers {
     pub(super) seconds: f64,
     pub(super) turns: u64,
     pub(super) turns_per_second: f64,
-    /// Acknowledged appends, by turns and posts.
+    /// Acknowledged appends, including posts.
     pub(super) appends: u64,
     pub(super) posts: u64,
     /// Acknowledged lines.
     pub(super) lines: u64,
     pub(super) lines_per_second: f64,
     pub(super) foreign_turns: u64,
-    /// From asking for a turn to having it.
+    /// From asking for a turn to its start.
     pub(super) wait: Option<Times>,
-    /// From the kill of a holder to the turn of the next, who was already waiting.
+    /// From the kill of a holder to the turn of the next process, which was already waiting.
     pub(super) takeover: Option<Times>,
-    /// Turns by the process with the fewest, and with the most; a replacement counts as the one that it replaces.
+    /// The turns of the process with the fewest, and of that with the most. A process and its
+    /// replacements count as one.
     pub(super) fewest_turns: u64,
     pub(super) most_turns: u64,
     pub(super) kills: u64,
     pub(super) stops: u64,
     pub(super) revocations: u64,
     pub(super) removals: u64,
-    /// Turns that were told that they had been lost.
+    /// Turns whose holders learned that they had been lost.
     pub(super) lost_turns: u64,
     /// Acquires and appends given up half-way.
     pub(super) given_up: u64,
@@ -50,10 +51,10 @@ pub(super) struct Times {
 
 impl Times {
     fn of(times: impl Iterator<Item = u64>) -> Option<Self> {
-        // Three digits are what two runs have in common.
+        // Two runs do not agree in more than three digits.
         let mut histogram = Histogram::<u64>::new(3).ok()?;
         for nanos in times {
-            // It grows as needed.
+            // The histogram grows as needed.
             histogram.record(nanos / 1000).ok()?;
         }
         (!histogram.is_empty()).then(|| Self {
@@ -66,7 +67,7 @@ impl Times {
 }
 
 impl Numbers {
-    /// `slots`: for which process each child stood.
+    /// `slots` are the slots of the children; see [`Run`](super::conductor::Run).
     pub(super) fn of(history: &History, time: Duration, slots: &[Option<u32>]) -> Self {
         let had = || history.turns.iter().filter(|turn| turn.acquired.is_some() && !turn.foreign());
         let acknowledged =
@@ -112,12 +113,13 @@ impl Numbers {
 fn given_up(history: &History) -> u64 {
     let acquires = history.turns.iter().filter(|turn| turn.gave_up).count();
     let appends = history.appends.iter().filter(|append| {
-        append.outcome == Outcome::Untold && !history.kills.contains_key(&append.writer.child)
+        append.outcome == Outcome::Unknown && !history.kills.contains_key(&append.writer.child)
     });
     (acquires + appends.count()) as u64
 }
 
-/// From each kill of a holder to the next turn on its session, where that was already waited for in another process.
+/// The times from the kill of a holder to the next turn on its session, if another process was
+/// already waiting for that.
 fn takeovers(history: &History) -> Vec<u64> {
     let mut begun: BTreeMap<(u16, u64), &Turn> = BTreeMap::new();
     for turn in &history.turns {

@@ -1,4 +1,4 @@
-//! The report of a stress run: a table on a terminal, plain text in a pipe, JSON for machines.
+//! The report of a stress run: a table on a terminal, plain text in a pipe, or JSON.
 
 use std::fmt::{self, Write};
 use std::io::{self, IsTerminal};
@@ -19,7 +19,7 @@ pub(super) struct Report<'a> {
     pub(super) seed: u64,
     pub(super) numbers: &'a Numbers,
     pub(super) findings: &'a Findings,
-    /// Where the files are, if they were kept.
+    /// The directory of the files, if they are kept.
     pub(super) kept: Option<&'a Path>,
 }
 
@@ -181,13 +181,12 @@ impl Report<'_> {
         let n = self.numbers;
         vec![
             format!(
-                "each of the {} acknowledged lines is there, whole, exactly once, in its writer's order",
+                "each of the {} acknowledged lines is there, whole, once, in its writer's order",
                 n.lines
             ),
-            "what was acknowledged before another was begun stands before it".into(),
+            "a line acknowledged before another was begun stands before it".into(),
             "no turn's lines lie inside another's".into(),
-            "whoever lost the lock wrote nothing after that, and nobody lost it without a cause"
-                .into(),
+            "no holder wrote after it lost the lock, and none lost it without a cause".into(),
         ]
     }
 }
@@ -197,7 +196,7 @@ fn times(times: Option<&Times>) -> String {
     format!("p50 {}, p99 {}, max {}", time(times.p50_us), time(times.p99_us), time(times.max_us))
 }
 
-/// To three digits: the rest is noise.
+/// A time with three digits. The rest is noise.
 fn time(us: u64) -> String {
     let (value, unit) = match us {
         0..1000 => return format!("{us} \u{b5}s"),

@@ -24,7 +24,8 @@ fn an_append_inside_writes_under_the_turn() {
 #[test]
 fn an_append_inside_is_refused_once_the_turn_is_lost() {
     let room = room();
-    let script = "echo ready; read go; echo '{}' | $TURNLOCK append $SESSION; echo append $?; read go; exit 9";
+    let script = "echo ready; read go; echo '{}' | $TURNLOCK append $SESSION; \
+                  echo append $?; read go; exit 9";
     for next in [false, true] {
         let mut holder = room.run(&[], script);
         assert_eq!(holder.line(), "ready");
@@ -65,7 +66,8 @@ fn an_append_that_outlives_the_run_is_refused() {
 fn turns_on_two_sessions_can_be_nested() {
     let (outer, inner) = (room(), room());
     let script = format!(
-        "exec $TURNLOCK run {} -- sh -c 'echo 1 | $TURNLOCK append $SESSION && echo 2 | $TURNLOCK append {0}'",
+        "exec $TURNLOCK run {} -- sh -c 'echo 1 | $TURNLOCK append $SESSION && \
+         echo 2 | $TURNLOCK append {0}'",
         inner.session.display()
     );
     let answer = outer.run(&[], &script).end();

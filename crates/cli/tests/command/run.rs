@@ -83,7 +83,8 @@ fn commands_follow_one_another() {
 #[test]
 fn the_command_inherits_the_locked_descriptor_and_is_told_of_its_turn() {
     let room = room();
-    let script = "for f in /proc/$$/fd/*; do [ $f -ef $SESSION.lock ] && echo lock; done; echo $TURNLOCK_TURN; cat $SESSION.lock";
+    let script = "for f in /proc/$$/fd/*; do [ $f -ef $SESSION.lock ] && echo lock; done; \
+                  echo $TURNLOCK_TURN; cat $SESSION.lock";
     let answer = room.run(&["--label", "a test"], script).end();
     assert_eq!(answer.out.lines().filter(|line| *line == "lock").count(), 1, "{answer:?}");
     let record: serde_json::Value =

@@ -45,7 +45,8 @@ fn a_waiter_is_ended_by_a_signal_and_leaves_nothing() {
 #[test]
 fn what_turnlock_was_told_to_ignore_the_command_ignores_too_and_no_more() {
     let room = room();
-    let script = "trap '' HUP; exec \"$0\" run \"$1\" -- sh -c 'grep SigIgn /proc/self/status; kill -s HUP $PPID; exit 4'";
+    let script = "trap '' HUP; exec \"$0\" run \"$1\" -- sh -c 'grep SigIgn /proc/self/status; \
+                  kill -s HUP $PPID; exit 4'";
     let mut command = std::process::Command::new("sh");
     command.args(["-c", script, TURNLOCK]).arg(&room.session).env_remove("TURNLOCK_TURN");
     let answer = ended(command);
@@ -55,13 +56,15 @@ fn what_turnlock_was_told_to_ignore_the_command_ignores_too_and_no_more() {
     assert_eq!(mask & (1 << 12), 0, "SIGPIPE does what it always does");
 }
 
-/// The story of a turnlock that is killed: its command is told to end, holds the session for as long as it still needs, and writes
-/// under its turn until then. (The kernel may send the signal twice: as each thread of the parent passes its children on when it dies.)
+/// The story of a turnlock that is killed: its command is told to end, holds the session for as
+/// long as it still needs, and writes under its turn until then. (The kernel may send the signal
+/// twice: as each thread of the parent passes its children on when it dies.)
 #[test]
 fn the_command_outlives_a_killed_turnlock_only_with_the_turn() {
     let room = room();
     let script = r#"
-        trap 'trap "" TERM; echo told; read go; echo "{\"last\":1}" | $TURNLOCK append $SESSION; echo append $?; touch $DIR/gone; exit' TERM
+        trap 'trap "" TERM; echo told; read go; echo "{\"last\":1}" | $TURNLOCK append $SESSION;
+              echo append $?; touch $DIR/gone; exit' TERM
         echo ready
         read go"#;
     let mut holder = room.run(&[], script);

@@ -1,4 +1,5 @@
-//! `turnlock stress`, in short runs of its main combinations: it finds no violation, and leaves nothing behind.
+//! `turnlock stress`, in short runs of its main combinations: it finds no violation, and leaves
+//! nothing behind.
 
 use std::fs;
 use std::io::Read;

@@ -71,11 +71,13 @@ fn status_is_a_table_with_colours_unless_they_are_not_wanted() {
     );
 }
 
-/// The whole foreground group is sent what is typed; twice would mean something else to the command.
+/// The whole foreground group is sent what is typed; twice would mean something else to the
+/// command.
 #[test]
 fn an_interrupt_typed_at_the_terminal_reaches_the_command_once() {
     let room = room();
-    let script = "n=0; trap \"n=\\$((n+1)); echo interrupted\" INT; trap \"echo \\$n times; exit\" USR1; echo ready; while :; do read go; done";
+    let script = "n=0; trap \"n=\\$((n+1)); echo interrupted\" INT; \
+                  trap \"echo \\$n times; exit\" USR1; echo ready; while :; do read go; done";
     let Some(command) =
         on_a_terminal(&format!("run {} -- sh -c '{script}'", room.session.display()))
     else {
@@ -85,7 +87,8 @@ fn an_interrupt_typed_at_the_terminal_reaches_the_command_once() {
     assert_eq!(running.line().trim_end(), "ready");
     running.say("\u{3}");
     assert!(running.line().trim_end().ends_with("interrupted"));
-    // Forwarded in the same queue, and so behind an interrupt that would have been forwarded as well.
+    // Forwarded in the same queue, and so behind an interrupt that would have been forwarded as
+    // well.
     signal(u32::try_from(room.record()["pid"].as_u64().unwrap()).unwrap(), "USR1");
     assert_eq!(running.line().trim_end(), "1 times");
 }

@@ -1,4 +1,5 @@
-//! A corpus of damaged transcripts: every class, alone and together, at the front, in the middle and at the end, in lines of a byte to 2 MB.
+//! A corpus of damaged transcripts: every class, alone and together, at the front, in the middle
+//! and at the end, in lines of a byte to 2 MB.
 
 use std::fs;
 

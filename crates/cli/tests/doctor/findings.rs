@@ -133,7 +133,8 @@ fn a_fresh_empty_lock_is_respected() {
 #[test]
 fn the_lock_of_another_host_on_a_shared_directory_is_reported_and_kept() {
     let room = room();
-    let record = json!({"pid": 7, "createdAt": "2026-01-01T00:00:00.000Z", "protocol": "turnlock/1", "host": "elsewhere",
+    let record = json!({"pid": 7, "createdAt": "2026-01-01T00:00:00.000Z", "protocol": "turnlock/1",
+        "host": "elsewhere",
         "owner": "0198c0de-0000-7000-8000-000000000000", "bootId": "another"});
     fs::write(&room.lock, record.to_string()).unwrap();
     let sessions = Sessions::builder().shared(true).build().unwrap();

@@ -69,7 +69,8 @@ fn a_session_is_followed_through_posts_a_repair_an_undo_and_a_rewrite() {
     sessions.post_blocking(&room.session, &json!({"n": 6})).unwrap();
     assert_eq!(follow.line(), "{\"n\":6}");
 
-    // Cut back to the end of a line that is there, as if the last had never been; and the next is just as long.
+    // Cut back to the end of a line that is there, as if the last had never been; and the next is
+    // just as long.
     let length = fs::metadata(&room.session).unwrap().len();
     fs::File::options().write(true).open(&room.session).unwrap().set_len(length - 8).unwrap();
     turn.append_blocking(&json!({"n": 7})).unwrap();

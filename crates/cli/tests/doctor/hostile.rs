@@ -18,7 +18,8 @@ use super::made::{doctor, found, names};
 /// What a command needs at most, in KiB, whatever it is given.
 const MEMORY: u64 = 32 * 1024;
 
-/// Runs a command to its end, its output thrown away; gives its code and the most memory that it had, in KiB.
+/// Runs a command to its end, its output thrown away; gives its code and the most memory that it
+/// had, in KiB.
 fn memory_of(mut command: Command) -> (Option<i32>, u64) {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
@@ -45,7 +46,8 @@ fn memory_of(mut command: Command) -> (Option<i32>, u64) {
     (code.code(), most)
 }
 
-/// A lock of which nobody is alive can be taken; one that cannot be a lock file is an error that says so.
+/// A lock of which nobody is alive can be taken; one that cannot be a lock file is an error that
+/// says so.
 fn acquires(lock_content: &[u8]) -> bool {
     let room = room();
     fs::write(&room.lock, lock_content).unwrap();
@@ -167,12 +169,14 @@ fn control_characters_and_strange_names_reach_no_terminal() {
         .unwrap();
     let lock = room.dir().join(OsStr::from_bytes(b"\x1b[31m\x07\n\xff.jsonl.lock"));
     let label = "x\u{1b}]0;owned\u{7}\u{9b}31m";
-    let record = json!({"pid": 1, "createdAt": "\u{1b}[2J", "protocol": "turnlock/1", "label": label, "host": label,
+    let record = json!({"pid": 1, "createdAt": "\u{1b}[2J", "protocol": "turnlock/1",
+        "label": label, "host": label,
         "owner": "0198c0de-0000-7000-8000-000000000000"});
     fs::write(lock, record.to_string()).unwrap();
     // `script` gives the command a terminal.
     let wide = format!(
-        "stty cols 200; {TURNLOCK} doctor {dir}; {TURNLOCK} status {dir}; {TURNLOCK} read {dir}/*.jsonl",
+        "stty cols 200; {TURNLOCK} doctor {dir}; {TURNLOCK} status {dir}; \
+         {TURNLOCK} read {dir}/*.jsonl",
         dir = room.dir().display()
     );
     let mut commands = vec![doctor(&[], room.dir()), doctor(&["--json"], room.dir())];
@@ -195,7 +199,8 @@ fn control_characters_and_strange_names_reach_no_terminal() {
     assert_eq!(fs::read(room.dir().join(evil)).unwrap(), b"{\"a\":\"\\u001b[31m\"}\n{\"b\":1}\n");
 }
 
-/// One line of a gigabyte, `{"a":"…"}`, of NULs on the disk where `hole`, which is damage; else of spaces, which is not.
+/// One line of a gigabyte, `{"a":"…"}`, of NULs on the disk where `hole`, which is damage; else of
+/// spaces, which is not.
 fn huge_line(path: &Path, bytes: u64, hole: bool) {
     let mut file = fs::File::create_new(path).unwrap();
     file.write_all(b"{\"a\":\"").unwrap();
@@ -211,7 +216,8 @@ fn huge_line(path: &Path, bytes: u64, hole: bool) {
 #[test]
 fn a_line_of_a_gigabyte_is_read_and_judged_in_little_memory() {
     let room = room();
-    // As a hole it takes no room on the disk; with blanks less does, for the disk's sake. A build without optimisation takes its time.
+    // As a hole it takes no room on the disk; with blanks less does, for the disk's sake. A build
+    // without optimisation takes its time.
     let (most, blank) =
         if cfg!(debug_assertions) { (40 << 20, 40 << 20) } else { (1 << 30, 128 << 20) };
     for (bytes, hole) in [(most, true), (blank, false)] {

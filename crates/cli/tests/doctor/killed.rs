@@ -1,4 +1,5 @@
-//! SIGKILL at any point of `doctor --fix` and of a rewrite: the old file or the new one, and the next run clears up.
+//! SIGKILL at any point of `doctor --fix` and of a rewrite: the old file or the new one, and the
+//! next run clears up.
 
 use std::fs;
 use std::process::Stdio;
@@ -76,7 +77,8 @@ fn a_killed_doctor_leaves_the_old_file_or_the_new_one() {
 
 const LINES: usize = 200;
 
-/// A process that rewrites a session again and again, each time with lines that say which time it is.
+/// A process that rewrites a session again and again, each time with lines that say which time it
+/// is.
 #[test]
 #[ignore = "a process of a_killed_rewrite_leaves_the_old_file_or_the_new_one"]
 fn rewriter() {

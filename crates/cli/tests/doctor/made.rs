@@ -1,4 +1,5 @@
-//! Damaged session files, made from a seed, and what a repair has to leave of them; and helpers that all tests here share.
+//! Damaged session files, made from a seed, and what a repair has to leave of them; and helpers
+//! that all tests here share.
 
 use std::path::Path;
 use std::process::Command;

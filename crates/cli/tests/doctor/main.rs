@@ -1,5 +1,5 @@
-//! `turnlock doctor` and `turnlock read` on real files: hostile ones, with real writers beside them,
-//! and killed in the middle.
+//! `turnlock doctor` and `turnlock read` on real files: hostile ones, with real writers beside
+//! them, and killed in the middle.
 
 mod corpus;
 mod done;

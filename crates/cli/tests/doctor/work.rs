@@ -1,4 +1,5 @@
-//! Writers at work, ours and a foreign one, while `doctor --fix` runs again and again and `read --follow` looks on.
+//! Writers at work, ours and a foreign one, while `doctor --fix` runs again and again and `read
+//! --follow` looks on.
 
 use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
@@ -50,7 +51,8 @@ fn ours() {
     }
 }
 
-/// A program that knows `O_EXCL` and pids only. Every tenth record it "crashes" in the middle of a line, and goes on behind it.
+/// A program that knows `O_EXCL` and pids only. Every tenth record it "crashes" in the middle of a
+/// line, and goes on behind it.
 #[test]
 #[ignore = "a process of nothing_is_lost_while_a_doctor_works"]
 fn foreign() {
@@ -69,7 +71,9 @@ fn foreign() {
             std::thread::sleep(Duration::from_micros(200));
         };
         let now = jiff::Timestamp::now();
-        let record = json!({"pid": std::process::id(), "createdAt": format!("{now:.3}"), "starttime": start});
+        let record = json!({
+            "pid": std::process::id(), "createdAt": format!("{now:.3}"), "starttime": start,
+        });
         file.write_all(record.to_string().as_bytes()).unwrap();
         let mut log = OpenOptions::new().append(true).open(&session).unwrap();
         if n % 10 == 3 {

@@ -1,4 +1,5 @@
-//! A program under the locks: it has the port, it gets the signals, and it never outlives the gateway.
+//! A program under the locks: it has the port, it gets the signals, and it never outlives the
+//! gateway.
 
 use rustix::process::Signal;
 
@@ -121,7 +122,8 @@ fn what_is_ignored_at_the_start_stays_ignored() {
     assert_eq!(running.ended().code, Some(5));
 }
 
-/// What is typed reaches the whole foreground group, and what is sent to one process that one alone.
+/// What is typed reaches the whole foreground group, and what is sent to one process that one
+/// alone.
 #[test]
 fn an_interrupt_sent_to_the_gateway_on_a_terminal_reaches_it_too() {
     let room = room();

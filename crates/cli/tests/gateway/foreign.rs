@@ -25,7 +25,8 @@ fn start_time(pid: i32) -> u64 {
 
 fn record(pid: i32, start_time: Option<u64>) -> Value {
     let mut record = json!({
-        "pid": pid, "createdAt": humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string(),
+        "pid": pid,
+        "createdAt": humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string(),
         "configPath": "/x/openclaw.json", "ownerId": "c0ffee", "port": 18789, "stateDir": "/x",
     });
     if let Some(ticks) = start_time {

@@ -27,7 +27,8 @@ fn gateways_on_their_own_pass() {
     let b = gateway_with(
         &room,
         "b",
-        "// JSON5, as OpenClaw reads it\n{ gateway: { port: 18909, }, agents: { defaults: { workspace: '/w/b' } }, unknown: [1], }",
+        "// JSON5, as OpenClaw reads it\n\
+         { gateway: { port: 18909, }, agents: { defaults: { workspace: '/w/b' } }, unknown: [1], }",
     );
     let c = gateway_with(
         &room,

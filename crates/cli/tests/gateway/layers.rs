@@ -152,8 +152,10 @@ fn a_full_disk_leaves_no_lock() {
     }
     let room = room();
     let run = room.run_within("0s");
-    let script = r#"mount -t tmpfs -o size=16k tmpfs "$STATE" && mkdir -p "$STATE/tmp/openclaw-$(id -u)" &&
-        { dd if=/dev/zero of="$STATE/full" bs=4k 2>/dev/null; "$0" "$@"; echo "code $?"; find "$STATE" -name 'gateway*'; }"#;
+    let script = r#"mount -t tmpfs -o size=16k tmpfs "$STATE" &&
+        mkdir -p "$STATE/tmp/openclaw-$(id -u)" &&
+        { dd if=/dev/zero of="$STATE/full" bs=4k 2>/dev/null; "$0" "$@"; echo "code $?";
+        find "$STATE" -name 'gateway*'; }"#;
     let mut full = Command::new("unshare");
     full.args(["--mount", "sh", "-c", script])
         .arg(run.get_program())

@@ -20,7 +20,8 @@ fn at_the_line(command: &Command, log: &Path) -> Child {
     waiting.env("LOG", log).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
 }
 
-/// Each pair, made with a second port, races; of the two logs one tells of a start, the other of `refused`.
+/// Each pair, made with a second port, races; of the two logs one tells of a start, the other of
+/// `refused`.
 fn race(pair: impl Fn(&Room, u16) -> [Command; 2], refused: &str) {
     let room = room();
     let second = free_port();

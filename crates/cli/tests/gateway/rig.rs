@@ -30,8 +30,8 @@ pub fn room() -> Room {
     Room { dir, state, port: free_port() }
 }
 
-/// A port that is this process's for as long as it lives: no other test takes it, nor does the kernel for a connection, which takes
-/// higher ones.
+/// A port that is this process's for as long as it lives: no other test takes it, nor does the
+/// kernel for a connection, which takes higher ones.
 pub fn free_port() -> u16 {
     static MINE: Mutex<Vec<UnixListener>> = Mutex::new(Vec::new());
     for port in 20_000..32_000 {

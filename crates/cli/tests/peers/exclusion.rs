@@ -92,7 +92,8 @@ fn a_program_with_the_word_among_its_arguments_is_respected_too() {
     }
 }
 
-/// The rule of 2026.5.12 and later: a lock whose owner does not look like OpenClaw is removed. Then the fence refuses.
+/// The rule of 2026.5.12 and later: a lock whose owner does not look like OpenClaw is removed. Then
+/// the fence refuses.
 #[test]
 fn without_the_word_the_last_openclaw_takes_the_lock_and_our_fence_refuses() {
     let Some(peer) = Kind::July.installed() else { return };
@@ -127,7 +128,8 @@ fn without_the_word_the_last_openclaw_takes_the_lock_and_our_fence_refuses() {
 
 #[test]
 fn without_the_word_a_command_inside_the_turn_is_refused_as_well() {
-    let script = "echo held; read go; echo '{\"ours\":1}' | \"$TURNLOCK\" append \"$SESSION\"; echo \"code $?\"";
+    let script = "echo held; read go; \
+                  echo '{\"ours\":1}' | \"$TURNLOCK\" append \"$SESSION\"; echo \"code $?\"";
     for peer in all() {
         let room = room();
         let mut node = peer.start(&room.session);

@@ -15,7 +15,8 @@ pub enum Kind {
     January,
     /// 2026.4.15: start times, and its locks are removed by path.
     April,
-    /// 2026.7.35, the last: locks of processes without `openclaw` among their arguments are removed.
+    /// 2026.7.35, the last: locks of processes without `openclaw` among their arguments are
+    /// removed.
     July,
     FsSafe,
 }

@@ -1,5 +1,6 @@
-//! The peers' packages, fetched once into the target directory: from each OpenClaw only what it ships itself, and beside it the four
-//! small packages that its lock's chunks import (a whole install is 300 packages and 370 MB).
+//! The peers' packages, fetched once into the target directory: from each OpenClaw only what it
+//! ships itself, and beside it the four small packages that its lock's chunks import (a whole
+//! install is 300 packages and 370 MB).
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! Our side in processes of its own: the command, and this test binary again as a program that links the library.
+//! Our side in processes of its own: the command, and this test binary again as a program that
+//! links the library.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -174,8 +175,8 @@ fn hold(session: &Path, label: &str) {
     }
 }
 
-/// Turns of two appends each, until it is told to stop; then what became of each, and then it waits for its end, so that nobody
-/// takes its last lock for a dead one's.
+/// Turns of two appends each, until it is told to stop; then what became of each, and then it waits
+/// for its end, so that nobody takes its last lock for a dead one's.
 fn take_turns(session: &Path, writer: u64) {
     let sessions = buffered();
     let (stop, mut told) = (AtomicBool::new(false), Told::default());
@@ -194,7 +195,8 @@ fn take_turns(session: &Path, writer: u64) {
             } else {
                 told.busy += 1;
             }
-            // Between turns a program has other things to do; the peers poll, and would hardly ever find the lock free.
+            // Between turns a program has other things to do; the peers poll, and would hardly ever
+            // find the lock free.
             std::thread::sleep(Duration::from_millis(5));
         }
     });

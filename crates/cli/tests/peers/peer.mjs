@@ -1,5 +1,6 @@
 // A peer: a lock of the Node world as its own package ships it, told what to do line by line.
-// Usage: node peer.mjs PACKAGE SESSION [openclaw]; the last word makes it an OpenClaw process by OpenClaw's own rule.
+// Usage: node peer.mjs PACKAGE SESSION [openclaw].
+// The last word makes it an OpenClaw process by OpenClaw's own rule.
 import { appendFileSync, readdirSync, readFileSync } from "node:fs";
 import fsp from "node:fs/promises";
 import { createInterface } from "node:readline";
@@ -13,14 +14,16 @@ const load = (file) => import(pathToFileURL(file));
 const say = (words) => process.stdout.write(`${words}\n`);
 const tick = (ms) => new Promise((done) => setTimeout(done, ms));
 
-// OpenClaw is bundled: the chunk that defines a function exports it under a short name, in newer versions at least.
+// OpenClaw is bundled: the chunk that defines a function exports it under a short name, in newer
+// versions at least.
 async function find(wanted) {
   for (const entry of readdirSync(dist, { recursive: true })) {
     if (!/(session-write-lock|doctor-session-locks)[^/]*\.js$/.test(entry)) continue;
     const text = readFileSync(join(dist, entry), "utf8");
     if (!new RegExp(`function ${wanted}\\(`).test(text)) continue;
     const chunk = await load(join(dist, entry));
-    const short = new RegExp(`\\b${wanted} as (\\w+)`).exec(text.slice(text.lastIndexOf("\nexport {")));
+    const exported = text.slice(text.lastIndexOf("\nexport {"));
+    const short = new RegExp(`\\b${wanted} as (\\w+)`).exec(exported);
     return chunk[short?.[1] ?? wanted];
   }
   throw new Error(`no ${wanted} in ${dist}`);
@@ -31,7 +34,8 @@ async function openclaw() {
   return (timeoutMs) => lock({ sessionFile: session, timeoutMs });
 }
 
-// fs-safe leaves it to its user what is stale: here, by the owner's death, as its only known user has it.
+// fs-safe leaves it to its user what is stale: here, by the owner's death, as its only known user
+// has it.
 async function fsSafe() {
   const { acquireFileLock } = await load(join(dist, "file-lock.js"));
   const gone = (pid) => {

@@ -72,8 +72,9 @@ fn flock_on_the_lock_file_and_a_turn_exclude_each_other() {
     assert!(!room.lock.exists());
 }
 
-/// Why `turnlock run` is there: who waits in flock(1) for the lock file does not look whether it is still the one, and may have locked a file
-/// that is gone. It excludes nobody then, and no turn of ours minds it.
+/// Why `turnlock run` is there: who waits in flock(1) for the lock file does not look whether it is
+/// still the one, and may have locked a file that is gone. It excludes nobody then, and no turn of
+/// ours minds it.
 #[test]
 fn a_blocking_flock_on_the_lock_file_may_lock_a_file_that_is_gone() {
     let room = room();
@@ -96,14 +97,17 @@ fn a_blocking_flock_on_the_lock_file_may_lock_a_file_that_is_gone() {
     assert!(!room.lock.exists());
 }
 
-/// The data lock is a plain `flock` on the session file: a script that takes it may append beside everybody.
+/// The data lock is a plain `flock` on the session file: a script that takes it may append beside
+/// everybody.
 #[test]
 fn a_script_that_locks_the_session_file_appends_beside_our_turns() {
     let room = room();
     let mut ours = Ours::linked(&room, "turns 1");
     assert_eq!(ours.answer(), "begun");
     // Two writes under one lock, which nobody may come between.
-    let script = "n=0; while [ $n -lt 100 ]; do flock \"$SESSION\" sh -c 'printf \"{\\\"script\\\":\" >> \"$SESSION\"; echo \"1}\" >> \"$SESSION\"'; n=$((n+1)); done";
+    let script = "n=0; while [ $n -lt 100 ]; do \
+                  flock \"$SESSION\" sh -c 'printf \"{\\\"script\\\":\" >> \"$SESSION\"; \
+                  echo \"1}\" >> \"$SESSION\"'; n=$((n+1)); done";
     assert!(shell(&room, script).status().unwrap().success());
     ours.go();
     ours.answer();

@@ -1,4 +1,5 @@
-//! A session where OpenClaw keeps its own, `<state>/agents/main/sessions/s.jsonl`, and what there is to see in it.
+//! A session where OpenClaw keeps its own, `<state>/agents/main/sessions/s.jsonl`, and what there
+//! is to see in it.
 
 use std::fs;
 use std::path::PathBuf;

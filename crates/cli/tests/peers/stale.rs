@@ -89,11 +89,12 @@ fn the_lock_of_our_killed_process_is_theirs() {
     }
 }
 
-/// `turnlock run` is killed while the program inside lives on, and keeps the kernel's lock. The peers see a dead pid and take the
-/// lock; what the program then appends is refused.
+/// `turnlock run` is killed while the program inside lives on, and keeps the kernel's lock. The
+/// peers see a dead pid and take the lock; what the program then appends is refused.
 #[test]
 fn what_outlives_its_killed_turnlock_run_is_refused_once_a_peer_has_the_lock() {
-    let script = "trap '' TERM; echo held; read go; echo '{\"ours\":1}' | \"$TURNLOCK\" append \"$SESSION\"; echo \"code $?\"";
+    let script = "trap '' TERM; echo held; read go; \
+                  echo '{\"ours\":1}' | \"$TURNLOCK\" append \"$SESSION\"; echo \"code $?\"";
     for peer in all() {
         let room = room();
         let mut node = peer.start(&room.session);
@@ -111,7 +112,8 @@ fn what_outlives_its_killed_turnlock_run_is_refused_once_a_peer_has_the_lock() {
     }
 }
 
-/// Our lock file, left with a dead owner's record, is taken over by our kind in place, and that is respected by a peer that waits.
+/// Our lock file, left with a dead owner's record, is taken over by our kind in place, and that is
+/// respected by a peer that waits.
 #[test]
 fn a_peer_respects_the_successor_of_our_dead() {
     for peer in all() {
@@ -131,8 +133,9 @@ fn a_peer_respects_the_successor_of_our_dead() {
     }
 }
 
-/// Where the race of each peer is: what it has judged dead it removes by its path, a moment later. Whoever took it over in between loses
-/// it to the peer. Ours is refused then, and writes nothing into the peer's turn.
+/// Where the race of each peer is: what it has judged dead it removes by its path, a moment later.
+/// Whoever took it over in between loses it to the peer. Ours is refused then, and writes nothing
+/// into the peer's turn.
 #[test]
 fn a_peer_that_removes_what_we_have_just_taken_over_is_not_interleaved_with() {
     for peer in all() {

@@ -1,6 +1,7 @@
-//! Both of us appending for a while, and what is in the file afterwards. Every writer takes turns of two lines; no turn may lie inside
-//! another's, as long as the peers keep to their own rules. Where they do not, ours are refused, or told of what came between: never
-//! interleaved without a word.
+//! Both of us appending for a while, and what is in the file afterwards. Every writer takes turns
+//! of two lines; no turn may lie inside another's, as long as the peers keep to their own rules.
+//! Where they do not, ours are refused, or told of what came between: never interleaved without a
+//! word.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -55,7 +56,8 @@ struct Found {
     /// Waits of 10 s in vain.
     busy: u64,
     their_busy: u64,
-    /// Turns of ours, acknowledged in both parts, with somebody else's line between them. Each of them was told of it.
+    /// Turns of ours, acknowledged in both parts, with somebody else's line between them. Each of
+    /// them was told of it.
     ours_split: u64,
     /// The same for theirs: nobody told them.
     theirs_split: u64,
@@ -75,16 +77,19 @@ impl fmt::Display for Found {
         } = self;
         write!(
             f,
-            "{our_turns} turns of ours, {their_turns} of theirs; {lost} appends refused, {overtaken} overtaken, "
+            "{our_turns} turns of ours, {their_turns} of theirs; {lost} appends refused, \
+             {overtaken} overtaken, "
         )?;
         write!(
             f,
-            "waits in vain: {busy} and {their_busy}; split: {ours_split} of ours (all told), {theirs_split} of theirs"
+            "waits in vain: {busy} and {their_busy}; split: {ours_split} of ours \
+             (all told), {theirs_split} of theirs"
         )
     }
 }
 
-/// So many of ours and theirs, for a round, with somebody who does something to the locks or the peers meanwhile.
+/// So many of ours and theirs, for a round, with somebody who does something to the locks or the
+/// peers meanwhile.
 fn together(
     room: &Room,
     ours: u64,
@@ -126,7 +131,8 @@ fn begin(peer: &Peer, room: &Room, writer: u64) -> Node {
     node
 }
 
-/// Every acknowledged line once, every refused one never, every line whole; and what lies between the two of a turn.
+/// Every acknowledged line once, every refused one never, every line whole; and what lies between
+/// the two of a turn.
 fn check(room: &Room, words: &Words) -> Found {
     let lines = room.lines();
     let number = |line: &Value, key: &str| line[key].as_u64().unwrap();
@@ -189,8 +195,9 @@ fn check(room: &Room, words: &Words) -> Found {
 
 /// One peer, and so many of ours: no turn lies inside another's, and nobody's lock is ever lost.
 ///
-/// But for the version of January: what it cannot read it takes for a dead one's and removes by its path, be it a record that is just being
-/// rewritten, or a lock file that has gone since and was followed by another. Then ours is refused.
+/// But for the version of January: what it cannot read it takes for a dead one's and removes by its
+/// path, be it a record that is just being rewritten, or a lock file that has gone since and was
+/// followed by another. Then ours is refused.
 fn beside_one(ours: u64) {
     for peer in all() {
         let room = room();
@@ -214,8 +221,8 @@ fn three_of_ours_beside_one_peer() {
     beside_one(3);
 }
 
-/// Three peers, killed again and again while they hold, so that each other's stale locks are reclaimed by removing and creating: where
-/// their own races are. Two of ours stay among them.
+/// Three peers, killed again and again while they hold, so that each other's stale locks are
+/// reclaimed by removing and creating: where their own races are. Two of ours stay among them.
 #[test]
 fn two_of_ours_among_peers_that_are_killed_and_race() {
     for peer in all() {

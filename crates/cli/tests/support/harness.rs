@@ -45,7 +45,8 @@ impl Room {
         serde_json::from_slice(&fs::read(&self.lock).unwrap()).unwrap()
     }
 
-    /// `turnlock run` with this session, its command a shell script that finds `$TURNLOCK`, `$SESSION` and `$DIR`.
+    /// `turnlock run` with this session, its command a shell script that finds `$TURNLOCK`,
+    /// `$SESSION` and `$DIR`.
     pub fn run(&self, options: &[&str], script: &str) -> Running {
         let mut command = turnlock(["run"]);
         command.args(options).arg(&self.session).args(["--", "sh", "-c", script]);

@@ -1,4 +1,4 @@
-//! One session file, from its first line to its last, once.
+//! Checks one session file, in one pass.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -19,15 +19,15 @@ pub(super) fn check(
     let mut walk = Walk::new(history, session, terms, findings);
     match File::open(path) {
         Ok(file) => walk.lines(BufReader::with_capacity(1 << 20, file))?,
-        // Nobody wrote into it; if somebody did, all of that is missing.
+        // Without a file no line was written. Acknowledged ones are missing.
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) => return Err(e),
     }
-    walk.look_for_the_missing();
+    walk.find_missing();
     Ok(())
 }
 
-/// What has been seen of an append.
+/// The lines of an append seen so far.
 #[derive(Clone, Copy, Default)]
 struct Seen {
     lines: u32,
@@ -41,25 +41,25 @@ struct Walk<'a> {
     findings: &'a mut Findings,
     offset: u64,
     seen: HashMap<usize, Seen>,
-    /// The append and the line of it that stands just before.
+    /// The append and the number of the previous line.
     before: Option<(usize, u64)>,
     last_of: HashMap<Writer, u64>,
-    /// The latest beginning of any append seen so far, and which.
+    /// The latest beginning of any append seen so far, and a line of that append.
     latest: Option<(u64, LineId)>,
     blocks: Blocks,
-    /// Beginnings of lines too short to tell whose, with their offsets.
+    /// Beginnings of lines that are too short to identify, with their offsets.
     scraps: Vec<(u64, Vec<u8>)>,
     revoked: HashMap<u128, (u64, u64)>,
-    /// When foreign writers went on whose lock had been removed by hand.
+    /// The times of foreign turns whose lock had been removed by hand.
     intruders: Vec<(u64, u64)>,
 }
 
-/// Which turn's lines the walk is among.
+/// The turns as blocks of lines.
 #[derive(Default)]
 struct Blocks {
     current: Option<usize>,
     over: HashMap<usize, u64>,
-    /// Lines of others since the last line of the current, foreign, turn.
+    /// Lines of others since the last line of the current turn, if that is foreign.
     strangers: Vec<(usize, u64)>,
 }
 
@@ -85,7 +85,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A foreign writer without its lock wrote meanwhile, and without the data lock: then little is promised.
+    /// Whether a foreign writer that had lost its lock was writing in this time. It takes no data
+    /// lock, so little is promised then.
     fn intruded(&self, from: u64, to: u64) -> bool {
         self.intruders.iter().any(|(begun, ended)| *begun < to && from < *ended)
     }
@@ -108,19 +109,19 @@ impl<'a> Walk<'a> {
     fn line(&mut self, bytes: &[u8]) {
         let id = match line::head(bytes.strip_suffix(b"\n").unwrap_or(bytes)) {
             Head::Id(id) => id,
-            // A foreign writer that saw a line half written has sealed it with a newline, for which there was no need then.
+            // A foreign writer saw a line half written, and sealed it with a needless newline.
             Head::Other if bytes == b"\n" && !self.intruders.is_empty() => return,
             Head::Short => return self.scraps.push((self.offset, bytes.to_vec())),
-            Head::Other => return self.torn(bytes, "a line of nobody"),
+            Head::Other => return self.torn(bytes, "a line of a known writer"),
         };
         let Some(index) = self.history.append_of(id) else {
-            return self.torn(bytes, &format!("line {id}, which was never begun"));
+            return self.torn(bytes, &format!("a line that was begun, which {id} was not"));
         };
         let append = &self.history.appends[index];
         if append.session != self.session {
             return self.wrong(
                 Kind::LinesTwice,
-                format!("line {id} belongs into session {}", append.session),
+                format!("line {id} belongs to session {}", append.session),
             );
         }
         let expected = line::bytes(self.terms.seed, id);
@@ -139,7 +140,7 @@ impl<'a> Walk<'a> {
     }
 
     fn may_be_cut(&self, append: &Append) -> bool {
-        append.outcome == Outcome::Untold && self.history.kills.contains_key(&append.writer.child)
+        append.outcome == Outcome::Unknown && self.history.kills.contains_key(&append.writer.child)
     }
 
     fn torn(&mut self, bytes: &[u8], expected: &str) {
@@ -150,7 +151,7 @@ impl<'a> Walk<'a> {
         );
     }
 
-    /// A line, or its beginning, of this append stands here.
+    /// Checks the place of a line of this append, or of its beginning.
     fn placed(&mut self, index: usize, append: &Append, id: LineId, cut: bool) {
         let nth = (id.n - append.first) as u32;
         let seen = self.seen.entry(index).or_default();
@@ -200,7 +201,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Acknowledged before another was begun means earlier in the file.
+    /// An append acknowledged before another began must stand before it.
     fn in_order_of_time(&mut self, append: &Append, id: LineId) {
         if let Some((begun, other)) = self.latest
             && append.outcome == Outcome::Acknowledged
@@ -208,7 +209,7 @@ impl<'a> Walk<'a> {
         {
             let ms = (begun - append.ended) as f64 / 1e6;
             let what = format!(
-                "line {id} was acknowledged {ms:.3} ms before {other} was begun, which stands before it"
+                "line {id} was acknowledged {ms:.3} ms before {other} was begun, but is behind it"
             );
             self.wrong(Kind::TooEarly, what);
         }
@@ -217,20 +218,21 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A revoke waits for the holder's append to end: nothing of that holder comes after it.
+    /// A revoke waits for the holder's append to end, so no line of that holder may come after it.
     fn not_revoked(&mut self, append: &Append, id: LineId) {
         let Some(turn) = append.turn.map(|turn| &self.history.turns[turn]) else { return };
         if let Some(&(_, length)) = self.revoked.get(&turn.owner)
             && self.offset >= length
         {
             let what = format!(
-                "line {id} of a revoked turn; the file was {length} bytes long when that was done"
+                "line {id} of a revoked turn; the file was {length} bytes long after the revoke"
             );
             self.wrong(Kind::WrittenAfterLoss, what);
         }
     }
 
-    /// No turn's lines lie inside another's; posts may lie in a turn of ours, not in a foreign one.
+    /// No line of a turn may lie inside another turn. Posts may lie inside a turn of ours, but not
+    /// inside a foreign one.
     fn in_its_block(&mut self, index: usize, append: &Append, id: LineId) {
         let foreign_now = self.blocks.current.filter(|&turn| self.history.turns[turn].foreign());
         if append.turn.is_some_and(|turn| is_unprotected(self.history, turn)) {
@@ -257,9 +259,10 @@ impl<'a> Walk<'a> {
         if let Some(&end) = self.blocks.over.get(&turn) {
             self.wrong(
                 Kind::TurnsOverlap,
-                format!("line {id} of a turn that was over at offset {end}, where another turn's lines began"),
+                format!(
+                    "line {id} of a turn that was over at offset {end}, where another turn began"
+                ),
             );
-            // From here on the intruder is the one who goes on.
         }
         if let Some(previous) = self.blocks.current.replace(turn) {
             self.blocks.over.insert(previous, self.offset);
@@ -267,7 +270,7 @@ impl<'a> Walk<'a> {
         self.blocks.strangers.clear();
     }
 
-    /// A foreign writer that removed a lock by mistake may find an append under way that had passed its fence.
+    /// Whether the append had passed its fence before the foreign writer removed a lock by mistake.
     fn was_under_way(&self, append: &Append, foreign: Option<usize>) -> bool {
         let acquired = foreign.and_then(|turn| self.history.turns[turn].acquired);
         acquired.is_some_and(|acquired| {
@@ -276,7 +279,7 @@ impl<'a> Walk<'a> {
         })
     }
 
-    fn look_for_the_missing(&mut self) {
+    fn find_missing(&mut self) {
         self.place_scraps();
         let mut missing = Vec::new();
         for (index, append) in self.history.appends.iter().enumerate() {
@@ -285,8 +288,8 @@ impl<'a> Walk<'a> {
             match append.outcome {
                 _ if append.session != self.session => {}
                 Outcome::Acknowledged if !whole => missing.push((index, seen.lines)),
-                // All or nothing, unless a kill came between.
-                Outcome::Untold | Outcome::Overtaken
+                // All or nothing, unless the writer was killed.
+                Outcome::Unknown | Outcome::Overtaken
                     if seen.lines > 0 && !whole && !self.may_be_cut(append) =>
                 {
                     missing.push((index, seen.lines));
@@ -309,7 +312,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A few bytes that begin a line, cut off by a kill: one untold append each.
+    /// Assigns each scrap to an append that may have been cut off by a kill.
     fn place_scraps(&mut self) {
         for (offset, scrap) in std::mem::take(&mut self.scraps) {
             let bytes = scrap.strip_suffix(b"\n").unwrap_or(&scrap);
@@ -339,7 +342,8 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Whether this is a foreign turn whose lock was removed by hand: it has no fence, and nobody promises it anything.
+/// Whether this is a foreign turn whose lock was removed by hand. It has no fence, so nothing is
+/// promised to it.
 fn is_unprotected(history: &History, turn: usize) -> bool {
     let turn = &history.turns[turn];
     let told = turn.released || turn.unprotected;

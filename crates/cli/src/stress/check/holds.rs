@@ -1,4 +1,4 @@
-//! Who held when, by the clock that all processes share.
+//! Checks who held when, by the clock that all processes share.
 
 use std::collections::HashMap;
 
@@ -18,8 +18,8 @@ fn name(turn: &Turn) -> String {
     format!("a {kind} of {}", turn.writer)
 }
 
-/// From when to when a turn certainly held: had, and not given back; or, where turns are taken away, until its last append was begun
-/// that was acknowledged.
+/// The time in which a turn certainly held: from its start to its release. Where turns are taken
+/// away, to the start of its last acknowledged append.
 fn certain(turn: &Turn, terms: Terms) -> Option<(u64, u64)> {
     let released = turn.releasing.filter(|_| !terms.tampered && turn.lost.is_none());
     (!turn.unprotected).then_some((turn.acquired?, turn.wrote.max(released)?))
@@ -49,7 +49,7 @@ fn never_two(history: &History, terms: Terms, findings: &mut Findings) {
     }
 }
 
-/// While a turn holds, the path names its lock file: whoever removes that, takes the turn.
+/// A turn holds only while its lock file is at its path. Removing the file takes the turn.
 fn none_survives_a_removal(history: &History, findings: &mut Findings) {
     let mut done: HashMap<u16, Vec<(u64, u64)>> = HashMap::new();
     for Removal { session, from, to, .. } in &history.removals {
@@ -65,7 +65,7 @@ fn none_survives_a_removal(history: &History, findings: &mut Findings) {
         };
         let next = done.partition_point(|(from, _)| *from <= acquired);
         if done.get(next).is_some_and(|(_, to)| *to < wrote) {
-            let what = format!("{} had its lock file removed, and wrote on", name(turn));
+            let what = format!("{} wrote after its lock file was removed", name(turn));
             findings.add(Kind::WrittenAfterLoss, Some(turn.session), None, what);
         }
     }
@@ -81,7 +81,7 @@ fn none_survives_a_revoke(history: &History, findings: &mut Findings) {
             && wrote > *revoked
         {
             let what = format!(
-                "{} was revoked, and an append was begun and acknowledged after that",
+                "{} was revoked, and began an append after that which was acknowledged",
                 name(turn)
             );
             findings.add(Kind::WrittenAfterLoss, Some(turn.session), None, what);

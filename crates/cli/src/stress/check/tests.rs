@@ -1,4 +1,4 @@
-//! Each kind of violation is made by hand, and must be found; what is allowed must not be.
+//! Each kind of violation is made by hand and must be found. What is allowed must not be reported.
 
 use super::*;
 use crate::stress::journal::{Kind as Event, POST, Record};
@@ -8,7 +8,7 @@ const SEED: u64 = 5;
 const TAMPERED: Terms = Terms { seed: SEED, tampered: true };
 const PLAIN: Terms = Terms { seed: SEED, tampered: false };
 
-/// A run made up by hand: what every process noted, and what stands in session 0.
+/// A run made by hand: the journals of all processes, and the content of session 0.
 #[derive(Default)]
 struct Tale {
     children: Vec<Vec<Record>>,
