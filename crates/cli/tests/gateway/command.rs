@@ -92,7 +92,7 @@ fn a_lock_that_cannot_be_looked_at_is_not_lost() {
     std::os::unix::fs::symlink(&room.state, &link).unwrap();
     let exchange = || renameat_with(CWD, &link, CWD, &room.state, RenameFlags::EXCHANGE).unwrap();
     exchange();
-    running.until_it_says("whether the gateway's locks are still its own cannot be seen");
+    running.until_it_says("cannot see whether the gateway's locks are still its own");
     exchange();
     assert!(get(room.address(), "/healthz").contains("200 OK"));
     // One that is gone is.

@@ -58,8 +58,9 @@ async function fsSafe() {
   return (timeoutMs) => acquireFileLock(session, { ...options, timeoutMs });
 }
 
-// Between a peer's decision to remove a lock and the removal anything may happen. `pause` makes that moment long: the next removal of a
-// lock waits for `resume`. The code on both sides of it is the peer's own.
+// Between a peer's decision to remove a lock and the removal anything may happen. `pause` makes that
+// moment long: the next removal of a lock waits for `resume`. The code on both sides of it is the
+// peer's own.
 let resume;
 let paused = Promise.resolve();
 const { rm } = fsp;
