@@ -24,7 +24,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// The session stayed busy until the deadline. Nothing was written; try again later.
     #[error(
-        "session file locked (timeout {}ms): {} {}{}; wait longer, or see `turnlock status` and `turnlock break`",
+        "session file locked (timeout {}ms): {} {}{}; wait longer, or see `turnlock status` and `turnlock revoke`",
         waited.as_millis(), HolderFacts(holder.as_deref()), lock.display(), HolderStory(holder.as_deref())
     )]
     Timeout {
@@ -62,7 +62,7 @@ pub enum Error {
 
     /// The record names an owner on another machine, or of another boot, on a network filesystem; it is not reclaimed on suspicion.
     #[error(
-        "locked from another host: {}{}; if that host is gone, remove the lock with `turnlock break`",
+        "locked from another host: {}{}; if that host is gone, remove the lock with `turnlock revoke`",
         lock.display(), HolderStory(Some(holder))
     )]
     RemoteOwner {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::json;
 use turnlock::{Error, LostCause, Sessions};
@@ -13,14 +13,6 @@ mod disk;
 
 use disk::{Disk, Kind, in_a_namespace};
 
-/// Processes share sessions there, some are killed, and a checker reads them back.
-fn sessions_are_shared_at(dir: &Path) {
-    let mut stress = Command::new(env!("CARGO_BIN_EXE_turnlock"));
-    stress.args(["stress", "--kill", "--seconds", "2", "--dir"]).arg(dir).stdin(Stdio::null());
-    let output = stress.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-}
-
 fn mounted(arguments: &[&str]) -> bool {
     let there =
         Command::new("mount").args(arguments).output().is_ok_and(|output| output.status.success());
@@ -28,34 +20,6 @@ fn mounted(arguments: &[&str]) -> bool {
         eprintln!("skipped: no `mount {}`", arguments.join(" "));
     }
     there
-}
-
-#[test]
-fn sessions_are_shared_on_tmpfs() {
-    in_a_namespace("sessions_are_shared_on_tmpfs", || {
-        let dir = tempfile::tempdir().unwrap();
-        if mounted(&["-t", "tmpfs", "tmpfs", dir.path().to_str().unwrap()]) {
-            sessions_are_shared_at(&dir.path().join("sessions"));
-        }
-    });
-}
-
-#[test]
-fn sessions_are_shared_on_xfs() {
-    in_a_namespace("sessions_are_shared_on_xfs", || {
-        if let Some(disk) = Disk::new(Kind::Xfs) {
-            sessions_are_shared_at(&disk.point().join("sessions"));
-        }
-    });
-}
-
-#[test]
-fn sessions_are_shared_on_btrfs() {
-    in_a_namespace("sessions_are_shared_on_btrfs", || {
-        if let Some(disk) = Disk::new(Kind::Btrfs) {
-            sessions_are_shared_at(&disk.point().join("sessions"));
-        }
-    });
 }
 
 /// A layered filesystem, as containers have them: what is below cannot be written to.
@@ -76,16 +40,6 @@ fn overlay(room: &Path) -> Option<std::path::PathBuf> {
     );
     mounted(&["-t", "overlay", "overlay", "-o", &layers, merged.to_str().unwrap()])
         .then_some(merged)
-}
-
-#[test]
-fn sessions_are_shared_on_an_overlay() {
-    in_a_namespace("sessions_are_shared_on_an_overlay", || {
-        let dir = tempfile::tempdir().unwrap();
-        if let Some(merged) = overlay(dir.path()) {
-            sessions_are_shared_at(&merged.join("sessions"));
-        }
-    });
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn directory(dir: &Path, create: bool) -> Result<PathBuf> {
 }
 
 /// A file that need not exist, in a directory that need not exist either.
-pub(super) fn canonical_file(file: &Path) -> Result<PathBuf> {
+fn canonical_file(file: &Path) -> Result<PathBuf> {
     match file.canonicalize() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         found => return Ok(found.context("find", file)?),

@@ -96,15 +96,6 @@ pub enum Refused {
         /// Who listens there, as far as can be seen.
         listener: Option<Box<Listener>>,
     },
-
-    /// A config file cannot be understood.
-    #[error("cannot read the config {}: {reason}", config.display())]
-    BadConfig {
-        /// The config file.
-        config: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
 }
 
 impl Refused {

@@ -1,15 +1,67 @@
-//! The gateway, as real processes on real sockets.
+//! The gateway of a program that links the library.
 
-mod child;
-mod command;
-mod foreign;
-mod isolation;
-mod layers;
-mod library;
-mod metrics;
-mod monitor;
-mod namespaces;
-mod race;
-mod rig;
-mod stop;
-mod supervised;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use turnlock::Error;
+use turnlock::gateway::{Gateway, Refused, Supervised};
+
+/// A state directory that goes with the test.
+fn state_dir() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// All files in a directory and below it.
+fn files_in(dir: &Path) -> Vec<PathBuf> {
+    let paths = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { files_in(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn one_process_has_one_gateway_for_a_state_directory() {
+    let dir = state_dir();
+    let builder = Gateway::builder(dir.path()).port(0).acquire_timeout(Duration::ZERO);
+    let mut gateway = builder.clone().acquire_blocking().unwrap();
+    assert_ne!(gateway.address().port(), 0);
+    assert_eq!(gateway.take_listener().unwrap().local_addr().unwrap(), gateway.address());
+    assert!(gateway.take_listener().is_none());
+    let refused = builder.clone().acquire_blocking().unwrap_err();
+    assert!(
+        refused.is_busy() && matches!(&refused, Error::Gateway(Refused::StateLocked { .. })),
+        "{refused}"
+    );
+    assert_eq!(turnlock::Sessions::held_by_this_process(), 0, "a gateway is no session");
+    gateway.release_blocking().unwrap();
+    drop(builder.acquire_blocking().unwrap());
+    assert_eq!(files_in(dir.path()), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
+async fn tasks_have_gateways_too() {
+    let dir = state_dir();
+    let builder =
+        Gateway::builder(dir.path()).port(0).acquire_timeout(Duration::ZERO).label("agent 7");
+    let mut gateway = builder.clone().acquire().await.unwrap();
+    let listener = gateway.take_tokio_listener().unwrap().unwrap();
+    let connected = tokio::net::TcpStream::connect(gateway.address());
+    let (accepted, connected) = tokio::join!(listener.accept(), connected);
+    drop((accepted.unwrap(), connected.unwrap()));
+    let refused = builder.clone().acquire().await.unwrap_err().to_string();
+    assert!(refused.starts_with("gateway already running (pid "), "{refused}");
+    drop(listener);
+    gateway.release().await.unwrap();
+    match builder.acquire_supervised().await.unwrap() {
+        Supervised::Started(gateway) => gateway.release().await.unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_lock_that_is_taken_away_is_noticed() {
+    let dir = state_dir();
+    let gateway = Gateway::builder(dir.path()).port(0).acquire_blocking().unwrap();
+    assert_eq!(gateway.lost().unwrap(), None);
+    std::fs::remove_file(gateway.layout().config_lock()).unwrap();
+    assert_eq!(gateway.lost().unwrap(), Some(turnlock::LostCause::Removed));
+    assert!(matches!(gateway.release_blocking(), Err(Error::LockLost { .. })));
+}

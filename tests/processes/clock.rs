@@ -4,9 +4,6 @@ use std::fs;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::child::{Child, How};
-use crate::room::Room;
-
 pub const HOUR: i64 = 3600;
 
 pub struct Clock {
@@ -51,7 +48,7 @@ impl Clock {
     }
 
     /// What starts a program by this clock.
-    fn through(&self) -> Vec<String> {
+    pub fn through(&self) -> Vec<String> {
         // A library of its own memory would leave that behind when its process is killed: it goes with the mount.
         let script = format!(
             "mount -t tmpfs clock /dev/shm && exec env LD_PRELOAD='{}' FAKETIME_TIMESTAMP_FILE='{}' FAKETIME_NO_CACHE=1 \
@@ -67,10 +64,6 @@ impl Clock {
         let mut command = Command::new(&through[0]);
         command.args(&through[1..]).args(program);
         command
-    }
-
-    pub fn child(&self, room: &Room) -> Child {
-        Child::start(&room.session, How { through: self.through(), ..How::default() })
     }
 }
 

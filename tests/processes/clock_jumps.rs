@@ -13,7 +13,7 @@ use crate::child::{Answer, Ask, Child, How, child};
 use crate::clock::{Clock, HOUR};
 use crate::containers::Sleeper;
 use crate::mutual_exclusion::check;
-use crate::room::{DEADLINE, NOBODY, Room, foreign_record, room, start_time_of};
+use crate::room::{DEADLINE, Room, foreign_record, room, start_time_of};
 
 /// The years 1970 and 2199, in seconds.
 const EXTREMES: [i64; 2] = [1000, 7_243_000_000];
@@ -23,6 +23,11 @@ fn clocks<const N: usize>() -> Option<[Clock; N]> {
     clocks.try_into().ok()
 }
 
+/// A child that runs by this clock.
+fn child_by(clock: &Clock, room: &Room) -> Child {
+    Child::start(&room.session, How { through: clock.through(), ..How::default() })
+}
+
 #[test]
 fn every_line_is_there_and_every_owner_another_while_the_clocks_jump() {
     const TURNS: u64 = 400;
@@ -30,7 +35,7 @@ fn every_line_is_there_and_every_owner_another_while_the_clocks_jump() {
     let room = room();
     // For the poster: who posts makes no session.
     std::fs::write(&room.session, "").unwrap();
-    let mut children: Vec<_> = clocks.iter().map(|clock| clock.child(&room)).collect();
+    let mut children: Vec<_> = clocks.iter().map(|clock| child_by(clock, &room)).collect();
     let (poster, writers) = children.split_last_mut().unwrap();
     for (writer, child) in (0..).zip(writers.iter_mut()) {
         child.tell(&Ask::Turns { writer, count: TURNS });
@@ -81,7 +86,7 @@ fn a_holder_is_respected_whatever_time_its_record_tells() {
         let room = room();
         one.set(hours * HOUR);
         other.set(-hours * HOUR);
-        let (mut holder, mut waiter) = (one.child(&room), other.child(&room));
+        let (mut holder, mut waiter) = (child_by(&one, &room), child_by(&other, &room));
         holder.acquire();
         assert!((hours_ahead(&room) - hours).abs() <= 1, "its record is by its own clock");
         for turned in [1, -1] {
@@ -128,7 +133,7 @@ fn a_jump_neither_ends_a_wait_nor_draws_it_out() {
         {
             let room = room();
             clock.set(0);
-            let (mut holder, mut waiter) = (child(&room), clock.child(&room));
+            let (mut holder, mut waiter) = (child(&room), child_by(&clock, &room));
             if beside_foreign {
                 room.put_lock(foreign_record(foreign.pid(), Some(start_time_of(foreign.pid()))));
             } else {
@@ -159,7 +164,7 @@ fn a_living_foreign_owner_is_kept_while_the_clock_jumps() {
             foreign_record(foreign.pid(), with_start_time.then(|| start_time_of(foreign.pid())));
         room.put_lock(&record);
         clock.set(0);
-        let mut waiter = clock.child(&room);
+        let mut waiter = child_by(&clock, &room);
         waiter.tell(&Ask::Acquire(60_000));
         for hours in jumps {
             clock.set(hours * HOUR);
@@ -180,7 +185,7 @@ fn an_empty_lock_from_the_future_blocks_nobody() {
     for half_written in ["", "{\n  \"pid\": 12"] {
         let room = room();
         clock.set(0);
-        let mut waiter = clock.child(&room);
+        let mut waiter = child_by(&clock, &room);
         let began = Instant::now();
         room.put_lock(half_written);
         waiter.tell(&Ask::Acquire(60_000));
@@ -192,85 +197,6 @@ fn an_empty_lock_from_the_future_blocks_nobody() {
         waiter.release();
         room.expect_clean();
     }
-}
-
-/// `turnlock` by a clock, in a directory with locks of every kind.
-fn told(clock: &Clock, room: &Room, arguments: &[&str], code: i32) -> String {
-    let mut program = vec![env!("CARGO_BIN_EXE_turnlock")];
-    program.extend(arguments);
-    let mut command = clock.command(&program);
-    let output = command.current_dir(&room.dir).stdin(Stdio::null()).output().unwrap();
-    let [out, err] =
-        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {out}{err}");
-    out + &err
-}
-
-#[test]
-fn what_the_command_tells_of_ages_makes_sense_by_any_clock() {
-    let Some([clock]) = clocks() else { return };
-    let room = room();
-    let mut holder = child(&room);
-    holder.acquire();
-    holder.append(json!({"n": 1}));
-    for (name, content) in [("dead", &*foreign_record(NOBODY, None)), ("empty", "")] {
-        std::fs::write(room.dir.join(format!("{name}.jsonl.lock")), content).unwrap();
-    }
-    std::fs::write(room.dir.join(".turnlock-019aab5e-0000-7000-8000-000000000000.tmp"), "")
-        .unwrap();
-    let settings: [&dyn Fn(); 5] = [
-        &|| clock.set(0),
-        &|| clock.set(5 * HOUR),
-        &|| clock.set(-5 * HOUR),
-        &|| clock.set_to(EXTREMES[0]),
-        &|| clock.set_to(EXTREMES[1]),
-    ];
-    for (n, set) in settings.iter().enumerate() {
-        set();
-        let table = told(&clock, &room, &["status"], 0);
-        assert!(table.contains("s.jsonl\theld"), "{table}");
-        let found = told(&clock, &room, &["doctor", "--json", "."], 1);
-        assert!(found.contains("dead-pid"), "{found}");
-        let refused = told(&clock, &room, &["run", "--timeout", "0", "s.jsonl", "--", "true"], 75);
-        let age = refused
-            .split_once("ageMs=")
-            .unwrap()
-            .1
-            .split(|c: char| !c.is_ascii_digit())
-            .next()
-            .unwrap();
-        let hours = age.parse::<i64>().unwrap() / 1000 / HOUR;
-        // A hold that begins in the future has no age yet.
-        assert_eq!(hours.min(6), [0, 5, 0, 0, 6][n], "{refused}");
-        let shown = on_a_terminal(&clock, &room, "status");
-        assert!(
-            shown.is_none_or(|shown| shown.contains(" ago") && !shown.contains(" -")),
-            "setting {n}"
-        );
-    }
-    // What a forced repair of all this leaves is the living.
-    clock.set(-5 * HOUR);
-    told(&clock, &room, &["doctor", "--fix", "."], 0);
-    holder.append(json!({"n": 2}));
-    holder.release();
-    assert_eq!(room.names(), ["s.jsonl"]);
-}
-
-/// What a person would see; `script` gives the command a terminal.
-fn on_a_terminal(clock: &Clock, room: &Room, command: &str) -> Option<String> {
-    let line = format!("stty cols 200; {} {command}", env!("CARGO_BIN_EXE_turnlock"));
-    let mut script = clock.command(&["script", "-qec", &line, "/dev/null"]);
-    let output = script
-        .current_dir(&room.dir)
-        .env("NO_COLOR", "1")
-        .env("TERM", "dumb")
-        .stdin(Stdio::null())
-        .output();
-    let Some(output) = output.ok().filter(|output| output.status.success()) else {
-        eprintln!("skipped: no script(1), so no terminal");
-        return None;
-    };
-    Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// What starts a process whose own clocks, those that only run on, are eleven days ahead.

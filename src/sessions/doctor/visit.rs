@@ -235,7 +235,7 @@ fn lock_finding(lock: LockReport) -> Finding {
         (LockState::Stale, Some(error)) => Treatment::Failed { error: error.clone() },
         (LockState::Stale, None) => Treatment::Would { remedy: Remedy::Remove },
         (LockState::Held, _) if too_old => {
-            report("held for very long, by a living process: `turnlock break` takes it away")
+            report("held for very long, by a living process: `turnlock revoke` takes it away")
         }
         (LockState::Foreign, _) if too_old => {
             report("held for very long, by a living process: only ending that frees it")
@@ -245,7 +245,7 @@ fn lock_finding(lock: LockReport) -> Finding {
             kept("somebody may be writing it; it counts as stale 30 s after its last change")
         }
         (LockState::Remote, _) => report(
-            "whether its owner lives cannot be seen from here; if that host is gone, `turnlock break`",
+            "whether its owner lives cannot be seen from here; if that host is gone, `turnlock revoke`",
         ),
         (LockState::Unreadable, _) => report("what cannot be read may be held"),
     };

@@ -1,0 +1,54 @@
+//! The gateways of the named state directories: their locks, and whether their owners listen.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use turnlock::gateway::{Finding, Gateway, Trouble, doctor};
+
+use crate::output::printable;
+
+/// What is wrong with the gateway of one state directory.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OfGateway {
+    state_dir: PathBuf,
+    #[serde(flatten)]
+    finding: Finding,
+}
+
+/// Looks at each path that is a state directory. `fix` removes stale gateway locks and orphaned
+/// `.reclaim` directories.
+pub(super) fn look(paths: &[PathBuf], fix: bool) -> Vec<OfGateway> {
+    let mut found = Vec::new();
+    for state_dir in paths.iter().filter(|path| is_state_directory(path)) {
+        let findings = doctor(&Gateway::builder(state_dir), None, fix).unwrap_or_default();
+        // Without a gateway here, a listener on the default port may belong to another instance.
+        let of_locks = findings
+            .into_iter()
+            .filter(|finding| !matches!(finding.what, Trouble::UnknownListener(_)));
+        found.extend(of_locks.map(|finding| OfGateway { state_dir: state_dir.clone(), finding }));
+    }
+    found
+}
+
+fn is_state_directory(path: &Path) -> bool {
+    path.join("agents").is_dir() || path.join("gateway.state.lock").exists()
+}
+
+pub(super) fn remaining(found: &[OfGateway]) -> usize {
+    found.iter().filter(|of| !of.finding.fixed).count()
+}
+
+/// Whether `--fix` would fix any of it.
+pub(super) fn fixable(found: &[OfGateway]) -> bool {
+    let fixable =
+        |what: &Trouble| matches!(what, Trouble::StaleLock(_) | Trouble::OrphanedReclaim(_));
+    found.iter().any(|of| !of.finding.fixed && fixable(&of.finding.what))
+}
+
+/// One line per finding.
+pub(super) fn lines(found: &[OfGateway]) -> String {
+    let line =
+        |of: &OfGateway| format!("- gateway of {}: {}\n", of.state_dir.display(), of.finding);
+    found.iter().map(|of| printable(line(of).trim_end()).to_string() + "\n").collect()
+}

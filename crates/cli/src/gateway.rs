@@ -1,0 +1,89 @@
+//! `turnlock gateway`: one gateway per state directory and port.
+
+mod child;
+mod doctor;
+mod isolation;
+mod monitor;
+mod run;
+mod serve;
+mod signals;
+mod status;
+mod stop;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use turnlock::gateway::{Builder, Gateway};
+
+use crate::failure::Failure;
+
+/// Run one gateway per state directory and port, inspect it, watch it, stop it
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Run(run::Args),
+    #[command(visible_alias = "probe")]
+    Status(status::Args),
+    CheckIsolation(isolation::Args),
+    Doctor(doctor::Args),
+    Stop(stop::Args),
+    Monitor(monitor::Args),
+}
+
+pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
+    match args.command {
+        Command::Run(args) => run::main(args),
+        Command::Status(args) => status::main(args),
+        Command::CheckIsolation(args) => isolation::main(args),
+        Command::Doctor(args) => doctor::main(args),
+        Command::Stop(args) => stop::main(args),
+        Command::Monitor(args) => monitor::main(args),
+    }
+}
+
+/// The options that name a gateway.
+#[derive(clap::Args)]
+struct Which {
+    /// The state directory [default: ~/.openclaw]
+    #[arg(long, env = "OPENCLAW_STATE_DIR", value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// The config file [default: openclaw.json in the state directory]
+    #[arg(long, env = "OPENCLAW_CONFIG_PATH", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The directory of the config lock [default: tmp/openclaw-<uid> in the state directory]
+    #[arg(long, value_name = "DIR")]
+    lock_dir: Option<PathBuf>,
+    /// The address to listen on [default: 127.0.0.1], or to look at [default: the one that a living
+    /// owner recorded, else 127.0.0.1]
+    #[arg(long, value_name = "IP")]
+    host: Option<IpAddr>,
+}
+
+impl Which {
+    fn builder(&self) -> Result<Builder, Failure> {
+        let state_dir = match &self.state_dir {
+            Some(dir) => dir.clone(),
+            None => std::env::home_dir()
+                .map(|home| home.join(".openclaw"))
+                .ok_or_else(|| Failure::new("there is no home directory; name the --state-dir"))?,
+        };
+        let mut builder = Gateway::builder(state_dir);
+        if let Some(host) = self.host {
+            builder = builder.host(host);
+        }
+        if let Some(config) = &self.config {
+            builder = builder.config(config);
+        }
+        if let Some(dir) = &self.lock_dir {
+            builder = builder.lock_dir(dir);
+        }
+        Ok(builder)
+    }
+}

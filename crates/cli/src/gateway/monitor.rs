@@ -1,0 +1,293 @@
+//! `turnlock gateway monitor`: reports every change of a gateway's state once.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anstyle::AnsiColor;
+use serde::Serialize;
+use tokio::process::Command;
+use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
+use tokio::time::timeout;
+use turnlock::gateway::{self, Change, Condition, Gateway, Health, Observation, Watch};
+
+use super::signals::{Signals, runtime};
+use crate::failure::Failure;
+use crate::output::{self, printable};
+
+/// A look that takes longer hangs, perhaps on a dead mount.
+const LONGEST_LOOK: Duration = Duration::from_secs(10);
+/// A year. Such a pause can be added to any time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Probe gateways and their session locks, and report every change of state once
+///
+/// healthy: the owner lives and answers. degraded: something is wrong (a stale or very old session
+/// lock, an owner that does not listen, an answer that is not ok). locked up: it accepts
+/// connections and does not answer, or its files cannot be looked at in time. gone: no gateway
+/// runs.
+#[derive(clap::Args)]
+#[command(after_help = "\
+The command of --on-unhealthy gets the environment variables TURNLOCK_TARGET, TURNLOCK_STATE,
+TURNLOCK_PREVIOUS, TURNLOCK_REASON, TURNLOCK_ADDRESS and TURNLOCK_PID.
+
+Examples:
+  turnlock gateway monitor ~/.openclaw --on-unhealthy 'mail -s \"gateway $TURNLOCK_STATE\" me'
+  turnlock gateway monitor --once --json /data/a /data/b 127.0.0.1:18789
+
+Exit codes: 0 ended by a signal; 2 usage. With --once: 0 all are healthy; 1 not all are.")]
+pub(super) struct Args {
+    /// State directories, or addresses (IP:PORT)
+    #[arg(required = true, value_name = "TARGET")]
+    targets: Vec<Target>,
+    /// The pause between two looks
+    #[arg(long, default_value = "30s", value_parser = pause, value_name = "DURATION")]
+    every: Duration,
+    /// How many looks in a row must see a change
+    #[arg(
+        long,
+        default_value_t = 2,
+        value_parser = clap::value_parser!(u32).range(1..),
+        value_name = "N"
+    )]
+    after: u32,
+    /// Run this with `sh -c` when a gateway is no longer healthy
+    #[arg(long, value_name = "CMD")]
+    on_unhealthy: Option<String>,
+    /// Look once, for cron
+    #[arg(long)]
+    once: bool,
+    /// One line of JSON per change
+    #[arg(long)]
+    json: bool,
+}
+
+/// Parses a pause. It must be longer than zero, and is a year at most.
+fn pause(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if time.is_zero() => Err("it must be longer than zero".into()),
+        Ok(time) => Ok(time.min(LONGEST_PAUSE)),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+/// A gateway to watch.
+#[derive(Clone)]
+enum Target {
+    StateDir(PathBuf),
+    Address(SocketAddr),
+}
+
+impl FromStr for Target {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(text.parse().map_or_else(|_| Self::StateDir(text.into()), Self::Address))
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::StateDir(dir) => dir.display().fmt(f),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
+}
+
+impl Target {
+    fn observe(&self) -> Look {
+        match self {
+            Self::Address(address) => gateway::observe_address(*address).into(),
+            Self::StateDir(dir) => match gateway::observe(&Gateway::builder(dir), None) {
+                Ok(seen) => seen.into(),
+                Err(error) => {
+                    Look { condition: Condition::Gone, seen: None, error: Some(error.to_string()) }
+                }
+            },
+        }
+    }
+}
+
+/// The result of a look: what was seen, or why nothing was, and the condition that follows.
+struct Look {
+    condition: Condition,
+    seen: Option<Observation>,
+    error: Option<String>,
+}
+
+impl From<Observation> for Look {
+    fn from(seen: Observation) -> Self {
+        Self { condition: seen.condition, seen: Some(seen), error: None }
+    }
+}
+
+impl Look {
+    fn hangs() -> Self {
+        let error = format!("it could not be looked at within {} s", LONGEST_LOOK.as_secs());
+        Self { condition: Condition::LockedUp, seen: None, error: Some(error) }
+    }
+}
+
+/// A target, with what is known of it.
+struct Watched {
+    target: Target,
+    watch: Watch,
+    /// The running look. No other starts while it hangs, or threads on a dead mount would pile up.
+    look: Option<JoinHandle<Look>>,
+}
+
+impl Watched {
+    async fn look(&mut self) -> Result<Look, JoinError> {
+        let target = self.target.clone();
+        let look = self.look.get_or_insert_with(|| spawn_blocking(move || target.observe()));
+        let Ok(ended) = timeout(LONGEST_LOOK, look).await else { return Ok(Look::hangs()) };
+        self.look = None;
+        ended
+    }
+}
+
+/// A change as it is reported. What was not seen is null.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report<'a> {
+    target: String,
+    #[serde(flatten)]
+    change: Change,
+    error: Option<&'a str>,
+    condition: Condition,
+    reasons: &'a [String],
+    address: Option<SocketAddr>,
+    health: Option<&'a Health>,
+    pid: Option<i32>,
+    held_sessions: Option<usize>,
+    stale_sessions: Option<usize>,
+}
+
+pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
+    let runtime = runtime()?;
+    let watched = runtime.block_on(watch(&args));
+    // A look that hangs, perhaps on a dead mount, must not delay the end.
+    runtime.shutdown_background();
+    watched
+}
+
+async fn watch(args: &Args) -> Result<ExitCode, Failure> {
+    let mut signals = Signals::catch()?;
+    let watched = |target: &Target| Watched {
+        target: target.clone(),
+        watch: Watch::new(args.after),
+        look: None,
+    };
+    let mut watches: Vec<_> = args.targets.iter().map(watched).collect();
+    let mut rounds = tokio::time::interval(args.every);
+    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        let round = async {
+            rounds.tick().await;
+            look(args, &mut watches).await
+        };
+        tokio::select! {
+            () = signals.end() => return Ok(ExitCode::SUCCESS),
+            looked = round => {
+                let all_healthy = looked?;
+                if args.once {
+                    return Ok(if all_healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+                }
+            }
+        }
+    }
+}
+
+/// Looks at all targets concurrently. Returns whether all are healthy.
+async fn look(args: &Args, watches: &mut Vec<Watched>) -> Result<bool, Failure> {
+    let failed = |e: JoinError| Failure::new(e.to_string());
+    let mut looks = JoinSet::new();
+    for mut watched in watches.drain(..) {
+        looks.spawn(async move { (watched.look().await, watched) });
+    }
+    let mut all_healthy = true;
+    while let Some(done) = looks.join_next().await {
+        let (look, mut watched) = done.map_err(failed)?;
+        let look = look.map_err(failed)?;
+        all_healthy &= look.condition == Condition::Healthy;
+        if let Some(change) = watched.watch.see(look.condition) {
+            let report = Report::new(&watched.target, change, &look);
+            print(args, &report)?;
+            if look.condition != Condition::Healthy {
+                run_command(args, &report).await;
+            }
+        }
+        watches.push(watched);
+    }
+    Ok(all_healthy)
+}
+
+impl<'a> Report<'a> {
+    fn new(target: &Target, change: Change, look: &'a Look) -> Self {
+        let seen = look.seen.as_ref();
+        Self {
+            target: target.to_string(),
+            change,
+            error: look.error.as_deref(),
+            condition: change.to,
+            reasons: seen.map_or(&[], |seen| &seen.reasons),
+            address: seen.map(|seen| seen.address),
+            health: seen.map(|seen| &seen.health),
+            pid: seen.and_then(|seen| seen.pid),
+            held_sessions: seen.map(|seen| seen.held_sessions),
+            stale_sessions: seen.map(|seen| seen.stale_sessions),
+        }
+    }
+
+    fn reason(&self) -> String {
+        self.error.map_or_else(|| self.reasons.join("; "), str::to_owned)
+    }
+}
+
+fn print(args: &Args, report: &Report) -> Result<(), Failure> {
+    if args.json {
+        return output::answer_json(report);
+    }
+    let time = humantime::format_rfc3339_seconds(report.change.at);
+    let before = report.change.from.map_or_else(String::new, |before| format!(" (was {before})"));
+    let reason = report.reason();
+    let reason = if reason.is_empty() { reason } else { format!(": {reason}") };
+    let colour = match report.change.to {
+        Condition::Healthy => AnsiColor::Green,
+        Condition::Degraded => AnsiColor::Yellow,
+        _ => AnsiColor::Red,
+    };
+    let (style, state, target) = (colour.on_default(), report.change.to, printable(&report.target));
+    output::answer(&format!(
+        "{time} {target} is {style}{state}{style:#}{before}{}\n",
+        printable(&reason)
+    ))
+}
+
+/// Runs the command of `--on-unhealthy`. Only `--once` waits for its end: a command that hangs must
+/// not blind the monitor.
+async fn run_command(args: &Args, report: &Report<'_>) {
+    let Some(command) = &args.on_unhealthy else { return };
+    let address = report.address.map(|address| address.to_string()).unwrap_or_default();
+    let pid = report.pid.map(|pid| pid.to_string()).unwrap_or_default();
+    let started = Command::new("sh")
+        .args(["-c", command])
+        .env("TURNLOCK_TARGET", &report.target)
+        .env("TURNLOCK_STATE", report.change.to.to_string())
+        .env(
+            "TURNLOCK_PREVIOUS",
+            report.change.from.map(|from| from.to_string()).unwrap_or_default(),
+        )
+        .env("TURNLOCK_REASON", report.reason())
+        .env("TURNLOCK_ADDRESS", address)
+        .env("TURNLOCK_PID", pid)
+        .spawn();
+    match started {
+        Ok(mut child) if args.once => drop(child.wait().await),
+        Ok(mut child) => drop(tokio::spawn(async move { child.wait().await })),
+        Err(e) => output::tell(&format!("cannot run the command of --on-unhealthy: {e}")),
+    }
+}

@@ -1,0 +1,189 @@
+//! `turnlock gateway run`: is the gateway, or runs it under the locks.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use tokio::task::spawn_blocking;
+use turnlock::Sessions;
+use turnlock::gateway::{self, DEFAULT_PORT, Gateway, Layout, Supervised};
+
+use super::signals::{self, Signals};
+use super::{Which, child, serve, stop};
+use crate::failure::Failure;
+use crate::output;
+
+/// Take the locks and the port, then serve /healthz and /metrics, or run CMD under the locks
+///
+/// Takes the state lock, then the config lock, then the port. Nothing else is touched before all
+/// three are taken. CMD gets the port, and dies with this process.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  turnlock gateway run --state-dir /data --port 18789
+  turnlock gateway run --supervised --state-dir /data -- node gateway.mjs
+
+Exit codes: those of CMD; 75 another gateway is running;
+78 (or 0) with --supervised: another gateway is healthy.")]
+pub(super) struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// The port to listen on
+    #[arg(long, env = "OPENCLAW_GATEWAY_PORT", default_value_t = DEFAULT_PORT)]
+    port: u16,
+    /// Share the config with other gateways, each with a state directory and a port of its own
+    #[arg(long)]
+    multi: bool,
+    /// How long to wait for the locks and the port
+    #[arg(
+        long,
+        default_value = "5s",
+        value_parser = humantime::parse_duration,
+        value_name = "DURATION"
+    )]
+    timeout: Duration,
+    /// If another gateway is healthy, end successfully: with 78 under systemd, else with 0
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "auto",
+        value_name = "BY"
+    )]
+    supervised: Option<Supervisor>,
+    /// How long --supervised gives another gateway to become healthy
+    #[arg(
+        long,
+        default_value = "30s",
+        value_parser = humantime::parse_duration,
+        value_name = "DURATION"
+    )]
+    healthy_within: Duration,
+    /// First stop the gateway with this process id, if it is the verified owner of the locks
+    #[arg(long, value_name = "PID")]
+    replace: Option<i32>,
+    #[arg(long, hide = true)]
+    force: bool,
+    /// The program to run under the locks
+    #[arg(last = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+/// The supervisor that restarts this process.
+#[derive(Clone, Copy, ValueEnum)]
+enum Supervisor {
+    /// systemd if INVOCATION_ID or NOTIFY_SOCKET is set
+    Auto,
+    /// With RestartPreventExitStatus=78
+    Systemd,
+    /// Docker and others, where success is 0
+    Other,
+}
+
+impl Supervisor {
+    fn exit_code(self) -> ExitCode {
+        match self {
+            Self::Auto if !gateway::under_systemd() => ExitCode::SUCCESS,
+            Self::Auto | Self::Systemd => ExitCode::from(gateway::EXIT_ALREADY_HEALTHY),
+            Self::Other => ExitCode::SUCCESS,
+        }
+    }
+}
+
+pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
+    let builder = args
+        .which
+        .builder()?
+        .port(args.port)
+        .multi_gateway(args.multi)
+        .acquire_timeout(args.timeout)
+        .healthy_within(args.healthy_within);
+    if args.force {
+        return Err(stop::no_force());
+    }
+    if let Some(pid) = args.replace {
+        stop::stop(&builder, pid, Some(args.port))?;
+    }
+    let runtime = signals::runtime()?;
+    let ran = runtime.block_on(async {
+        let mut signals = Signals::catch()?;
+        let start = async {
+            match args.supervised {
+                None => builder.acquire().await.map(Supervised::Started),
+                Some(_) => builder.acquire_supervised().await,
+            }
+        };
+        let started = tokio::select! {
+            () = signals.end() => return Ok(ExitCode::SUCCESS),
+            started = start => started?,
+        };
+        match started {
+            Supervised::Started(gateway) => run(gateway, signals, &args.command).await,
+            Supervised::AlreadyHealthy(address) => {
+                output::tell(&format!(
+                    "a healthy gateway is already listening on ws://{address}; nothing to do"
+                ));
+                Ok(args.supervised.map_or(ExitCode::SUCCESS, Supervisor::exit_code))
+            }
+            _ => Err(Failure::new("unknown outcome")),
+        }
+    });
+    // A look that still runs, perhaps on a dead mount, must not delay the end.
+    runtime.shutdown_background();
+    ran
+}
+
+/// Runs the gateway until it ends or is told to end, then releases everything.
+async fn run(
+    mut gateway: Gateway,
+    mut signals: Signals,
+    command: &[OsString],
+) -> Result<ExitCode, Failure> {
+    announce(&gateway);
+    let layout = gateway.layout().clone();
+    let told_to_end = tokio::select! {
+        () = signals.end() => true,
+        // Many locks take a while, and those on a dead mount for ever.
+        _ = spawn_blocking(move || sweep_sessions(&layout)) => false,
+    };
+    let ended = match command {
+        _ if told_to_end => Ok(ExitCode::SUCCESS),
+        [] => serve::serve(&mut gateway, signals).await,
+        command => child::run(&mut gateway, signals, command).await,
+    };
+    let released = gateway.release().await;
+    // The reason for the end matters more than a lock that was lost by then.
+    let ended = ended?;
+    released?;
+    Ok(ended)
+}
+
+fn announce(gateway: &Gateway) {
+    let (address, pid) = (gateway.address(), std::process::id());
+    output::tell(&format!(
+        "gateway on ws://{address} (pid {pid}), state directory {}",
+        gateway.layout().state_dir().display()
+    ));
+}
+
+/// Removes the stale locks of the sessions. Their holders died with an earlier gateway.
+fn sweep_sessions(layout: &Layout) {
+    let sessions = Sessions::new();
+    for dir in layout.session_dirs() {
+        match sessions.sweep(&dir) {
+            Ok(found) => {
+                for lock in found.iter().filter(|lock| lock.removed) {
+                    let reasons: Vec<_> =
+                        lock.reasons.iter().map(|reason| reason.as_str()).collect();
+                    output::tell(&format!(
+                        "removed a stale session lock: {} ({})",
+                        lock.lock.display(),
+                        reasons.join(", ")
+                    ));
+                }
+            }
+            Err(error) => output::tell(&error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Signals for the async subcommands: to end, or to forward to the program under the locks.
+
+use std::io;
+use std::thread;
+
+use signal_hook::low_level::siginfo::Origin;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use crate::failure::Failure;
+use crate::signals;
+
+/// The signals that this process gets. None of them ends it any more.
+pub(super) struct Signals(UnboundedReceiver<Origin>);
+
+impl Signals {
+    pub(super) fn catch() -> Result<Self, Failure> {
+        let failed = |e: io::Error| Failure::new(format!("cannot wait for signals: {e}"));
+        let mut caught = signals::catch(&[]).map_err(failed)?;
+        let (tell, told) = unbounded_channel();
+        // A thread, because tokio does not say who sent a signal.
+        let listen = move || caught.forever().all(|origin| tell.send(origin).is_ok());
+        thread::Builder::new().name("signals".into()).spawn(listen).map_err(failed)?;
+        Ok(Self(told))
+    }
+
+    /// Waits for the next signal. Cancel safe.
+    pub(super) async fn next(&mut self) -> Origin {
+        match self.0.recv().await {
+            Some(origin) => origin,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits for a signal that asks this process to end. Cancel safe.
+    pub(super) async fn end(&mut self) {
+        while !signals::ENDING.contains(&self.next().await.signal) {}
+    }
+}
+
+/// A runtime with one thread, which is enough for a command that waits.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::new(format!("cannot start a runtime: {e}")))
+}

@@ -1,0 +1,109 @@
+//! The command `turnlock`: the library for scripts and operators.
+
+#![warn(clippy::unwrap_used, clippy::expect_used)]
+
+mod append;
+mod beside;
+mod doctor;
+mod enclosing;
+mod exec;
+mod failure;
+mod gateway;
+mod input;
+mod logging;
+mod options;
+mod output;
+mod pages;
+mod places;
+mod read;
+mod revoke;
+mod run;
+mod signals;
+mod status;
+mod stress;
+mod waiting;
+
+use std::process::ExitCode;
+
+use clap::{ArgAction, Parser, Subcommand};
+
+use failure::Failure;
+
+/// One turn at a time on the JSONL session files of AI agents.
+#[derive(Parser)]
+#[command(name = "turnlock", version, arg_required_else_help = true, after_help = CODES)]
+struct Cli {
+    /// Be taken for one of this program's processes, so that it does not remove turnlock's locks
+    #[arg(long, global = true, value_name = "PROGRAM")]
+    beside: Option<beside::Program>,
+
+    /// Log to standard error; repeat for more detail (RUST_LOG selects more precisely)
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+const CODES: &str = "\
+Exit codes: 0 done; 1 failure; 2 usage; 65 the input is not JSON; 75 busy, try again;
+78 another gateway is healthy. `run` passes on the exit code of its command: 126 if it cannot be
+run, 127 if it is not found, 128 + N if signal N ended it.";
+
+#[derive(Subcommand)]
+enum Command {
+    Run(run::Args),
+    Append(append::Args),
+    Post(append::PostArgs),
+    Read(read::Args),
+    Status(status::Args),
+    Doctor(doctor::Args),
+    #[command(visible_alias = "break")]
+    Revoke(revoke::Args),
+    Gateway(gateway::Args),
+    Stress(stress::Args),
+    Completions(pages::CompletionsArgs),
+    Man(pages::ManArgs),
+}
+
+fn main() -> ExitCode {
+    run_command().unwrap_or_else(|failure| failure.report())
+}
+
+fn run_command() -> Result<ExitCode, Failure> {
+    // Internal steps. They are no subcommands, so that neither --help nor completions show them.
+    let mut arguments = std::env::args_os().skip(1);
+    match arguments.next() {
+        Some(step) if step == exec::NAME => return exec::main(arguments),
+        Some(step) if step == stress::child::NAME => return stress::child::main(arguments),
+        _ => {}
+    }
+    let cli = Cli::parse();
+    if cli.beside.is_some() {
+        beside::be_seen()?;
+    }
+    logging::start(cli.verbose);
+    survive_the_size_limit()?;
+    match cli.command {
+        Command::Run(args) => run::main(args),
+        Command::Append(args) => append::main(args),
+        Command::Post(args) => append::post(args),
+        Command::Read(args) => read::main(args),
+        Command::Status(args) => status::main(args),
+        Command::Doctor(args) => doctor::main(args),
+        Command::Revoke(args) => revoke::main(args),
+        Command::Gateway(args) => gateway::main(args),
+        Command::Stress(args) => stress::main(args),
+        Command::Completions(args) => pages::completions(args),
+        Command::Man(args) => pages::man(args),
+    }
+}
+
+/// Makes a write beyond the file size limit fail instead of killing the process. A handler that
+/// does nothing is enough, and a child does not inherit it.
+fn survive_the_size_limit() -> Result<(), Failure> {
+    let seen = std::sync::Arc::default();
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, seen)
+        .map(drop)
+        .map_err(|e| Failure::new(format!("cannot handle SIGXFSZ: {e}")))
+}

@@ -1,0 +1,66 @@
+//! Options that several subcommands share.
+
+use std::time::Duration;
+
+use turnlock::{Durability, Sessions};
+
+use crate::failure::Failure;
+
+/// How long to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limit {
+    After(Duration),
+    Never,
+}
+
+/// Parses `10s`, `1500ms`, `0`, `none`.
+pub(crate) fn limit(text: &str) -> Result<Limit, String> {
+    match text {
+        "none" | "infinite" => Ok(Limit::Never),
+        _ => humantime::parse_duration(text).map(Limit::After).map_err(|e| {
+            format!("{e}; say for example 10s, 1500ms, 0 (one try) or none (no limit)")
+        }),
+    }
+}
+
+/// The option of all subcommands that wait for a session.
+#[derive(clap::Args)]
+pub(crate) struct Wait {
+    /// How long to wait for the session: 10s, 1500ms, 0 (one try), none (no limit)
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = limit)]
+    timeout: Limit,
+}
+
+impl Wait {
+    /// Sessions with this timeout.
+    pub(crate) fn sessions(&self, durability: Durability) -> Result<Sessions, Failure> {
+        let builder = Sessions::builder().durability(durability);
+        let builder = match self.timeout {
+            Limit::After(timeout) => builder.acquire_timeout(timeout),
+            Limit::Never => builder.no_acquire_timeout(),
+        };
+        Ok(builder.build()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read() {
+        let after = |millis| Ok(Limit::After(Duration::from_millis(millis)));
+        assert_eq!(limit("10s"), after(10_000));
+        assert_eq!(limit("1500ms"), after(1500));
+        assert_eq!(limit("1m 30s"), after(90_000));
+        assert_eq!(limit("0"), after(0));
+        assert_eq!(limit("0s"), after(0));
+        assert_eq!(limit("none"), Ok(Limit::Never));
+        assert_eq!(limit("infinite"), Ok(Limit::Never));
+        for bad in
+            ["", "10", "-1s", "1e3", "1e3s", "0x1000", "10 parsecs", "9007199254740993h", "NaN"]
+        {
+            assert!(limit(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! `turnlock run`: runs a command while holding its session.
+
+mod child;
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use turnlock::{Durability, Error, Sessions};
+
+use crate::failure::Failure;
+use crate::options::Wait;
+use crate::{enclosing, output, waiting};
+
+/// Run a command while holding the turn
+///
+/// Signals are forwarded to the command, and its exit code is passed on; 75 if the session stayed
+/// busy. The command inherits the locked descriptor. If turnlock is killed, the command gets
+/// SIGTERM, and the session stays held until the command and all its descendants are gone. Inside,
+/// `turnlock append` on the same session writes under this turn.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  turnlock run sessions/4f2c.jsonl -- ./reply.sh
+  turnlock run --timeout 1m --label compaction sessions/4f2c.jsonl -- python3 compact.py 4f2c
+  turnlock run --timeout 0 sessions/4f2c.jsonl -- true || echo \"busy, or failed: $?\"")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    wait: Wait,
+
+    /// The purpose of the turn, shown to those who wait [default: the command's name]
+    #[arg(long, value_name = "TEXT")]
+    label: Option<String>,
+
+    /// The session file, which is created if it does not exist
+    #[arg(value_name = "SESSION.jsonl")]
+    session: PathBuf,
+
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
+    let sessions = args.wait.sessions(Durability::default())?;
+    refuse_reentry(&sessions, &args.session)?;
+    let label = args.label.unwrap_or_else(|| name_of(&args.command));
+    let acquire = sessions.turn(&args.session).label(label);
+    let turn = waiting::watched(&sessions, &args.session, || acquire.acquire_blocking())?;
+    let code = child::run(&turn, &args.command)?;
+    if let Err(Error::LockLost { cause, .. }) = turn.release_blocking() {
+        // Only the command can judge what that means for its work.
+        output::tell(&format!("the turn was lost while the command ran: {cause}"));
+    }
+    Ok(code)
+}
+
+/// Refuses a turn inside a turn on the same session. There is no re-entry: it would wait for
+/// itself.
+fn refuse_reentry(sessions: &Sessions, session: &Path) -> Result<(), Failure> {
+    let Some(owner) = enclosing::owner_of(session) else { return Ok(()) };
+    let holder = sessions.status_of(session)?.and_then(|report| report.holder);
+    if holder.is_some_and(|holder| holder.alive && holder.owner == Some(owner)) {
+        let session = session.display();
+        return Err(Failure::new(format!(
+            "{session}: this runs inside a turn on it already; run the command without turnlock"
+        )));
+    }
+    Ok(())
+}
+
+fn name_of(command: &[OsString]) -> String {
+    let program =
+        command.first().map(Path::new).and_then(Path::file_name).unwrap_or(OsStr::new("run"));
+    program.to_string_lossy().into_owned()
+}

@@ -1,0 +1,84 @@
+//! `turnlock append` inside `turnlock run`.
+
+use super::harness::*;
+
+#[test]
+fn an_append_inside_writes_under_the_turn() {
+    let room = room();
+    let script = r#"
+        echo '{"n":1}' | $TURNLOCK append --timeout 60s $SESSION || exit
+        for f in /proc/$$/fd/*; do
+            if [ $f -ef $SESSION.lock ]; then eval "exec ${f##*/}>&-"; echo closed; fi
+        done
+        cd $DIR && echo '{"n":2}' | $TURNLOCK append --timeout 60s --json s.jsonl"#;
+    let answer = room.run(&[], script).end();
+    let told = "{\"lines\":1,\"offset\":8,\"bytes\":8,\"intervening\":0,\"sealed\":false}\n";
+    assert_eq!(
+        (answer.code, answer.out, answer.err.as_str()),
+        (Some(0), format!("closed\n{told}"), "")
+    );
+    assert_eq!(room.content(), "{\"n\":1}\n{\"n\":2}\n");
+    assert!(!room.lock.exists());
+}
+
+#[test]
+fn an_append_inside_is_refused_once_the_turn_is_lost() {
+    let room = room();
+    let script = "echo ready; read go; echo '{}' | $TURNLOCK append $SESSION; \
+                  echo append $?; read go; exit 9";
+    for next in [false, true] {
+        let mut holder = room.run(&[], script);
+        assert_eq!(holder.line(), "ready");
+        let mut revoke = turnlock(["revoke", "--owner", &holder.pid().to_string()]);
+        revoke.arg(&room.session);
+        assert_eq!(ended(revoke).code, Some(0));
+        let next = next.then(|| room.held());
+        holder.say("go\n");
+        assert_eq!(holder.line(), "append 1");
+        let answer = holder.end();
+        assert_eq!(answer.code, Some(9), "the command's own code, whatever became of the turn");
+        assert!(
+            answer.err.contains("lock lost") && answer.err.contains("TURNLOCK_TURN"),
+            "{answer:?}"
+        );
+        assert!(answer.err.contains("the turn was lost while the command ran"), "{answer:?}");
+        drop(next.map(Running::end));
+        assert!(!room.session.exists() || room.content().is_empty());
+    }
+}
+
+#[test]
+fn an_append_that_outlives_the_run_is_refused() {
+    let (room, outside) = (room(), room());
+    // The turn's variable leaves the run, as through a daemon that was started inside.
+    let variable = room.run(&[], "printenv TURNLOCK_TURN").end().out;
+    let mut late = turnlock(["append"]);
+    late.arg(&room.session).env("TURNLOCK_TURN", variable.trim_end());
+    let answer = fed(late, "{}");
+    assert_eq!(answer.code, Some(1), "{answer:?}");
+    assert!(answer.err.contains("unset it"), "{answer:?}");
+    let mut elsewhere = turnlock(["append"]);
+    elsewhere.arg(&outside.session).env("TURNLOCK_TURN", variable.trim_end());
+    assert_eq!(fed(elsewhere, "{}").code, Some(0), "other sessions are none of its business");
+}
+
+#[test]
+fn turns_on_two_sessions_can_be_nested() {
+    let (outer, inner) = (room(), room());
+    let script = format!(
+        "exec $TURNLOCK run {} -- sh -c 'echo 1 | $TURNLOCK append $SESSION && \
+         echo 2 | $TURNLOCK append {0}'",
+        inner.session.display()
+    );
+    let answer = outer.run(&[], &script).end();
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    assert_eq!((outer.content().as_str(), inner.content().as_str()), ("1\n", "2\n"));
+}
+
+#[test]
+fn a_run_inside_a_run_on_the_same_session_does_not_wait_for_itself() {
+    let room = room();
+    let answer = room.run(&[], "$TURNLOCK run --timeout none $SESSION -- echo never").end();
+    assert_eq!((answer.code, answer.out.as_str()), (Some(1), ""));
+    assert!(answer.err.contains("inside a turn on it already"), "{answer:?}");
+}

@@ -1,0 +1,153 @@
+//! A program under the locks: it has the port, it gets the signals, and it never outlives the
+//! gateway.
+
+use rustix::process::Signal;
+
+use crate::rig::*;
+
+fn pid_in(path: &std::path::Path) -> i32 {
+    eventually("the program has started", || {
+        std::fs::read_to_string(path).ok()?.trim().parse().ok()
+    })
+}
+
+/// A script that tells its process id, and lives on for long enough.
+fn waiting(note: &std::path::Path) -> String {
+    format!("echo $$ > {}; for n in $(seq 3000); do sleep 0.02; done", note.display())
+}
+
+fn lives(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+}
+
+#[test]
+fn its_exit_code_is_the_commands_and_nothing_is_left() {
+    let room = room();
+    let ended = end(&mut room.run(&["--", "sh", "-c", "exit 7"]));
+    assert_eq!(ended.code, Some(7), "{ended:?}");
+    let ended = end(&mut room.run(&["--", "sh", "-c", "kill -TERM $$"]));
+    assert_eq!(ended.code, Some(128 + 15), "{ended:?}");
+    let ended = end(&mut room.run(&["--", "/no/such/program"]));
+    assert!(
+        ended.code == Some(127) && ended.err.contains("cannot run /no/such/program"),
+        "{ended:?}"
+    );
+    assert!(room.files().is_empty(), "{:?}", room.files());
+}
+
+#[test]
+fn the_port_is_left_to_it_and_signals_reach_it() {
+    let room = room();
+    let note = room.dir.path().join("pid");
+    let script = format!("trap 'exit 5' TERM; {}", waiting(&note));
+    let running = Running::ready(&mut room.run(&["--", "sh", "-c", &script]));
+    pid_in(&note);
+    drop(std::net::TcpListener::bind(room.address()).expect("the port is free"));
+    assert_eq!(end(&mut room.run_within("0s")).code, Some(75));
+    running.signal(Signal::TERM);
+    assert_eq!(running.ended().code, Some(5));
+}
+
+#[test]
+fn a_program_that_is_deaf_is_stopped_with_its_gateway() {
+    let room = room();
+    let note = room.dir.path().join("pid");
+    let script = format!("trap '' TERM INT HUP; {}", waiting(&note));
+    let running = Running::ready(&mut room.run(&["--", "sh", "-c", &script]));
+    let program = pid_in(&note);
+    let stopped = room.ask("stop", &["--pid", &running.pid().to_string()]);
+    assert!(stopped.code == Some(0) && stopped.err.contains("was killed"), "{stopped:?}");
+    eventually("the program is gone", || (!lives(program)).then_some(()));
+}
+
+#[test]
+fn it_dies_with_the_gateway_and_what_it_started_delays_nobody() {
+    let room = room();
+    let (note, daemon) = (room.dir.path().join("pid"), room.dir.path().join("daemon"));
+    // Deaf to all that can be ignored, and with something left behind in the background.
+    let script = format!(
+        "trap '' TERM INT HUP; setsid sleep 60 >/dev/null 2>&1 & echo $! > {}; {}",
+        daemon.display(),
+        waiting(&note)
+    );
+    let running = Running::ready(&mut room.run(&["--", "sh", "-c", &script]));
+    let (program, daemon) = (pid_in(&note), pid_in(&daemon));
+    running.kill();
+    eventually("the program is gone", || (!lives(program)).then_some(()));
+    assert!(lives(daemon));
+    drop(Running::ready(&mut room.run_within("0s")));
+    rustix::process::kill_process(rustix::process::Pid::from_raw(daemon).unwrap(), Signal::KILL)
+        .unwrap();
+}
+
+#[test]
+fn every_signal_reaches_it() {
+    let room = room();
+    for (name, signal) in [
+        ("HUP", Signal::HUP),
+        ("INT", Signal::INT),
+        ("QUIT", Signal::QUIT),
+        ("TERM", Signal::TERM),
+        ("USR1", Signal::USR1),
+        ("USR2", Signal::USR2),
+    ] {
+        let note = room.dir.path().join(name);
+        let script = format!("trap 'exit 5' {name}; {}", waiting(&note));
+        let running = Running::ready(&mut room.run(&["--", "sh", "-c", &script]));
+        pid_in(&note);
+        running.signal(signal);
+        let ended = running.ended();
+        assert_eq!(ended.code, Some(5), "{name}: {ended:?}");
+    }
+}
+
+#[test]
+fn what_is_ignored_at_the_start_stays_ignored() {
+    let room = room();
+    let note = room.dir.path().join("pid");
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "trap '' INT QUIT HUP; exec \"$@\"", "sh"]);
+    let script = format!("trap 'exit 5' TERM; {}", waiting(&note));
+    let run = room.run(&["--", "sh", "-c", &script]);
+    let mut running = Running::ready(shell.arg(run.get_program()).args(run.get_args()));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", pid_in(&note))).unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
+    assert_eq!(u64::from_str_radix(mask, 16).unwrap() & 7, 7, "HUP, INT and QUIT");
+    for signal in [Signal::INT, Signal::QUIT, Signal::HUP] {
+        running.signal(signal);
+    }
+    assert!(running.child.try_wait().unwrap().is_none());
+    running.signal(Signal::TERM);
+    assert_eq!(running.ended().code, Some(5));
+}
+
+/// What is typed reaches the whole foreground group, and what is sent to one process that one
+/// alone.
+#[test]
+fn an_interrupt_sent_to_the_gateway_on_a_terminal_reaches_it_too() {
+    let room = room();
+    let note = room.dir.path().join("pid");
+    let run = room.run(&[]);
+    let command =
+        [run.get_program()].into_iter().chain(run.get_args()).map(|word| word.to_str().unwrap());
+    let line = command.collect::<Vec<_>>().join(" ");
+    let line =
+        format!("{line} -- sh -c \"trap 'exit 5' INT; {}\"", waiting(&note).replace('$', "\\$"));
+    let mut script = std::process::Command::new("script");
+    let Ok(child) =
+        script.args(["-qec", &line, "/dev/null"]).stdin(std::process::Stdio::null()).spawn()
+    else {
+        eprintln!("skipped: there is no `script` to make a terminal");
+        return;
+    };
+    let mut script = Doomed(child);
+    let program = pid_in(&note);
+    let status = std::fs::read_to_string(format!("/proc/{program}/status")).unwrap();
+    let gateway =
+        status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().parse().unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_raw(gateway).unwrap(), Signal::INT)
+        .unwrap();
+    let status = eventually("it ends", || script.0.try_wait().unwrap());
+    assert_eq!(status.code(), Some(5));
+}

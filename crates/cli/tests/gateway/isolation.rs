@@ -1,0 +1,129 @@
+//! Gateways that are to run beside each other.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use crate::rig::*;
+
+fn gateway_with(room: &Room, name: &str, config: &str) -> PathBuf {
+    let dir = room.dir.path().join(name);
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::write(dir.join("openclaw.json"), config).unwrap();
+    dir
+}
+
+fn check(gateways: &[&PathBuf]) -> Ended {
+    end(gateway(&["check-isolation"]).args(gateways))
+}
+
+#[test]
+fn gateways_on_their_own_pass() {
+    let room = room();
+    let a = gateway_with(
+        &room,
+        "a",
+        "{ gateway: { port: 18789 }, agents: { defaults: { workspace: '/w/a' } } }",
+    );
+    let b = gateway_with(
+        &room,
+        "b",
+        "// JSON5, as OpenClaw reads it\n\
+         { gateway: { port: 18909, }, agents: { defaults: { workspace: '/w/b' } }, unknown: [1], }",
+    );
+    let c = gateway_with(
+        &room,
+        "c",
+        "{ gateway: { port: 20000 }, agents: { defaults: { workspace: '/w/c' } } }",
+    );
+    let checked = check(&[&a, &b, &c]);
+    assert_eq!(
+        (checked.code, checked.out.as_str()),
+        (Some(0), "3 gateways, each on its own.\n"),
+        "{checked:?}"
+    );
+}
+
+#[test]
+fn conflicts_are_named_with_their_pair() {
+    let room = room();
+    let a = gateway_with(
+        &room,
+        "a",
+        "{ gateway: { port: 18789 }, agents: { defaults: { workspace: '/w/a' } } }",
+    );
+    let near = gateway_with(
+        &room,
+        "near",
+        "{ gateway: { port: 18908 }, agents: { defaults: { workspace: '/w/b' } } }",
+    );
+    let same = gateway_with(
+        &room,
+        "same",
+        "{ agents: { list: [{ id: 'x', workspace: '/w/a' }], defaults: { workspace: '/w/c' } } }",
+    );
+    let link = room.dir.path().join("link");
+    std::os::unix::fs::symlink(&a, &link).unwrap();
+    let pair = |x: &PathBuf, y: &PathBuf| format!("- {} and {}: ", x.display(), y.display());
+
+    let checked = check(&[&a, &near]);
+    assert_eq!(checked.code, Some(1));
+    assert!(
+        checked.out.starts_with(&(pair(&a, &near) + "base ports 18789 and 18908 are 119 apart")),
+        "{checked:?}"
+    );
+    let checked = check(&[&a, &same]);
+    assert!(checked.out.contains(&(pair(&a, &same) + "the same workspace, /w/a")), "{checked:?}");
+    assert!(checked.out.contains("the same port, 18789"), "{checked:?}");
+    let checked = check(&[&near, &a, &link]);
+    for words in [
+        "the same config, ",
+        "the same state directory, ",
+        "the same workspace, ",
+        "the same port, ",
+    ] {
+        assert!(checked.out.contains(&(pair(&a, &link) + words)), "{words}: {checked:?}");
+    }
+    assert!(!checked.out.contains(&(pair(&near, &a) + "the same")), "{checked:?}");
+    let json = end(gateway(&["check-isolation", "--json"]).args([&a, &near]));
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(json[0]["about"], "ports-too-close");
+}
+
+#[test]
+fn what_cannot_be_read_is_an_error() {
+    let room = room();
+    let a = gateway_with(&room, "a", "{}");
+    let broken = gateway_with(&room, "broken", "{ gateway: { port: 'ninety' } }");
+    let high = gateway_with(&room, "high", "{ gateway: { port: 65500 } }");
+    for (other, words) in [
+        (&broken, "cannot read the config"),
+        (&high, "beyond 65535"),
+        (&room.dir.path().join("missing"), "No such file"),
+    ] {
+        let checked = check(&[&a, other]);
+        assert!(checked.code == Some(1) && checked.err.contains(words), "{checked:?}");
+    }
+}
+
+#[test]
+fn names_that_are_no_utf8_are_told_to_machines() {
+    let room = room();
+    let name = std::ffi::OsStr::from_bytes(b"a\xff");
+    let a = room.dir.path().join(name);
+    std::fs::create_dir(&a).unwrap();
+    let json = end(gateway(&["check-isolation", "--json"]).args([&a, &a]));
+    let told: serde_json::Value =
+        serde_json::from_str(&json.out).unwrap_or_else(|e| panic!("{e}: {json:?}"));
+    assert!(told[0]["value"].as_str().unwrap().ends_with("a\u{fffd}/openclaw.json"), "{json:?}");
+    let reclaim = room.state.join(std::ffi::OsStr::from_bytes(b"\xff.jsonl.lock.reclaim"));
+    std::fs::create_dir_all(&reclaim).unwrap();
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    std::fs::File::open(&reclaim).unwrap().set_modified(old).unwrap();
+    let json = room.ask("doctor", &["--json", "--port", &room.port.to_string()]);
+    let told: serde_json::Value =
+        serde_json::from_str(&json.out).unwrap_or_else(|e| panic!("{e}: {json:?}"));
+    assert!(
+        told[0]["facts"].as_str().unwrap().ends_with("\u{fffd}.jsonl.lock.reclaim"),
+        "{json:?}"
+    );
+}

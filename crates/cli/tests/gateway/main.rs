@@ -1,0 +1,14 @@
+//! The gateway, as real processes on real sockets.
+
+mod child;
+mod command;
+mod foreign;
+mod isolation;
+mod layers;
+mod metrics;
+mod monitor;
+mod namespaces;
+mod race;
+mod rig;
+mod stop;
+mod supervised;

@@ -1,0 +1,172 @@
+//! A Node process that locks a session with a peer's own code.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use crate::npm;
+use crate::room::DEADLINE;
+
+/// Whose lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Of January 2026: the first with the lock; removes what it cannot parse, at once.
+    January,
+    /// 2026.4.15: start times, and its locks are removed by path.
+    April,
+    /// 2026.7.35, the last: locks of processes without `openclaw` among their arguments are
+    /// removed.
+    July,
+    FsSafe,
+}
+
+pub const ALL: [Kind; 4] = [Kind::January, Kind::April, Kind::July, Kind::FsSafe];
+
+impl Kind {
+    fn package(self) -> Result<PathBuf, String> {
+        match self {
+            Self::January => npm::openclaw("2026.1.29"),
+            Self::April => npm::openclaw("2026.4.15"),
+            Self::July => npm::openclaw("2026.7.35"),
+            Self::FsSafe => npm::fs_safe(),
+        }
+    }
+
+    /// Its package, where it can be had: otherwise it is skipped, aloud.
+    pub fn installed(self) -> Option<Peer> {
+        if Command::new("node").arg("--version").output().is_err() {
+            eprintln!("skipped: {self:?}: there is no node here");
+            return None;
+        }
+        match self.package() {
+            Ok(package) => Some(Peer { kind: self, package }),
+            Err(why) => {
+                eprintln!("skipped: {self:?}: {why}");
+                None
+            }
+        }
+    }
+}
+
+/// All that can be had.
+pub fn all() -> impl Iterator<Item = Peer> {
+    ALL.into_iter().filter_map(Kind::installed)
+}
+
+/// A peer that can be run.
+pub struct Peer {
+    pub kind: Kind,
+    package: PathBuf,
+}
+
+impl Peer {
+    pub fn start(&self, session: &Path) -> Node {
+        let mut command = Command::new("node");
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/peer.mjs"));
+        command.arg(&self.package).arg(session).arg("openclaw");
+        // What its doctor examines is the directory two above that of the sessions of an agent.
+        if let Some(state) = session.ancestors().nth(4) {
+            command.env("OPENCLAW_STATE_DIR", state);
+        }
+        Node::of(command)
+    }
+}
+
+/// A running peer.
+pub struct Node {
+    process: Child,
+    input: ChildStdin,
+    lines: Receiver<String>,
+}
+
+impl Node {
+    fn of(mut command: Command) -> Self {
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let input = process.stdin.take().unwrap();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            output.lines().map_while(Result::ok).all(|line| sender.send(line).is_ok())
+        });
+        let mut node = Self { process, input, lines };
+        assert_eq!(node.line(), "ready");
+        node
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub fn tell(&mut self, words: &str) {
+        writeln!(self.input, "{words}").unwrap();
+    }
+
+    /// The next line that it writes.
+    #[track_caller]
+    pub fn line(&mut self) -> String {
+        self.lines.recv_timeout(DEADLINE).expect("the peer answers")
+    }
+
+    #[track_caller]
+    pub fn ask(&mut self, words: &str) -> String {
+        self.tell(words);
+        self.line()
+    }
+
+    #[track_caller]
+    pub fn acquire(&mut self) {
+        assert_eq!(self.ask("acquire 30000"), "held");
+    }
+
+    #[track_caller]
+    pub fn refused(&mut self, millis: u64) -> String {
+        let answer = self.ask(&format!("acquire {millis}"));
+        answer.strip_prefix("refused ").unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
+    #[track_caller]
+    pub fn write(&mut self, line: &str) {
+        assert_eq!(self.ask(&format!("line {line}")), "appended");
+    }
+
+    #[track_caller]
+    pub fn release(&mut self) {
+        assert_eq!(self.ask("release"), "released");
+    }
+
+    /// SIGKILL; what it wrote before it died.
+    pub fn kill(mut self) -> Vec<String> {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        self.rest()
+    }
+
+    /// What it writes until it ends.
+    pub fn rest(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        while let Ok(line) = self.lines.recv_timeout(DEADLINE) {
+            lines.push(line);
+        }
+        lines
+    }
+
+    /// What it writes until this line.
+    #[track_caller]
+    pub fn until(&mut self, last: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            match self.line() {
+                line if line == last => return lines,
+                line => lines.push(line),
+            }
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
