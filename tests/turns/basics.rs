@@ -1,29 +1,15 @@
-//! One process: the queue, deadlines, cancellation, and what a turn can do.
+//! The queue, deadlines, cancellation, and what a turn leaves behind.
 
 use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use turnlock::{Durability, Error, Sessions};
+use turnlock::{Error, Sessions};
+use turnlock_testing::{room, until};
 
-struct Room {
-    _dir: tempfile::TempDir,
-    session: PathBuf,
-    lock: PathBuf,
-}
-
-fn room() -> Room {
-    let dir = tempfile::tempdir().unwrap();
-    let session = dir.path().canonicalize().unwrap().join("s.jsonl");
-    Room { lock: session.with_extension("jsonl.lock"), session, _dir: dir }
-}
-
-fn buffered() -> Sessions {
-    Sessions::builder().durability(Durability::Buffered).build().unwrap()
-}
+use crate::sessions::buffered;
 
 #[test]
 fn a_turn_is_taken_written_under_and_released() {
@@ -35,14 +21,14 @@ fn a_turn_is_taken_written_under_and_released() {
     assert_eq!((first.offset, first.bytes, second.offset, second.intervening), (0, 8, 8, 0));
     turn.release_blocking().unwrap();
     assert!(!room.lock.exists());
-    assert_eq!(fs::read_to_string(&room.session).unwrap(), "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n");
+    assert_eq!(room.text(), "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n");
 }
 
 #[test]
 fn a_turn_that_writes_nothing_leaves_nothing() {
     let room = room();
     drop(buffered().turn(&room.session).acquire_blocking().unwrap());
-    assert_eq!(fs::read_dir(room.session.parent().unwrap()).unwrap().count(), 0);
+    assert_eq!(room.names(), [""; 0]);
 }
 
 #[test]
@@ -84,9 +70,7 @@ fn threads_are_served_in_order_and_every_line_is_there() {
             });
         }
     });
-    let text = fs::read_to_string(&room.session).unwrap();
-    let lines: Vec<serde_json::Value> =
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines = room.lines();
     assert_eq!(lines.len(), 3200);
     for pair in lines.chunks(2) {
         assert_eq!((&pair[0]["w"], &pair[0]["n"]), (&pair[1]["w"], &pair[1]["n"]));
@@ -109,7 +93,7 @@ async fn tasks_take_turns_and_posts_go_between() {
     let appended = turn.append(&json!({"turn": 2})).await.unwrap();
     assert!(appended.intervening > 0);
     turn.release().await.unwrap();
-    assert_eq!(fs::read_to_string(&room.session).unwrap().lines().count(), 52);
+    assert_eq!(room.lines().len(), 52);
     assert!(!room.lock.exists());
 }
 
@@ -148,7 +132,8 @@ async fn sixty_four_tasks_hand_over_in_the_order_of_asking() {
             assert_eq!(count.fetch_add(1, Ordering::SeqCst), n);
             turn.release().await.unwrap();
         });
-        // One poll puts the file work under way; the next finds it done, and the ticket in the queue.
+        // The first poll starts the file work. Once that is done, a later poll finds the ticket in
+        // the queue.
         while tokio::time::timeout(Duration::from_millis(2), &mut asked).await.is_ok() {}
         tasks.push(asked);
     }
@@ -165,13 +150,13 @@ fn a_dead_owners_lock_is_stale_also_while_a_lost_turn_is_not_let_go() {
     let sessions = buffered();
     let lost = sessions.turn(&room.session).acquire_blocking().unwrap();
     let record = fs::read_to_string(&room.lock).unwrap();
-    // Somebody removes the lock; another takes the session, and dies.
+    // Somebody removes the lock file. Another process takes the session, and dies.
     fs::remove_file(&room.lock).unwrap();
     let dead = uuid::Uuid::now_v7();
     fs::write(&room.lock, record.replace(&lost.owner().to_string(), &dead.to_string())).unwrap();
     let report = sessions.status_of(&room.session).unwrap().unwrap();
     assert_eq!((report.state, report.holder.unwrap().alive), (turnlock::LockState::Stale, false));
-    assert!(sessions.sweep(room.lock.parent().unwrap()).unwrap()[0].removed);
+    assert!(sessions.sweep(&room.dir).unwrap()[0].removed);
 }
 
 #[test]
@@ -180,9 +165,5 @@ fn a_turn_that_writes_nothing_and_leaves_its_lock_for_others_leaves_nothing_eith
     // Without marks a holder always leaves its lock file, and the keeper looks later.
     let sessions = Sessions::builder().portable(true).build().unwrap();
     drop(sessions.turn(&room.session).acquire_blocking().unwrap());
-    let until = Instant::now() + Duration::from_secs(20);
-    while fs::read_dir(room.session.parent().unwrap()).unwrap().count() > 0 {
-        assert!(Instant::now() < until, "the keeper has not tidied up");
-        std::thread::yield_now();
-    }
+    until("the keeper has tidied up", || room.names().is_empty());
 }

@@ -1,27 +1,15 @@
-//! Appends by a child of the holder, under the holder's turn. A second opinion on the same files comes from a process of its own in
-//! `command.rs`; here the turn's owner is known to the same process.
+//! Appends under the holder's turn, as its child makes them. Here they are made in the holder's own
+//! process; the tests of the command make them in a child.
 
 use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::json;
 use turnlock::{Durability, Error, LostCause, Sessions};
+use turnlock_testing::{Room, room};
 use uuid::Uuid;
 
-struct Room {
-    _dir: tempfile::TempDir,
-    session: PathBuf,
-    lock: PathBuf,
-}
-
-fn room() -> Room {
-    let dir = tempfile::tempdir().unwrap();
-    let session = dir.path().canonicalize().unwrap().join("s.jsonl");
-    Room { lock: session.with_extension("jsonl.lock"), session, _dir: dir }
-}
-
-/// The rules with marks, and those for systems without them.
+/// The rules with marks, and the rules for systems without them.
 fn all_rules() -> [Sessions; 2] {
     [false, true].map(|portable| {
         let rules = Sessions::builder().durability(Durability::Buffered).portable(portable);
@@ -50,7 +38,7 @@ fn a_child_appends_between_the_appends_of_the_turn() {
         assert_eq!((child.offset, child.bytes, child.intervening), (11, 24, 0));
         assert_eq!(turn.append_blocking(&json!({"turn": 2})).unwrap().intervening, 24);
         turn.release_blocking().unwrap();
-        assert_eq!(fs::read_to_string(&room.session).unwrap().lines().count(), 4);
+        assert_eq!(room.lines().len(), 4);
     }
 }
 
@@ -62,7 +50,7 @@ fn a_child_is_refused_once_the_turn_is_released() {
         turn.append_blocking(&json!({"turn": 1})).unwrap();
         let owner = turn.owner();
         turn.release_blocking().unwrap();
-        // Without marks the file stays for the keeper a few milliseconds more.
+        // Without marks the file stays a few milliseconds longer, for the keeper.
         assert!(matches!(
             lost(&sessions, &room, owner),
             LostCause::Removed | LostCause::HolderGone
@@ -88,11 +76,14 @@ fn a_child_is_refused_after_a_revoke_and_under_the_next_turn() {
 #[test]
 fn a_record_whose_lock_nobody_has_lets_no_child_write() {
     for sessions in all_rules() {
-        let (room, other) = (room(), self::room());
+        let (room, other) = (room(), turnlock_testing::room());
         let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
         fs::copy(&room.lock, &other.lock).unwrap();
         assert_eq!(lost(&sessions, &other, turn.owner()), LostCause::HolderGone);
-        assert!(!other.session.exists(), "what was made for the look is gone again");
+        assert!(
+            !other.session.exists(),
+            "the session file that was made for the check is gone again"
+        );
     }
 }
 
