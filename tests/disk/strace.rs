@@ -1,11 +1,12 @@
-//! The system calls of a script, and faults at each of them, put there from outside by `strace`.
+//! The system calls of a script, and faults at each of them, injected from outside by `strace`.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::script::{Played, Player, Script};
+use crate::player::{Played, Player};
+use crate::script::Script;
 
 /// A system call of a player: the n-th of its name since the process began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +15,8 @@ pub struct Site {
     pub nth: usize,
 }
 
-/// Calls about memory, threads and time, at which nothing can be cut or fail; and the one by which a player tells.
+/// Calls about memory, threads and time, at which a cut or a fault means nothing, and the call by
+/// which a player tells.
 const APART: &[&str] = &[
     "writev",
     "mmap",
@@ -53,7 +55,7 @@ const APART: &[&str] = &[
     "getegid",
 ];
 
-/// An `strace` of a player, which it leaves only with its end.
+/// An `strace` of a player, which ends with the player.
 struct Tracer(Child);
 
 impl Tracer {
@@ -73,7 +75,7 @@ impl Tracer {
             let _ = strace.wait();
             return Err(line);
         }
-        // Nobody reads about later threads; they are few.
+        // What it says about later threads is not read; there are few.
         strace.stderr = Some(said.into_inner());
         player.let_go();
         Ok(Self(strace))

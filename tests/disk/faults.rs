@@ -1,25 +1,53 @@
-//! Plays a script once for each fault at each of its calls, and looks at what it leaves.
+//! A fault at every system call: the disk is full or fails, a signal comes, the process is killed.
+//! What was acknowledged stays, what failed has changed nothing, and the next process has the
+//! session at once.
 
 use std::fs;
 use std::path::Path;
 
+use turnlock_testing::env::number;
+
 use crate::model::Model;
-use crate::script::{Played, Script, Told, in_short, told};
+use crate::player::Played;
+use crate::script::{Script, Told, in_short, told};
 use crate::strace;
 
 const KILL: &str = "signal=SIGKILL";
 const FAULTS: [&str; 4] = ["error=ENOSPC", "error=EIO", "error=EINTR", KILL];
 
-/// How many faults are injected into each script, spread over all: `TURNLOCK_FAULTS=all` for every one.
+/// Number of faults that are injected into each script, spread over all of its calls. With
+/// `TURNLOCK_FAULTS=all` it is every fault at every call.
 fn how_many() -> usize {
     match std::env::var("TURNLOCK_FAULTS") {
         Ok(all) if all == "all" => usize::MAX,
-        Ok(number) => number.parse().expect("TURNLOCK_FAULTS is `all` or a number"),
-        Err(_) => 80,
+        _ => number("TURNLOCK_FAULTS", 80),
     }
 }
 
-pub fn every_call_fails(script: Script) {
+/// One test for each script, so that they run beside each other.
+macro_rules! every_call_fails {
+    ($($test:ident: $script:ident,)*) => {$(
+        #[test]
+        fn $test() {
+            every_call_fails(Script::$script);
+        }
+    )*};
+}
+
+every_call_fails! {
+    creating_a_session: Create,
+    appending: Append,
+    sealing_a_torn_tail: Seal,
+    posting: Post,
+    posting_the_first_line: PostCreating,
+    rewriting: Rewrite,
+    repairing: Repair,
+    handing_over: HandOver,
+    taking_over: TakeOver,
+}
+
+/// Plays a script once for each fault at each of its calls, and looks at what it leaves.
+fn every_call_fails(script: Script) {
     if !strace::is_there() {
         return;
     }

@@ -1,4 +1,5 @@
-//! What a session must hold, to the byte, after what was told; and that it is mended and can be gone on with.
+//! What a session must hold, to the byte, after what was told; and that the next process can repair
+//! it and go on.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +13,7 @@ use crate::script::{Script, Step, Told};
 /// What a repair makes of the damaged beginning.
 const REPAIRED: &[u8] = b"{\"n\":\"a\"}\n{\"n\":\"b\"}\n{\"n\":\"c\"}\n";
 
-/// What the session holds for certain, and the step that had begun when the end came.
+/// What the session holds for certain, and the step that was under way at the end.
 #[derive(Debug)]
 pub struct Model {
     bytes: Vec<u8>,
@@ -35,9 +36,9 @@ impl Model {
                 let step = self.pending.take().expect("what is done was begun");
                 self.bytes = self.after(&step);
             }
-            // Renamed and not made sure of.
+            // Renamed, but not synced.
             Told::Failed(kind, _) if kind == "Unsynced" => self.take(&Told::Done),
-            // What failed has changed nothing.
+            // A step that failed has changed nothing.
             Told::Failed(..) => self.pending = None,
             Told::Ready | Told::End => {}
         }
@@ -56,7 +57,8 @@ impl Model {
         }
     }
 
-    /// Whether this may be in the file: all that was acknowledged, and of the pending step what it may leave.
+    /// Whether the file may hold this: all that was acknowledged, and what the pending step may
+    /// leave.
     pub fn check(&self, file: &[u8]) -> Result<(), String> {
         if file == self.bytes {
             return Ok(());
@@ -64,7 +66,7 @@ impl Model {
         let Some(step) = &self.pending else { return Err(self.differs(file)) };
         let whole = self.after(step);
         let allowed = match step {
-            // A part of it, or room for it that was not written.
+            // A part of it, or space for it that was not written.
             Step::Append(_) => {
                 file.starts_with(&self.bytes)
                     && file.len() <= whole.len()
@@ -85,12 +87,14 @@ impl Model {
         )
     }
 
-    /// Another process can have the session at once, repairs it, and goes on with it; nothing acknowledged is lost by that.
+    /// Another process has the session at once, repairs it and goes on with it. Nothing
+    /// acknowledged is lost by that.
     pub fn mend(&self, session: &Path) -> Result<(), String> {
         let before = fs::read(session).unwrap_or_default();
         // A pending rewrite has happened, or it has not.
         let done = self.pending.iter().map(|step| self.after(step)).find(|whole| *whole == before);
-        // After a real loss of power a lock file without a record is from before the boot, and counts as expired.
+        // After a real power cut a lock file without a record is older than the boot, and counts as
+        // expired.
         let sessions = Sessions::builder()
             .malformed_grace(Duration::ZERO)
             .build()
@@ -121,7 +125,7 @@ impl Model {
     }
 }
 
-/// Besides the session there is only what the documents tell of.
+/// Beside the session there are only the files that the documentation names.
 fn strangers(session: &Path) -> Result<(), String> {
     let dir = session.parent().expect("a session is in a directory");
     for entry in fs::read_dir(dir).map_err(|e| e.to_string())? {

@@ -1,23 +1,56 @@
-//! Cut the power, switch it on again, look.
+//! Power cuts: a filesystem on a loop device loses everything that was not synced, at every system
+//! call of a writer, and at any moment of a process that writes all the time. What was acknowledged
+//! is there afterwards, and the rest is mended.
 
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::disk::{Disk, Kind};
+use turnlock_testing::disk::{Disk, Kind};
+use turnlock_testing::env::number;
+use turnlock_testing::{in_a_namespace, test_name};
+
 use crate::model::Model;
-use crate::script::{Player, Script, Told, in_short, told};
+use crate::player::Player;
+use crate::script::{Script, Told, in_short, told};
 use crate::strace::{self, Site};
 
-/// How many cuts the six tests make together.
-fn cuts() -> usize {
-    match std::env::var("TURNLOCK_POWER_CUTS") {
-        Ok(number) => number.parse().expect("TURNLOCK_POWER_CUTS is a number"),
-        Err(_) => 600,
-    }
+#[test]
+fn ext4_loses_power_at_every_system_call() {
+    in_a_namespace(&test_name!(), || at_every_call(Kind::Ext4));
 }
 
-/// The calls that change something; between two of them a cut finds what it found before.
+#[test]
+fn xfs_loses_power_at_every_system_call() {
+    in_a_namespace(&test_name!(), || at_every_call(Kind::Xfs));
+}
+
+#[test]
+fn btrfs_loses_power_at_every_system_call() {
+    in_a_namespace(&test_name!(), || at_every_call(Kind::Btrfs));
+}
+
+#[test]
+fn ext4_loses_power_at_any_moment() {
+    in_a_namespace(&test_name!(), || at_any_moment(Kind::Ext4));
+}
+
+#[test]
+fn xfs_loses_power_at_any_moment() {
+    in_a_namespace(&test_name!(), || at_any_moment(Kind::Xfs));
+}
+
+#[test]
+fn btrfs_loses_power_at_any_moment() {
+    in_a_namespace(&test_name!(), || at_any_moment(Kind::Btrfs));
+}
+
+/// Number of cuts that each of the six tests makes. `TURNLOCK_POWER_CUTS` sets their sum.
+fn cuts() -> usize {
+    number("TURNLOCK_POWER_CUTS", 600) / 6
+}
+
+/// The calls that change something. Between two of them a cut finds what it found before.
 const CHANGES: &[&str] = &[
     "open",
     "write",
@@ -39,17 +72,18 @@ const CHANGES: &[&str] = &[
     "flock",
 ];
 
-/// A player is killed before its n-th call, and then the power fails: so for every call of every script.
-pub fn at_every_call(kind: Kind) {
+/// Every call of every script: the player is killed before it, and then the power fails.
+fn at_every_call(kind: Kind) {
     if !strace::is_there() {
         return;
     }
     let Some(disk) = Disk::new(kind) else { return };
     let sites: Vec<_> = Script::ALL.into_iter().flat_map(|script| sites(&disk, script)).collect();
-    let count = cuts() / 6;
+    let count = cuts();
     let mut killed = 0;
     for cut in 0..count {
-        // A small number is spread over all of them; a large one comes round again, with other lines.
+        // A small number of cuts is spread over all calls; a large one goes round again, with other
+        // lines.
         let index = if count < sites.len() { cut * sites.len() / count } else { cut % sites.len() };
         let (script, site) = &sites[index];
         killed += usize::from(cut_at(&disk, *script, site, cut / sites.len()));
@@ -88,19 +122,19 @@ fn cut_at(disk: &Disk, script: Script, site: &Site, pass: usize) -> bool {
 }
 
 /// A player writes as fast as it can, and the power fails beneath it.
-pub fn at_any_moment(kind: Kind) {
+fn at_any_moment(kind: Kind) {
     let Some(disk) = Disk::new(kind) else { return };
-    let count = cuts() / 6;
+    let count = cuts();
     let mut acknowledged = 0;
     for cut in 0..count {
         acknowledged += cut_beneath(&disk, cut);
     }
-    // Not many where a drive lies under the disk and the machine is busy.
+    // There are few where another disk lies beneath and the machine is busy.
     assert!(acknowledged > count / 4, "{acknowledged} acknowledged steps in {count} cuts");
     eprintln!("{kind:?}: {count} cuts, {acknowledged} steps acknowledged before");
 }
 
-/// Says how many steps were done before the cut.
+/// Cuts the power beneath a player; returns the number of steps that were done before.
 fn cut_beneath(disk: &Disk, cut: usize) -> usize {
     let dir = disk.point().join("session");
     fs::create_dir(&dir).unwrap();
@@ -109,15 +143,16 @@ fn cut_beneath(disk: &Disk, cut: usize) -> usize {
     disk.sync();
     let mut player = Player::start(Script::Forever, &session, cut);
     player.let_go();
-    // Any moment is as good as another.
+    // A moment that differs from cut to cut.
     std::thread::sleep(Duration::from_micros(cut as u64 * 7919 % 40_000));
     let before = told(&player.said()).len();
     disk.cut();
     player.kill();
     let all = before_the_cut(told(&player.ended().said));
     disk.power_on();
-    // A sync that was under way when the filesystem went down may say that it is done (ext4 does, in one cut of a hundred): what was heard
-    // before must be there, and what was heard from then on may be.
+    // A sync that was under way when the filesystem went down may report success (on ext4 it does
+    // in one cut of a hundred): what was heard before must be there, what was heard later may be
+    // there.
     let model = |heard: usize| Model::of(Script::Forever, &all[..heard]);
     let fits = |heard: &usize| model(*heard).check(&fs::read(&session).unwrap()).is_ok();
     let heard = (before.min(all.len())..=all.len()).rev().find(fits).unwrap_or(before);
@@ -130,7 +165,7 @@ fn cut_beneath(disk: &Disk, cut: usize) -> usize {
     all.iter().take(heard).filter(|told| **told == Told::Done).count()
 }
 
-/// What fails, fails because there is no disk any more.
+/// What failed did so because the disk was gone.
 fn before_the_cut(told: Vec<Told>) -> Vec<Told> {
     told.into_iter().take_while(|told| !matches!(told, Told::Failed(..))).collect()
 }
@@ -140,7 +175,7 @@ fn look(model: &Model, session: &Path, when: &str) {
     let checked = model.check(&fs::read(session).unwrap_or_default());
     let mended = checked.and_then(|()| match session.parent().is_some_and(Path::exists) {
         true => model.mend(session),
-        // Not even the directory had been made.
+        // The directory had not been made yet.
         false => Ok(()),
     });
     if let Err(why) = mended {
