@@ -1,4 +1,4 @@
-//! The rule by which records are found in a damaged line, written down plainly and without a thought of time.
+//! The rule by which records are found in a damaged line, written plainly, without regard to speed.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use turnlock::transcript::json::Validator;
 pub fn saved(line: &[u8], terminated: bool) -> Vec<Range<usize>> {
     let mut saved = Vec::new();
     let mut from = 0;
-    // Of all that may be records, the one that begins first; and then the same behind it.
+    // Of all candidates the one that begins first; then the same behind it.
     while let Some(record) = (from..line.len()).find_map(|at| record(line, from, at, terminated)) {
         from = record.end;
         saved.push(record);
@@ -47,7 +47,8 @@ fn object_end(line: &[u8], at: usize) -> Option<usize> {
     None
 }
 
-/// Whether a text that begins with the object at `outer` goes on to the end of the line, and has the one at `at` nested in it.
+/// Whether the object at `outer` goes on to the end of the line, with the object at `at` nested in
+/// it.
 fn is_within(line: &[u8], outer: usize, at: usize) -> bool {
     let mut json = Validator::new();
     if line[outer] != b'{' || json.feed(&line[outer..at]).is_err() {

@@ -1,17 +1,17 @@
-//! What one session is, by the model: its bytes, who has a turn on it, and what each holder has seen.
+//! One session by the model: its bytes, who has a turn on it, and what each holder has seen.
 
 use std::ops::Range;
 
 use turnlock::transcript::repair::repair;
 
-use crate::protocol::line;
+use super::protocol::line;
 
 /// What stands at the lock path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lock {
     Absent,
     Held,
-    /// A killed holder's file, unless somebody has taken it away by the way.
+    /// A killed holder's file, unless somebody has removed it since.
     Stale,
 }
 
@@ -34,12 +34,13 @@ pub struct Session {
     pub lock: Lock,
     pub turns: Vec<Turn>,
     pub waiter: Option<usize>,
-    /// Somebody has waited here: threads may be parked, and what a release leaves behind is gone a little later.
+    /// Somebody has waited here: threads may be parked, and what a release leaves behind is gone a
+    /// little later.
     pub waited: bool,
-    /// Before and after, of the repairs that were not taken back.
+    /// Before and after, of the repairs that were not undone.
     repairs: Vec<(Vec<u8>, Vec<u8>)>,
     pub quarantine: bool,
-    /// A new one whenever another file is put in place.
+    /// Number of the file; another file in its place has another one.
     file: u64,
 }
 

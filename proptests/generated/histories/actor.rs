@@ -1,4 +1,4 @@
-//! One who shares sessions with others, by the library's front door: in this process or in another.
+//! An actor: it shares sessions with others through the public API, in this process or in another.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,10 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use turnlock::{Acquire, Appended, Durability, Error, Item, LockState, Result, Sessions, Turn};
 
-use crate::protocol::{Answer, Ask, What, line};
+use super::protocol::{Answer, Ask, What, line};
 
-/// How long anything may take that is bound to happen.
+/// Upper bound for anything that is bound to happen; shorter than that of other tests, for the sake
+/// of shrinking.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
@@ -157,7 +158,7 @@ impl Actor {
         for item in self.turn(session).read()?.lines() {
             match item.expect("the file can be read") {
                 Item::Damage(damage) => damaged_to = damage.range.end,
-                // What is saved from damage is the matter of other tests.
+                // Other tests look at what is saved from damage.
                 Item::Line(line) if line.range.end <= damaged_to => {}
                 Item::Line(line) => {
                     read.extend_from_slice(&line.bytes.expect("a short line"));
@@ -209,7 +210,7 @@ impl Actor {
 
 impl Drop for Actor {
     fn drop(&mut self) {
-        // Who still waits must not be granted a turn that nobody will ever release.
+        // A waiter must not be granted a turn that nobody will ever release.
         for (_, waiting) in self.waiting.drain() {
             waiting.abort();
             drop(RUNTIME.block_on(waiting));
@@ -230,9 +231,8 @@ fn told(error: &Error) -> Answer {
         Error::LockLost { cause, .. } => Answer::Lost(format!("{cause:?}")),
         busy if busy.is_busy() => Answer::Busy,
         other => {
-            let variant = format!("{other:?}");
-            let name = variant.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-            Answer::Failed(name.to_owned(), other.to_string())
+            let (variant, text) = turnlock_testing::child::told(other);
+            Answer::Failed(variant, text)
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The real thing: files, processes, and the library; and what is looked at after every step.
+//! Real files and processes, with the library; and what is checked after every step.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
@@ -6,20 +6,22 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use proptest_state_machine::StateMachineTest;
+use turnlock_testing::child::Child;
+use turnlock_testing::wait::eventually_within;
+use turnlock_testing::{Room, room};
 use uuid::Uuid;
 
-use crate::actor::{Actor, DEADLINE};
-use crate::child::Child;
-use crate::model::{Expected, Model, State};
-use crate::protocol::{Answer, Ask, What};
-use crate::session::{Lock, Session};
-use crate::step::{ACTORS, Act, Step};
+use super::actor::{Actor, DEADLINE};
+use super::child::child;
+use super::model::{Expected, Model, State};
+use super::protocol::{Answer, Ask, What};
+use super::session::{Lock, Session};
+use super::step::{ACTORS, Act, Step};
 
 pub struct World {
     /// Killed, and gone, before the directory is.
     actors: Vec<Option<Who>>,
-    dir: PathBuf,
-    _dir: tempfile::TempDir,
+    room: Room,
     /// Who has a turn object, on which session, and its owner.
     owners: HashMap<(usize, usize), Uuid>,
     waiting: HashSet<(usize, usize)>,
@@ -27,7 +29,7 @@ pub struct World {
 
 enum Who {
     Here(Box<Actor>),
-    Child(Child),
+    Child(Child<Ask, Answer>),
 }
 
 impl StateMachineTest for World {
@@ -35,11 +37,8 @@ impl StateMachineTest for World {
     type Reference = Model;
 
     fn init_test(state: &State) -> Self {
-        let temporary = tempfile::tempdir().unwrap();
-        let dir = temporary.path().canonicalize().unwrap();
         let actors = (0..ACTORS).map(|_| None).collect();
-        let world =
-            Self { actors, dir, _dir: temporary, owners: HashMap::new(), waiting: HashSet::new() };
+        let world = Self { actors, room: room(), owners: HashMap::new(), waiting: HashSet::new() };
         for (at, session) in state.sessions.iter().enumerate() {
             fs::write(world.session(at), &session.bytes).unwrap();
         }
@@ -70,11 +69,11 @@ impl StateMachineTest for World {
 
 impl World {
     fn session(&self, at: usize) -> PathBuf {
-        self.dir.join(format!("s{at}.jsonl"))
+        self.room.dir.join(format!("s{at}.jsonl"))
     }
 
     fn lock(&self, at: usize) -> PathBuf {
-        self.dir.join(format!("s{at}.jsonl.lock"))
+        self.room.dir.join(format!("s{at}.jsonl.lock"))
     }
 
     fn ask(&mut self, actor: usize, session: usize, what: What) -> Answer {
@@ -82,7 +81,7 @@ impl World {
         let task = actor % 2 == 1;
         let who = self.actors[actor].get_or_insert_with(|| match actor {
             0 | 1 => Who::Here(Box::new(Actor::new(task))),
-            _ => Who::Child(Child::start(task)),
+            _ => Who::Child(child(task)),
         });
         match who {
             Who::Here(actor) => actor.obey(ask),
@@ -98,9 +97,9 @@ impl World {
                 self.owners.retain(|(who, _), _| *who != actor);
                 return self.waiting.retain(|(who, _)| *who != actor);
             }
-            // It may have gone by the way.
+            // It may be gone already.
             Act::Rm => return drop(fs::remove_file(self.lock(at))),
-            // The model has written it already: behind what is there, …
+            // The model has written it already: appended, …
             Act::Scrawl(_) => {
                 let before = fs::read(self.session(at)).unwrap();
                 let mut file = fs::File::options().append(true).open(self.session(at)).unwrap();
@@ -112,14 +111,14 @@ impl World {
             }
             // … or as another file.
             Act::Replace => {
-                fs::write(self.dir.join("new"), &state.sessions[at].bytes).unwrap();
-                return fs::rename(self.dir.join("new"), self.session(at)).unwrap();
+                fs::write(self.room.dir.join("new"), &state.sessions[at].bytes).unwrap();
+                return fs::rename(self.room.dir.join("new"), self.session(at)).unwrap();
             }
             _ => {}
         }
         let (what, expected) = state.asked.clone().expect("an actor is asked");
         let what = match (act, what) {
-            (Act::Revoke, _) => What::Revoke(self.owner_of_whom_it_was(at)),
+            (Act::Revoke, _) => What::Revoke(self.owner_in_lock(at)),
             (Act::Leftover, _) => What::RemoveLeftover(self.leftover(at)),
             (_, what) => what,
         };
@@ -135,7 +134,7 @@ impl World {
         }
     }
 
-    /// Asks again where what a waiter or a dead one left behind may be in the way for a moment.
+    /// Asks again where leftovers of a waiter or of a dead actor may be in the way for a moment.
     fn answer(
         &mut self,
         state: &State,
@@ -162,7 +161,7 @@ impl World {
         }
     }
 
-    /// Who waited and, by the model, waits no more has the turn.
+    /// A waiter that, by the model, waits no more has the turn.
     fn join(&mut self, state: &State) {
         let waits = |(actor, at): &(usize, usize)| state.sessions[*at].waiter == Some(*actor);
         let called: Vec<_> = self.waiting.iter().copied().filter(|key| !waits(key)).collect();
@@ -175,8 +174,8 @@ impl World {
         }
     }
 
-    /// The owner of the turn that the lock file bears now, by what the actors told.
-    fn owner_of_whom_it_was(&self, at: usize) -> Uuid {
+    /// Owner in the lock file, who must be one that the actors told of.
+    fn owner_in_lock(&self, at: usize) -> Uuid {
         let record = fs::read(self.lock(at)).expect("a lock file");
         let owner = owner_in(&record).expect("an owner");
         assert!(self.owners.iter().any(|((_, session), told)| *session == at && *told == owner));
@@ -184,7 +183,7 @@ impl World {
     }
 
     fn leftover(&self, at: usize) -> PathBuf {
-        let path = self.dir.join(format!("s{at}.jsonl.rewrite-{}.tmp", Uuid::now_v7()));
+        let path = self.room.dir.join(format!("s{at}.jsonl.rewrite-{}.tmp", Uuid::now_v7()));
         fs::write(&path, "{}\n").unwrap();
         path
     }
@@ -216,8 +215,7 @@ impl World {
     }
 
     fn names(&self) -> BTreeSet<String> {
-        let entries = fs::read_dir(&self.dir).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        self.room.names().into_iter().collect()
     }
 
     fn expected_names(&self, state: &State) -> BTreeSet<String> {
@@ -263,9 +261,5 @@ fn owner_in(record: &[u8]) -> Option<Uuid> {
 
 #[track_caller]
 fn until(what: &str, holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what}: not within {DEADLINE:?}");
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
+    eventually_within(DEADLINE, what, || holds().then_some(()));
 }

@@ -4,15 +4,16 @@ use proptest::prelude::*;
 use serde::de::IgnoredAny;
 use turnlock::transcript::json::Validator;
 
-use crate::damaged::{soup, value};
+use super::damaged::{soup, value};
+use crate::cases::cases;
 
-/// `serde_json` passes over what it ignores without recursion, and without a look at UTF-8, surrogates and number ranges,
-/// just as the validator does.
+/// `serde_json` skips ignored values without recursion and without a look at UTF-8, surrogates and
+/// number ranges, just as the validator does.
 pub fn whole_by_serde(text: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(text).is_ok()
 }
 
-/// Fed in pieces of these sizes, over and over.
+/// The validator's answer, fed in pieces of these sizes, over and over.
 fn whole_by_us(text: &[u8], sizes: &[usize]) -> bool {
     let mut json = Validator::new();
     let mut rest = text;
@@ -33,12 +34,15 @@ fn same(text: &[u8], sizes: &[usize]) {
     assert_eq!(whole_by_us(text, sizes), whole_by_serde(text), "{shown:?}");
 }
 
+/// Bytes that mean something in JSON, and some that must not be in it.
+const BYTES: &[u8] = b"{}[]\",:\\ \t\n0123456789.eE+-tfnu/\x00\x1f\x7f\xff";
+
 fn sizes() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(1_usize..20, 0..4)
 }
 
 proptest! {
-    #![proptest_config(crate::cases(5000))]
+    #![proptest_config(cases(5000))]
 
     #[test]
     fn on_values(text in value(), sizes in sizes()) {
@@ -51,7 +55,7 @@ proptest! {
         text in value(),
         sizes in sizes(),
         at in any::<prop::sample::Index>(),
-        byte in prop_oneof![prop::sample::select(b"{}[]\",:\\ \t\n0123456789.eE+-tfnu/\x00\x1f\x7f\xff".to_vec()), any::<u8>()],
+        byte in prop_oneof![prop::sample::select(BYTES.to_vec()), any::<u8>()],
         change in 0..3,
     ) {
         let mut text = text.into_bytes();
@@ -65,7 +69,11 @@ proptest! {
     }
 
     #[test]
-    fn on_values_cut_anywhere(text in value(), sizes in sizes(), at in any::<prop::sample::Index>()) {
+    fn on_values_cut_anywhere(
+        text in value(),
+        sizes in sizes(),
+        at in any::<prop::sample::Index>(),
+    ) {
         same(&text.as_bytes()[..at.index(text.len())], &sizes);
     }
 
@@ -75,12 +83,18 @@ proptest! {
     }
 
     #[test]
-    fn on_numbers(text in "-?[0-9]{0,3}(\\.[0-9]{0,2})?([eE][+-]?[0-9]{0,2})?[ ,0]?", sizes in sizes()) {
+    fn on_numbers(
+        text in "-?[0-9]{0,3}(\\.[0-9]{0,2})?([eE][+-]?[0-9]{0,2})?[ ,0]?",
+        sizes in sizes(),
+    ) {
         same(text.as_bytes(), &sizes);
     }
 
     #[test]
-    fn on_escapes(text in "\"(\\\\[\"\\\\/bfnrtux0]|\\\\u[0-9a-fA-Fg]{0,5}|[a\\\\\"]){0,4}\"", sizes in sizes()) {
+    fn on_escapes(
+        text in "\"(\\\\[\"\\\\/bfnrtux0]|\\\\u[0-9a-fA-Fg]{0,5}|[a\\\\\"]){0,4}\"",
+        sizes in sizes(),
+    ) {
         same(text.as_bytes(), &sizes);
     }
 }

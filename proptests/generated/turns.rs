@@ -1,20 +1,21 @@
-//! Generated histories of one process: actors that acquire, give up, append, post and release, while lock files are revoked,
-//! removed and replaced, beside a simple model of who holds the turn and what the session file contains.
-
-#![allow(clippy::unwrap_used)]
+//! Histories of one process: actors acquire, give up, append, post and release, while lock files
+//! are revoked, removed and replaced, beside a simple model of who holds the turn and what the
+//! session file contains.
 
 use std::collections::VecDeque;
 use std::fs;
 use std::future::Future;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::json;
 use tokio::runtime::Runtime;
 use turnlock::{Durability, Error, Sessions, Turn};
+use turnlock_testing::{NOBODY, Room, foreign_record, room, until};
+
+use crate::cases::cases;
 
 const ACTORS: usize = 4;
 
@@ -57,16 +58,14 @@ type Waiting = Pin<Box<dyn Future<Output = turnlock::Result<Turn>>>>;
 struct Held {
     turn: Turn,
     lost: bool,
-    /// How far it has looked at the file.
+    /// How much of the file it has seen.
     seen: usize,
 }
 
 struct World {
     runtime: Runtime,
-    _dir: tempfile::TempDir,
-    session: PathBuf,
-    lock: PathBuf,
-    /// Of several kinds, all in one process.
+    room: Room,
+    /// With and without marks, all in one process.
     sessions: [Sessions; ACTORS],
     held: [Option<Held>; ACTORS],
     waiting: [Option<Waiting>; ACTORS],
@@ -79,22 +78,18 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let temporary = tempfile::tempdir().unwrap();
-        let session = temporary.path().canonicalize().unwrap().join("s.jsonl");
         let sessions = |n| {
             let builder = Sessions::builder().durability(Durability::Buffered).portable(n % 2 == 1);
             builder.acquire_timeout(Duration::from_secs(60)).build().unwrap()
         };
         Self {
-            // With one thread for file work, who asks first is first in the queue.
+            // With one thread for file work, actors join the queue in the order in which they ask.
             runtime: tokio::runtime::Builder::new_current_thread()
                 .max_blocking_threads(1)
                 .enable_time()
                 .build()
                 .unwrap(),
-            _dir: temporary,
-            lock: session.with_extension("jsonl.lock"),
-            session,
+            room: room(),
             sessions: std::array::from_fn(sessions),
             held: Default::default(),
             waiting: Default::default(),
@@ -115,7 +110,7 @@ impl World {
             Step::Append(actor, lines) => self.append(actor, lines),
             Step::Post(actor) => {
                 let line = self.line("post");
-                let posting = self.sessions[actor].post_creating(&self.session, [&line]);
+                let posting = self.sessions[actor].post_creating(&self.room.session, [&line]);
                 let posted = self.runtime.block_on(posting).unwrap();
                 let offset = self.write(&[line]);
                 assert_eq!(posted.offset as usize, offset);
@@ -128,40 +123,38 @@ impl World {
             Step::Drop(actor) => drop(self.end(actor)),
             Step::Revoke(actor) => {
                 let Some(held) = &mut self.held[actor] else { return };
-                let revoked =
-                    self.sessions[(actor + 1) % ACTORS].revoke(&self.session, held.turn.owner());
+                let revoked = self.sessions[(actor + 1) % ACTORS]
+                    .revoke(&self.room.session, held.turn.owner());
                 assert_eq!(revoked.is_ok(), !held.lost, "{revoked:?}");
                 held.lost = true;
             }
             Step::Remove => {
-                let _ = fs::remove_file(&self.lock);
+                let _ = fs::remove_file(&self.room.lock);
                 self.lose();
             }
             Step::Replace => {
-                let beside = self.session.with_extension("beside");
-                fs::write(&beside, r#"{"pid":1073741824,"createdAt":"2026-01-01T00:00:00.000Z"}"#)
-                    .unwrap();
-                fs::rename(beside, &self.lock).unwrap();
+                self.room.put_lock(foreign_record(NOBODY, None));
                 self.lose();
             }
             Step::Tear => {
                 const TORN: &str = "{\"torn\":";
-                let file = fs::File::options().append(true).create(true).open(&self.session);
+                let file = fs::File::options().append(true).create(true).open(&self.room.session);
                 std::io::Write::write_all(&mut file.unwrap(), TORN.as_bytes()).unwrap();
                 self.content.push_str(TORN);
             }
         }
         self.settle();
-        assert_eq!(fs::read_to_string(&self.session).unwrap_or_default(), self.content);
+        assert_eq!(self.room.text(), self.content);
     }
 
     fn acquire(&mut self, actor: usize) {
         if self.held[actor].is_some() || self.waiting[actor].is_some() {
             return;
         }
-        let mut acquire: Waiting = Box::pin(self.sessions[actor].turn(&self.session).acquire());
+        let mut acquire: Waiting =
+            Box::pin(self.sessions[actor].turn(&self.room.session).acquire());
         let _inside = self.runtime.enter();
-        // It asks now; a quick answer is kept.
+        // It asks now. A quick answer is kept.
         if let Poll::Ready(answer) = acquire.as_mut().poll(&mut Context::from_waker(Waker::noop()))
         {
             acquire = Box::pin(std::future::ready(answer));
@@ -191,7 +184,7 @@ impl World {
         json!({ what: self.count })
     }
 
-    /// What the model's file looks like afterwards; where the first line begins.
+    /// Appends to the model's file; returns where the first line begins.
     fn write(&mut self, lines: &[serde_json::Value]) -> usize {
         if !self.content.is_empty() && !self.content.ends_with('\n') {
             self.content.push('\n');
@@ -217,7 +210,8 @@ impl World {
         }
     }
 
-    /// Whoever is first in the queue must have the turn soon when nobody has it, or who has it has lost it.
+    /// When nobody has the turn, or its holder has lost it, the first in the queue must have it
+    /// soon.
     fn settle(&mut self) {
         let kept = self
             .holder
@@ -241,21 +235,17 @@ impl World {
         self.queue.clear();
         self.waiting = Default::default();
         self.held = Default::default();
-        let turn = self.runtime.block_on(self.sessions[0].turn(&self.session).acquire()).unwrap();
+        let turn =
+            self.runtime.block_on(self.sessions[0].turn(&self.room.session).acquire()).unwrap();
         self.runtime.block_on(turn.release()).unwrap();
-        let began = Instant::now();
-        while self.lock.exists() {
-            assert!(began.elapsed() < Duration::from_secs(30), "a lock file is left");
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        let names = fs::read_dir(self.session.parent().unwrap()).unwrap().count();
-        assert!(names <= 1);
-        assert_eq!(fs::read_to_string(&self.session).unwrap_or_default(), self.content);
+        until("the lock file is gone", || !self.room.lock.exists());
+        assert!(self.room.names().len() <= 1);
+        assert_eq!(self.room.text(), self.content);
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, max_shrink_time: 60_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { max_shrink_time: 60_000, ..cases(32) })]
 
     #[test]
     fn the_file_contains_what_the_model_says(steps in prop::collection::vec(step(), 1..60)) {

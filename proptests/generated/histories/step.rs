@@ -1,8 +1,8 @@
 //! The steps of a history, and when each makes sense.
 
-use crate::foreign::Scrawl;
-use crate::model::State;
-use crate::session::Lock;
+use super::foreign::Scrawl;
+use super::model::State;
+use super::session::Lock;
 
 pub const ACTORS: usize = 4;
 

@@ -5,9 +5,9 @@ use proptest::strategy::Union;
 use proptest_state_machine::ReferenceStateMachine;
 use uuid::Uuid;
 
-use crate::protocol::{Answer, What};
-use crate::session::{Appended, Lock, Session};
-use crate::step::{Act, Step, possible};
+use super::protocol::{Answer, What};
+use super::session::{Appended, Lock, Session};
+use super::step::{Act, Step, possible};
 
 #[derive(Debug, Clone)]
 pub struct State {

@@ -1,35 +1,21 @@
-//! Damaged session files of every kind, made at random: nothing that was whole is lost, and every repair can be taken back.
+//! Damaged session files of every kind, made at random: nothing that was whole is lost, and every
+//! repair can be undone.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-#[path = "repair_parts/damaged.rs"]
 mod damaged;
-#[path = "repair_parts/json.rs"]
 mod json;
-#[path = "repair_parts/rule.rs"]
 mod rule;
 
 use std::io::Write;
 use std::ops::Range;
 
-use damaged::{Made, file, long_file, soup};
 use proptest::prelude::*;
-use proptest::test_runner::FileFailurePersistence;
 use turnlock::transcript::quarantine::mark_undone;
 use turnlock::transcript::repair::{Repair, repair, survey};
 use turnlock::transcript::restore::{RestoreError, restore};
 use turnlock::transcript::scan::{Item, Scanner};
 
-/// So many cases, or as many as `PROPTEST_CASES` says.
-fn cases(cases: u32) -> ProptestConfig {
-    let told = std::env::var("PROPTEST_CASES").ok();
-    ProptestConfig {
-        cases: told.and_then(|n| n.parse().ok()).unwrap_or(cases),
-        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
-        max_shrink_iters: 2_000,
-        ..ProptestConfig::default()
-    }
-}
+use crate::cases::cases;
+use damaged::{Made, file, long_file, soup};
 
 fn repaired(original: &[u8], quarantine: &mut impl Write) -> (Vec<u8>, Repair) {
     let mut file = Vec::new();
@@ -53,17 +39,17 @@ fn restored(
     Ok(original)
 }
 
-/// What holds for every file, whatever is in it.
+/// Checks what holds for every file, whatever is in it.
 fn check(original: &[u8]) -> Vec<u8> {
     let mut quarantine = tempfile::NamedTempFile::new().unwrap();
     let (file, report) = repaired(original, &mut quarantine);
     assert_eq!(survey(&original, original.len() as u64).unwrap(), report.survey);
 
-    // What is left is healthy, by our scanner and by another's parser.
+    // The repaired file is healthy, by our scanner and by another parser.
     assert!(survey(&&file[..], file.len() as u64).unwrap().is_healthy());
     assert!(file.is_empty() || file.ends_with(b"\n") || blank(&file[last_line(&file)..]));
     assert!(file.split(|byte| *byte == b'\n').all(healthy));
-    // What was healthy is still there; and a healthy file is left alone.
+    // Healthy lines are still there, and a healthy file is left alone.
     let mut left = file.split(|byte| *byte == b'\n');
     for line in original.split(|byte| *byte == b'\n').filter(|line| healthy(line)) {
         assert!(left.any(|one| one == line), "{:?} is lost", String::from_utf8_lossy(line));
@@ -92,7 +78,7 @@ fn last_line(file: &[u8]) -> usize {
     file.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1)
 }
 
-/// Every record that must be saved is there once, and they are in order.
+/// Checks that every record that must be saved is there once, and in order.
 fn check_records(made: &Made, file: &[u8]) {
     let mut lines = file.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     for record in &made.records {
@@ -148,8 +134,11 @@ proptest! {
                 let range = |range: &Range<u64>| range.start as usize..range.end as usize;
                 let start = damage.range.start as usize;
                 let line = &bytes[range(&damage.range)];
-                let moved = |range: Range<usize>| (range.start + start) as u64..(range.end + start) as u64;
-                let mut rule: Vec<_> = rule::saved(line, damage.terminated).into_iter().map(moved).collect();
+                let moved = |range: Range<usize>| {
+                    (range.start + start) as u64..(range.end + start) as u64
+                };
+                let saved = rule::saved(line, damage.terminated);
+                let mut rule: Vec<_> = saved.into_iter().map(moved).collect();
                 if healthy(line) {
                     rule = vec![damage.range.clone()]; // It lacks nothing but the newline.
                 }

@@ -188,7 +188,8 @@ fn told_apart(before: &[u8], record: &[u8], next: Option<&Piece>, ended: bool) -
     }
 }
 
-/// A tail that was cut behind a nested object looks like a record behind one that was cut before a value.
+/// A tail that was cut behind a nested object looks like a record behind a record that was cut
+/// before a value.
 fn could_be_nested(before: &[u8], record: &[u8]) -> bool {
     let objects = (0..before.len()).filter(|at| {
         before[*at] == b'{'
@@ -200,7 +201,8 @@ fn could_be_nested(before: &[u8], record: &[u8]) -> bool {
     })
 }
 
-/// The key comes first in every record, as it does in the field: read from inside of a string, it is no JSON.
+/// The key comes first in every record, as in real sessions: read from inside a string, it is not
+/// JSON.
 fn record(number: usize, body: &str) -> Vec<u8> {
     format!("{{\"id\":{number}{body}}}").into_bytes()
 }
@@ -298,5 +300,6 @@ fn text() -> impl Strategy<Value = String> + Clone {
         "fn main() {}",
         "0",
     ]);
-    prop_oneof![prop::collection::vec(token, 0..8).prop_map(|tokens| tokens.concat()), "\\PC{0,12}",]
+    let tokens = prop::collection::vec(token, 0..8);
+    prop_oneof![tokens.prop_map(|tokens| tokens.concat()), "\\PC{0,12}"]
 }
