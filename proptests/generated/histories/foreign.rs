@@ -1,9 +1,9 @@
-//! What a program without any lock does to a session file.
+//! What a program that takes no lock does to a session file.
 
-/// Damage that is written behind what is there. Each piece bears a number of its own.
+/// Damage that is appended. Each piece has a number of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scrawl {
-    /// A line of its own, and whole: only the lock was not asked for.
+    /// A whole line, though written without the lock.
     Whole,
     NoNewline,
     Torn,

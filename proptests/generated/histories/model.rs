@@ -12,9 +12,9 @@ use super::step::{Act, Step, possible};
 #[derive(Debug, Clone)]
 pub struct State {
     pub sessions: Vec<Session>,
-    /// How many lines were written, or begun.
+    /// Number of lines that were written, or begun.
     count: u64,
-    /// What the latest step asks its actor for, and what must come of it.
+    /// What the latest step asks its actor for, and the answer that must come.
     pub asked: Option<(What, Expected)>,
 }
 
@@ -22,12 +22,12 @@ pub struct State {
 pub enum Expected {
     Held,
     Is(Answer),
-    /// For this reason, if it is told.
+    /// For this cause, if there is one to tell.
     Lost(Option<&'static str>),
-    /// The turn had been lost; but that need not have been looked at.
+    /// The turn had been lost, but the actor need not have noticed.
     LostOrDone,
     Failed(&'static str),
-    /// Whatever the other checks say.
+    /// Anything but a failure.
     Any,
 }
 
@@ -65,7 +65,7 @@ impl ReferenceStateMachine for Model {
 }
 
 impl State {
-    /// The next numbers, for lines of their own.
+    /// The next numbers, one for each line.
     fn numbers(&mut self, count: u8) -> Vec<u64> {
         let first = self.count + 1;
         self.count += u64::from(count);

@@ -1,4 +1,4 @@
-//! What an actor is asked to do, and what it answers: over a pipe, or by a call.
+//! What an actor is asked to do, and what it answers, through a pipe or in a call.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ pub struct Ask {
 pub enum What {
     /// One try.
     Try,
-    /// Wait for the turn, so many milliseconds.
+    /// Wait for the turn, this many milliseconds at most.
     Acquire(u64),
     /// Begin to wait, and go on with other things.
     Wait,
@@ -65,7 +65,7 @@ pub enum Answer {
     Status(Option<String>, Option<Uuid>),
     /// Whether something was removed.
     Removed(bool),
-    /// The variant of an error, and its text.
+    /// Variant of an error, and its text.
     Failed(String, String),
 }
 

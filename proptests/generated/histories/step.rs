@@ -6,7 +6,7 @@ use super::session::Lock;
 
 pub const ACTORS: usize = 4;
 
-/// One thing that one actor does on one session. For what no actor does, `actor` is 0.
+/// One action of one actor on one session. Where no actor acts, `actor` is 0.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Step {
     pub actor: usize,
@@ -14,7 +14,7 @@ pub struct Step {
     pub act: Act,
 }
 
-/// On one line, so that a history can be read.
+/// On one line, so that a history is readable.
 impl std::fmt::Debug for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let act = self.act;
@@ -42,24 +42,24 @@ pub enum Act {
     Repair,
     Restore,
     Revoke,
-    /// Names an owner who holds nothing.
+    /// Revoke an owner that holds nothing.
     RevokeNobody,
     Status,
     Sweep,
-    /// A leftover of an interrupted rewrite, to be removed.
+    /// Make, and remove, a leftover of an interrupted rewrite.
     Leftover,
-    /// SIGKILL to the actor's process; the next thing it is asked to do another process does.
+    /// SIGKILL to the actor's process. A new process does what it is asked to do next.
     Kill,
     /// `rm` of the lock file.
     Rm,
-    /// A program without any lock writes into the session …
+    /// A program that takes no lock writes into the session, …
     Scrawl(Scrawl),
     /// … or renames a new file into its place.
     Replace,
 }
 
 impl Act {
-    /// With how often each is tried.
+    /// All actions, each with its weight.
     fn all() -> impl Iterator<Item = (u32, Self)> {
         let acts = [
             (6, Self::Try),
@@ -90,7 +90,7 @@ impl Act {
         acts.into_iter().chain(Scrawl::ALL.map(|scrawl| (1, Self::Scrawl(scrawl))))
     }
 
-    /// Whether nobody of ours does it.
+    /// Whether another program does it.
     fn is_foreign(self) -> bool {
         matches!(self, Self::Rm | Self::Scrawl(_) | Self::Replace)
     }

@@ -2,10 +2,10 @@
 
 use stateright::{Expectation, Property};
 
-use crate::fs::{Ofd, Record, Tid};
-use crate::state::{Event, State, Wrong};
-use crate::thread::{Pc, Then, Thread};
-use crate::world::{Op, World};
+use super::fs::{Ofd, Record, Tid};
+use super::state::{Event, State, Wrong};
+use super::thread::{Pc, Then, Thread};
+use super::world::{Op, World};
 
 pub const ONE_HOLDER: &str = "I1: never two holders";
 pub const HOLDS: &str =
@@ -97,7 +97,7 @@ fn all_served(world: &World, s: &State) -> bool {
     world.any_step(s) || lines.into_iter().all(|line| s.acked.has(line))
 }
 
-/// When no thread can take a step, each is done, or waits for one that is stopped and has what it waits for.
+/// When no thread can take a step, each is done, or waits for something that a stopped process has.
 fn not_stuck(world: &World, s: &State) -> bool {
     if world.any_step(s) {
         return true;
@@ -114,15 +114,15 @@ fn not_stuck(world: &World, s: &State) -> bool {
     !stuck || has_excuse(world, s)
 }
 
-/// A revoke waits for the data lock of one who is stopped inside an append.
+/// A revoke waits for the data lock of a process that is stopped inside an append.
 fn revoke_kept_out(s: &State) -> bool {
     let waits = |pc: Pc| pc == Pc::Lock(Then::RevokeCheck);
     let writes = |thread: &Thread| thread.turn.is_some() && thread.inside && thread.pc.is_writing();
     s.threads.iter().any(|thread| waits(thread.pc)) && s.threads.iter().any(writes)
 }
 
-/// A stopped process has the data lock, or the turn lock of the file that the path names, or is a foreign owner;
-/// or a forked child keeps its dead parent's lock.
+/// A stopped process has the data lock, or the turn lock of the file that the path names, or is a
+/// foreign owner; or a forked child keeps its dead parent's lock.
 fn has_excuse(world: &World, s: &State) -> bool {
     let stopped = |ofd: Ofd| {
         let pid = world.pid_of_ofd(ofd);

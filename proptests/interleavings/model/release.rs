@@ -1,13 +1,13 @@
 //! Release: hand over, unlink, or leave the file. And everything else that unlinks a lock file.
 
-use crate::fs::{Ino, Ofd, Record, Tid};
-use crate::state::{Event, State, Wrong};
-use crate::step::Choice;
-use crate::thread::{After, Pc, Then, Turn};
-use crate::world::{Op, Role, World};
+use super::fs::{Ino, Ofd, Record, Tid};
+use super::state::{Event, State, Wrong};
+use super::step::Choice;
+use super::thread::{After, Pc, Then, Turn};
+use super::world::{Op, Role, World};
 
 impl World {
-    /// The turn is closed first; then one of three ways, whichever the hints suggest.
+    /// The turn is closed first. Then the hints suggest one of three ways.
     pub fn choose(&self, s: &mut State, tid: Tid, choice: Choice) {
         let Some(turn) = s.thread(tid).turn else {
             return s.next_op(self, tid);
@@ -24,13 +24,15 @@ impl World {
         }
     }
 
-    /// The records of a process are numbered in the order in which they are written, if it has a keeper who asks.
+    /// Numbers the records of a process in the order in which they are written, if it has a keeper
+    /// who asks.
     pub fn number_record(&self, s: &mut State, tid: Tid) -> u8 {
         s.records += u8::from(self.keeper_of(tid).is_some());
         s.records
     }
 
-    /// The keeper is to look after the last record of its process, wherever that was left. Those before it are gone, or have been taken over.
+    /// Tells the keeper to look after the last record of its process, wherever that was left.
+    /// Earlier records are gone, or have been taken over.
     fn put_by(&self, s: &mut State, keeper: Tid, turn: Turn, made: bool) {
         let keeper = s.thread_mut(keeper);
         let forgotten = self.bugs.keeper_forgets_the_next && keeper.pc != Pc::Idle;
@@ -67,7 +69,7 @@ impl World {
         self.keeper_of(tid).filter(|&keeper| s.thread(keeper).pc == Pc::Keeping)
     }
 
-    /// The run is over: the others have it.
+    /// The run is over: it is the turn of other processes.
     pub fn end_keeping(&self, s: &mut State, keeper: Tid) {
         let turn = s.thread_mut(keeper).turn.take().unwrap();
         s.fs.unlock(|ofd| ofd == Ofd::Turn(turn.ofd));
@@ -153,7 +155,7 @@ impl World {
         if self.bugs.not_disowned { Pc::RemoveSession } else { Pc::Disown }
     }
 
-    /// The record becomes nobody's: from now on a revoke cannot mean it.
+    /// The record loses its owner: from now on no revoke can name it.
     pub fn disown(&self, s: &mut State, tid: Tid) {
         let thread = s.thread(tid);
         let ino = thread.turn.map(|turn| turn.ino).or(thread.file).unwrap();
@@ -161,7 +163,8 @@ impl World {
         s.go(tid, Pc::RemoveSession);
     }
 
-    /// A turn that wrote nothing removes the empty session file that it made, while it has the turn lock (I14).
+    /// A turn that wrote nothing removes the empty session file that it made, while it has the turn
+    /// lock (I14).
     pub fn remove_session(&self, s: &mut State, tid: Tid) {
         let ino = s.thread(tid).data.unwrap();
         if s.fs.session(ino).lines.is_empty() && s.fs.session_path == Some(ino) {
@@ -180,7 +183,7 @@ impl World {
         s.go(tid, next);
     }
 
-    /// I14: what a foreign program is about to write into goes nowhere.
+    /// I14: a file that a foreign program is about to write to is not removed.
     fn watch_removal(&self, s: &mut State, ino: Ino) {
         let written_to = s
             .threads
@@ -191,8 +194,9 @@ impl World {
         }
     }
 
-    /// Has this thread removed the session file, and with it the data lock, a moment ago? An `rm` in that moment lets a third party in, whose
-    /// fresh lock this one then removes (`limits.rs`).
+    /// Has this thread removed the session file, and with it the data lock, a moment ago? An `rm`
+    /// in that moment lets a third party in, whose fresh lock this thread then removes
+    /// (`limits.rs`).
     fn has_no_guard(&self, s: &State, tid: Tid) -> bool {
         let thread = s.thread(tid);
         matches!(thread.pc, Pc::Unlink | Pc::KeepUnlink) && thread.made && !thread.inside
@@ -217,7 +221,7 @@ impl World {
         s.go(tid, Pc::Tell);
     }
 
-    /// Another thread of the process may have let go, and told, in between.
+    /// Another thread of the process may have released, and told the keeper, in between.
     pub fn tell(&self, s: &mut State, tid: Tid) {
         let (mut turn, made) = s.thread_mut(tid).next.take().unwrap();
         if self.bugs.numbered_when_told {
@@ -230,7 +234,7 @@ impl World {
     fn after_release(&self, s: &mut State, tid: Tid) {
         match self.op(tid, s.thread(tid).op) {
             Some(Op::Post) => s.next_op(self, tid),
-            // What it was to go on from is gone: it asks like everybody.
+            // The kept lock is gone: it asks like everybody.
             Some(Op::Acquire) => {
                 s.thread_mut(tid).made = false;
                 s.door[usize::from(self.pid(tid))] = None;
@@ -246,7 +250,7 @@ impl World {
         s.next_op(self, tid);
     }
 
-    /// `unlink` of the lock path, by one who means `meant`. Watched for I2 and I14.
+    /// `unlink` of the lock path by a thread that means `meant`. Checked for I2 and I14.
     pub fn unlink_lock(&self, s: &mut State, tid: Tid, meant: Option<Record>) {
         let no_guard = self.has_no_guard(s, tid);
         if !no_guard {
@@ -269,8 +273,9 @@ impl World {
             .into_iter()
             .filter(|turn| Some(turn.ino) == ino)
             .map(|turn| Record::Owner(turn.owner));
-        // Between a compare and an unlink a foreign program comes in after an `rm`, by its own remove-and-create
-        // of a dead owner's lock, or when it is later than our patience: no system call closes that.
+        // Between a compare and an unlink a foreign program may come in: after an `rm`, by its own
+        // remove-and-create of a dead owner's lock, or when it is slower than our grace. No system
+        // call closes that.
         let shut_out = self.budget.rm + self.budget.crash == 0 && !self.slow_foreign;
         let foreign = s.fs.named_record().filter(|&record| match record {
             Record::Foreign(tid) | Record::Empty(tid) => shut_out && s.alive.has(self.pid(tid)),
@@ -291,7 +296,7 @@ impl World {
         }
     }
 
-    /// Who has compared and is about to be established on this inode loses it, too.
+    /// A thread that has compared and is about to be established on this inode loses it, too.
     fn lose_coming(&self, s: &mut State, ino: Ino) {
         for tid in (0..).take(s.threads.len()) {
             let thread = s.thread(tid);

@@ -1,12 +1,12 @@
-//! The data lock: open the session file, lock it, compare (I3), and at the end give it back.
+//! The data lock: open the session file, lock it, compare (I3), and unlock it at the end.
 
-use crate::fs::{Ofd, Tid};
-use crate::state::{Event, State};
-use crate::thread::{After, Pc, Then};
-use crate::world::{Op, World};
+use super::fs::{Ofd, Tid};
+use super::state::{Event, State};
+use super::thread::{After, Pc, Then};
+use super::world::{Op, World};
 
 impl World {
-    /// The way into a section, unless a seeded bug does without.
+    /// Enters a section, unless a seeded bug does without.
     pub fn enter(&self, then: Then) -> Pc {
         let bugs = &self.bugs;
         let outside = match then {

@@ -1,11 +1,11 @@
 //! Append, post and rewrite: everything that writes to the session file.
 
-use crate::fs::{Ofd, Record, Tid};
-use crate::lookup::OPS;
-use crate::state::{Event, State, Wrong};
-use crate::step::Choice;
-use crate::thread::{After, Pc, Then};
-use crate::world::{Op, Role, World};
+use super::fs::{Ofd, Record, Tid};
+use super::lookup::OPS;
+use super::state::{Event, State, Wrong};
+use super::step::Choice;
+use super::thread::{After, Pc, Then};
+use super::world::{Op, Role, World};
 
 impl World {
     pub fn at_closure(&self, tid: Tid) -> bool {
@@ -73,7 +73,8 @@ impl World {
         s.fs.write_line(ino, id, whole, !self.bugs.no_seal);
     }
 
-    /// I4, watched at the write itself, and at a rewrite's rename. A write into a file that the path no longer names hurts nobody.
+    /// I4, checked at the write itself, and at a rewrite's rename. A write into a file that the
+    /// path no longer names does no harm.
     fn watch_write(&self, s: &mut State, tid: Tid) {
         let Some(turn) = s.thread(tid).turn else {
             return;
@@ -95,8 +96,9 @@ impl World {
         self.after_line(s, tid);
     }
 
-    /// Is the lock file still the one under which (or beside which) the line was written? Otherwise somebody else may
-    /// have read the session file before the line came, and write it anew without it.
+    /// Is the lock file still the one under which, or beside which, the line was written? Otherwise
+    /// another program may have read the session file before the line came, and rewrite it without
+    /// it.
     pub fn fence_again(&self, s: &mut State, tid: Tid) {
         let thread = s.thread(tid);
         let kept = match (thread.turn, thread.file) {
@@ -109,7 +111,7 @@ impl World {
         self.after_line(s, tid);
     }
 
-    /// Last: is the session file still the one that the path names? If so, the answer is the acknowledgement.
+    /// The last step: if the path still names the session file, the append is acknowledged.
     pub fn compare_again(&self, s: &mut State, tid: Tid) {
         let named = s.thread(tid).data == s.fs.session_path;
         if named || self.bugs.no_last_compare {
@@ -191,7 +193,7 @@ impl World {
     pub fn unlock_new(&self, s: &mut State, tid: Tid) {
         s.fs.unlock(|ofd| ofd == Ofd::New(tid));
         s.thread_mut(tid).fresh = None;
-        // The rename was the last thing done inside: the old lock guards nothing any more.
+        // The rename was the last step inside: the old lock guards nothing any more.
         s.thread_mut(tid).inside = false;
         s.go(tid, Pc::Unlock(After::NextOp));
     }

@@ -1,9 +1,9 @@
-//! What a world is made of: who runs what, what may befall them, and which bug is seeded.
+//! What a world is made of: who runs what, which faults may happen, and which bug is seeded.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use crate::fs::Pid;
+use super::fs::Pid;
 
 /// What a thread does, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub enum Role {
     Closure,
 }
 
-/// How often each misfortune may happen.
+/// Number of times that each fault may happen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Budget {
     /// A process dies, between two system calls or in the middle of a write.
@@ -90,22 +90,25 @@ pub struct Bugs {
     pub post_keeps_record: bool,
     pub no_seal: bool,
     pub no_watch: bool,
-    /// As `docs/protocol.md` first had it: the watch sees another file at the path, not none.
+    /// As in the first draft of the protocol: the watch sees another file at the path, but not that
+    /// there is none.
     pub watch_other_only: bool,
-    /// As `docs/protocol.md` first had it: the keeper tries once, and forgets a file that was busy.
+    /// As in the first draft of the protocol: the keeper tries once, and forgets a file that was
+    /// busy.
     pub keeper_tries_once: bool,
-    /// As `docs/protocol.md` first had it: before it acknowledges, an append compares the session file only.
+    /// As in the first draft of the protocol: before it acknowledges, an append compares the
+    /// session file only.
     pub ack_session_only: bool,
     pub session_removed_last: bool,
-    /// As the code first had it: the session file goes, and the record still names its owner.
+    /// As in the first implementation: the session file goes, and the record still names its owner.
     pub not_disowned: bool,
     pub unlink_blindly: bool,
     pub go_on_blindly: bool,
     pub keeps_for_good: bool,
     pub keeper_forgets_the_next: bool,
-    /// What the keeper hears of last is the last, for it.
+    /// The keeper takes the record that it hears of last for the last.
     pub numbered_when_told: bool,
-    /// What was let go last is the last, for it.
+    /// The keeper takes the record that was released last for the last.
     pub numbered_when_let_go: bool,
 }
 
@@ -117,11 +120,12 @@ pub struct World {
     pub bugs: Bugs,
     /// What has been seen to happen, by `Event as u32`. Shared by the clones.
     pub events: Arc<AtomicU32>,
-    /// Is even that watched which no program can promise in this world? To show where the limits are.
+    /// Are properties checked that no program can promise in this world? That shows where the
+    /// limits are.
     pub beyond_limits: bool,
-    /// Is I2 watched outright? Not where a bug is sought by what it breaks.
+    /// Is I2 itself checked? Not where a bug is to be found by its consequences.
     pub watch_sections: bool,
-    /// Are unlinks watched? Not where it is to be shown what they break besides.
+    /// Are unlinks checked? Not where their further consequences are to be shown.
     pub watch_unlinks: bool,
     /// Is there a session file at the start?
     pub session: bool,
@@ -129,7 +133,7 @@ pub struct World {
     pub give_up: bool,
     /// Does whoever removes lock files spare those of foreign programs? Those have no fence.
     pub rm_spares_foreign: bool,
-    /// Is a foreign program so slow between create and write that the 30 s are over?
+    /// Is a foreign program so slow between create and write that the 30 s pass?
     pub slow_foreign: bool,
 }
 

@@ -1,13 +1,13 @@
 //! One thing left out at a time: the checker must find what that breaks.
 
-use crate::check::{breaks, is_harmless};
-use crate::properties::{
+use super::check::{breaks, is_harmless};
+use super::properties::{
     ALL_OF_IT, COMPLETE, FENCE, HOLDS, NOT_IN_USE, NOT_INSIDE, NOT_OVERTAKEN, NOT_STUCK,
     ONE_HOLDER, ONE_INSIDE, OWN_UNLINK, UNDER_DATA_LOCK,
 };
-use crate::world::Op::{Foreign, ForeignRewrite, Post, Revoke};
-use crate::world::World;
-use crate::worlds::{
+use super::world::Op::{Foreign, ForeignRewrite, Post, Revoke};
+use super::world::World;
+use super::worlds::{
     abandoned, beside_foreign, giving_up, local, no_session, no_session_beside_foreign,
     post_beside_foreign, rewrite_and_posts, rewrite_and_revoke, run, run_beside_foreign, three,
     two, two_leave_beside_foreign,
@@ -88,7 +88,7 @@ fn a_publish_outside_the_data_lock_breaks_the_fence_after_an_rm() {
 
 #[test]
 fn a_publish_outside_the_data_lock_is_harmless_without_an_rm() {
-    // Who publishes finds no lock file, and none goes away inside somebody's section: only an `rm` does that.
+    // A publisher finds no lock file, and only an `rm` makes one go away inside somebody's section.
     for world in
         [two(), two_and_crash(), two_and_revoke(), two().task(2, &[Post]), local(), abandoned()]
     {
@@ -165,7 +165,8 @@ fn a_rewrite_that_does_not_lock_the_new_file_opens_a_second_section() {
 
 #[test]
 fn a_rewrite_that_does_not_lock_the_new_file_loses_nothing_yet() {
-    // After the rename nothing is left to do in the old section: no line can be lost by it. See `docs/model.md`.
+    // After the rename nothing is left to do in the old section, so that it loses no line. See
+    // `docs/model.md`.
     for world in [rewrite_and_posts(), rewrite_and_revoke()] {
         is_harmless("new file not locked", &world.bug(|b| b.rewrite_new_unlocked = true));
     }

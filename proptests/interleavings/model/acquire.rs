@@ -1,9 +1,9 @@
 //! Acquire: try, wait, judge, publish, take over. A post tries in the same way.
 
-use crate::fs::{Ino, Ofd, Record, Tid};
-use crate::state::{Event, State, Wrong};
-use crate::thread::{After, Pc, Seen, Then, Turn};
-use crate::world::World;
+use super::fs::{Ino, Ofd, Record, Tid};
+use super::state::{Event, State, Wrong};
+use super::thread::{After, Pc, Seen, Then, Turn};
+use super::world::World;
 
 impl World {
     pub fn door(&self, s: &mut State, tid: Tid) {
@@ -37,7 +37,7 @@ impl World {
             return s.go(tid, Pc::Inode);
         }
         if self.at_post(s, tid) {
-            // A holder of our kind: the line goes in beside its turn (I10).
+            // A holder of our kind: the line is written beside its turn (I10).
             self.saw(Event::PostedBeside);
             return s.go(tid, Pc::Write);
         }
@@ -64,7 +64,8 @@ impl World {
         s.go(tid, Pc::Open(Then::Look));
     }
 
-    /// The deadline has passed: nothing that was planned under the turn is done. A thread that blocks stays.
+    /// The deadline has passed: nothing that was planned under the turn is done. A blocked thread
+    /// stays.
     pub fn give_up(&self, s: &mut State, tid: Tid) {
         let door = &mut s.door[usize::from(self.pid(tid))];
         *door = door.filter(|&at| at != tid);
@@ -81,7 +82,7 @@ impl World {
         s.go(tid, Pc::Unwanted);
     }
 
-    /// It lets go at once.
+    /// It unlocks at once.
     pub fn unwanted(&self, s: &mut State, tid: Tid) {
         self.close_wanted(s, tid);
         s.go(tid, Pc::Done);
@@ -123,7 +124,8 @@ impl World {
         s.go(tid, pc);
     }
 
-    /// Dead, or let go. An empty record's 30 s are over once its maker is dead (or very slow).
+    /// The owner is dead, or has released. The 30 s of an empty record are over once its maker is
+    /// dead, or very slow.
     fn reclaimable(&self, s: &State, record: Record) -> bool {
         match record {
             Record::Owner(_) | Record::Spoiled => true,
@@ -173,7 +175,7 @@ impl World {
         self.establish(s, tid);
     }
 
-    /// Seeded: reclaim as the field does it.
+    /// Seeded: reclaim as other programs do.
     pub fn remove_dead(&self, s: &mut State, tid: Tid) {
         let judged = s.fs.lock(s.thread(tid).file.unwrap()).record;
         self.unlink_lock(s, tid, Some(judged));

@@ -1,9 +1,9 @@
 //! The large worlds, checked when `TURNLOCK_MODEL=long`.
 
-use crate::check::holds;
-use crate::world::Op::{Acquire, Append, Foreign, ForeignRewrite, Post, Release, Revoke, Rewrite};
-use crate::world::World;
-use crate::worlds::{
+use super::check::holds;
+use super::world::Op::{Acquire, Append, Foreign, ForeignRewrite, Post, Release, Revoke, Rewrite};
+use super::world::World;
+use super::worlds::{
     ABANDON, REWRITE, TURN, TWO_TURNS, abandoned, giving_up, local, no_session,
     no_session_beside_foreign, three, two,
 };

@@ -1,11 +1,12 @@
-//! What no program that keeps to this protocol can promise, because somebody else keeps to none: the checker shows
-//! how it happens. Told in `docs/model.md`; should one of these no longer happen, the page is to be put right.
+//! What no program that keeps to this protocol can promise, because others keep to none: the
+//! checker shows how it happens. `docs/model.md` lists these limits; if one of them can no longer
+//! happen, the page must be corrected.
 
-use crate::check::breaks;
-use crate::properties::{ALL_OF_IT, FENCE, NOT_INSIDE, OWN_UNLINK};
-use crate::world::Op::{ForeignRewrite, Post, Revoke};
-use crate::world::World;
-use crate::worlds::{beside_foreign, no_session, two};
+use super::check::breaks;
+use super::properties::{ALL_OF_IT, FENCE, NOT_INSIDE, OWN_UNLINK};
+use super::world::Op::{ForeignRewrite, Post, Revoke};
+use super::world::World;
+use super::worlds::{beside_foreign, no_session, two};
 
 fn beyond(mut world: World) -> World {
     world.beyond_limits = true;

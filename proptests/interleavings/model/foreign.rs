@@ -1,9 +1,10 @@
-//! A program that takes no kernel lock: `O_EXCL`, a record written afterwards, process ids, remove-and-create.
+//! A program that takes no kernel lock: `O_EXCL`, a record written afterwards, process ids,
+//! remove-and-create.
 
-use crate::fs::{Record, Tid};
-use crate::state::{Event, State, Wrong};
-use crate::thread::Pc;
-use crate::world::{Op, World};
+use super::fs::{Record, Tid};
+use super::state::{Event, State, Wrong};
+use super::thread::Pc;
+use super::world::{Op, World};
 
 impl World {
     pub fn foreign_create(&self, s: &mut State, tid: Tid) {
@@ -36,7 +37,8 @@ impl World {
         }
     }
 
-    /// It removes whatever is there by now, and creates anew: the field's own race.
+    /// It removes whatever is there by now, and creates its own: a race that is foreign programs'
+    /// own.
     pub fn foreign_reclaim(&self, s: &mut State, tid: Tid) {
         self.lose_path(s);
         s.fs.lock_path = None;
@@ -48,7 +50,7 @@ impl World {
         s.go(tid, Pc::ForeignCreate);
     }
 
-    /// The record goes to the inode it made, whatever has become of that.
+    /// The record goes to the inode that it made, whatever has become of it.
     pub fn foreign_write(&self, s: &mut State, tid: Tid) {
         let ino = s.thread_mut(tid).file.take().unwrap();
         self.overwrite(s, ino);
@@ -72,8 +74,9 @@ impl World {
         }
     }
 
-    /// Is there a post that this foreign program had to wait for? Not one beside a turn whose holder died (its
-    /// record says so), nor one whose own lock the peer's remove-and-create has removed.
+    /// Is there a post that this foreign program had to wait for? It need not wait for a post
+    /// beside a turn whose holder died, as the record says, nor for one whose own lock was removed
+    /// by the program's remove-and-create.
     fn post_in_flight(&self, s: &State) -> bool {
         (0..).zip(&s.threads).any(|(tid, thread)| {
             let writing = thread.pc.is_writing();
@@ -85,7 +88,7 @@ impl World {
         })
     }
 
-    /// With no lock of ours; it makes the file if there is none.
+    /// It takes no lock of ours, and makes the file if there is none.
     pub fn foreign_open(&self, s: &mut State, tid: Tid) {
         let ino = s.fs.session_path.unwrap_or_else(|| s.fs.new_session(Vec::new()));
         s.fs.session_path.get_or_insert(ino);
@@ -105,7 +108,7 @@ impl World {
         s.go(tid, Pc::ForeignStore);
     }
 
-    /// The file becomes what was read, and a line more. What came in between is gone.
+    /// The file becomes what was read and one more line. What came in between is lost.
     pub fn foreign_store(&self, s: &mut State, tid: Tid) {
         let (id, known) = (self.id(s, tid), usize::from(s.thread(tid).carried));
         if let Some(ino) = s.fs.session_path {

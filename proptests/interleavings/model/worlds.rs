@@ -1,11 +1,11 @@
 //! The worlds in which the protocol must hold: the small ones, checked always.
 
-use crate::check::holds;
-use crate::state::Event;
-use crate::world::Op::{
+use super::check::holds;
+use super::state::Event;
+use super::world::Op::{
     Abandon, Acquire, Append, Foreign, ForeignRewrite, Post, Release, Revoke, Rewrite, Sweep,
 };
-use crate::world::{Op, World};
+use super::world::{Op, World};
 
 pub const TURN: [Op; 3] = [Acquire, Append, Release];
 pub const EMPTY_TURN: [Op; 2] = [Acquire, Release];
@@ -18,7 +18,7 @@ pub fn two() -> World {
     World::new().task(0, &TURN).task(1, &TURN)
 }
 
-/// Three do.
+/// Three processes take a turn each.
 pub fn three() -> World {
     two().task(2, &TURN)
 }
@@ -28,7 +28,7 @@ pub fn local() -> World {
     World::new().task(0, &TURN).task(0, &TURN).task(1, &TURN)
 }
 
-/// A process with a turn after a turn, and a second process.
+/// A process with two turns in a row, and a second process.
 pub fn run() -> World {
     World::new().task(0, &TWO_TURNS).keeper(0).task(1, &TURN)
 }
@@ -38,7 +38,8 @@ pub fn run_beside_foreign() -> World {
     World::new().task(0, &TWO_TURNS).keeper(0).task(1, &[Foreign])
 }
 
-/// A turn and a post of one process, which may leave the lock at the same time, beside such a program.
+/// A turn and a post of one process, which may leave the lock at the same time, beside such a
+/// program.
 pub fn two_leave_beside_foreign() -> World {
     World::new().task(0, &[Acquire, Release]).task(0, &[Post]).keeper(0).task(1, &[Foreign])
 }
@@ -58,17 +59,17 @@ pub fn rewrite_and_revoke() -> World {
     World::new().task(0, &REWRITE).task(1, &[Post]).task(2, &[Revoke])
 }
 
-/// We, and a program that takes no kernel lock.
+/// Our processes, and a program that takes no kernel lock.
 pub fn beside_foreign(peer: Op) -> World {
     World::new().task(0, &TURN).keeper(0).task(1, &[peer])
 }
 
-/// The same, and a post.
+/// The same with a post.
 pub fn post_beside_foreign(peer: Op) -> World {
     beside_foreign(peer).task(2, &[Post])
 }
 
-/// Nobody has made the session file, and one turn writes nothing.
+/// There is no session file, and one turn writes nothing.
 pub fn no_session() -> World {
     World::new().without_session().task(0, &EMPTY_TURN).task(1, &TURN).task(2, &[Revoke])
 }
@@ -84,7 +85,7 @@ pub fn no_session_beside_foreign() -> World {
         .task(2, &[Foreign])
 }
 
-/// Waiters give up while a foreign program waits, too.
+/// Waiters give up while a foreign program waits as well.
 pub fn giving_up() -> World {
     two().giving_up().keeper(0).keeper(1).task(2, &[Foreign])
 }

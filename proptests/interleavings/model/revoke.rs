@@ -1,10 +1,10 @@
-//! Revoke; and the late unlink of a keeper, which is also a sweep's.
+//! Revoke, and the late unlink of a keeper, which is also that of a sweep.
 
-use crate::fs::{Ofd, Owner, Record, Tid};
-use crate::state::{Event, State, Wrong};
-use crate::step::Choice;
-use crate::thread::{After, Pc, Then};
-use crate::world::{Role, World};
+use super::fs::{Ofd, Owner, Record, Tid};
+use super::state::{Event, State, Wrong};
+use super::step::Choice;
+use super::thread::{After, Pc, Then};
+use super::world::{Role, World};
 
 impl World {
     /// The caller names an owner: whoever the record shows now.
@@ -17,7 +17,7 @@ impl World {
         s.go(tid, self.enter(Then::RevokeCheck));
     }
 
-    /// Inode and owner are those that were named.
+    /// Inode and owner must be those that were named.
     fn is_named(&self, s: &State, tid: Tid) -> bool {
         let thread = s.thread(tid);
         thread.file == s.fs.lock_path && thread.named == s.fs.named_record()
@@ -79,8 +79,9 @@ impl World {
         s.go(tid, Pc::KeepCheck);
     }
 
-    /// Somebody has the lock: a sweep leaves it at that. A keeper rests, because that one may let go (or die) without
-    /// having taken over, and then the file would be left behind with the record of a living process.
+    /// Somebody has the lock. A sweep ends here. A keeper rests: the one that has the lock may
+    /// unlock it, or die, without having taken over, which would leave the file behind with the
+    /// record of a living process.
     fn keep_busy(&self, s: &mut State, tid: Tid) {
         let keeper = self.threads[usize::from(tid)].role == Role::Keeper;
         if keeper && !self.bugs.keeper_tries_once {

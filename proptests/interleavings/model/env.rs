@@ -1,9 +1,9 @@
-//! What may befall the world from outside.
+//! Faults: what happens to the world from outside.
 
-use crate::fs::{Ofd, Pid, Record, Tid};
-use crate::state::State;
-use crate::thread::{Pc, Thread};
-use crate::world::World;
+use super::fs::{Ofd, Pid, Record, Tid};
+use super::state::State;
+use super::thread::{Pc, Thread};
+use super::world::World;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -83,7 +83,7 @@ impl World {
             Fault::Reset => {
                 s.budget.reset -= 1;
                 s.fs.session_path = None;
-                // What was acknowledged is in the file that was put away, on purpose.
+                // The acknowledged lines are in the file that was moved away on purpose.
                 s.acked.clear();
             }
             Fault::Fork(tid) => {
@@ -94,7 +94,7 @@ impl World {
         }
     }
 
-    /// All descriptors go at once; the lock stays with a child that has a copy.
+    /// All descriptors are closed at once. A child that has a copy keeps the lock.
     fn crash(&self, s: &mut State, pid: Pid) {
         s.budget.crash -= 1;
         let child = s.child;

@@ -1,5 +1,5 @@
-//! A kernel lock in front of which the line stands, and what turns and waiting threads do with the line: as `turn/release.rs` and
-//! `lockfile/waiter.rs` do it.
+//! A kernel lock behind a queue, and turns and waiting threads that use the queue as the library's
+//! do.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,22 +9,22 @@ use shuttle::sync::Mutex;
 use shuttle::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use shuttle::thread;
 
-use crate::caller::Caller;
-use crate::registry::line::{Call, Line, Spot};
+use super::library::caller::Caller;
+use super::library::line::{Call, Line, Spot};
 
 pub(crate) struct Door {
     line: Arc<Line<usize, Grant>>,
-    /// How often the kernel still says that somebody else has it.
+    /// Number of tries in which the kernel still says that somebody else has the lock.
     busy: AtomicUsize,
     held: AtomicBool,
     fails: AtomicBool,
-    /// Who joined, and has neither been served nor left.
+    /// Those who joined and have neither been served nor left.
     order: Mutex<Vec<usize>>,
     waiting: Mutex<Vec<thread::JoinHandle<()>>>,
     threads: AtomicUsize,
 }
 
-/// The lock, held. It passes itself on.
+/// The lock, held. Dropped, it passes itself on.
 pub(crate) struct Grant {
     door: Arc<Door>,
 }
@@ -170,7 +170,8 @@ impl Door {
         self.threads.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// As before a foreign owner, who wakes nobody; whether this thread still waits for somebody afterwards.
+    /// Like a wait for a foreign owner, who wakes nobody. Returns whether somebody still waits for
+    /// this thread afterwards.
     fn rest(&self) -> bool {
         self.threads.fetch_sub(1, Ordering::SeqCst);
         if !self.line.rest() {

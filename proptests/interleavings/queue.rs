@@ -1,48 +1,30 @@
-//! The queue of door 1 under all interleavings that a scheduler can find: the very file `src/registry/line.rs`, on shuttle's locks.
+//! The queue of door 1 in all interleavings that a scheduler can find: the library's own source, on
+//! shuttle's locks.
 //!
-//! Checked: one holder at a time (I1); first come, first served (I8); a waiter that gave up, at whatever moment, is never served and
-//! delays nobody; nobody is forgotten (I12); in the end the line is idle.
+//! Checked: one holder at a time (I1); first come, first served (I8); a waiter that gave up, at
+//! whatever moment, is never served and delays nobody; nobody is forgotten (I12); in the end the
+//! queue is idle.
 //!
-//! `TURNLOCK_QUEUE_RUNS` sets how many schedules each scenario is run through (1,000).
+//! `TURNLOCK_QUEUE_RUNS` sets the number of schedules that each scenario is run through (1,000).
 
-#![allow(missing_docs, clippy::unwrap_used)]
-
-/// What the line takes from the crate.
-mod caller {
-    #[derive(Debug, Clone, Copy)]
-    pub(crate) enum Caller {
-        Thread,
-        Task,
-    }
-}
-
-mod error {
-    pub(crate) type Result<T, E = &'static str> = std::result::Result<T, E>;
-}
-
-#[path = "queue/registry.rs"]
-mod registry;
-
-#[path = "queue/door.rs"]
 mod door;
+pub(crate) mod library;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use caller::Caller;
-use door::{Door, Outcome};
 use shuttle::rand::Rng;
 use shuttle::{future, thread};
+use turnlock_testing::env::number;
+
+use door::{Door, Outcome};
+use library::caller::Caller;
 
 fn check(scenario: impl Fn() + Send + Sync + 'static) {
-    let runs = std::env::var("TURNLOCK_QUEUE_RUNS")
-        .ok()
-        .and_then(|runs| runs.parse().ok())
-        .unwrap_or(1000);
-    shuttle::check_random(scenario, runs);
+    shuttle::check_random(scenario, number("TURNLOCK_QUEUE_RUNS", 1000));
 }
 
-/// Runs `waiter` in as many threads, and looks at the door when all are done.
+/// Runs `waiter` in this many threads, and checks the door when all are done.
 fn with_threads(
     count: usize,
     busy: usize,

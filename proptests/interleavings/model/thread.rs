@@ -1,6 +1,6 @@
-//! A thread's registers, and its program counter: the next system call.
+//! Registers of a thread, and its program counter: the next system call.
 
-use crate::fs::{Ino, Owner, Record, Tid};
+use super::fs::{Ino, Owner, Record, Tid};
 
 /// Where in the code, once the data lock is held and the session file compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,7 +64,7 @@ pub enum Pc {
     Wait,
     /// The task gave up; its waiting thread still blocks.
     Parked,
-    /// The lock came when nobody wanted it any more.
+    /// The lock was granted when nobody wanted it any more.
     Unwanted,
     Poll,
     // Release.
@@ -77,7 +77,7 @@ pub enum Pc {
     Disown,
     RemoveSession,
     LetGo,
-    /// The lock is let go, and the keeper does not know of it yet.
+    /// The lock is released, and the keeper does not know of it yet.
     Tell,
     // Append, post and rewrite.
     FencePath,
@@ -131,7 +131,7 @@ pub struct Turn {
     pub ino: Ino,
     /// The acquire whose descriptor this is: a hand-over passes it on.
     pub ofd: Owner,
-    /// The how manieth record of a process with a keeper.
+    /// Sequence number of the record within its process, if that has a keeper.
     pub number: u8,
 }
 

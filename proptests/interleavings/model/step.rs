@@ -2,12 +2,12 @@
 
 use stateright::{Model, Property};
 
-use crate::env::Fault;
-use crate::fs::Tid;
-use crate::properties;
-use crate::state::{Set, State};
-use crate::thread::Pc;
-use crate::world::World;
+use super::env::Fault;
+use super::fs::Tid;
+use super::properties;
+use super::state::{Set, State};
+use super::thread::Pc;
+use super::world::World;
 
 /// Where a step can go more than one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
-//! One state of the world: the file system, the threads' registers, and what the properties remember.
+//! A state of the world: the file system, the threads' registers, and what the properties remember.
 
-use crate::fs::{Fs, Ofd, Owner, Tid};
-use crate::thread::{Pc, Then, Thread, Turn};
-use crate::world::{Budget, Op, Role, World};
+use super::fs::{Fs, Ofd, Owner, Tid};
+use super::thread::{Pc, Then, Thread, Turn};
+use super::world::{Budget, Op, Role, World};
 
 /// A set of small numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -31,19 +31,19 @@ impl Set {
 pub enum Wrong {
     /// I2: who holds changed without the data lock.
     ChangedOutside,
-    /// I4: a write by one who had lost the turn, or had closed it.
+    /// I4: a write by a process that had lost the turn, or had closed it.
     LostWrote,
     /// I10: a foreign program took the session while a post was in flight.
     PostOvertaken,
     /// I4, I15: a revoke went through while the holder was inside an append.
     RevokedInside,
-    /// I14: an unlink removed a lock that lives, and that it did not mean.
+    /// I14: an unlink removed a living lock that it did not mean.
     LiveUnlinked,
     /// I14: a session file was removed that a foreign program had opened to write to.
     RemovedInUse,
 }
 
-/// Something that a world should show at least once, lest its properties hold for nothing.
+/// Something that a world must show at least once; otherwise its properties would hold trivially.
 ///
 /// Kept beside the states, so that it adds none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub enum Event {
     WentOn,
     Refused,
     Revoked,
-    /// A revoke waits for one who is stopped inside an append.
+    /// A revoke waits for a process that is stopped inside an append.
     RevokeKeptOut,
     Restarted,
     PostedBeside,
@@ -129,7 +129,8 @@ impl State {
         &mut self.threads[usize::from(tid)]
     }
 
-    /// Remembers what went wrong, if that is promised in this world. A check goes no further from such a state.
+    /// Remembers what went wrong, if this world promises that it does not. A check does not go on
+    /// from such a state.
     pub fn flag(&mut self, world: &World, wrong: Wrong) {
         if world.promises(wrong) {
             self.wrong.insert(wrong as u8);

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use stateright::{Checker, HasDiscoveries, Model, Path};
 
-use crate::state::{Event, State};
-use crate::step::Action;
-use crate::world::World;
+use super::state::{Event, State};
+use super::step::Action;
+use super::world::World;
 
 /// What an exhaustive check found.
 pub struct Outcome {
@@ -32,7 +32,7 @@ pub fn check(world: &World) -> Outcome {
     }
 }
 
-/// The checker may find a state further on first: the path up to the step that broke the property.
+/// The path up to the step that broke the property: the checker may find a later state first.
 fn until_broken(world: &World, name: &'static str, path: Path<State, Action>) -> Vec<Action> {
     let condition = world.property(name).condition;
     let steps = path.into_vec().into_iter();

@@ -1,10 +1,10 @@
-//! What the steps ask of a world: who is who, what is promised, what has been seen.
+//! What the steps look up in a world: who is who, what is promised, what has been seen.
 
 use std::sync::atomic::Ordering;
 
-use crate::fs::{Owner, Pid, Tid};
-use crate::state::{Event, State, Wrong};
-use crate::world::{Budget, Op, Role, World};
+use super::fs::{Owner, Pid, Tid};
+use super::state::{Event, State, Wrong};
+use super::world::{Budget, Op, Role, World};
 
 /// How many operations a thread may have: an owner and a line are numbered by thread and operation.
 pub const OPS: u8 = 8;
@@ -47,7 +47,8 @@ impl World {
         let Budget { rm, replace, reset, .. } = self.budget;
         // A foreign program that renames the session file moves the data lock itself.
         let data_lock_stays = replace + reset == 0;
-        // That, and a lock file that goes away while its holder lives: two sections at once, one ends the other's turn.
+        // Together with a lock file that goes away while its holder lives, it makes two sections at
+        // once: one ends the other's turn.
         let sections_guard = data_lock_stays || (rm == 0 && !self.has(Op::Revoke));
         match wrong {
             Wrong::LostWrote | Wrong::RevokedInside => sections_guard,
