@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use turnlock::Error;
-use turnlock::gateway::{Gateway, Refused, Supervised};
+use turnlock::gateway::{self, Gateway, Refused, Supervised};
 
 /// A state directory that goes with the test.
 fn state_dir() -> tempfile::TempDir {
@@ -27,7 +27,8 @@ fn one_process_has_one_gateway_for_a_state_directory() {
     assert!(gateway.take_listener().is_none());
     let refused = builder.clone().acquire_blocking().unwrap_err();
     assert!(
-        refused.is_busy() && matches!(&refused, Error::Gateway(Refused::StateLocked { .. })),
+        refused.is_busy()
+            && matches!(&refused, gateway::Error::Refused(Refused::StateLocked { .. })),
         "{refused}"
     );
     assert_eq!(turnlock::Sessions::held_by_this_process(), 0, "a gateway is no session");
@@ -63,5 +64,8 @@ fn a_lock_that_is_taken_away_is_noticed() {
     assert_eq!(gateway.lost().unwrap(), None);
     std::fs::remove_file(gateway.layout().config_lock()).unwrap();
     assert_eq!(gateway.lost().unwrap(), Some(turnlock::LostCause::Removed));
-    assert!(matches!(gateway.release_blocking(), Err(Error::LockLost { .. })));
+    assert!(matches!(
+        gateway.release_blocking(),
+        Err(gateway::Error::Lock(Error::LockLost { .. }))
+    ));
 }

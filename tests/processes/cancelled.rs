@@ -1,4 +1,4 @@
-//! Waits that are given up, by the thousand: nothing of them stays, and nothing of them is written.
+//! Waits that are given up, by the thousand: they leave nothing behind and write nothing.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::task::JoinSet;
 use turnlock::{Error, Sessions};
+use turnlock_testing::{alone, census, kernel_waiters, room, test_name, threads_named, until};
 
 use crate::child::{Answer, Ask, Child, How, child};
-use crate::room::{alone, buffered, census, room, threads_named, until};
+use crate::sessions::buffered;
 
 /// The threads of this process that wait in the kernel for a turn.
 fn waiting_threads() -> usize {
@@ -25,7 +26,7 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-/// Starts so many waiters, gives each a moment, and cancels them all.
+/// Starts this many waiters, gives them a moment, and cancels them all.
 async fn wait_and_cancel(sessions: &Sessions, paths: &[PathBuf], waiters: usize) {
     let mut waits = JoinSet::new();
     for n in 0..waiters {
@@ -42,41 +43,38 @@ async fn wait_and_cancel(sessions: &Sessions, paths: &[PathBuf], waiters: usize)
 
 #[test]
 fn thousands_of_cancelled_waits_cost_one_thread_and_one_descriptor_a_path() {
-    alone(
-        "cancelled::thousands_of_cancelled_waits_cost_one_thread_and_one_descriptor_a_path",
-        || {
-            let room = room();
-            let paths: Vec<_> = (0..5).map(|n| room.dir.join(format!("{n}.jsonl"))).collect();
-            let mut holders: Vec<_> =
-                paths.iter().map(|path| Child::start(path, How::default())).collect();
-            let runtime = runtime();
-            let sessions = buffered();
-            // Warms up what stays: the runtime's threads, the keeper.
-            drop(sessions.turn(&room.session).acquire_blocking().unwrap());
-            for holder in &mut holders {
-                holder.acquire();
-            }
-            runtime.block_on(wait_and_cancel(&sessions, &paths[..1], 1));
-            let (_, descriptors) = census();
+    alone(&test_name!(), || {
+        let room = room();
+        let paths: Vec<_> = (0..5).map(|n| room.dir.join(format!("{n}.jsonl"))).collect();
+        let mut holders: Vec<_> =
+            paths.iter().map(|path| Child::start(path, How::default())).collect();
+        let runtime = runtime();
+        let sessions = buffered();
+        // Starts what stays: the runtime's threads, the keeper.
+        drop(sessions.turn(&room.session).acquire_blocking().unwrap());
+        for holder in &mut holders {
+            holder.acquire();
+        }
+        runtime.block_on(wait_and_cancel(&sessions, &paths[..1], 1));
+        let (_, descriptors) = census();
 
-            for _ in 0..5 {
-                runtime.block_on(wait_and_cancel(&sessions, &paths, 1000));
-                until("at most one thread a path", || waiting_threads() <= paths.len());
-                until("at most one descriptor a path", || census().1 < descriptors + paths.len());
-            }
-            // The locks move: what was parked lets go at once, and leaves nothing behind.
-            holders.iter_mut().for_each(Child::release);
-            until("no thread is parked", || waiting_threads() == 0);
-            until("the descriptors are closed", || census().1 < descriptors);
-            until("the lock files are gone", || {
-                room.names().iter().all(|name| !name.ends_with(".lock"))
-            });
-            for (path, holder) in paths.iter().zip(&mut holders) {
-                sessions.turn(path).try_acquire().unwrap().release_blocking().unwrap();
-                holder.acquire();
-            }
-        },
-    );
+        for _ in 0..5 {
+            runtime.block_on(wait_and_cancel(&sessions, &paths, 1000));
+            until("at most one thread a path", || waiting_threads() <= paths.len());
+            until("at most one descriptor a path", || census().1 < descriptors + paths.len());
+        }
+        // The locks move: parked threads end at once and leave nothing behind.
+        holders.iter_mut().for_each(Child::release);
+        until("no thread is parked", || waiting_threads() == 0);
+        until("the descriptors are closed", || census().1 < descriptors);
+        until("the lock files are gone", || {
+            room.names().iter().all(|name| !name.ends_with(".lock"))
+        });
+        for (path, holder) in paths.iter().zip(&mut holders) {
+            sessions.turn(path).try_acquire().unwrap().release_blocking().unwrap();
+            holder.acquire();
+        }
+    });
 }
 
 #[test]
@@ -164,11 +162,11 @@ fn an_append_cancelled_while_it_waits_for_the_data_lock_writes_nothing() {
         {
             let line = json!({"abandoned": true});
             let mut append = std::pin::pin!(turn.append(&line));
-            while crate::room::kernel_waiters(&room.session) == 0 {
+            while kernel_waiters(&room.session) == 0 {
                 assert!(tokio::time::timeout(Duration::from_millis(5), &mut append).await.is_err());
             }
         }
-        // The turn ends at once; what cannot be done now the keeper does later.
+        // The turn ends at once; the keeper does later what cannot be done now.
         let dropped = Instant::now();
         drop(turn);
         assert!(dropped.elapsed() < Duration::from_secs(5));
@@ -226,7 +224,7 @@ fn tasks_are_served_in_the_order_of_asking_after_another_process_too() {
         let mut queue = Vec::new();
         for n in 0..32u64 {
             let mut acquire = Box::pin(sessions.turn(&room.session).acquire());
-            // By then it stands in the queue.
+            // By then it is in the queue.
             assert!(tokio::time::timeout(Duration::from_millis(5), &mut acquire).await.is_err());
             queue.push((n, acquire));
         }
@@ -260,7 +258,7 @@ fn zero_means_one_try() {
     let error = sessions.turn(&room.session).acquire_blocking().unwrap_err();
     assert!(matches!(error, Error::Timeout { .. }), "{error}");
     assert!(began.elapsed() < Duration::from_secs(5));
-    assert_eq!(crate::room::kernel_waiters(&room.lock), 0, "nobody waits for it");
+    assert_eq!(kernel_waiters(&room.lock), 0, "nobody waits for it");
     holder.release();
     sessions.turn(&room.session).acquire_blocking().unwrap().release_blocking().unwrap();
 }

@@ -1,25 +1,24 @@
-//! Another process: this test binary again, in the role of one that does what it is told, a line at a time.
+//! Another process that uses the library: what it can be asked to do, and what it answers.
 
-use std::io::{BufRead, BufReader, Write, stdin};
+use std::ops::{Deref, DerefMut};
 use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use turnlock::{Acquire, Durability, Error, Sessions, Turn};
+use turnlock_testing::alone::through;
+use turnlock_testing::child::{obey, say, told};
+use turnlock_testing::{DEADLINE, Room, census, flocked};
 use uuid::Uuid;
-
-use crate::room::{DEADLINE, Room, census};
 
 /// What a child is asked to do.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Ask {
-    /// Take the turn, waiting so many milliseconds at most.
+    /// Take the turn, and wait this many milliseconds at most.
     Acquire(u64),
     /// The same, in a task of a runtime.
     AcquireInTask(u64),
@@ -28,7 +27,7 @@ pub enum Ask {
     Rewrite(Value),
     Repair,
     Release,
-    /// Let the turn go by dropping it.
+    /// Drop the turn.
     Drop,
     Lost,
     Post(Value),
@@ -36,26 +35,26 @@ pub enum Ask {
         writer: u64,
         count: u64,
     },
-    /// Take so many turns with two appends each.
+    /// Take this many turns of two appends each.
     Turns {
         writer: u64,
         count: u64,
     },
-    /// The same, while lock files may be removed: turns that are lost are given up.
+    /// The same, while lock files may be removed: lost turns are given up, and counted.
     FragileTurns {
         writer: u64,
         count: u64,
     },
-    /// Take a turn, and see that nobody else has it.
+    /// Take a turn, and check that nobody else has it.
     Meet(PathBuf),
-    /// Take the data lock and keep it: what a poster looks like that was stopped inside its append.
+    /// Take the data lock and keep it, like a poster that was stopped inside its append.
     LockData,
     UnlockData,
-    /// Take the data lock through the descriptor of the turn, as an append does, and stay.
+    /// Take the data lock through the descriptor of the turn, as an append does, and keep it.
     EnterSection,
-    /// Do this in a fork, which answers, and ends.
+    /// Do this in a fork, which answers and ends.
     InFork(Vec<Ask>),
-    /// Leave a fork behind that does nothing, until the input ends.
+    /// Leave a fork behind that does nothing until its input ends.
     Fork,
     Census,
 }
@@ -72,7 +71,7 @@ pub enum Answer {
         sealed: bool,
     },
     Done,
-    /// So many turns were lost.
+    /// Number of turns that were lost.
     Lost(u64),
     Cause(Option<String>),
     Census {
@@ -92,16 +91,25 @@ pub struct How {
     pub uid: Option<u32>,
 }
 
-pub struct Child {
-    process: std::process::Child,
-    input: ChildStdin,
-    answers: Receiver<Answer>,
+/// A child of [`role`]. It dereferences to the shared child, which asks, stops and kills.
+pub struct Child(turnlock_testing::child::Child<Ask, Answer>);
+
+impl Deref for Child {
+    type Target = turnlock_testing::child::Child<Ask, Answer>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Child {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
 }
 
 const ROLE: &str = "TURNLOCK_TEST_CHILD";
 const PORTABLE: &str = "TURNLOCK_TEST_PORTABLE";
-/// Answers stand behind this, so that what the test harness says is told apart.
-const ANSWER: &str = "@answer ";
 
 pub fn child(room: &Room) -> Child {
     Child::start(&room.session, How::default())
@@ -109,73 +117,23 @@ pub fn child(room: &Room) -> Child {
 
 impl Child {
     pub fn start(session: &Path, how: How) -> Self {
-        let exe = std::env::current_exe().unwrap();
-        let mut command = match how.through.split_first() {
-            Some((program, arguments)) => {
-                let mut command = Command::new(program);
-                command.args(arguments).arg(exe);
-                command
-            }
-            None => Command::new(exe),
-        };
-        command.args(["--exact", "child::role", "--nocapture", "--test-threads=1"]);
-        command
-            .env(ROLE, session)
-            .env_remove(PORTABLE)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
+        let mut command = through(&how.through, "child::role");
+        command.env(ROLE, session).env_remove(PORTABLE);
         if how.portable {
             command.env(PORTABLE, "1");
         }
         if let Some(uid) = how.uid {
-            std::os::unix::process::CommandExt::uid(&mut command, uid);
+            command.uid(uid);
         }
-        let mut process = command.spawn().unwrap();
-        let input = process.stdin.take().unwrap();
-        let output = BufReader::new(process.stdout.take().unwrap());
-        let (sender, answers) = channel();
-        std::thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                // The harness does not end its own line before the test's output begins.
-                if let Some((_, answer)) = line.split_once(ANSWER)
-                    && sender.send(serde_json::from_str(answer).unwrap()).is_err()
-                {
-                    return;
-                }
-            }
-        });
-        let child = Self { process, input, answers };
+        let child = Self(turnlock_testing::child::Child::start(command));
         assert_eq!(child.answer(), Answer::Ready);
         child
     }
 
-    pub fn tell(&mut self, ask: &Ask) {
-        serde_json::to_writer(&mut self.input, ask).unwrap();
-        self.input.write_all(b"\n").unwrap();
-    }
-
-    #[track_caller]
-    pub fn answer(&self) -> Answer {
-        self.answers.recv_timeout(DEADLINE * 2).expect("the child answers")
-    }
-
-    /// Whether it has answered already.
-    pub fn has_answered(&self, within: Duration) -> Option<Answer> {
-        self.answers.recv_timeout(within).ok()
-    }
-
-    #[track_caller]
-    pub fn ask(&mut self, ask: &Ask) -> Answer {
-        self.tell(ask);
-        self.answer()
-    }
-
     #[track_caller]
     pub fn acquire(&mut self) -> Uuid {
-        match self.ask(&Ask::Acquire(60_000)) {
-            Answer::Held(owner) => owner,
-            other => panic!("{other:?}"),
-        }
+        self.tell(&Ask::Acquire(60_000));
+        self.answered_held()
     }
 
     #[track_caller]
@@ -197,7 +155,7 @@ impl Child {
         assert_eq!(self.ask(&Ask::Release), Answer::Done);
     }
 
-    /// Asks for what must fail, and says how it failed.
+    /// Asks for something that must fail; how it failed.
     #[track_caller]
     pub fn refused(&mut self, ask: &Ask) -> (String, String) {
         match self.ask(ask) {
@@ -206,42 +164,15 @@ impl Child {
         }
     }
 
-    pub fn pid(&self) -> u32 {
-        self.process.id()
-    }
-
-    pub fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.process), signal).unwrap();
-    }
-
-    /// Stops the process, and waits until it has stopped.
-    pub fn stop(&self) {
-        self.signal(Signal::STOP);
-        crate::room::until("the child is stopped", || {
-            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
-            stat[stat.rfind(')').unwrap()..].starts_with(") T")
-        });
-    }
-
     pub fn kill(mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
+        self.0.kill();
     }
 }
 
-impl Drop for Child {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// Not a test: the child's side. It returns at once when it is run as one.
+/// Not a test: the child's side. Run as a test, it returns at once.
 #[test]
 fn role() {
     let Some(session) = std::env::var_os(ROLE) else { return };
-    // It dies with the test that started it, whatever happens there.
-    set_parent_process_death_signal(Some(Signal::KILL)).unwrap();
     let sessions = Sessions::builder()
         .durability(Durability::Buffered)
         .acquire_timeout(DEADLINE)
@@ -250,23 +181,12 @@ fn role() {
         .unwrap();
     let mut me = Me { sessions, session: session.into(), turn: None, data: None };
     say(&Answer::Ready);
-    for line in stdin().lock().lines() {
-        let ask = serde_json::from_str(&line.unwrap()).unwrap();
-        say(&me.obey(ask).unwrap_or_else(|error| failed(&error)));
-    }
-}
-
-fn say(answer: &Answer) {
-    println!("{ANSWER}{}", serde_json::to_string(answer).unwrap());
+    obey(|ask| me.obey(ask).unwrap_or_else(|error| failed(&error)));
 }
 
 fn failed(error: &Error) -> Answer {
-    let variant = format!("{error:?}")
-        .split(|c: char| !c.is_alphanumeric())
-        .next()
-        .unwrap_or_default()
-        .to_owned();
-    Answer::Failed(variant, error.to_string())
+    let (variant, text) = told(error);
+    Answer::Failed(variant, text)
 }
 
 struct Me {
@@ -318,11 +238,7 @@ impl Me {
                 std::fs::remove_file(&witness).unwrap();
                 turn.release_blocking()?;
             }
-            Ask::LockData => {
-                let file = std::fs::File::options().append(true).open(&self.session).unwrap();
-                flock(file.as_fd(), FlockOperation::LockExclusive).unwrap();
-                self.data = Some(file);
-            }
+            Ask::LockData => self.data = Some(flocked(&self.session)),
             Ask::UnlockData => drop(self.data.take()),
             Ask::EnterSection => {
                 let file = crate::forked::descriptor_of(&self.session);

@@ -1,4 +1,5 @@
-//! A wall clock that can be set while processes run by it. The machine's own, and the clocks that only run on, are left alone.
+//! A wall clock that can be set while processes run by it. The machine's own clock, and monotonic
+//! clocks, are left alone.
 
 use std::fs;
 use std::process::Command;
@@ -12,7 +13,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// One that goes with the machine's; none, said aloud, where there is none to be had.
+    /// A clock that agrees with the machine's. `None`, said aloud, where no clock can be set.
     pub fn new() -> Option<Self> {
         // The command knows where its library is.
         let said =
@@ -34,7 +35,7 @@ impl Clock {
         Some(clock)
     }
 
-    /// Sets it to so many seconds after the machine's.
+    /// Sets it ahead of the machine's by this many seconds.
     pub fn set(&self, seconds: i64) {
         let [file, next] = ["clock", "next"].map(|name| self.dir.path().join(name));
         fs::write(&next, format!("{seconds:+}")).unwrap();
@@ -42,16 +43,18 @@ impl Clock {
         fs::rename(next, file).unwrap();
     }
 
-    /// Sets it to so many seconds after 1970 began: what a machine with an empty battery wakes up to.
+    /// Sets it to this many seconds after 1970 began, as on a machine whose clock battery is empty.
     pub fn set_to(&self, seconds: i64) {
         self.set(seconds - now());
     }
 
     /// What starts a program by this clock.
     pub fn through(&self) -> Vec<String> {
-        // A library of its own memory would leave that behind when its process is killed: it goes with the mount.
+        // The library keeps shared memory, which a killed process leaves behind: it goes with the
+        // mount.
         let script = format!(
-            "mount -t tmpfs clock /dev/shm && exec env LD_PRELOAD='{}' FAKETIME_TIMESTAMP_FILE='{}' FAKETIME_NO_CACHE=1 \
+            "mount -t tmpfs clock /dev/shm && exec env LD_PRELOAD='{}' \
+             FAKETIME_TIMESTAMP_FILE='{}' FAKETIME_NO_CACHE=1 \
              FAKETIME_DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1 \"$@\"",
             self.library,
             self.dir.path().join("clock").display(),

@@ -1,12 +1,16 @@
-//! Process ids that mean nothing: a container's restart, recycled pids, zombies, other PID namespaces.
+//! Process ids that mean nothing: after a container's restart, recycled, of zombies, of other PID
+//! namespaces.
 
 use std::process::Command;
 
 use serde_json::json;
 use turnlock::{Error, LockState};
+pub use turnlock_testing::Sleeper;
+use turnlock_testing::namespace::pid_namespace;
+use turnlock_testing::{NOBODY, Room, foreign_record, room, start_time_of, state_of, until};
 
 use crate::child::{Answer, Ask, Child, How};
-use crate::room::{NOBODY, Room, buffered, foreign_record, room, start_time_of, until};
+use crate::sessions::buffered;
 
 fn is_taken_over(room: &Room) {
     let mut turn = buffered().turn(&room.session).try_acquire().unwrap();
@@ -51,56 +55,15 @@ fn a_zombie_is_dead() {
     let room = room();
     // Nobody waits for it before the end of the test.
     let mut zombie = Command::new("true").spawn().unwrap();
-    until("it is a zombie", || {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", zombie.id())).unwrap();
-        stat[stat.rfind(')').unwrap()..].starts_with(") Z")
-    });
+    until("it is a zombie", || state_of(zombie.id()) == Some('Z'));
     room.put_lock(foreign_record(zombie.id(), Some(start_time_of(zombie.id()))));
     is_taken_over(&room);
     zombie.wait().unwrap();
 }
 
-/// A process that does nothing, under a name of our choice.
-pub struct Sleeper(std::process::Child);
-
-impl Sleeper {
-    pub fn new(name: &str) -> Self {
-        let mut command = Command::new("sleep");
-        std::os::unix::process::CommandExt::arg0(&mut command, name);
-        Self(command.arg("1000").spawn().unwrap())
-    }
-
-    /// One that was started in another way.
-    pub fn of(process: std::process::Child) -> Self {
-        Self(process)
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.0.id()
-    }
-
-    pub fn kill(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Sleeper {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// A child in a PID namespace of its own, where it is process 1, as in a container; none where that is not allowed.
+/// A child in a PID namespace of its own, as in a container; `None` where that is not allowed.
 fn contained(room: &Room) -> Option<Child> {
-    let through =
-        ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"].map(String::from).to_vec();
-    let allowed = Command::new(&through[0]).args(&through[1..]).arg("true").status();
-    if !allowed.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: no right to make a PID namespace");
-        return None;
-    }
+    let through = pid_namespace()?;
     Some(Child::start(&room.session, How { through, ..How::default() }))
 }
 
@@ -116,7 +79,8 @@ fn a_holder_in_another_pid_namespace_is_respected_while_it_lives() {
     let sessions = buffered();
     let error = sessions.turn(&room.session).try_acquire().unwrap_err();
     assert!(
-        matches!(&error, Error::Timeout { holder: Some(it), .. } if it.alive && it.owner == Some(owner)),
+        matches!(&error, Error::Timeout { holder: Some(it), .. }
+            if it.alive && it.owner == Some(owner)),
         "{error}"
     );
     let reports = sessions.sweep(&room.dir).unwrap();

@@ -1,28 +1,23 @@
-//! What every Unix has, forced on Linux: no unnamed files, no marks. Alone, and beside processes that have them.
+//! The rules for systems without unnamed files and marks, forced on Linux: alone, and beside
+//! processes that have both.
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use turnlock_testing::strace::strace;
+use turnlock_testing::{Room, room};
 
 use crate::child::{Answer, Ask, Child, How, child};
-use crate::room::{Room, buffered, room};
+use crate::sessions::buffered;
 
 fn start(room: &Room, portable: bool) -> Child {
     Child::start(&room.session, How { portable, ..How::default() })
 }
 
-/// As on NFS: a rename that spares what stands there is refused.
+/// A child on a filesystem like NFS, where a rename that does not replace is refused.
 fn with_hard_links_only(room: &Room) -> Option<Child> {
-    let through = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=renameat2:error=EINVAL"]
-        .map(String::from);
-    if std::process::Command::new("strace").arg("-V").output().is_err() {
-        eprintln!("skipped: no strace");
-        return None;
-    }
-    Some(Child::start(
-        &room.session,
-        How { through: through.to_vec(), portable: true, ..How::default() },
-    ))
+    let through = strace(&["inject=renameat2:error=EINVAL"])?;
+    Some(Child::start(&room.session, How { through, portable: true, ..How::default() }))
 }
 
 #[test]
@@ -43,7 +38,7 @@ fn where_a_rename_cannot_spare_what_stands_there_a_link_does() {
     room.expect_clean();
 }
 
-/// Its maker died, or is, between the link and the removal of the first name.
+/// Its maker died, or is still, between the link and the removal of the first name.
 #[test]
 fn a_lock_file_that_still_has_its_first_name_is_a_lock_file() {
     let room = room();
@@ -147,6 +142,6 @@ fn a_keeper_that_tidies_up_is_not_taken_for_a_holder() {
             Err(error) => refused.push(error.to_string()),
         }
     }
-    // On a busy machine the keeper may be kept from its work with the data lock in its hands.
+    // On a busy machine the keeper may be interrupted while it holds the data lock.
     assert!(refused.len() <= 3, "{refused:?}");
 }

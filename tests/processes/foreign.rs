@@ -1,4 +1,4 @@
-//! Foreign programs, which take no kernel lock: the living are waited for, the dead are not.
+//! Foreign programs, which take no kernel lock: a turn waits for the living, not for the dead.
 
 use std::fs;
 use std::time::{Duration, Instant, SystemTime};
@@ -6,14 +6,14 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::process::Signal;
 use serde_json::json;
 use turnlock::{Durability, Error, Sessions};
+use turnlock_testing::{Sleeper, foreign_record, room, start_time_of};
 
 use crate::child::{Answer, Ask, child};
-use crate::containers::Sleeper;
-use crate::room::{buffered, foreign_record, room, start_time_of};
+use crate::sessions::buffered;
 
 #[test]
 fn a_living_foreign_owner_is_waited_for_and_named() {
-    // With its start time it is believed whatever its name; without, by its name.
+    // A record with a start time is believed whatever the process's name; one without, by the name.
     for (name, with_start_time) in [("sleep", true), ("node", false)] {
         let room = room();
         let mut foreign = Sleeper::new(name);
@@ -28,7 +28,7 @@ fn a_living_foreign_owner_is_waited_for_and_named() {
         assert!(error.starts_with(&begins), "{error}");
         assert!(error.contains("a foreign program"), "{error}");
         assert_eq!(fs::read_to_string(&room.lock).unwrap(), record, "it was not touched");
-        // One that waited just now and gave up does not stand in the way of one that tries.
+        // A waiter that has just given up does not stand in the way of the next try.
         foreign.kill();
         sessions.turn(&room.session).try_acquire().unwrap().release_blocking().unwrap();
         room.expect_clean();
@@ -52,7 +52,7 @@ fn when_a_foreign_owner_unlinks_its_file_the_waiter_has_the_turn_soon() {
         waiter.release();
     }
     waits.sort();
-    // On a busy machine one or the other takes longer.
+    // On a busy machine some take longer.
     assert!(waits[2] < Duration::from_millis(30), "{waits:?}");
     assert!(waits[9] < Duration::from_secs(5), "{waits:?}");
 }
@@ -147,7 +147,7 @@ fn a_post_is_not_led_astray_by_those_who_look_at_a_foreign_lock() {
     room.put_lock(foreign_record(foreign.pid(), Some(start_time_of(foreign.pid()))));
     let mut waiters: Vec<_> = (0..3).map(|_| child(&room)).collect();
     for waiter in &mut waiters {
-        // Each has the kernel's lock for a moment, again and again.
+        // Each holds the kernel's lock for a moment, again and again.
         waiter.tell(&Ask::Acquire(60_000));
     }
     let hasty = Sessions::builder()

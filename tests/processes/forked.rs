@@ -1,4 +1,5 @@
-//! `fork` without `exec` while a turn is held: the fork shares the descriptors, and so the locks, but the turn is its parent's (I14).
+//! `fork` without `exec` while a turn is held: the fork shares the descriptors, and so the locks,
+//! but the turn is its parent's (I14).
 
 use std::fs::File;
 use std::io::Read;
@@ -10,11 +11,11 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use serde_json::json;
 use turnlock::{Error, Sessions};
+use turnlock_testing::room;
 
 use crate::child::{Answer, Ask, child};
-use crate::room::room;
 
-/// Does something in a fork, and waits for its end.
+/// Runs `work` in a fork, and waits for its end.
 pub fn fork(work: impl FnOnce()) {
     if let Some(fork) = forked(work) {
         waitpid(fork, None).unwrap();
@@ -31,15 +32,16 @@ pub fn fork_away() {
 
 #[allow(
     unsafe_code,
-    reason = "there is no safe fork: the other threads of the process, and the locks that they have, are not in it"
+    reason = "there is no safe fork: other threads, and the locks that they hold, are not in it"
 )]
 fn forked(work: impl FnOnce()) -> Option<nix::unistd::Pid> {
-    // SAFETY: the child process is one thread that obeys, and the harness, which waits for it.
+    // SAFETY: the child process has one thread that obeys; the only other one is the harness, which
+    // waits for it.
     match unsafe { fork_now() }.unwrap() {
         ForkResult::Parent { child } => Some(child),
         ForkResult::Child => {
             work();
-            // Without the destructors and exit handlers of the parent.
+            // The destructors and exit handlers are the parent's to run.
             rustix::process::kill_process(getpid(), rustix::process::Signal::KILL).unwrap();
             None
         }

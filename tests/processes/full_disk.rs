@@ -1,28 +1,27 @@
-//! No room, no bytes left to write, no descriptors: clear errors, the file as before, and everything works again afterwards.
+//! A full disk, a file size limit, no descriptors: clear errors, the file as before, and everything
+//! works again afterwards.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::{Value, json};
+use turnlock_testing::process::is_allowed;
+use turnlock_testing::strace::strace;
+use turnlock_testing::{Room, names, room, until};
 
 use crate::child::{Answer, Ask, Child, How, child};
-use crate::room::{Room, buffered, room};
+use crate::sessions::buffered;
 
 const DISK: usize = 256 * 1024;
 
-/// A child that sees a small disk at the room's directory, in a mount namespace that goes with it; none where that is not allowed.
+/// A child that sees a small disk at the room's directory, in a mount namespace that goes with it;
+/// `None` where that is not allowed.
 fn on_a_small_disk(room: &Room, portable: bool) -> Option<(Child, PathBuf)> {
     let script =
         format!("mount -t tmpfs -o size={DISK} small '{}' && exec \"$@\"", room.dir.display());
     let through = ["unshare", "--mount", "sh", "-c", &script, "sh"].map(String::from).to_vec();
-    if !Command::new(&through[0])
-        .args(&through[1..])
-        .arg("true")
-        .status()
-        .is_ok_and(|status| status.success())
-    {
+    if !is_allowed(&through) {
         eprintln!("skipped: no right to mount a small disk");
         return None;
     }
@@ -31,16 +30,9 @@ fn on_a_small_disk(room: &Room, portable: bool) -> Option<(Child, PathBuf)> {
     Some((child, seen))
 }
 
-/// A line of about so many bytes.
+/// A line of about this many bytes.
 fn line(bytes: usize) -> Value {
     json!({"content": "x".repeat(bytes)})
-}
-
-fn names(dir: &Path) -> Vec<String> {
-    let mut names: Vec<_> =
-        fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
 }
 
 #[test]
@@ -52,7 +44,7 @@ fn on_a_full_disk_an_append_leaves_the_file_as_it_was() {
         writer.append(json!({"n": 1}));
         fs::write(seen.join("filler"), vec![0; DISK / 2]).unwrap();
         let before = fs::read(seen.join("s.jsonl")).unwrap();
-        // A part of it would find room.
+        // There is room for a part of it.
         for ask in [Ask::Append(line(DISK)), Ask::Post(line(DISK))] {
             let (kind, text) = writer.refused(&ask);
             assert_eq!(kind, "Io");
@@ -69,7 +61,7 @@ fn on_a_full_disk_an_append_leaves_the_file_as_it_was() {
         let lines = fs::read_to_string(seen.join("s.jsonl")).unwrap();
         assert_eq!(lines.lines().count(), 3);
         assert!(lines.ends_with('\n'));
-        crate::room::until("the lock file is gone", || names(&seen) == ["s.jsonl"]);
+        until("the lock file is gone", || names(&seen) == ["s.jsonl"]);
     }
 }
 
@@ -122,9 +114,8 @@ fn at_the_file_size_limit_an_append_leaves_the_file_as_it_was() {
 #[test]
 fn at_the_file_size_limit_a_rewrite_and_a_repair_change_nothing() {
     let room = room();
-    let dir = room.session.parent().unwrap();
     let small = 2000;
-    // The repaired file is too long, or what is taken out.
+    // Once the repaired file is too long, once the quarantine.
     for damaged in [format!("cut\n{}\n", line(10_000)), "cut\n{}\n".repeat(50)] {
         fs::write(&room.session, &damaged).unwrap();
         let mut writer = child(&room);
@@ -135,14 +126,14 @@ fn at_the_file_size_limit_a_rewrite_and_a_repair_change_nothing() {
             assert_eq!(kind, "Io");
             assert!(text.contains("raise the file size limit"), "{text}");
             assert_eq!(fs::read_to_string(&room.session).unwrap(), damaged);
-            assert_eq!(names(dir), ["s.jsonl", "s.jsonl.lock"]);
+            assert_eq!(room.names(), ["s.jsonl", "s.jsonl.lock"]);
         }
         limit(&writer, Resource::Fsize, None);
         assert_eq!(writer.ask(&Ask::Repair), Answer::Done);
         assert_eq!(writer.ask(&Ask::Rewrite(line(10_000))), Answer::Done);
         writer.release();
         assert_eq!(room.lines().len(), 1);
-        fs::remove_file(dir.join("s.jsonl.damaged")).unwrap();
+        fs::remove_file(room.dir.join("s.jsonl.damaged")).unwrap();
         room.expect_clean();
     }
 }
@@ -176,10 +167,8 @@ fn without_descriptors_there_is_a_clear_error_and_nothing_leaks() {
                 }
             }
             limit(&writer, Resource::Nofile, Some(1000));
-            // What is left for the keeper is closed by it.
-            crate::room::until("all that was opened is closed", || {
-                descriptors(&mut writer) <= before
-            });
+            // The keeper closes what is left to it.
+            until("all that was opened is closed", || descriptors(&mut writer) <= before);
         }
         assert!(refused > 0);
         assert_eq!(writer.ask(&Ask::Turns { writer: 2, count: 1 }), Answer::Done);
@@ -188,14 +177,10 @@ fn without_descriptors_there_is_a_clear_error_and_nothing_leaks() {
     }
 }
 
-/// A child whose system calls fail as told; none without `strace`.
+/// A child whose system calls fail as told; `None` without `strace`.
 fn with_failing(calls: &str, room: &Room) -> Option<Child> {
-    if Command::new("strace").arg("-V").output().is_err() {
-        eprintln!("skipped: no strace");
-        return None;
-    }
-    let through = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", calls].map(String::from);
-    Some(Child::start(&room.session, How { through: through.to_vec(), ..How::default() }))
+    let through = strace(&[calls])?;
+    Some(Child::start(&room.session, How { through, ..How::default() }))
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use turnlock_testing::{Room, kernel_waiters, room, until};
 
 use crate::child::{Ask, Child, How, child};
-use crate::room::{Room, buffered, room, until};
+use crate::sessions::buffered;
 
 #[test]
 fn when_the_holder_is_killed_the_next_waiter_has_the_turn_at_once() {
@@ -67,7 +68,7 @@ fn a_waiter_that_gives_up_during_the_hand_over_leaves_no_lock_file() {
         holder.acquire();
         waiter.tell(&Ask::Acquire(60_000));
         room.until_waited_for(1);
-        // It cannot take what it is given any more.
+        // It can no longer take what it is given.
         waiter.stop();
         holder.release();
         waiter.kill();
@@ -75,12 +76,13 @@ fn a_waiter_that_gives_up_during_the_hand_over_leaves_no_lock_file() {
     }
 }
 
-/// The kernel gives the lock to the stopped waiter first: then the file is stale, and the next turn tidies it up.
+/// The kernel may give the lock to the stopped waiter first. Then the file is stale, and the next
+/// turn removes it.
 fn expect_gone_or_taken(room: &Room) {
     let mut gone = false;
     until("the lock file is gone, or free", || {
         gone = !room.lock.exists();
-        gone || crate::room::kernel_waiters(&room.lock) == 0
+        gone || kernel_waiters(&room.lock) == 0
     });
     if !gone {
         buffered().turn(&room.session).try_acquire().unwrap().release_blocking().unwrap();

@@ -1,13 +1,10 @@
-//! What must be seen working with real processes, real files and the real kernel: one module per theme.
+//! Real processes on real files and the real kernel, one module for each theme.
 
 mod cancelled;
 mod child;
 mod clock;
 mod clock_jumps;
 mod containers;
-#[allow(dead_code, reason = "only its namespaces and its disks are needed here")]
-#[path = "../power/disk.rs"]
-mod disk;
 mod fallbacks;
 mod foreign;
 mod forked;
@@ -22,6 +19,7 @@ mod revoked;
 mod room;
 mod runtime;
 mod scale;
+mod sessions;
 mod stale;
 mod sweep;
 mod torn;

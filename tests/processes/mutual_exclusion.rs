@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use turnlock_testing::room;
 
 use crate::child::{Answer, Ask, Child, How, child};
-use crate::room::{buffered, room};
+use crate::sessions::buffered;
 
 #[test]
 fn eight_processes_take_two_thousand_turns_each() {
@@ -26,7 +27,8 @@ fn with_and_without_the_shortcuts_of_linux_they_share_a_session_all_the_same() {
     room.expect_clean();
 }
 
-/// The kernel wakes those who wait, but whoever runs already could be back at the lock before them (I8).
+/// The kernel wakes the waiters, but a process that is running could be back at the lock before
+/// them (I8).
 #[test]
 fn a_process_that_asks_again_goes_behind_those_who_wait() {
     const ROUNDS: usize = 100;
@@ -38,7 +40,8 @@ fn a_process_that_asks_again_goes_behind_those_who_wait() {
         other.tell(&Ask::Acquire(60_000));
         room.until_waited_for(1);
         turn.release_blocking().unwrap();
-        // The other keeps it until it is told to let go: who gets it now has passed the other.
+        // The other keeps it until it is told to release: whoever gets it now has overtaken the
+        // other.
         if let Ok(turn) =
             sessions.turn(&room.session).timeout(Duration::from_millis(10)).acquire_blocking()
         {
@@ -62,7 +65,7 @@ fn take_turns(children: &mut [Child], count: u64) {
     }
 }
 
-/// Two lines to a turn, one right after the other, and each writer's turns in their order.
+/// Each turn has two lines, one right after the other, and each writer's turns are in order.
 pub fn check(lines: &[Value], writers: usize, turns: usize) {
     assert_eq!(lines.len(), writers * turns * 2);
     let mut next = vec![0; writers];

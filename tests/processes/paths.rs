@@ -1,4 +1,4 @@
-//! Paths: links, directories, pipes, and whose the new files are.
+//! Paths: links, directories, pipes, and the owners of new files.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::json;
 use turnlock::{Error, LockState, Sessions};
+use turnlock_testing::{Room, am_root, room};
 
 use crate::child::{Ask, Child, How, child};
-use crate::room::{Room, buffered, room};
+use crate::sessions::buffered;
 
 #[test]
 fn a_symlinked_directory_is_one_lock() {
@@ -140,17 +141,9 @@ fn what_is_created_is_private() {
 
 const SOMEBODY: u32 = 65_534;
 
-fn am_root() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        eprintln!("skipped: only root can give files away");
-    }
-    root
-}
-
 #[test]
 fn what_root_creates_in_somebodys_directory_is_theirs() {
-    if !am_root() {
+    if !am_root("can give files away") {
         return;
     }
     for portable in [false, true] {
@@ -175,7 +168,7 @@ fn what_root_creates_in_somebodys_directory_is_theirs() {
 
 #[test]
 fn a_lock_file_that_may_not_be_opened_is_held_by_somebody_unknown() {
-    if !am_root() {
+    if !am_root("can give files away") {
         return;
     }
     let room = room();

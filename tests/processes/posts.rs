@@ -1,4 +1,4 @@
-//! Lines from those who do not hold the turn, also while somebody else does.
+//! Lines from processes that do not hold the turn, also while somebody else holds it.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::json;
 use turnlock::{Durability, Error, Sessions};
+use turnlock_testing::{alone, room, test_name, threads_named, until};
 
 use crate::child::{Answer, Ask, child};
-use crate::room::{alone, buffered, room, threads_named, until};
+use crate::sessions::buffered;
 
 #[test]
 fn posts_from_three_processes_during_a_long_turn_are_all_there_and_reported() {
@@ -75,7 +76,7 @@ fn a_post_does_not_create_a_session_unless_told_to() {
 
 #[test]
 fn six_hundred_posts_at_once_behind_a_stopped_poster_keep_their_deadlines() {
-    alone("posts::six_hundred_posts_at_once_behind_a_stopped_poster_keep_their_deadlines", || {
+    alone(&test_name!(), || {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_time()
@@ -105,7 +106,7 @@ async fn six_hundred_posts() {
         let (sessions, session) = (sessions.clone(), room.session.clone());
         posts.spawn(async move { sessions.post(&session, &json!({"post": n})).await });
     }
-    // Meanwhile the runtime serves others.
+    // Meanwhile the runtime serves other tasks.
     let elsewhere = room.dir.join("other.jsonl");
     sessions.turn(&elsewhere).acquire().await.unwrap().append(&json!({})).await.unwrap();
     assert!(began.elapsed() < limit, "{:?}", began.elapsed());
@@ -123,7 +124,7 @@ async fn six_hundred_posts() {
     );
     assert!(threads_named("turnlock-wait") <= 1, "one thread waits for all of them");
 
-    // An append of the turn has its deadline as well, and the release goes through.
+    // An append of the turn keeps its deadline too, and the release goes through.
     assert!(matches!(turn.append(&json!({"turn": 2})).await, Err(Error::DataLockBusy { .. })));
     let releasing = Instant::now();
     turn.release().await.unwrap();

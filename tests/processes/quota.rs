@@ -1,5 +1,5 @@
-//! A quota that is used up: clear errors, the file as before, and everything works again afterwards. Btrfs has quotas in every kernel that
-//! has it, and spares nobody, not even root.
+//! A quota that is used up: clear errors, the file as before, and everything works again
+//! afterwards. Every kernel that has Btrfs has its quotas, and they hold for root too.
 
 use std::fs;
 use std::io::Write;
@@ -9,7 +9,8 @@ use std::process::Command;
 use serde_json::{Value, json};
 use turnlock::{Error, Sessions, Turn};
 
-use crate::disk::{Disk, Kind, in_a_namespace, run};
+use turnlock_testing::disk::{Disk, Kind, run};
+use turnlock_testing::{in_a_namespace, test_name};
 
 const QUOTA: usize = 1 << 20;
 
@@ -43,7 +44,7 @@ impl Limited {
         (turn, fs::read(&self.session).unwrap())
     }
 
-    /// Writes until the quota is used up, but for about so many bytes.
+    /// Writes until about this many bytes of the quota are left.
     fn use_up_but(&self, left: usize) {
         let fill = |name| {
             let mut filler =
@@ -67,7 +68,7 @@ impl Limited {
 
     fn remove(&self, name: &str) {
         fs::remove_file(self.dir.join(name)).unwrap();
-        // What is removed is given back when it is synced.
+        // The quota has the space back once the removal is synced.
         rustix::fs::syncfs(fs::File::open(&self.dir).unwrap()).unwrap();
     }
 
@@ -95,74 +96,69 @@ fn refused<T: std::fmt::Debug>(result: turnlock::Result<T>) {
 
 #[test]
 fn under_a_quota_that_is_used_up_nothing_is_written_and_nothing_lost() {
-    in_a_namespace(
-        "quota::under_a_quota_that_is_used_up_nothing_is_written_and_nothing_lost",
-        || {
-            let Some(room) = limited() else { return };
-            let sessions = Sessions::new();
-            let (mut turn, before) = room.begin(&sessions, 10);
-            room.use_up_but(0);
-            for bytes in [10, 5000, QUOTA] {
-                refused(turn.append_blocking(&line(bytes)));
-                refused(turn.append_all_blocking(vec![line(bytes); 10]));
-                refused(sessions.post_blocking(&room.session, &line(bytes)));
-                refused(turn.rewrite_blocking([line(bytes)]));
-                assert!(fs::read(&room.session).unwrap() == before, "{bytes} bytes");
-                assert_eq!(room.names(), ["s.jsonl", "s.jsonl.lock"]);
-            }
-            room.make_room();
-            turn.append_blocking(&line(QUOTA / 4)).unwrap();
-            turn.append_all_blocking([line(1), line(2)]).unwrap();
-            turn.rewrite_blocking([line(1), line(2), line(3)]).unwrap();
-            sessions.post_blocking(&room.session, &line(4)).unwrap();
-            turn.release_blocking().unwrap();
-            let content: String = (1..=4).map(|bytes| format!("{}\n", line(bytes))).collect();
-            assert_eq!(fs::read_to_string(&room.session).unwrap(), content);
-            assert_eq!(room.names(), ["s.jsonl"]);
-        },
-    );
+    in_a_namespace(&test_name!(), || {
+        let Some(room) = limited() else { return };
+        let sessions = Sessions::new();
+        let (mut turn, before) = room.begin(&sessions, 10);
+        room.use_up_but(0);
+        for bytes in [10, 5000, QUOTA] {
+            refused(turn.append_blocking(&line(bytes)));
+            refused(turn.append_all_blocking(vec![line(bytes); 10]));
+            refused(sessions.post_blocking(&room.session, &line(bytes)));
+            refused(turn.rewrite_blocking([line(bytes)]));
+            assert!(fs::read(&room.session).unwrap() == before, "{bytes} bytes");
+            assert_eq!(room.names(), ["s.jsonl", "s.jsonl.lock"]);
+        }
+        room.make_room();
+        turn.append_blocking(&line(QUOTA / 4)).unwrap();
+        turn.append_all_blocking([line(1), line(2)]).unwrap();
+        turn.rewrite_blocking([line(1), line(2), line(3)]).unwrap();
+        sessions.post_blocking(&room.session, &line(4)).unwrap();
+        turn.release_blocking().unwrap();
+        let content: String = (1..=4).map(|bytes| format!("{}\n", line(bytes))).collect();
+        assert_eq!(fs::read_to_string(&room.session).unwrap(), content);
+        assert_eq!(room.names(), ["s.jsonl"]);
+    });
 }
 
-/// Btrfs refuses to cut a file whose quota is used up: a part of a line stays that was too long. That is said, and the next append closes it.
+/// Btrfs refuses to truncate a file whose quota is used up, so that a part of a line that was too
+/// long stays. The error says so, and the next append seals it.
 #[test]
 fn what_a_quota_keeps_from_being_taken_back_is_closed_by_the_next_append() {
-    in_a_namespace(
-        "quota::what_a_quota_keeps_from_being_taken_back_is_closed_by_the_next_append",
-        || {
-            let Some(room) = limited() else { return };
-            let sessions = Sessions::new();
-            let (mut turn, before) = room.begin(&sessions, 1);
-            room.use_up_but(QUOTA / 4);
-            let error = turn.append_blocking(&line(QUOTA / 2)).unwrap_err().to_string();
-            let stays = fs::read(&room.session).unwrap();
-            let as_before = stays == before;
-            assert!(stays.starts_with(&before));
-            assert_eq!(error.contains("the file is as it was before"), as_before, "{error}");
-            assert_eq!(error.contains("the next append closes"), !as_before, "{error}");
-            refused(turn.append_all_blocking([line(2), line(3)]));
-            refused(sessions.post_blocking(&room.session, &line(2)));
-            refused(turn.rewrite_blocking([line(2)]));
-            assert!(fs::read(&room.session).unwrap() == stays);
-            room.make_room();
-            assert_eq!(turn.append_blocking(&line(2)).unwrap().sealed, !as_before);
-            assert_eq!(
-                turn.read().unwrap().lines().count(),
-                2 + usize::from(!as_before),
-                "damage is one of them"
-            );
-            turn.repair_blocking().unwrap();
-            turn.release_blocking().unwrap();
-            assert_eq!(
-                fs::read_to_string(&room.session).unwrap(),
-                format!("{}\n{}\n", line(1), line(2))
-            );
-        },
-    );
+    in_a_namespace(&test_name!(), || {
+        let Some(room) = limited() else { return };
+        let sessions = Sessions::new();
+        let (mut turn, before) = room.begin(&sessions, 1);
+        room.use_up_but(QUOTA / 4);
+        let error = turn.append_blocking(&line(QUOTA / 2)).unwrap_err().to_string();
+        let stays = fs::read(&room.session).unwrap();
+        let as_before = stays == before;
+        assert!(stays.starts_with(&before));
+        assert_eq!(error.contains("the file is as it was before"), as_before, "{error}");
+        assert_eq!(error.contains("the next append closes"), !as_before, "{error}");
+        refused(turn.append_all_blocking([line(2), line(3)]));
+        refused(sessions.post_blocking(&room.session, &line(2)));
+        refused(turn.rewrite_blocking([line(2)]));
+        assert!(fs::read(&room.session).unwrap() == stays);
+        room.make_room();
+        assert_eq!(turn.append_blocking(&line(2)).unwrap().sealed, !as_before);
+        assert_eq!(
+            turn.read().unwrap().lines().count(),
+            2 + usize::from(!as_before),
+            "damage is one of them"
+        );
+        turn.repair_blocking().unwrap();
+        turn.release_blocking().unwrap();
+        assert_eq!(
+            fs::read_to_string(&room.session).unwrap(),
+            format!("{}\n{}\n", line(1), line(2))
+        );
+    });
 }
 
 #[test]
 fn under_a_quota_that_is_used_up_a_turn_ends_and_none_begins() {
-    in_a_namespace("quota::under_a_quota_that_is_used_up_a_turn_ends_and_none_begins", || {
+    in_a_namespace(&test_name!(), || {
         let Some(room) = limited() else { return };
         let sessions = Sessions::new();
         let (turn, before) = room.begin(&sessions, 10);
@@ -186,7 +182,7 @@ fn under_a_quota_that_is_used_up_a_turn_ends_and_none_begins() {
 
 #[test]
 fn under_a_quota_that_is_used_up_a_repair_changes_nothing() {
-    in_a_namespace("quota::under_a_quota_that_is_used_up_a_repair_changes_nothing", || {
+    in_a_namespace(&test_name!(), || {
         let Some(room) = limited() else { return };
         let whole = format!("{}\n", line(QUOTA / 12));
         let damaged = format!("{whole}{{\"cut{whole}");

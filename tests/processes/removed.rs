@@ -1,15 +1,15 @@
-//! Files that somebody removes or replaces during a turn. The lock file: the fence refuses the former holder. The session file: what is
-//! written goes into the new one.
+//! Files that somebody removes or replaces during a turn. If it is the lock file, the fence refuses
+//! the former holder; if it is the session file, lines go into the new one.
 
 use std::collections::HashSet;
 use std::fs;
 use std::time::Duration;
 
 use serde_json::json;
+use turnlock_testing::{Room, Sleeper, foreign_record, room, start_time_of};
 
 use crate::child::{Answer, Ask, child};
-use crate::containers::Sleeper;
-use crate::room::{buffered, foreign_record, room, start_time_of};
+use crate::sessions::buffered;
 
 #[test]
 fn a_holder_whose_lock_file_was_removed_writes_no_more() {
@@ -114,8 +114,8 @@ fn while_lock_files_are_removed_at_random_no_two_writers_interleave() {
     room.expect_clean();
 }
 
-/// As a compaction does it: a new file, renamed into place.
-fn rewrite(room: &crate::room::Room, text: &str) {
+/// Like a compaction: a new file, renamed into place.
+fn rewrite(room: &Room, text: &str) {
     let beside = room.dir.join("beside");
     fs::write(&beside, text).unwrap();
     fs::rename(beside, &room.session).unwrap();

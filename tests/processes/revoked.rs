@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::json;
 use turnlock::{Error, LostCause, Sessions};
+use turnlock_testing::{Sleeper, foreign_record, room, start_time_of};
 use uuid::Uuid;
 
 use crate::child::{Answer, Ask, Child, How, child};
-use crate::containers::Sleeper;
-use crate::room::{buffered, foreign_record, room, start_time_of};
+use crate::sessions::buffered;
 
 #[test]
 fn a_stopped_holder_is_revoked_and_its_next_append_is_refused() {
@@ -42,7 +42,8 @@ fn a_stopped_holder_is_revoked_and_its_next_append_is_refused() {
     }
 }
 
-/// A release of a lost turn says so as far as it looked: not when it leaves the lock file to others anyway.
+/// A release of a lost turn reports the loss only if it looked: it does not look when it leaves the
+/// lock file to others anyway.
 fn let_go(former: &mut Child) {
     let released = former.ask(&Ask::Release);
     let lost = matches!(&released, Answer::Failed(kind, _) if kind == "LockLost");
@@ -65,7 +66,7 @@ fn whoever_waits_for_a_stopped_holder_has_the_turn_after_the_revoke() {
         waiter.answered_held();
         assert!(revoked.elapsed() < Duration::from_secs(5), "{:?}", revoked.elapsed());
         waiter.append(json!({"n": 1}));
-        // The former holder lets go of an inode that nobody wants any more.
+        // The former holder unlocks an inode that nobody waits for any more.
         stopped.signal(Signal::CONT);
         let_go(&mut stopped);
         waiter.append(json!({"n": 2}));
@@ -194,7 +195,7 @@ fn a_revoked_turn_of_a_hanging_task_does_not_hold_up_the_other_tasks_of_its_proc
         assert!(matches!(hanging.release_blocking(), Err(Error::LockLost { .. })));
         assert_eq!(next.lost().unwrap(), None);
         next.append_blocking(&json!({"n": 3})).unwrap();
-        // The line is whole again.
+        // The queue is in order again.
         assert!(sessions.turn(&room.session).try_acquire().is_err());
         next.release_blocking().unwrap();
         sessions.turn(&room.session).try_acquire().unwrap().release_blocking().unwrap();

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use turnlock::{Error, Sessions};
+use turnlock_testing::{alone, census, room, test_name, until};
 
 use crate::child::{Answer, Ask, child};
-use crate::room::{alone, buffered, census, room, until};
+use crate::sessions::buffered;
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap()
@@ -54,7 +55,7 @@ fn a_drop_that_would_have_to_wait_is_the_keepers() {
 
 #[test]
 fn a_runtime_is_shut_down_promptly_while_tasks_wait() {
-    alone("runtime::a_runtime_is_shut_down_promptly_while_tasks_wait", || {
+    alone(&test_name!(), || {
         let room = room();
         let mut holder = child(&room);
         holder.acquire();
@@ -146,7 +147,8 @@ fn outside_a_runtime_there_is_an_error_and_no_panic() {
         assert_eq!(room.names(), [""; 0]);
     };
     outside();
-    // The first meets the filesystem, the second the directory: from then on no blocking pool is needed.
+    // The first gets to know the filesystem, the second the directory. From then on no blocking
+    // pool is needed.
     for _ in 0..2 {
         runtime().block_on(async {
             buffered().turn(&room.session).acquire().await.unwrap().release().await.unwrap()
@@ -177,7 +179,8 @@ fn a_long_hold_is_reported_once_and_not_taken_away() {
     assert_eq!(turn.lost().unwrap(), None);
     turn.release_blocking().unwrap();
 
-    // The next turn is another one. One in between that was short for sure cannot be had on a busy machine.
+    // The next turn is reported by itself. That a short turn is not reported cannot be tested: on a
+    // busy machine no turn is short for sure.
     let again = sessions.turn(&room.session).acquire_blocking().unwrap();
     assert_eq!(reports.recv_timeout(Duration::from_secs(30)).unwrap().owner, again.owner());
 }

@@ -6,14 +6,15 @@ use std::time::Instant;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use turnlock::Sessions;
+use turnlock_testing::{alone, census, room, test_name, until};
 
-use crate::room::{alone, buffered, census, room, until};
+use crate::sessions::buffered;
 
 const MANY: usize = 10_000;
 
 #[test]
 fn ten_thousand_sessions_are_held_at_once() {
-    alone("scale::ten_thousand_sessions_are_held_at_once", || {
+    alone(&test_name!(), || {
         let wanted = Some(3 * MANY as u64);
         let maximum = getrlimit(Resource::Nofile).maximum.max(wanted);
         if setrlimit(Resource::Nofile, Rlimit { current: wanted, maximum }).is_err() {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::json;
+use turnlock_testing::{NOBODY, foreign_record, room};
 
 use crate::child::{Answer, Ask, child};
-use crate::room::{NOBODY, foreign_record, room};
 
 #[test]
 fn eight_processes_meet_one_stale_lock_five_hundred_times() {
@@ -15,7 +15,8 @@ fn eight_processes_meet_one_stale_lock_five_hundred_times() {
     dead.append(json!({"n": 0}));
     let ours = std::fs::read_to_string(&room.lock).unwrap();
     dead.kill();
-    // Each of its kind: one of ours, one whose take-over died, a foreign one, an old empty one, an old half-written one.
+    // One of ours, one whose take-over was interrupted, a foreign one, an old empty one, and an old
+    // half-written one.
     let half = "{\n  \"pid\": 12".to_owned();
     let kinds = [
         ours.clone(),

@@ -1,24 +1,20 @@
-//! A start-up's sweep: the stale go, the rest is kept and reported.
+//! The sweep at start-up: stale locks are removed, all others are kept and reported.
 
 use std::fs;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde_json::json;
 use turnlock::{LockReport, LockState, Reason};
+use turnlock_testing::room::set_age;
+use turnlock_testing::{NOBODY, Room, Sleeper, foreign_record, room, start_time_of};
 
 use crate::child::{Answer, Ask, Child, How, child};
-use crate::containers::Sleeper;
-use crate::room::{NOBODY, Room, buffered, foreign_record, room, start_time_of};
+use crate::sessions::buffered;
 
 fn put(room: &Room, name: &str, content: &str, age: Duration) {
     let path = room.dir.join(name);
     fs::write(&path, content).unwrap();
-    fs::File::options()
-        .write(true)
-        .open(path)
-        .unwrap()
-        .set_modified(SystemTime::now() - age)
-        .unwrap();
+    set_age(&path, age);
 }
 
 fn sweep(room: &Room) -> Vec<LockReport> {

@@ -1,13 +1,15 @@
-//! A line that a killed foreign writer left half written: the next append seals it, and no byte is lost.
+//! A line that a killed foreign writer left half written: the next append seals it, and no byte is
+//! lost.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::json;
+use turnlock_testing::room;
 
 use crate::child::{Answer, Ask, child};
-use crate::room::{buffered, room};
+use crate::sessions::buffered;
 
 const TORN: &str = r#"{"type":"message","content":"cut of"#;
 

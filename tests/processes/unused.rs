@@ -1,28 +1,17 @@
-//! A turn that made the session file and wrote nothing: the file goes, and with it the data lock, a moment before the lock file (I14).
-
-use std::process::Command;
+//! A turn that made the session file and wrote nothing: the session file goes, and with it the data
+//! lock, a moment before the lock file (I14).
 
 use serde_json::json;
 use turnlock::Error;
+use turnlock_testing::strace::strace;
+use turnlock_testing::{room, until};
 
 use crate::child::{Answer, Ask, Child, How};
-use crate::room::{buffered, room, until};
+use crate::sessions::buffered;
 
-/// What starts a child that is stopped after its first `unlink`; none, said aloud, where there is no `strace`.
+/// What starts a child that is stopped after its first `unlink`.
 fn stopped_after_unlink() -> Option<Vec<String>> {
-    let stop = "inject=unlink,unlinkat:signal=SIGSTOP:when=1";
-    let through =
-        ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=unlink,unlinkat", "-e", stop];
-    let through = through.map(String::from).to_vec();
-    if Command::new("strace")
-        .args(["-o", "/dev/null", "true"])
-        .output()
-        .is_ok_and(|done| done.status.success())
-    {
-        return Some(through);
-    }
-    eprintln!("skipped: no strace, or no right to trace");
-    None
+    strace(&["trace=unlink,unlinkat", "inject=unlink,unlinkat:signal=SIGSTOP:when=1"])
 }
 
 #[test]
@@ -31,9 +20,8 @@ fn a_revoke_while_an_unused_session_file_goes_costs_nobody_a_fresh_lock() {
     let room = room();
     let mut child = Child::start(&room.session, How { through, ..How::default() });
     let owner = child.acquire();
-    let record: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(&room.lock).unwrap()).unwrap();
-    let pid = rustix::process::Pid::from_raw(record["pid"].as_i64().unwrap() as i32).unwrap();
+    let pid =
+        rustix::process::Pid::from_raw(room.record()["pid"].as_i64().unwrap() as i32).unwrap();
     child.tell(&Ask::Release);
     until("the session file is gone, and the lock file not yet", || {
         room.names() == ["s.jsonl.lock"]

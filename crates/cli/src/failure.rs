@@ -54,3 +54,15 @@ impl From<turnlock::Error> for Failure {
         Self::with_code(code, error.to_string())
     }
 }
+
+impl From<turnlock::gateway::Error> for Failure {
+    fn from(error: turnlock::gateway::Error) -> Self {
+        match error {
+            turnlock::gateway::Error::Lock(error) => error.into(),
+            refused => {
+                let code = if refused.is_busy() { BUSY } else { 1 };
+                Self::with_code(code, refused.to_string())
+            }
+        }
+    }
+}

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use turnlock::gateway::{Builder, Gateway};
+use turnlock::gateway::{Gateway, GatewayBuilder};
 
 use crate::failure::Failure;
 
@@ -67,7 +67,7 @@ struct Which {
 }
 
 impl Which {
-    fn builder(&self) -> Result<Builder, Failure> {
+    fn builder(&self) -> Result<GatewayBuilder, Failure> {
         let state_dir = match &self.state_dir {
             Some(dir) => dir.clone(),
             None => std::env::home_dir()

@@ -75,8 +75,8 @@ enum Stop {
     Interrupted,
 }
 
-impl From<turnlock::transcript::read::ReadError> for Stop {
-    fn from(error: turnlock::transcript::read::ReadError) -> Self {
+impl From<turnlock::ReadError> for Stop {
+    fn from(error: turnlock::ReadError) -> Self {
         Self::Read(error.into())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use turnlock::gateway::{self, Builder};
+use turnlock::gateway::{self, GatewayBuilder};
 
 use super::Which;
 use crate::failure::Failure;
@@ -37,7 +37,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn stop(gateway: &Builder, pid: i32, port: Option<u16>) -> Result<(), Failure> {
+pub(super) fn stop(gateway: &GatewayBuilder, pid: i32, port: Option<u16>) -> Result<(), Failure> {
     let stopped = gateway::stop(gateway, pid, port)?;
     let how = if stopped.killed {
         "it did not end within 700 ms of being asked, and was killed"

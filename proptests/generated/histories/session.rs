@@ -1,0 +1,290 @@
+//! One session by the model: its bytes, who has a turn on it, and what each holder has seen.
+
+use std::ops::Range;
+
+use turnlock::transcript::repair::repair;
+
+use super::protocol::line;
+
+/// What stands at the lock path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    Absent,
+    Held,
+    /// A killed holder's file, unless somebody has removed it since.
+    Stale,
+}
+
+/// A turn that its owner has not let go, lost or not.
+#[derive(Debug, Clone)]
+pub struct Turn {
+    pub actor: usize,
+    pub lost: bool,
+    file: u64,
+    seen: usize,
+    unread: Vec<Range<usize>>,
+    read_first: bool,
+    /// Bytes that a repair has moved before the holder was told of them.
+    untold: usize,
+}
+
+#[derive(Debug, Clone)]
+pub struct Session {
+    pub bytes: Vec<u8>,
+    pub lock: Lock,
+    pub turns: Vec<Turn>,
+    pub waiter: Option<usize>,
+    /// Somebody has waited here: threads may be parked, and what a release leaves behind is gone a
+    /// little later.
+    pub waited: bool,
+    /// Before and after, of the repairs that were not undone.
+    repairs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub quarantine: bool,
+    /// Number of the file; another file in its place has another one.
+    file: u64,
+}
+
+/// Actors 0 and 1 are of this process.
+pub const fn process_of(actor: usize) -> usize {
+    if actor < 2 { 0 } else { actor }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    pub offset: usize,
+    pub intervening: usize,
+    pub sealed: bool,
+}
+
+impl Session {
+    pub fn new() -> Self {
+        Self {
+            bytes: b"{\"n\":0}\n".to_vec(),
+            lock: Lock::Absent,
+            turns: Vec::new(),
+            waiter: None,
+            waited: false,
+            repairs: Vec::new(),
+            quarantine: false,
+            file: 0,
+        }
+    }
+
+    pub fn holder(&self) -> Option<usize> {
+        self.turns.iter().find(|turn| !turn.lost).map(|turn| turn.actor)
+    }
+
+    pub fn turn_of(&self, actor: usize) -> Option<&Turn> {
+        self.turns.iter().find(|turn| turn.actor == actor)
+    }
+
+    fn turn(&mut self, actor: usize) -> &mut Turn {
+        let file = self.file;
+        let turn = self.turns.iter_mut().find(|turn| turn.actor == actor).expect("a turn");
+        if turn.file != file && !turn.lost {
+            // Another file stands there, of which the holder has seen nothing.
+            (turn.file, turn.seen, turn.read_first, turn.untold) = (file, 0, true, 0);
+            turn.unread.clear();
+        }
+        turn
+    }
+
+    /// A turn that was lost keeps the others of its process in line until it is let go.
+    pub fn is_open_to(&self, actor: usize) -> bool {
+        self.holder().is_none()
+            && self.turns.iter().all(|turn| process_of(turn.actor) != process_of(actor))
+    }
+
+    pub fn take(&mut self, actor: usize) {
+        let seen = self.bytes.len();
+        self.turns.push(Turn {
+            actor,
+            lost: false,
+            file: self.file,
+            seen,
+            unread: Vec::new(),
+            read_first: false,
+            untold: 0,
+        });
+        self.lock = Lock::Held;
+    }
+
+    pub fn wait(&mut self, actor: usize) {
+        self.waiter = Some(actor);
+        self.waited = true;
+        self.admit();
+    }
+
+    /// Nobody waits for what nobody holds (I12).
+    fn admit(&mut self) {
+        if let Some(actor) = self.waiter
+            && self.is_open_to(actor)
+        {
+            self.waiter = None;
+            self.take(actor);
+        }
+    }
+
+    pub fn let_go(&mut self, actor: usize) {
+        if self.holder() == Some(actor) {
+            self.lock = Lock::Absent;
+        }
+        self.turns.retain(|turn| turn.actor != actor);
+        self.admit();
+    }
+
+    /// The lock file is gone, whoever took it away.
+    pub fn rob(&mut self) {
+        self.turns.iter_mut().for_each(|turn| turn.lost = true);
+        self.lock = Lock::Absent;
+        self.admit();
+    }
+
+    pub fn kill(&mut self, actor: usize) {
+        if self.holder() == Some(actor) {
+            self.lock = Lock::Stale;
+        }
+        if self.waiter == Some(actor) {
+            self.waiter = None;
+        }
+        self.turns.retain(|turn| turn.actor != actor);
+        self.admit();
+    }
+
+    /// Nobody holds it: what a dead one left is cleared away.
+    pub fn clear(&mut self) {
+        if self.lock == Lock::Stale {
+            self.lock = Lock::Absent;
+        }
+    }
+
+    pub fn post(&mut self, numbers: &[u64]) -> Appended {
+        let sealed = !self.bytes.is_empty() && !self.bytes.ends_with(b"\n");
+        if sealed {
+            self.bytes.push(b'\n');
+        }
+        let offset = self.bytes.len();
+        self.bytes.extend(lines(numbers));
+        Appended { offset, intervening: 0, sealed }
+    }
+
+    pub fn append(&mut self, actor: usize, numbers: &[u64]) -> Appended {
+        let before = self.bytes.len();
+        let posted = self.post(numbers);
+        let now = self.bytes.len();
+        let turn = self.turn(actor);
+        let others = turn.seen..before;
+        turn.seen = now;
+        if !others.is_empty() {
+            turn.unread.push(others.clone());
+        }
+        Appended { intervening: others.len() + std::mem::take(&mut turn.untold), ..posted }
+    }
+
+    /// The whole lines that a reader gets.
+    pub fn read(&mut self, actor: usize) -> Vec<u8> {
+        let whole = self.bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let file = self.file;
+        let turn = self.turns.iter_mut().find(|turn| turn.actor == actor).expect("a turn");
+        turn.seen = if turn.file == file { whole.max(turn.seen) } else { whole };
+        (turn.file, turn.read_first, turn.untold) = (file, false, 0);
+        turn.unread.clear();
+        let seen = &self.bytes[..turn.seen.min(self.bytes.len())];
+        let mut read = Vec::new();
+        for line in seen.split_inclusive(|byte| *byte == b'\n') {
+            if line.ends_with(b"\n") && is_json(line) {
+                read.extend(line);
+            }
+        }
+        read
+    }
+
+    /// How many bytes were carried over; `None` if what was not read could be lost.
+    pub fn rewrite(&mut self, actor: usize, numbers: &[u64]) -> Option<usize> {
+        let len = self.bytes.len();
+        let turn = self.turn(actor).clone();
+        if turn.read_first {
+            return None;
+        }
+        let mut new = lines(numbers);
+        let content = new.len();
+        let unread = turn.unread.iter().cloned().chain(Some(turn.seen..len));
+        for range in unread {
+            let posts = &self.bytes[range];
+            let blank = posts.iter().take_while(|byte| **byte == b'\n').count();
+            if blank < posts.len() && !new.is_empty() && !new.ends_with(b"\n") {
+                // A line of its own for each.
+                new.push(b'\n');
+            }
+            new.extend(&posts[blank..]);
+        }
+        self.put(new);
+        let (file, len) = (self.file, self.bytes.len());
+        let turn = self.turns.iter_mut().find(|turn| turn.actor == actor).expect("a turn");
+        (turn.file, turn.seen) = (file, len);
+        turn.unread = (len > content).then_some(content..len).into_iter().collect();
+        Some(len - content)
+    }
+
+    /// Whether there was anything to repair. How it is repaired is the matter of other tests.
+    pub fn repair(&mut self, actor: usize) -> bool {
+        let before = self.bytes.clone();
+        let mut after = Vec::new();
+        let done = repair(&&before[..], before.len() as u64, &mut after, &mut std::io::sink())
+            .expect("memory");
+        let unread = self.has_unread(actor);
+        if !done.changed() {
+            return false;
+        }
+        let turn = self.turn(actor);
+        turn.untold += before.len().saturating_sub(turn.seen);
+        self.repairs.push((before, after.clone()));
+        self.quarantine = true;
+        self.install(actor, after, unread);
+        true
+    }
+
+    /// Whether the latest repair could be taken back.
+    pub fn restore(&mut self, actor: usize) -> bool {
+        let unread = !self.turn(actor).unread.is_empty();
+        match self.repairs.pop() {
+            Some((before, after)) if after == self.bytes => {
+                self.install(actor, before, unread);
+                true
+            }
+            Some(repair) => {
+                self.repairs.push(repair);
+                false
+            }
+            None => false,
+        }
+    }
+
+    fn has_unread(&mut self, actor: usize) -> bool {
+        let len = self.bytes.len();
+        let turn = self.turn(actor);
+        len > turn.seen || !turn.unread.is_empty()
+    }
+
+    fn install(&mut self, actor: usize, bytes: Vec<u8>, unread: bool) {
+        self.put(bytes);
+        let (file, len) = (self.file, self.bytes.len());
+        let turn = self.turns.iter_mut().find(|turn| turn.actor == actor).expect("a turn");
+        (turn.file, turn.seen, turn.read_first) = (file, len, turn.read_first || unread);
+        turn.unread.clear();
+    }
+
+    /// Another file takes the old one's place.
+    pub fn put(&mut self, bytes: Vec<u8>) {
+        self.bytes = bytes;
+        self.file += 1;
+    }
+}
+
+fn lines(numbers: &[u64]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| format!("{}\n", line(*number)).into_bytes()).collect()
+}
+
+fn is_json(line: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Value>(line).is_ok()
+}

@@ -1,0 +1,305 @@
+//! Makes damaged session files, and knows which records a repair has to save.
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use turnlock::transcript::json::Validator;
+
+/// A session file.
+#[derive(Clone)]
+pub struct Made {
+    pub bytes: Vec<u8>,
+    /// What has to be there after a repair, in order. No two are alike.
+    pub records: Vec<Vec<u8>>,
+    /// How many records were made, whole or not.
+    count: usize,
+}
+
+impl std::fmt::Debug for Made {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = String::from_utf8_lossy(&self.bytes[..self.bytes.len().min(4000)]);
+        write!(f, "{text:?} ({} bytes, {} records)", self.bytes.len(), self.records.len())
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Line {
+    /// A record, with a carriage return or not.
+    Record(String, bool),
+    /// Some other JSON value.
+    Value(String),
+    Blank(String),
+    Damaged(Vec<Piece>),
+}
+
+/// What a damaged line is made of.
+#[derive(Clone, Debug)]
+enum Piece {
+    Record(String),
+    Cut(String, Index),
+    Nul(usize),
+    Junk(String),
+    /// A record that is whole but for its UTF-8.
+    BadUtf8(String),
+}
+
+/// Several lines, each whole or damaged; the last one may lack its newline.
+pub fn file() -> impl Strategy<Value = Made> {
+    made(line(body(20)), 0..8)
+}
+
+/// The same with lines of up to 2 MB.
+pub fn long_file() -> impl Strategy<Value = Made> {
+    made(line(body(1_000_000)), 1..4)
+}
+
+/// Bytes that mean something to a scanner, in any order.
+pub fn soup() -> impl Strategy<Value = Vec<u8>> {
+    let tokens: Vec<&'static [u8]> = vec![
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b"\"",
+        b"\\",
+        b",",
+        b":",
+        b"\n",
+        b"\n",
+        b"\r\n",
+        b" ",
+        b"\0",
+        b"\0\0\0",
+        b"1",
+        b"-",
+        b"0.5e3",
+        b"true",
+        b"null",
+        b"\"a\"",
+        b"{\"",
+        b"\":",
+        b"{}",
+        b"{\"a\":1}",
+        b"{\"b\":[1,{\"c\":\"d\"}]}",
+        b":1}",
+        b"[\"{\",\":1}\"]",
+        b"{\"a\":[\"{\",\":1}\"]}",
+        b"{\",\":\"",
+        b"\xff",
+        b"\xc3",
+        b"\xa9",
+        "é".as_bytes(),
+        "𝄞".as_bytes(),
+        b"\xf0\x9d",
+        b"\\u00",
+        b"\x1f",
+        b"e",
+    ];
+    prop::collection::vec(prop::sample::select(tokens), 0..40).prop_map(|tokens| tokens.concat())
+}
+
+fn made(
+    line: impl Strategy<Value = Line>,
+    count: std::ops::Range<usize>,
+) -> impl Strategy<Value = Made> {
+    (prop::collection::vec(line, count), any::<bool>()).prop_map(|(lines, ended)| {
+        let mut made = Made { bytes: Vec::new(), records: Vec::new(), count: 0 };
+        let last = lines.len().saturating_sub(1);
+        for (index, line) in lines.into_iter().enumerate() {
+            let ended = ended || index < last;
+            made.line(line, ended);
+            if ended {
+                made.bytes.push(b'\n');
+            }
+        }
+        made
+    })
+}
+
+impl Made {
+    fn line(&mut self, line: Line, ended: bool) {
+        match line {
+            Line::Record(body, carriage_return) => {
+                self.whole(body);
+                self.bytes.extend(carriage_return.then_some(b'\r'));
+            }
+            Line::Value(value) => {
+                let value = format!("[{},{value}]", self.next()).into_bytes();
+                self.bytes.extend(&value);
+                self.records.push(value);
+            }
+            Line::Blank(spaces) => self.bytes.extend(spaces.bytes()),
+            Line::Damaged(pieces) => self.damaged(&pieces, ended),
+        }
+    }
+
+    fn next(&mut self) -> usize {
+        self.count += 1;
+        self.count
+    }
+
+    fn whole(&mut self, body: String) {
+        let record = record(self.next(), &body);
+        self.bytes.extend(&record);
+        self.records.push(record);
+    }
+
+    fn damaged(&mut self, pieces: &[Piece], ended: bool) {
+        let start = self.bytes.len();
+        for (index, piece) in pieces.iter().enumerate() {
+            let number = self.next();
+            let bytes = match piece {
+                Piece::Record(body) => record(number, body),
+                Piece::Cut(body, at) => {
+                    let mut cut = record(number, body);
+                    cut.truncate(1 + at.index(cut.len() - 1));
+                    cut
+                }
+                Piece::Nul(count) => vec![0; *count],
+                Piece::Junk(junk) => junk.clone().into_bytes(),
+                Piece::BadUtf8(body) => {
+                    let text = record(number, body);
+                    [&text[..text.len() - 1], b",\"bad\":\"\xe2\x82\"}"].concat()
+                }
+            };
+            let behind_damage = !matches!(
+                index.checked_sub(1).map(|i| &pieces[i]),
+                None | Some(Piece::Record(_) | Piece::Nul(_))
+            );
+            if matches!(piece, Piece::Record(_))
+                && (!behind_damage
+                    || told_apart(&self.bytes[start..], &bytes, pieces.get(index + 1), ended))
+            {
+                self.records.push(bytes.clone());
+            }
+            self.bytes.extend(&bytes);
+        }
+    }
+}
+
+/// Whether a whole record behind something damaged can be told from a part of it.
+fn told_apart(before: &[u8], record: &[u8], next: Option<&Piece>, ended: bool) -> bool {
+    match next {
+        // Looks like the rest of the record that it is nested in.
+        Some(Piece::Junk(junk)) => {
+            !junk.trim().is_empty() && !junk.trim_start().starts_with([',', ']', '}', ':'])
+        }
+        None if !ended => !could_be_nested(before, record),
+        _ => true,
+    }
+}
+
+/// A tail that was cut behind a nested object looks like a record behind a record that was cut
+/// before a value.
+fn could_be_nested(before: &[u8], record: &[u8]) -> bool {
+    let objects = (0..before.len()).filter(|at| {
+        before[*at] == b'{'
+            && before[at + 1..].trim_ascii_start().first().is_none_or(|b| *b == b'"')
+    });
+    objects.into_iter().any(|at| {
+        let mut json = Validator::new();
+        json.feed(&before[at..]).is_ok() && json.feed(record).is_ok()
+    })
+}
+
+/// The key comes first in every record, as in real sessions: read from inside a string, it is not
+/// JSON.
+fn record(number: usize, body: &str) -> Vec<u8> {
+    format!("{{\"id\":{number}{body}}}").into_bytes()
+}
+
+fn line(body: impl Strategy<Value = String> + Clone + 'static) -> impl Strategy<Value = Line> {
+    let pieces = prop::collection::vec(piece(body.clone()), 1..5);
+    prop_oneof![
+        3 => (body, any::<bool>()).prop_map(|(body, cr)| Line::Record(body, cr)),
+        1 => value().prop_map(Line::Value),
+        1 => "[ \t\r]{0,3}".prop_map(Line::Blank),
+        5 => pieces.prop_map(Line::Damaged),
+    ]
+}
+
+fn piece(body: impl Strategy<Value = String> + Clone + 'static) -> impl Strategy<Value = Piece> {
+    prop_oneof![
+        4 => body.clone().prop_map(Piece::Record),
+        4 => (body.clone(), any::<Index>()).prop_map(|(body, at)| Piece::Cut(body, at)),
+        1 => prop_oneof![1_usize..5, 5_usize..5000].prop_map(Piece::Nul),
+        1 => text().prop_map(|text| Piece::Junk(text.replace('\n', " "))),
+        1 => body.prop_map(Piece::BadUtf8),
+    ]
+}
+
+/// The fields of a record behind its first.
+fn body(longest: usize) -> impl Strategy<Value = String> + Clone {
+    let pad = prop_oneof![3 => Just(0), 1 => 0..longest];
+    let fields = prop::collection::vec(("[a-z]{1,5}", value()), 0..4);
+    (fields, pad, prop::sample::select(vec!["x", "é", "𝄞", "\\n", "{\\\"", "{", "\0"]))
+        .prop_map(|(fields, pad, unit)| {
+            let mut body: String =
+                fields.iter().map(|(key, value)| format!(",\"{key}\": {value}")).collect();
+            if pad > 0 && unit != "\0" {
+                body += &format!(",\"pad\":\"{}\"", unit.repeat(pad));
+            }
+            body
+        })
+        .boxed()
+}
+
+/// Any JSON value. Keys are words; strings are not.
+pub fn value() -> impl Strategy<Value = String> + Clone {
+    let leaf = prop_oneof![
+        prop::sample::select(vec![
+            "null",
+            "true",
+            "false",
+            "0",
+            "-0.5e-7",
+            "1e999",
+            "{}",
+            "[]",
+            "\"\\ud800\""
+        ])
+        .prop_map(str::to_owned),
+        any::<i64>().prop_map(|number| number.to_string()),
+        text().prop_map(|text| serde_json::to_string(&text).unwrap()),
+    ];
+    leaf.prop_recursive(4, 16, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4)
+                .prop_map(|all| format!("[{}]", all.join(","))),
+            prop::collection::vec(("[a-z]{1,5}", inner), 1..4).prop_map(|all| {
+                let all: Vec<_> =
+                    all.iter().map(|(key, value)| format!("\"{key}\" :{value}")).collect();
+                format!("{{ {} }}", all.join(" , "))
+            }),
+        ]
+    })
+}
+
+/// Text of all sorts, with a liking for what looks like JSON.
+fn text() -> impl Strategy<Value = String> + Clone {
+    let token = prop::sample::select(vec![
+        "{",
+        "}",
+        "[",
+        "]",
+        "\"",
+        "\\",
+        ",",
+        ":",
+        "{\"a\":1}",
+        "{\"k\":7}",
+        ":1}",
+        "{\"",
+        "\":",
+        "é",
+        "世界",
+        "𝄞",
+        "\n",
+        "\u{0}",
+        " ",
+        "null",
+        "fn main() {}",
+        "0",
+    ]);
+    let tokens = prop::collection::vec(token, 0..8);
+    prop_oneof![tokens.prop_map(|tokens| tokens.concat()), "\\PC{0,12}"]
+}

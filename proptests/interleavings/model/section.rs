@@ -1,0 +1,123 @@
+//! The data lock: open the session file, lock it, compare (I3), and unlock it at the end.
+
+use super::fs::{Ofd, Tid};
+use super::state::{Event, State};
+use super::thread::{After, Pc, Then};
+use super::world::{Op, World};
+
+impl World {
+    /// Enters a section, unless a seeded bug does without.
+    pub fn enter(&self, then: Then) -> Pc {
+        let bugs = &self.bugs;
+        let outside = match then {
+            Then::UnlinkCheck => bugs.unlink_outside,
+            Then::RevokeCheck => bugs.revoke_outside,
+            Then::KeepTry => bugs.unlink_outside,
+            Then::Inode => bugs.take_outside,
+            _ => false,
+        };
+        if outside { Self::inside(then) } else { Pc::Open(then) }
+    }
+
+    /// The first system call inside.
+    fn inside(then: Then) -> Pc {
+        match then {
+            Then::Look => Pc::Look,
+            Then::Inode => Pc::Inode,
+            Then::HandCheck => Pc::HandCheck,
+            Then::UnlinkCheck => Pc::UnlinkCheck,
+            Then::Fence | Then::RewriteFence => Pc::FencePath,
+            Then::Write => Pc::Write,
+            Then::RevokeCheck => Pc::RevokeCheck,
+            Then::KeepTry => Pc::KeepTry,
+        }
+    }
+
+    pub fn open_session(&self, s: &mut State, tid: Tid, then: Then) {
+        let ino = match s.fs.session_path {
+            Some(ino) => ino,
+            // A post makes no session file: the name may be mistyped, or the session reset.
+            None if self.at_post(s, tid) => return s.next_op(self, tid),
+            None => self.create_session(s, tid),
+        };
+        s.thread_mut(tid).data = Some(ino);
+        let unlocked = self.bugs.post_unlocked && self.at_post(s, tid);
+        let pc = if unlocked { Pc::Compare(then) } else { Pc::Lock(then) };
+        s.go(tid, pc);
+    }
+
+    fn create_session(&self, s: &mut State, tid: Tid) -> u8 {
+        let ino = s.fs.new_session(Vec::new());
+        s.fs.session_path = Some(ino);
+        s.thread_mut(tid).made = self.op(tid, s.thread(tid).op) == Some(Op::Acquire);
+        ino
+    }
+
+    pub fn lock_session(&self, s: &mut State, tid: Tid, then: Then) {
+        let ino = s.thread(tid).data.unwrap();
+        s.fs.session_mut(ino).flock = Some(Ofd::Data(tid));
+        self.note_lateness(s, tid);
+        if self.bugs.no_session_compare {
+            self.begin_section(s, tid, then);
+        } else {
+            s.go(tid, Pc::Compare(then));
+        }
+    }
+
+    /// Was the turn gone before its section began? Then it must not write in it.
+    fn note_lateness(&self, s: &mut State, tid: Tid) {
+        let late = s
+            .thread(tid)
+            .turn
+            .is_some_and(|turn| s.lost.has(turn.owner) || s.closed.has(turn.owner));
+        s.thread_mut(tid).late = late;
+    }
+
+    pub fn compare_session(&self, s: &mut State, tid: Tid, then: Then) {
+        if s.thread(tid).data == s.fs.session_path {
+            self.begin_section(s, tid, then);
+        } else {
+            self.saw(Event::Restarted);
+            Self::close_session(s, tid);
+            s.go(tid, Pc::Open(then));
+        }
+    }
+
+    fn begin_section(&self, s: &mut State, tid: Tid, then: Then) {
+        s.thread_mut(tid).inside = true;
+        s.go(tid, Self::inside(then));
+    }
+
+    fn close_session(s: &mut State, tid: Tid) {
+        s.fs.unlock(|ofd| ofd == Ofd::Data(tid));
+        let thread = s.thread_mut(tid);
+        thread.data = None;
+        thread.inside = false;
+        thread.late = false;
+    }
+
+    pub fn unlock_session(&self, s: &mut State, tid: Tid, after: After) {
+        Self::close_session(s, tid);
+        match after {
+            After::NextOp => {
+                if self.at_closure(tid) {
+                    s.thread_mut(tid).turn = None;
+                }
+                s.next_op(self, tid);
+            }
+            After::Wait => s.go(tid, Pc::Wait),
+            After::Poll => s.go(tid, Pc::Poll),
+            After::KeepRest => s.go(tid, Pc::KeepRest),
+            After::LetGo => s.go(tid, Pc::LetGo),
+            After::Lost if self.at_closure(tid) => {
+                s.thread_mut(tid).turn = None;
+                s.next_op(self, tid);
+            }
+            After::Lost => {
+                s.thread_mut(tid).fresh = None;
+                s.thread_mut(tid).carried = 0;
+                s.skip_to_release(self, tid);
+            }
+        }
+    }
+}

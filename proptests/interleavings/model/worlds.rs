@@ -1,0 +1,243 @@
+//! The worlds in which the protocol must hold: the small ones, checked always.
+
+use super::check::holds;
+use super::state::Event;
+use super::world::Op::{
+    Abandon, Acquire, Append, Foreign, ForeignRewrite, Post, Release, Revoke, Rewrite, Sweep,
+};
+use super::world::{Op, World};
+
+pub const TURN: [Op; 3] = [Acquire, Append, Release];
+pub const EMPTY_TURN: [Op; 2] = [Acquire, Release];
+pub const REWRITE: [Op; 3] = [Acquire, Rewrite, Release];
+pub const ABANDON: [Op; 3] = [Acquire, Abandon, Release];
+pub const TWO_TURNS: [Op; 6] = [Acquire, Append, Release, Acquire, Append, Release];
+
+/// Two processes take a turn each.
+pub fn two() -> World {
+    World::new().task(0, &TURN).task(1, &TURN)
+}
+
+/// Three processes take a turn each.
+pub fn three() -> World {
+    two().task(2, &TURN)
+}
+
+/// Two tasks of one process, and a second process.
+pub fn local() -> World {
+    World::new().task(0, &TURN).task(0, &TURN).task(1, &TURN)
+}
+
+/// A process with two turns in a row, and a second process.
+pub fn run() -> World {
+    World::new().task(0, &TWO_TURNS).keeper(0).task(1, &TURN)
+}
+
+/// The same beside a program that takes no kernel lock.
+pub fn run_beside_foreign() -> World {
+    World::new().task(0, &TWO_TURNS).keeper(0).task(1, &[Foreign])
+}
+
+/// A turn and a post of one process, which may leave the lock at the same time, beside such a
+/// program.
+pub fn two_leave_beside_foreign() -> World {
+    World::new().task(0, &[Acquire, Release]).task(0, &[Post]).keeper(0).task(1, &[Foreign])
+}
+
+/// A cancelled append runs on while its turn is released.
+pub fn abandoned() -> World {
+    World::new().task(0, &ABANDON).closure(0).task(1, &TURN)
+}
+
+/// One rewrites, others post.
+pub fn rewrite_and_posts() -> World {
+    World::new().task(0, &REWRITE).task(1, &[Post]).task(2, &[Post])
+}
+
+/// One rewrites, one posts, one revokes.
+pub fn rewrite_and_revoke() -> World {
+    World::new().task(0, &REWRITE).task(1, &[Post]).task(2, &[Revoke])
+}
+
+/// Our processes, and a program that takes no kernel lock.
+pub fn beside_foreign(peer: Op) -> World {
+    World::new().task(0, &TURN).keeper(0).task(1, &[peer])
+}
+
+/// The same with a post.
+pub fn post_beside_foreign(peer: Op) -> World {
+    beside_foreign(peer).task(2, &[Post])
+}
+
+/// There is no session file, and one turn writes nothing.
+pub fn no_session() -> World {
+    World::new().without_session().task(0, &EMPTY_TURN).task(1, &TURN).task(2, &[Revoke])
+}
+
+/// An empty turn, and a foreign program that makes the session file if there is none.
+pub fn no_session_beside_foreign() -> World {
+    World::new()
+        .without_session()
+        .task(0, &EMPTY_TURN)
+        .keeper(0)
+        .task(1, &TURN)
+        .keeper(1)
+        .task(2, &[Foreign])
+}
+
+/// Waiters give up while a foreign program waits as well.
+pub fn giving_up() -> World {
+    two().giving_up().keeper(0).keeper(1).task(2, &[Foreign])
+}
+
+#[test]
+fn two_processes() {
+    holds("two turns", &two(), &[Event::Published, Event::TakenOver, Event::Restarted]);
+    holds("two turns, a crash", &two().budget(|b| b.crash = 1), &[Event::TakenOver]);
+    holds("two turns, two crashes", &two().budget(|b| b.crash = 2), &[]);
+    holds("two turns, rm", &two().budget(|b| b.rm = 1), &[Event::Refused]);
+    holds("two turns, rm twice", &two().budget(|b| b.rm = 2), &[Event::Refused]);
+    let stopped = two().budget(|b| (b.rm, b.stop) = (1, 1));
+    holds("two turns, rm, a stop", &stopped, &[Event::Refused, Event::Restarted]);
+    let all = two().budget(|b| (b.rm, b.stop, b.crash) = (1, 1, 1));
+    holds("two turns, rm, a stop, a crash", &all, &[Event::Refused]);
+    holds("two turns, a fork", &two().budget(|b| b.fork = 1), &[Event::TakenOver]);
+    let fork_crash = two().budget(|b| (b.fork, b.crash) = (1, 1));
+    holds("two turns, a fork, a crash", &fork_crash, &[]);
+    let keepers = two().keeper(0).keeper(1).budget(|b| b.crash = 1);
+    holds("two turns, keepers, a crash", &keepers, &[Event::LateUnlink]);
+}
+
+#[test]
+fn two_processes_and_the_session_file() {
+    holds(
+        "two turns, session file replaced",
+        &two().budget(|b| b.replace = 1),
+        &[Event::Restarted],
+    );
+    holds(
+        "two turns, session file renamed away",
+        &two().budget(|b| b.reset = 1),
+        &[Event::Restarted],
+    );
+    holds("two turns, no session file at first", &two().without_session(), &[]);
+    holds("an empty turn, a turn, a revoke, no session file", &no_session(), &[Event::Revoked]);
+    let removed = no_session().budget(|b| b.rm = 1);
+    holds("an empty turn, a turn, a revoke, rm, no session file", &removed, &[Event::Revoked]);
+    let keeper = no_session().keeper(0);
+    holds(
+        "an empty turn, a turn, a revoke, a keeper, no session file",
+        &keeper,
+        &[Event::Revoked, Event::LateUnlink],
+    );
+    let short = two().task(2, &[Post]).budget(|b| b.short = 1);
+    holds("two turns, a post, a short write", &short, &[Event::PostedBeside]);
+}
+
+#[test]
+fn three_processes() {
+    holds("three turns", &three(), &[Event::TakenOver]);
+    holds("three turns, a crash", &three().budget(|b| b.crash = 1), &[]);
+    holds("three turns, rm", &three().budget(|b| b.rm = 1), &[Event::Refused]);
+    holds("two turns, a revoke", &two().task(2, &[Revoke]), &[Event::Revoked, Event::Refused]);
+    let stopped = two().task(2, &[Revoke]).budget(|b| b.stop = 1);
+    holds("two turns, a revoke, a stop", &stopped, &[Event::Revoked, Event::RevokeKeptOut]);
+    holds("two turns, a post", &two().task(2, &[Post]), &[Event::PostedBeside]);
+    let sweep = two().task(2, &[Sweep]).budget(|b| b.crash = 1);
+    holds("two turns, a sweep, a crash", &sweep, &[Event::LateUnlink]);
+}
+
+#[test]
+fn one_process_with_two_tasks() {
+    holds("two tasks and a process", &local(), &[Event::HandedOver]);
+    holds("two tasks and a process, a crash", &local().budget(|b| b.crash = 1), &[]);
+    holds("two tasks and a process, rm", &local().budget(|b| b.rm = 1), &[Event::Refused]);
+    let revoked = local().task(2, &[Revoke]);
+    holds("two tasks and a process, a revoke", &revoked, &[Event::Revoked, Event::HandedOver]);
+    holds("an abandoned append", &abandoned(), &[Event::Refused]);
+    let handed = World::new().task(0, &ABANDON).closure(0).task(0, &TURN);
+    holds("an abandoned append, a hand-over", &handed, &[Event::Refused, Event::HandedOver]);
+    let removed = abandoned().budget(|b| b.rm = 1);
+    holds("an abandoned append, rm", &removed, &[Event::Refused]);
+}
+
+#[test]
+fn one_process_with_a_run_of_turns() {
+    holds(
+        "a run of two turns, a turn",
+        &run(),
+        &[Event::WentOn, Event::TakenOver, Event::LateUnlink],
+    );
+    holds("a run of two turns, a turn, a crash", &run().budget(|b| b.crash = 1), &[Event::WentOn]);
+    holds("a run of two turns, a turn, a stop", &run().budget(|b| b.stop = 1), &[Event::WentOn]);
+    holds(
+        "a run of two turns, a turn, rm",
+        &run().budget(|b| b.rm = 1),
+        &[Event::WentOn, Event::Refused],
+    );
+    holds("a run of two turns, a turn, a fork", &run().budget(|b| b.fork = 1), &[Event::WentOn]);
+    let revoked = run().task(2, &[Revoke]);
+    holds("a run of two turns, a turn, a revoke", &revoked, &[Event::WentOn, Event::Revoked]);
+    let unused = World::new()
+        .without_session()
+        .task(0, &[Acquire, Release, Acquire, Release])
+        .keeper(0)
+        .task(1, &TURN);
+    holds(
+        "a run of two empty turns, a turn, no session file",
+        &unused,
+        &[Event::WentOn, Event::LateUnlink],
+    );
+    holds(
+        "a run of two turns, a peer",
+        &run_beside_foreign(),
+        &[Event::WentOn, Event::ForeignHeld],
+    );
+    holds(
+        "an empty turn, a post of its process, a peer",
+        &two_leave_beside_foreign(),
+        &[Event::LateUnlink],
+    );
+    let removed = two_leave_beside_foreign().budget(|b| b.rm = 1);
+    holds("an empty turn, a post of its process, a peer, rm", &removed, &[Event::LateUnlink]);
+}
+
+#[test]
+fn posts_and_rewrites() {
+    holds("a rewrite, two posts", &rewrite_and_posts(), &[Event::Rewritten, Event::PostedBeside]);
+    let crash = rewrite_and_posts().budget(|b| b.crash = 1);
+    holds("a rewrite, two posts, a crash", &crash, &[Event::Rewritten]);
+    holds(
+        "a rewrite, a post, a revoke",
+        &rewrite_and_revoke(),
+        &[Event::Rewritten, Event::Revoked],
+    );
+    let turn = World::new().task(0, &REWRITE).task(1, &TURN);
+    holds("a rewrite, a turn", &turn, &[Event::Rewritten]);
+}
+
+#[test]
+fn foreign_programs() {
+    holds("a turn, a peer", &beside_foreign(Foreign), &[Event::ForeignHeld, Event::LateUnlink]);
+    let crash = beside_foreign(Foreign).budget(|b| b.crash = 1);
+    holds("a turn, a peer, a crash", &crash, &[Event::ForeignHeld, Event::TakenOver]);
+    let rm = beside_foreign(Foreign).budget(|b| b.rm = 1);
+    holds("a turn, a peer, rm", &rm, &[Event::ForeignHeld, Event::Refused]);
+    let slow = beside_foreign(Foreign).slow_foreign();
+    holds("a turn, a peer later than 30 s", &slow, &[Event::Refused]);
+    holds("a turn, a post, a peer", &post_beside_foreign(Foreign), &[Event::PostedBeside]);
+    let crash = post_beside_foreign(Foreign).budget(|b| b.crash = 1);
+    holds("a turn, a post, a peer, a crash", &crash, &[Event::PostedBeside]);
+    let crash = post_beside_foreign(ForeignRewrite).budget(|b| b.crash = 1);
+    holds("a turn, a post, a rewriting peer, a crash", &crash, &[Event::PostedBeside]);
+    let rm = beside_foreign(ForeignRewrite).rm_sparing_foreign();
+    holds("a turn, a rewriting peer, rm of ours", &rm, &[Event::Refused]);
+    let crash = two().keeper(0).keeper(1).task(2, &[Foreign]).budget(|b| b.crash = 1);
+    holds("two turns, a peer, a crash", &crash, &[Event::ForeignHeld]);
+    holds(
+        "an empty turn, a turn, a peer, no session file",
+        &no_session_beside_foreign(),
+        &[Event::ForeignHeld],
+    );
+    holds("two turns that give up, a peer", &giving_up(), &[Event::LateUnlink]);
+}

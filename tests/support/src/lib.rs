@@ -1,0 +1,22 @@
+//! What the tests of this workspace share. It does not depend on the library: it sees sessions,
+//! locks and processes from outside, as another program would.
+
+pub mod alone;
+pub mod child;
+pub mod disk;
+pub mod env;
+pub mod foreign;
+pub mod kernel;
+pub mod namespace;
+pub mod process;
+pub mod room;
+pub mod strace;
+pub mod wait;
+
+pub use alone::alone;
+pub use foreign::{NOBODY, flocked, foreign_record};
+pub use kernel::{census, kernel_waiters, start_time_of, state_of, threads_named};
+pub use namespace::in_a_namespace;
+pub use process::{Doomed, Sleeper, am_root};
+pub use room::{Room, names, room};
+pub use wait::{DEADLINE, eventually, until};

@@ -1,0 +1,28 @@
+//! Namespaces for tests that mount, or that need a process to be the first of its kind.
+
+use crate::alone::alone_through;
+use crate::process::is_allowed;
+
+fn unshare(arguments: &[&str], what: &str) -> Option<Vec<String>> {
+    let program: Vec<_> =
+        ["unshare"].iter().chain(arguments).map(|word| (*word).to_owned()).collect();
+    if is_allowed(&program) {
+        return Some(program);
+    }
+    eprintln!("skipped: no right to make {what}, or no unshare");
+    None
+}
+
+/// What starts a program in a PID namespace of its own, where it is process 1, as in a container.
+/// `None`, said aloud, where that is not allowed.
+pub fn pid_namespace() -> Option<Vec<String>> {
+    unshare(&["--pid", "--fork", "--kill-child", "--mount-proc"], "a PID namespace")
+}
+
+/// Runs a test's body in a mount namespace of its own: however it ends, no mount and no loop device
+/// stays. `test` is [`test_name!`](crate::test_name).
+pub fn in_a_namespace(test: &str, body: impl FnOnce()) {
+    if let Some(program) = unshare(&["--mount"], "a mount namespace") {
+        alone_through(&program, test, body);
+    }
+}

@@ -1,0 +1,102 @@
+//! Processes that end with their test, and the lines that they write.
+
+use std::io::{BufRead, BufReader, Read};
+use std::ops::{Deref, DerefMut};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+use std::sync::mpsc::{Receiver, channel};
+
+use rustix::process::{Signal, set_parent_process_death_signal};
+
+/// A process that is killed, and waited for, when the test is done with it.
+pub struct Doomed(pub Child);
+
+impl Doomed {
+    /// SIGKILL; when this returns, the process is gone.
+    pub fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    /// Process id.
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Deref for Doomed {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for Doomed {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Doomed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A process that does nothing, under a name of the test's choice.
+pub struct Sleeper(Doomed);
+
+impl Sleeper {
+    /// Starts one. Other programs see `name` as its first argument.
+    pub fn new(name: &str) -> Self {
+        Self::of(Command::new("sleep").arg0(name).arg("1000").spawn().unwrap())
+    }
+
+    /// One that was started in another way.
+    pub fn of(process: Child) -> Self {
+        Self(Doomed(process))
+    }
+
+    /// Process id.
+    pub fn pid(&self) -> u32 {
+        self.0.pid()
+    }
+
+    /// SIGKILL; when this returns, the process is gone.
+    pub fn kill(&mut self) {
+        self.0.kill();
+    }
+}
+
+/// To be called in a child process: it dies with the thread that started it, whatever happens
+/// there.
+pub fn die_with_parent() {
+    set_parent_process_death_signal(Some(Signal::KILL)).unwrap();
+}
+
+/// The lines of a pipe, as they come.
+pub fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        BufReader::new(pipe).lines().map_while(Result::ok).all(|line| sender.send(line).is_ok())
+    });
+    lines
+}
+
+/// Whether this process is root's; if it is not, the test says that it is skipped, and why.
+pub fn am_root(why: &str) -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("skipped: only root {why}");
+    }
+    root
+}
+
+/// Whether a program that only makes conditions for a test can be run here.
+pub fn is_allowed(through: &[String]) -> bool {
+    let mut command = Command::new(&through[0]);
+    command.args(&through[1..]).arg("true");
+    command.output().is_ok_and(|output| output.status.success())
+}

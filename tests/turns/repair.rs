@@ -1,0 +1,147 @@
+//! Repairs, and restores of what they took out.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use turnlock::Error;
+use turnlock_testing::room;
+
+use crate::sessions::{buffered, post};
+
+#[test]
+fn posts_that_a_repair_has_moved_are_told_of_by_the_next_append() {
+    let room = room();
+    fs::write(&room.session, "{\"a\":1}\n{\"b\":\n").unwrap();
+    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    post(&room, 1);
+    turn.repair_blocking().unwrap();
+    assert_eq!(turn.append_blocking(&json!({"d": 4})).unwrap().intervening, 11);
+    assert_eq!(turn.append_blocking(&json!({"e": 5})).unwrap().intervening, 0);
+    assert!(matches!(turn.rewrite_blocking([json!(1)]), Err(Error::ReadFirst { .. })));
+}
+
+#[test]
+fn a_repair_takes_damage_out_and_a_restore_puts_it_back() {
+    let room = room();
+    let damaged = b"{\"a\":1}\n{\"cut\":\"in the mid{\"whole\":2}\n\0\0\0\0{\"c\":3}\n{\"torn\":";
+    fs::write(&room.session, damaged).unwrap();
+    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let repair = turn.repair_blocking().unwrap();
+    assert!(repair.changed());
+    assert_eq!(room.text(), "{\"a\":1}\n{\"whole\":2}\n{\"c\":3}\n");
+    assert!(!turn.repair_blocking().unwrap().changed());
+    assert_eq!(room.names(), ["s.jsonl", "s.jsonl.damaged", "s.jsonl.lock"]);
+    turn.restore_blocking().unwrap();
+    assert_eq!(fs::read(&room.session).unwrap(), damaged);
+    assert!(matches!(turn.restore_blocking(), Err(Error::Restore { .. })));
+}
+
+#[test]
+fn a_restore_is_refused_once_something_was_appended() {
+    let room = room();
+    fs::write(&room.session, "{\"a\":1}\n{\"torn\":").unwrap();
+    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    turn.repair_blocking().unwrap();
+    turn.append_blocking(&json!({"b": 2})).unwrap();
+    let before = room.text();
+    assert!(matches!(turn.restore_blocking(), Err(Error::Restore { .. })));
+    assert_eq!(room.text(), before);
+}
+
+#[test]
+fn a_rewrite_after_a_repair_loses_no_unread_post() {
+    let room = room();
+    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    turn.append_blocking(&json!({"a": 1})).unwrap();
+    post(&room, 1);
+    room.scrawl("{\"torn\":");
+    turn.repair_blocking().unwrap();
+    assert!(matches!(turn.rewrite_blocking([json!({"summary": 1})]), Err(Error::ReadFirst { .. })));
+    assert_eq!(turn.read().unwrap().records::<Value>().filter_map(Result::ok).count(), 2);
+    turn.rewrite_blocking([json!({"summary": 1})]).unwrap();
+    assert_eq!(room.text(), "{\"summary\":1}\n");
+}
+
+#[test]
+fn what_a_repair_took_out_is_a_torn_tail_again_when_it_is_taken_back() {
+    let room = room();
+    fs::write(&room.session, "{\"a\":1}\n{\"torn").unwrap();
+    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    assert!(turn.repair_blocking().unwrap().changed());
+    turn.restore_blocking().unwrap();
+    assert!(turn.append_blocking(&json!({"b": 2})).unwrap().sealed);
+    assert_eq!(room.text(), "{\"a\":1}\n{\"torn\n{\"b\":2}\n");
+}
+
+#[test]
+fn a_repair_that_finds_nothing_damaged_leaves_alone_what_another_may_be_writing_into() {
+    let room = room();
+    fs::write(&room.session, "{\"a\":1}\n").unwrap();
+    // Made by a writer that has not written yet.
+    fs::write(room.dir.join("s.jsonl.damaged"), "").unwrap();
+    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    assert!(!turn.repair_blocking().unwrap().changed());
+    assert_eq!(room.names(), ["s.jsonl", "s.jsonl.damaged", "s.jsonl.lock"]);
+}
+
+#[test]
+fn a_repair_whose_quarantine_was_taken_away_changes_nothing() {
+    let room = room();
+    let damaged = format!("{{\"torn\n{}", "{\"a\":1}\n".repeat(1 << 20));
+    fs::write(&room.session, &damaged).unwrap();
+    let quarantine = room.dir.join("s.jsonl.damaged");
+    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let error = std::thread::scope(|scope| {
+        scope.spawn(|| while fs::remove_file(&quarantine).is_err() {});
+        turn.repair_blocking().unwrap_err().to_string()
+    });
+    assert!(error.contains("s.jsonl.damaged") && error.contains("repair it again"), "{error}");
+    assert!(fs::read_to_string(&room.session).unwrap() == damaged);
+    assert_eq!(room.names(), ["s.jsonl", "s.jsonl.lock"]);
+    turn.repair_blocking().unwrap();
+    turn.restore_blocking().unwrap();
+    assert!(fs::read_to_string(&room.session).unwrap() == damaged);
+}
+
+#[test]
+fn a_quarantine_that_is_another_file_under_a_second_name_is_refused() {
+    let room = room();
+    let damaged = "{\"a\":1}\n{\"torn";
+    fs::write(&room.session, damaged).unwrap();
+    let victim = room.dir.join("victim");
+    fs::write(&victim, "its own\n").unwrap();
+    fs::hard_link(&victim, room.dir.join("s.jsonl.damaged")).unwrap();
+    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let error = turn.repair_blocking().unwrap_err().to_string();
+    assert!(error.contains("s.jsonl.damaged") && error.contains("hard links"), "{error}");
+    assert_eq!(
+        (room.text().as_str(), fs::read_to_string(&victim).unwrap().as_str()),
+        (damaged, "its own\n")
+    );
+    turn.release_blocking().unwrap();
+    assert_eq!(room.names(), ["s.jsonl", "s.jsonl.damaged", "victim"]);
+}
+
+#[test]
+fn a_session_with_the_longest_name_is_rewritten_and_with_room_for_its_quarantine_repaired() {
+    for (length, has_quarantine) in [(206, true), (207, true), (247, true), (250, false)] {
+        let mut room = room();
+        let name = "x".repeat(length - ".jsonl".len()) + ".jsonl";
+        room.session = room.session.with_file_name(&name);
+        let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+        turn.append_blocking(&json!({"a": 1})).unwrap();
+        turn.rewrite_blocking([json!({"b": 1})]).unwrap();
+        room.scrawl("{\"torn");
+        if has_quarantine {
+            turn.repair_blocking().unwrap();
+            assert_eq!(room.text(), "{\"b\":1}\n");
+            turn.restore_blocking().unwrap();
+        } else {
+            let error = turn.repair_blocking().unwrap_err().to_string();
+            assert!(error.contains(".damaged"), "{error}");
+        }
+        assert_eq!(room.text(), "{\"b\":1}\n{\"torn");
+        turn.release_blocking().unwrap();
+        assert_eq!(room.names().len(), 1 + usize::from(has_quarantine), "{:?}", room.names());
+    }
+}
