@@ -102,6 +102,6 @@ fn judge(body: &[u8]) -> Health {
             Health::Unhealthy("it says ok: false".into())
         }
         Ok(serde_json::Value::Object(_)) => Health::Healthy,
-        _ => Health::Unhealthy("its answer is not a JSON object, so it is not a gateway".into()),
+        _ => Health::Unhealthy("its answer is not a JSON object, so it is no gateway".into()),
     }
 }

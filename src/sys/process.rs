@@ -7,6 +7,7 @@
 //! - A process id means something only in its own PID namespace. A `/proc` of another namespace is
 //!   not read at all.
 
+#[cfg(feature = "gateway")]
 mod handle;
 #[cfg(target_os = "linux")]
 mod linux;
@@ -31,6 +32,7 @@ use linux as system;
 #[cfg(not(target_os = "linux"))]
 use portable as system;
 
+#[cfg(feature = "gateway")]
 pub(crate) use handle::{End, Handle};
 pub(crate) use own::own;
 
@@ -113,6 +115,7 @@ pub(crate) fn boot_time() -> Option<Timestamp> {
 }
 
 /// Returns the numeric id of the user that this process runs as.
+#[cfg(feature = "gateway")]
 pub(crate) fn user_id() -> u32 {
     rustix::process::getuid().as_raw()
 }
