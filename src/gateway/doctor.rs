@@ -1,4 +1,5 @@
-//! What is wrong with a gateway's locks and its port, and what of it can be mended without asking.
+//! Finds what is wrong with a gateway's locks and its port, and repairs what can be repaired
+//! safely.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use crate::error::Context;
 use crate::rules::Rules;
 use crate::sessions::sweep::{self, LockReport, LockState};
 
-/// A `.reclaim` directory exists for milliseconds, unless its maker has died.
+/// A `.reclaim` directory exists for milliseconds, unless the process that created it died.
 const RECLAIM_GRACE: Duration = Duration::from_secs(30);
 
 /// Something that is wrong.
@@ -24,9 +25,9 @@ pub struct Finding {
     /// What it is.
     #[serde(flatten)]
     pub what: Trouble,
-    /// Whether it has been mended.
+    /// Whether it has been repaired.
     pub fixed: bool,
-    /// Why it could not be mended.
+    /// Why it could not be repaired.
     pub error: Option<String>,
 }
 
@@ -39,13 +40,14 @@ pub enum Trouble {
     StaleLock(LockReport),
     /// A gateway lock that cannot be looked at.
     UnreadableLock(LockReport),
-    /// A directory that an interrupted reclaim of OpenClaw left: its gateway waits for it for ever.
+    /// A directory that an interrupted reclaim of OpenClaw left. OpenClaw's gateway waits for it
+    /// forever.
     OrphanedReclaim(#[serde(serialize_with = "sweep::lossy")] PathBuf),
-    /// Somebody listens on the port whom no lock names.
+    /// The process that listens on the port is named by no lock.
     UnknownListener(String),
     /// The owner of the lock does not listen on its port.
     OwnerDoesNotListen(String),
-    /// The gateway accepts connections and does not answer, or says that it is not well.
+    /// The gateway accepts connections and does not answer, or answers that it is unhealthy.
     NotHealthy(String),
 }
 
@@ -83,11 +85,16 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Looks for what is wrong; with `fix` removes stale gateway locks and orphaned `.reclaim` directories. Never a process, nor a lock
-/// that somebody may hold. Blocking.
+/// Looks for what is wrong with a gateway.
+///
+/// `port` says where to look if not where the living owner recorded. With `fix`, stale gateway
+/// locks and orphaned `.reclaim` directories are removed. It never ends a process, and never
+/// removes a lock that may be held.
+///
+/// **Blocking**, for a second or so.
 ///
 /// # Errors
-/// If there is no such state directory.
+/// [`Error::Lock`](super::Error::Lock) if there is no such state directory.
 pub fn doctor(gateway: &GatewayBuilder, port: Option<u16>, fix: bool) -> Result<Vec<Finding>> {
     let layout = gateway.layout(false)?;
     let mut findings = Vec::new();
@@ -103,7 +110,7 @@ fn reported(what: Trouble) -> Finding {
     Finding { what, fixed: false, error: None }
 }
 
-/// Where gateway locks lie; and sessions, whose locks OpenClaw reclaims in the same way.
+/// The directories of gateway locks, and those of sessions, whose locks OpenClaw reclaims likewise.
 fn lock_dirs(layout: &Layout) -> Vec<PathBuf> {
     let mut dirs = layout.session_dirs();
     dirs.push(layout.state_dir().to_owned());
