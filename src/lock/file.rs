@@ -199,10 +199,10 @@ impl LockFile {
         }
     }
 
-    /// Rewrites the record in place, for a new owner.
+    /// Rewrites the record in place, for a new owner. `length` is that of the file.
     fn write(&mut self, want: &Want, length: usize) -> io::Result<()> {
         let bytes = record::encode(want, SystemTime::now(), length);
-        record::rewrite(&self.file, &bytes)?;
+        record::rewrite(&self.file, &bytes, length)?;
         self.bears(bytes, want.owner);
         Ok(())
     }
@@ -328,5 +328,61 @@ impl LockFile {
 impl Drop for LockFile {
     fn drop(&mut self) {
         self.release();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::datafile::SOON;
+    use crate::lock::{Known, LockState, Look, look};
+
+    /// No process has this id.
+    const DEAD_PID: i32 = 1 << 30;
+
+    /// Takes a malformed record over at once.
+    fn want() -> Want {
+        let rules = Rules { malformed_grace: Duration::ZERO, ..Rules::default() };
+        Want { owner: Uuid::now_v7(), label: None, facts: None, rules: Arc::new(rules) }
+    }
+
+    /// The record of a dead foreign owner, at least `length` bytes long.
+    fn foreign_record(length: usize) -> String {
+        let pad = "x".repeat(length);
+        format!(r#"{{"pid":{DEAD_PID},"createdAt":"2026-04-15T10:00:00.000Z","pad":"{pad}"}}"#)
+    }
+
+    /// Takes over a lock file with this content, then looks at it and revokes it by its new owner.
+    #[track_caller]
+    fn take_over_and_revoke(content: &str) {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::resolve(&dir.path().join("s.jsonl"), true).unwrap();
+        std::fs::write(place.lock(), content).unwrap();
+        let section = Section::lock_within(SOON, &place, true).unwrap().unwrap();
+        let want = want();
+        let Ok(Try::Held(held)) = try_take(&place, &section, &want) else { panic!("not taken") };
+
+        let Reading::Ours(record) = record::read(&held.file).unwrap() else {
+            panic!("a file of {} bytes cannot be read after it was taken over", content.len())
+        };
+        assert_eq!(record.owner, Some(want.owner));
+        let (known, rules) = (Known::default(), Rules::default());
+        let by = Look { rules: &rules, known: &known, own: None };
+        let seen = look(&place, place.lock(), &by).unwrap().unwrap();
+        assert_eq!(seen.state, LockState::Held);
+
+        let holder = revoke(&place, &section, Named::Owner(want.owner), false, &rules).unwrap();
+        assert_eq!(holder.owner, Some(want.owner));
+        assert_eq!(held.lost(&place).unwrap(), Some(LostCause::Removed));
+    }
+
+    #[test]
+    fn a_record_of_any_length_is_taken_over_whole() {
+        for length in [0, 400, 4000, 4096, 6000, 60_000, 100_000] {
+            take_over_and_revoke(&foreign_record(length));
+        }
     }
 }

@@ -51,7 +51,8 @@ struct Written<'a> {
     facts: Option<&'a Map<String, Value>>,
 }
 
-/// The bytes of the record for a new hold, at least `length` of them.
+/// The bytes of the record for a new hold: at least `length` of them, so that they cover the record
+/// that is there already, but never more than a record of ours can have.
 pub(crate) fn encode(want: &Want, began: SystemTime, length: usize) -> Vec<u8> {
     let me = process::own();
     let mut bytes = Vec::with_capacity(512);
@@ -91,9 +92,15 @@ pub(crate) fn cut_label(label: &str) -> &str {
     &label[..label.floor_char_boundary(MAX_LABEL)]
 }
 
-/// Rewrites the record of a lock file that we hold, so that no reader sees a mix of two owners (I7).
-pub(crate) fn rewrite(file: &File, bytes: &[u8]) -> io::Result<()> {
+/// Rewrites the record of a lock file that we hold, `length` bytes long so far. No reader sees a
+/// mix of two owners (I7).
+pub(crate) fn rewrite(file: &File, bytes: &[u8], length: usize) -> io::Result<()> {
+    debug_assert!(bytes.len() <= MAX_WRITTEN + 1 && bytes.last() == Some(&b'\n'));
     spoil(file)?;
+    // Padding covers the old record unless a foreign program wrote more than we ever do.
+    if length > bytes.len() {
+        file.set_len(bytes.len() as u64)?;
+    }
     sys::write_all_at(file, &bytes[1..], 1)?;
     sys::write_all_at(file, &bytes[..1], 0)
 }
@@ -380,10 +387,10 @@ mod tests {
     fn a_shorter_record_is_padded_over_a_longer_one() {
         let file = tempfile::tempfile().unwrap();
         let long = encode(&want(&"long ".repeat(50)), SystemTime::now(), 0);
-        rewrite(&file, &long).unwrap();
+        rewrite(&file, &long, 0).unwrap();
         let short = want("short");
         let bytes = encode(&short, SystemTime::now(), long.len());
-        rewrite(&file, &bytes).unwrap();
+        rewrite(&file, &bytes, long.len()).unwrap();
         assert!(is_still(&file, &bytes).unwrap());
         assert!(!is_still(&file, &long).unwrap());
         let Reading::Ours(record) = read(&file).unwrap() else { panic!() };
