@@ -72,6 +72,11 @@ impl Section {
         self.session.as_ref().map(SessionFile::id)
     }
 
+    /// Whether it is the section of this session: only then is it proof of exclusion there (I2).
+    pub(crate) fn is_of(&self, place: &Place) -> bool {
+        self.place == *place
+    }
+
     pub(super) fn place(&self) -> &Place {
         &self.place
     }
