@@ -52,8 +52,11 @@ impl Replacement {
         let path = dir.path().join(&name);
         let file = created.context("create", &path)?;
         let this = Self { file, name, path, place: place.clone(), len: 0, torn: false };
-        // Who clears up sees by the lock that somebody works with it; and it is the data lock once the file is in place.
-        flock::try_lock(&this.file).context("lock", &this.path)?;
+        // Shows a sweep that the file is in use, and becomes the data lock once it is in place (I11).
+        if !flock::try_lock(&this.file).context("lock", &this.path)? {
+            // Only a sweep can be that fast: it takes the file for a leftover.
+            return Err(io::ErrorKind::WouldBlock).context("lock", &this.path);
+        }
         take_after(&this.file, like).context("give owner, access list and mode to", &this.path)?;
         Ok(this)
     }

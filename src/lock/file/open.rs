@@ -58,13 +58,14 @@ fn open_for(place: &Place, access: Access) -> Result<Opened> {
     }
 }
 
-/// Publishes a lock file, complete before it is visible (I5); `None` if the name is taken.
+/// Publishes a lock file, complete before it is visible (I5); `None` if something came between: then
+/// look again.
 pub(super) fn publish(place: &Place, want: &Want) -> Result<Option<LockFile>> {
     if !want.rules.portable
         && let Some(file) =
             place.dir().create_unnamed().context("create a lock file in", place.dir().path())?
+        && let Some(held) = fill(file, place, want)?
     {
-        let held = fill(file, place, want)?;
         match place.dir().name_unnamed(held.file(), place.lock_name()) {
             Ok(()) => return Ok(Some(held)),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
@@ -83,12 +84,14 @@ fn publish_by_rename(place: &Place, want: &Want) -> Result<Option<LockFile>> {
         .dir()
         .create_file(&temporary, Access::ReadWrite)
         .context("create a lock file", &path)?;
-    let published =
-        fill(file, place, want).and_then(|held| match name_temporary(place, &temporary) {
+    let published = fill(file, place, want).and_then(|filled| {
+        let Some(held) = filled else { return Ok(None) };
+        match name_temporary(place, &temporary) {
             Ok(()) => Ok(Some(held)),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(None),
             Err(e) => Err(e).context("publish", place.lock()),
-        });
+        }
+    });
     if !matches!(published, Ok(Some(_))) {
         // The first error is the one to report.
         let _ = place.dir().remove(&temporary);
@@ -129,13 +132,18 @@ fn is_temporary(name: &OsStr) -> bool {
     name.starts_with(PREFIX.as_bytes()) && name.ends_with(SUFFIX.as_bytes())
 }
 
-fn fill(file: File, place: &Place, want: &Want) -> Result<LockFile> {
+/// Locks a new file and writes the record into it; `None` if a sweep has locked it, since it took
+/// it for a leftover.
+fn fill(file: File, place: &Place, want: &Want) -> Result<Option<LockFile>> {
     let dir = place.dir();
     let bytes = record::encode(want, SystemTime::now(), 0);
-    let filled = flock::try_lock(&file)
-        .and_then(|_| sys::write_all_at(&file, &bytes, 0))
-        .and_then(|()| dir.give_to_owner(&file));
-    filled.context("write a lock file in", dir.path())?;
+    let written = "write a lock file in";
+    if !flock::try_lock(&file).context(written, dir.path())? {
+        return Ok(None);
+    }
+    sys::write_all_at(&file, &bytes, 0)
+        .and_then(|()| dir.give_to_owner(&file))
+        .context(written, dir.path())?;
     let stat = sys::stat(&file).context("look at", dir.path())?;
-    Ok(LockFile::filled(file, stat.id, bytes, want))
+    Ok(Some(LockFile::filled(file, stat.id, bytes, want)))
 }
