@@ -58,8 +58,8 @@ fn open_for(place: &Place, access: Access) -> Result<Opened> {
     }
 }
 
-/// Publishes a lock file, complete before it is visible (I5); `None` if something came between: then
-/// look again.
+/// Publishes a lock file, complete before it is visible (I5). `None` if something came between: the
+/// caller looks again.
 pub(super) fn publish(place: &Place, want: &Want) -> Result<Option<LockFile>> {
     if !want.rules.portable
         && let Some(file) =

@@ -1,4 +1,5 @@
-//! The owner record: the JSON inside a lock file. A superset of OpenClaw's, so that its processes understand ours.
+//! The owner record: the JSON in a lock file. It is a superset of OpenClaw's, so that OpenClaw's
+//! processes understand it.
 
 use std::fmt;
 use std::fs::File;
@@ -19,15 +20,15 @@ use crate::error::{Context, Holder, iso, printable};
 use crate::place::Place;
 use crate::sys::{self, process};
 
-/// What our records say in `protocol`.
+/// The field `protocol` of our records.
 const PROTOCOL: &str = "turnlock/1";
-/// A record that we write is always smaller than this, so that it lies in one block.
+/// A record that we write has at most this many bytes, and a newline, so that it fits in one block.
 const MAX_WRITTEN: usize = 4095;
 /// A record larger than this is not read.
 const MAX_READ: usize = 64 * 1024;
 /// A label is cut to this many bytes.
 const MAX_LABEL: usize = 1024;
-/// The first byte of a record that is being rewritten (I7). No JSON begins so.
+/// The first byte of a record that is being rewritten (I7). No JSON begins with it.
 const SPOILED: u8 = b'~';
 
 /// Our own record, as it is written.
@@ -51,11 +52,19 @@ struct Written<'a> {
     facts: Option<&'a Map<String, Value>>,
 }
 
+impl Written<'_> {
+    fn to_json(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(512);
+        // Strings and numbers into memory: nothing in this can fail.
+        let _ = serde_json::to_writer(&mut bytes, self);
+        bytes
+    }
+}
+
 /// The bytes of the record for a new hold: at least `length` of them, so that they cover the record
 /// that is there already, but never more than a record of ours can have.
 pub(crate) fn encode(want: &Want, began: SystemTime, length: usize) -> Vec<u8> {
     let me = process::own();
-    let mut bytes = Vec::with_capacity(512);
     let mut written = Written {
         pid: me.pid,
         created_at: iso(began).unwrap_or_default(),
@@ -68,22 +77,20 @@ pub(crate) fn encode(want: &Want, began: SystemTime, length: usize) -> Vec<u8> {
         label: want.label.as_deref(),
         facts: want.facts.as_deref(),
     };
-    // Strings and numbers into memory: nothing in this can fail.
-    let _ = serde_json::to_writer(&mut bytes, &written);
+    let mut bytes = written.to_json();
     if bytes.len() >= MAX_WRITTEN {
-        // Escapes can make a label six times as long; the record matters more.
+        // Escapes can make a label six times as long.
         written.label = None;
-        bytes.clear();
-        let _ = serde_json::to_writer(&mut bytes, &written);
+        bytes = written.to_json();
     }
     if bytes.len() >= MAX_WRITTEN {
-        // Paths can be as long; who holds it matters most.
+        // Paths can be too long as well. What tells who holds the lock always fits.
         written.facts = None;
-        bytes.clear();
-        let _ = serde_json::to_writer(&mut bytes, &written);
+        bytes = written.to_json();
     }
     bytes.resize(bytes.len().max(length.saturating_sub(1).min(MAX_WRITTEN)), b' ');
     bytes.push(b'\n');
+    debug_assert!(bytes.len() <= MAX_WRITTEN + 1);
     bytes
 }
 
@@ -105,12 +112,12 @@ pub(crate) fn rewrite(file: &File, bytes: &[u8], length: usize) -> io::Result<()
     sys::write_all_at(file, &bytes[..1], 0)
 }
 
-/// Makes the record nobody's, for as long as its file stays.
+/// Spoils the record: it names nobody until it is rewritten.
 pub(crate) fn spoil(file: &File) -> io::Result<()> {
     sys::write_all_at(file, &[SPOILED], 0)
 }
 
-/// Whether the record is still, to the byte, the one that was written.
+/// Whether the file still begins with exactly the record that was written.
 pub(crate) fn is_still(file: &File, bytes: &[u8]) -> io::Result<bool> {
     let mut buffer = [0; MAX_WRITTEN + 1];
     let Some(buffer) = buffer.get_mut(..bytes.len()) else { return Ok(false) };
@@ -134,15 +141,15 @@ fn read_at_most(file: &File, buffer: &mut [u8]) -> io::Result<usize> {
 /// What a lock file says.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Reading {
-    /// A record of our protocol.
+    /// A record of this protocol.
     Ours(Record),
     /// A record of a program that takes no kernel lock.
     Foreign(Record),
-    /// One of ours died while rewriting it.
+    /// A record that a process of this protocol was rewriting, or is (I7).
     Spoiled,
-    /// Nothing, or no record.
+    /// No record.
     Malformed {
-        /// No bytes at all.
+        /// Whether the file is empty.
         empty: bool,
     },
 }
@@ -150,7 +157,7 @@ pub(crate) enum Reading {
 /// A record, whoever wrote it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Record {
-    /// As written; a foreign one may be anything.
+    /// As written: in a foreign record, it may be anything.
     pub(crate) pid: PidClaim,
     pub(crate) created_at: Option<Timestamp>,
     pub(crate) start_time: Option<u64>,
@@ -159,13 +166,13 @@ pub(crate) struct Record {
     pub(crate) boot_id: Option<String>,
     pub(crate) pid_ns: Option<u64>,
     pub(crate) label: Option<String>,
-    /// A gateway's.
+    /// The port that a gateway listens on.
     pub(crate) port: Option<u64>,
-    /// A gateway's, if it says so.
+    /// The address that a gateway listens on, if it says so.
     pub(crate) address: Option<IpAddr>,
 }
 
-/// The fields of a record that are understood, whatever is in them. Others are passed over.
+/// The fields of a record that are understood, with any values. Others are skipped.
 #[derive(Default)]
 struct Fields {
     pid: Value,
@@ -201,8 +208,8 @@ enum Field {
     Other,
 }
 
-/// As JavaScript reads it: an object and nothing else, in which the last of several values counts. Whoever writes one that is odd may
-/// be alive (I13).
+/// Reads a record as JavaScript does: as an object, in which the last of several values counts. An
+/// odd record is accepted too, since its writer may be alive (I13).
 impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Self::default())
@@ -243,16 +250,17 @@ impl<'de> Visitor<'de> for Fields {
 }
 
 impl Record {
-    /// What a foreign owner claims about itself.
+    /// What the record says about a foreign owner.
     pub(crate) fn claim(&self) -> Claim {
         Claim { pid: self.pid, created_at: self.created_at, start_time: self.start_time }
     }
 
+    /// Whether it was written since this machine was booted, as far as it says.
     pub(crate) fn same_boot(&self) -> bool {
         self.boot_id.is_none() || self.boot_id == process::own().boot_id
     }
 
-    /// Who is named here, for messages.
+    /// The holder that it names, for messages.
     pub(crate) fn holder(&self, alive: bool, foreign: bool) -> Holder {
         let me = process::own();
         let pid = match self.pid {
@@ -276,7 +284,7 @@ impl Record {
     }
 }
 
-/// Reads a record. An error is a failure to read, never a judgement of what stands there (I13).
+/// Reads a record. An error is a failure to read; it says nothing about the content (I13).
 pub(crate) fn read(file: &File) -> io::Result<Reading> {
     let mut buffer = vec![0; 2048];
     let mut read = read_at_most(file, &mut buffer)?;
@@ -287,8 +295,8 @@ pub(crate) fn read(file: &File) -> io::Result<Reading> {
     Ok(parse(&buffer[..read]))
 }
 
-#[cfg(feature = "gateway")]
 /// The record at a lock path, whoever wrote it; `None` if there is none.
+#[cfg(feature = "gateway")]
 pub(crate) fn read_record(place: &Place) -> crate::Result<Option<Record>> {
     let Opened::File(file, _) = open_to_look(place)? else { return Ok(None) };
     Ok(match read(&file).context("read", place.lock())? {
@@ -297,7 +305,7 @@ pub(crate) fn read_record(place: &Place) -> crate::Result<Option<Record>> {
     })
 }
 
-/// What these bytes of a lock file say.
+/// Parses the content of a lock file.
 pub(crate) fn parse(bytes: &[u8]) -> Reading {
     match bytes.first() {
         None => return Reading::Malformed { empty: true },
@@ -423,7 +431,8 @@ mod tests {
 
     #[test]
     fn a_foreign_record_is_understood() {
-        let text = r#"{ "pid": 42, "createdAt": "2026-04-15T10:00:00.123Z", "starttime": 99, "maxHoldMs": 300000 }"#;
+        let text = r#"{ "pid": 42, "createdAt": "2026-04-15T10:00:00.123Z", "starttime": 99,
+            "maxHoldMs": 300000 }"#;
         let Reading::Foreign(record) = parse(text.as_bytes()) else { panic!() };
         assert_eq!((record.pid, record.start_time), (PidClaim::Pid(42), Some(99)));
         assert_eq!(format!("{:.3}", record.created_at.unwrap()), "2026-04-15T10:00:00.123Z");

@@ -50,8 +50,8 @@ impl Lingering {
         Self { lock, session, made_session, pid, since: Instant::now(), kept_until }
     }
 
-    /// Whether this process is a fork of the one that left it. A fork shares the descriptors, and so
-    /// the locks (I14).
+    /// Whether this process is a fork of the one that left it. A fork shares the descriptors, and
+    /// so the locks (I14).
     pub(crate) fn is_forked(&self) -> bool {
         self.pid != std::process::id()
     }
