@@ -54,7 +54,7 @@ fn open_for(place: &Place, access: Access) -> Result<Opened> {
         (FileKind::File, 0 | 1) => Ok(Opened::File(file, stat)),
         (FileKind::File, _) => Err(not_ours("it has several names (hard links)")),
         (FileKind::Directory, _) => Err(not_ours("it is a directory")),
-        (FileKind::Other, _) => Err(not_ours("it is no regular file")),
+        (FileKind::Other, _) => Err(not_ours("it is not a regular file")),
     }
 }
 
