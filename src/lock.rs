@@ -26,12 +26,14 @@ mod state;
 mod want;
 
 pub(crate) use file::fence;
+#[cfg(feature = "gateway")]
+pub(crate) use file::look::read_record;
 pub(crate) use file::look::{Look, Seen, look};
 #[cfg(test)]
 pub(crate) use file::marks;
-pub(crate) use file::record::cut_label;
 #[cfg(feature = "gateway")]
-pub(crate) use file::record::{Record, read_record};
+pub(crate) use file::record::Record;
+pub(crate) use file::record::cut_label;
 pub(crate) use file::verdict::Known;
 #[cfg(feature = "gateway")]
 pub(crate) use file::verdict::PidClaim;

@@ -50,6 +50,16 @@ pub(crate) fn look(place: &Place, named: &Path, by: &Look<'_>) -> Result<Option<
     }))
 }
 
+/// The record at a lock path, whoever wrote it; `None` if there is none.
+#[cfg(feature = "gateway")]
+pub(crate) fn read_record(place: &Place) -> Result<Option<Record>> {
+    let Opened::File(file, _) = open_to_look(place)? else { return Ok(None) };
+    Ok(match record::read(&file).context("read", place.lock())? {
+        Reading::Ours(record) | Reading::Foreign(record) => Some(record),
+        Reading::Spoiled | Reading::Malformed { .. } => None,
+    })
+}
+
 impl Look<'_> {
     /// By the kernel's lock, a holder of this protocol lives. Its age is reported and decides
     /// nothing (I13).

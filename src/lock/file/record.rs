@@ -17,9 +17,7 @@ use uuid::Uuid;
 
 use super::super::Want;
 use super::verdict::{Claim, PidClaim};
-use super::{Opened, open_to_look};
-use crate::error::{Context, Holder, printable};
-use crate::place::Place;
+use crate::error::{Holder, printable};
 use crate::sys::{self, process};
 pub(crate) use write::{cut_label, encode, is_still, rewrite, spoil};
 
@@ -196,16 +194,6 @@ fn read_at_most(file: &File, buffer: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(read)
-}
-
-/// The record at a lock path, whoever wrote it; `None` if there is none.
-#[cfg(feature = "gateway")]
-pub(crate) fn read_record(place: &Place) -> crate::Result<Option<Record>> {
-    let Opened::File(file, _) = open_to_look(place)? else { return Ok(None) };
-    Ok(match read(&file).context("read", place.lock())? {
-        Reading::Ours(record) | Reading::Foreign(record) => Some(record),
-        Reading::Spoiled | Reading::Malformed { .. } => None,
-    })
 }
 
 /// Parses the content of a lock file.
