@@ -60,8 +60,8 @@ fn told(holder: Holder) {
 
 /// Two ways of weighing the same evidence agree: what our own memory knows lives, whatever else is written.
 fn judged(record: &Record) {
-    let judged = |registry_knows| {
-        let facts = Processes { registry_knows };
+    let judged = |held_here| {
+        let facts = Processes { held_here };
         judge(&record.claim(), &facts, Timestamp::now(), Duration::from_secs(1))
     };
     assert!(judged(true).alive());
