@@ -55,9 +55,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::compat::openclaw;
 use crate::error::{Context, LostCause};
 use crate::mode::{Mode, now_or_never};
 use crate::session::Turn;
+use crate::sys::process;
 
 pub use builder::GatewayBuilder;
 pub use doctor::{Finding, Trouble, doctor};
@@ -191,20 +193,8 @@ impl Gateway {
     }
 }
 
-/// The facts of a gateway's record beyond those of every record of ours: what OpenClaw's gateways
-/// write, and the address.
+/// What the record says of the gateway.
 fn record(layout: &Layout, address: SocketAddr, owner_id: Uuid) -> Map<String, Value> {
-    let mut facts = Map::new();
-    facts.insert("configPath".into(), layout.config().to_string_lossy().into());
-    facts.insert("stateDir".into(), layout.state_dir().to_string_lossy().into());
-    facts.insert("ownerId".into(), owner_id.to_string().into());
-    facts.insert("role".into(), "gateway".into());
-    facts.insert("address".into(), address.ip().to_string().into());
-    if address.port() != 0 {
-        facts.insert("port".into(), address.port().into());
-    }
-    if let Some(start_time) = crate::sys::process::own().start_time {
-        facts.insert("startTime".into(), start_time.into());
-    }
-    facts
+    let start_time = process::own().start_time;
+    openclaw::gateway_facts(layout.config(), layout.state_dir(), address, owner_id, start_time)
 }

@@ -54,6 +54,7 @@
 #![deny(missing_docs)]
 #![warn(clippy::unwrap_used, clippy::expect_used)]
 
+mod compat;
 mod datafile;
 mod error;
 #[cfg(feature = "gateway")]

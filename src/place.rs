@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock, Weak};
 
 use parking_lot::Mutex;
 
+use crate::compat::openclaw;
 use crate::error::{Context, Error, Result};
 use crate::sys::{Dir, FileId, Stat, strip_suffix};
 
@@ -43,10 +44,11 @@ impl Place {
     /// exists for its data lock only.
     #[cfg(feature = "gateway")]
     pub(crate) fn of_gateway(lock: &Path, create: bool) -> Result<Self> {
-        let name = lock.file_name().filter(|_| is_gateway_lock(lock)).ok_or_else(|| {
-            let reason = "its name is not that of a gateway lock";
-            Error::NotALockFile { path: lock.to_owned(), reason }
-        })?;
+        let name =
+            lock.file_name().filter(|_| openclaw::is_gateway_lock(lock)).ok_or_else(|| {
+                let reason = "its name is not that of a gateway lock";
+                Error::NotALockFile { path: lock.to_owned(), reason }
+            })?;
         Ok(Self::of_lock_in(&directory_of(lock, create)?, name))
     }
 
@@ -64,7 +66,7 @@ impl Place {
 
     /// Whether it is the place of a gateway's lock.
     pub(crate) fn is_gateway(&self) -> bool {
-        is_gateway_lock(&self.lock)
+        openclaw::is_gateway_lock(&self.lock)
     }
 
     /// The directory, to which all work on the session's files is relative.
@@ -127,19 +129,6 @@ impl Hash for Place {
         self.dir.id().hash(state);
         self.lock_name().hash(state);
     }
-}
-
-/// Whether a path is that of a gateway's lock, `gateway.<key>.lock`. Locks with other keys belong
-/// to other programs.
-pub(crate) fn is_gateway_lock(path: &Path) -> bool {
-    let key = || {
-        let name = strip_suffix(path.file_name()?, LOCK_SUFFIX)?;
-        name.as_encoded_bytes().strip_prefix(b"gateway.")
-    };
-    key().is_some_and(|key| {
-        let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        key == b"state" || key.len() == 8 && key.iter().all(is_digit)
-    })
 }
 
 /// The directories in which this process uses sessions: one descriptor for each.

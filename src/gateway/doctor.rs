@@ -4,18 +4,16 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde::Serialize;
 
 use super::Result;
 use super::{GatewayBuilder, GatewayReport, Health, Layout, status};
+use crate::compat::openclaw;
 use crate::error::Context;
 use crate::rules::Rules;
 use crate::sessions::sweep::{self, LockReport, LockState};
-
-/// A `.reclaim` directory exists for milliseconds, unless the process that created it died.
-const RECLAIM_GRACE: Duration = Duration::from_secs(30);
 
 /// Something that is wrong.
 #[derive(Debug, Serialize)]
@@ -123,7 +121,7 @@ fn names_in(dir: &Path) -> impl Iterator<Item = PathBuf> {
 }
 
 fn locks_in(dir: &Path) -> Vec<PathBuf> {
-    names_in(dir).filter(|path| crate::place::is_gateway_lock(path)).collect()
+    names_in(dir).filter(|path| openclaw::is_gateway_lock(path)).collect()
 }
 
 fn examine(lock: &Path, fix: bool) -> Option<Finding> {
@@ -146,11 +144,10 @@ fn reclaims_in(dir: &Path) -> Vec<PathBuf> {
             .modified()
             .ok()
             .and_then(|changed| SystemTime::now().duration_since(changed).ok());
-        facts.is_dir() && age.is_some_and(|age| age > RECLAIM_GRACE)
+        facts.is_dir() && age.is_some_and(|age| age > openclaw::RECLAIM_GRACE)
     };
-    let is_reclaim =
-        |path: &PathBuf| path.as_os_str().as_encoded_bytes().ends_with(b".lock.reclaim");
-    names_in(dir).filter(is_reclaim).filter(orphaned).collect()
+    let is_guard = |path: &PathBuf| openclaw::is_reclaim_guard(path);
+    names_in(dir).filter(is_guard).filter(orphaned).collect()
 }
 
 fn remove_reclaim(dir: PathBuf, fix: bool) -> Finding {

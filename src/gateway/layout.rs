@@ -3,9 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use super::Result;
+use crate::compat::openclaw;
 use crate::error::Context;
 use crate::sys::{self, Dir};
 
@@ -37,16 +36,15 @@ impl Layout {
     ) -> Result<Self> {
         let state_dir = directory(state_dir, create)?;
         let config = canonical_file(
-            &config.map_or_else(|| state_dir.join("openclaw.json"), Path::to_owned),
+            &config.map_or_else(|| state_dir.join(openclaw::CONFIG), Path::to_owned),
         )?;
         let uid = sys::process::user_id();
-        let lock_dir =
-            lock_dir.map_or_else(|| state_dir.join(format!("tmp/openclaw-{uid}")), Path::to_owned);
+        let lock_dir = lock_dir.map_or_else(|| openclaw::lock_dir(&state_dir, uid), Path::to_owned);
         let lock_dir =
             if create || lock_dir.exists() { directory(&lock_dir, create)? } else { lock_dir };
         Ok(Self {
-            state_lock: state_dir.join("gateway.state.lock"),
-            config_lock: lock_dir.join(format!("gateway.{}.lock", key(&config))),
+            state_lock: state_dir.join(openclaw::STATE_LOCK),
+            config_lock: lock_dir.join(openclaw::config_lock(&config)),
             state_dir,
             config,
         })
@@ -82,10 +80,12 @@ impl Layout {
     /// **Blocking**.
     #[must_use]
     pub fn session_dirs(&self) -> Vec<PathBuf> {
-        let agents =
-            std::fs::read_dir(self.state_dir.join("agents")).into_iter().flatten().flatten();
-        let mut dirs: Vec<_> = agents.map(|agent| agent.path().join("sessions")).collect();
-        dirs.push(self.state_dir.join("sessions"));
+        let agents = std::fs::read_dir(self.state_dir.join(openclaw::AGENTS))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mut dirs: Vec<_> = agents.map(|agent| agent.path().join(openclaw::SESSIONS)).collect();
+        dirs.push(self.state_dir.join(openclaw::SESSIONS));
         dirs.retain(|dir| dir.is_dir());
         dirs.sort_unstable();
         dirs
@@ -115,20 +115,9 @@ fn canonical_file(file: &Path) -> Result<PathBuf> {
     }
 }
 
-/// The first 8 hex digits of the SHA-256 of a path, as in the lock names of OpenClaw.
-fn key(path: &Path) -> String {
-    let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
-    digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_key_is_the_one_that_sha256sum_gives() {
-        assert_eq!(key(Path::new("/etc/agent/openclaw.json")), "bfbc5971");
-    }
 
     #[test]
     fn links_lead_to_one_layout_even_if_files_are_missing() {

@@ -11,7 +11,6 @@ mod known;
 #[cfg(test)]
 mod tests;
 
-use std::ffi::OsString;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -20,6 +19,7 @@ pub(crate) use facts::{Facts, Processes};
 pub(crate) use known::Known;
 
 use super::super::Reason;
+use crate::compat::openclaw;
 use crate::sys::process::ProcessState;
 
 /// What a foreign record says about its owner.
@@ -162,21 +162,9 @@ fn guess(claim: &Claim, pid: i32, facts: &impl Facts) -> (Outcome, Option<Reason
         return dead(Reason::RecycledPid);
     }
     match facts.command_line(pid) {
-        Some(words) if !is_agent(&words) => dead(Reason::NonOpenclawOwner),
+        Some(words) if !openclaw::is_agent(&words) => dead(Reason::NonOpenclawOwner),
         _ => ALIVE,
     }
-}
-
-/// One of these is in the command line of each program that writes such records.
-const AGENT_WORDS: [&str; 6] = ["node", "bun", "deno", "openclaw", "clawdbot", "moltbot"];
-
-/// Whether it may be one of those programs. An empty command line is one that cannot be read.
-fn is_agent(command_line: &[OsString]) -> bool {
-    command_line.is_empty()
-        || command_line.iter().any(|word| {
-            let word = word.to_string_lossy().to_lowercase();
-            AGENT_WORDS.iter().any(|agent| word.contains(agent))
-        })
 }
 
 fn remark_on_age(claim: &Claim, now: Timestamp, too_old: Duration) -> Option<Reason> {
