@@ -40,7 +40,7 @@ const MAX_MESSAGE: usize = 16 * 1024;
 ///
 /// # Panics
 /// If one of the properties below does not hold.
-pub fn check_record(bytes: &[u8]) {
+pub fn record(bytes: &[u8]) {
     let (record, foreign) = match parse(bytes) {
         Reading::Ours(record) => (record, false),
         Reading::Foreign(record) => (record, true),
