@@ -1,4 +1,4 @@
-//! What there is to be examined: directories, and in each its sessions with what stands beside them.
+//! The files to be examined: directories of sessions, and the files of each session in them.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -8,33 +8,50 @@ use std::path::{Path, PathBuf};
 use crate::error::Result;
 use crate::sessions::sweep::leftover::{self, Leftover};
 use crate::sessions::sweep::look::{Directory, is_lock, session_name};
-use crate::sessions::sweep::pool::Pulse;
+use crate::sessions::sweep::pool::Heartbeat;
 use crate::sys::strip_suffix;
 
-/// What has the name of one session, or of none.
-#[derive(Debug, Default)]
-pub(super) struct Entry {
+/// The files of one session. A leftover that names no session has an entry of its own.
+#[derive(Debug)]
+pub(super) struct SessionFiles {
+    pub(super) dir: Directory,
     pub(super) lock: Option<OsString>,
     pub(super) transcript: Option<OsString>,
     pub(super) leftovers: Vec<(OsString, Leftover)>,
 }
 
-impl Entry {
-    /// The name to call it by.
-    pub(super) fn name(&self) -> &OsStr {
+impl SessionFiles {
+    fn new(dir: &Directory) -> Self {
+        Self { dir: dir.clone(), lock: None, transcript: None, leftovers: Vec::new() }
+    }
+
+    /// Whether there is a session, and not only leftovers.
+    pub(super) fn is_session(&self) -> bool {
+        self.lock.is_some() || self.transcript.is_some()
+    }
+
+    /// The path that stands for all of them in a report.
+    pub(super) fn path(&self) -> PathBuf {
         let leftover = self.leftovers.first().map(|(name, _)| name);
-        self.transcript
-            .as_ref()
-            .or(self.lock.as_ref())
-            .or(leftover)
-            .map_or(OsStr::new(""), OsString::as_os_str)
+        let name = self.transcript.as_ref().or(self.lock.as_ref()).or(leftover);
+        self.dir.named.join(name.map_or(OsStr::new(""), OsString::as_os_str))
+    }
+
+    fn add(&mut self, name: OsString, kind: Kind) {
+        match kind {
+            Kind::Lock => self.lock = Some(name),
+            Kind::Transcript => self.transcript = Some(name),
+            Kind::Leftover(leftover) => self.leftovers.push((name, leftover)),
+        }
     }
 }
 
-/// The directories in and below `path` that hold sessions, by OpenClaw's layout: those of a state directory, of an agent, or `path` itself.
+/// The directories of sessions in and below `path`, by OpenClaw's layout. `path` may be a state
+/// directory, the directory of an agent, or a directory of sessions.
 ///
-/// Links are not followed, but for `path` itself: they could lead anywhere.
-pub(super) fn directories_of(path: &Path) -> io::Result<Vec<PathBuf>> {
+/// Links below `path` are returned, for the caller to report. They are not followed, because they
+/// could lead anywhere.
+pub(super) fn session_directories(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let agents = path.join("agents");
     if is_directory(&agents) {
@@ -61,25 +78,19 @@ fn is_directory(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|facts| facts.is_dir())
 }
 
-/// The entries of a directory by their sessions' names; of one session alone if `only` names it.
-pub(super) fn entries_of(
+/// The sessions in a directory, sorted by name. If `only` names one, no other.
+pub(super) fn sessions_in(
     dir: &Directory,
     only: Option<&OsStr>,
-    pulse: &Pulse,
-) -> Result<Vec<Entry>> {
-    let mut sessions: BTreeMap<OsString, Entry> = BTreeMap::new();
+    heartbeat: &Heartbeat,
+) -> Result<Vec<SessionFiles>> {
+    let mut sessions: BTreeMap<OsString, SessionFiles> = BTreeMap::new();
     for name in dir.names()? {
-        pulse.beat();
+        heartbeat.beat();
         let name = name?;
         let Some((session, kind)) = classify(&name) else { continue };
-        if only.is_some_and(|only| only != session) {
-            continue;
-        }
-        let entry = sessions.entry(session).or_default();
-        match kind {
-            Kind::Lock => entry.lock = Some(name),
-            Kind::Transcript => entry.transcript = Some(name),
-            Kind::Leftover(leftover) => entry.leftovers.push((name, leftover)),
+        if only.is_none_or(|only| only == session) {
+            sessions.entry(session).or_insert_with(|| SessionFiles::new(dir)).add(name, kind);
         }
     }
     Ok(sessions.into_values().collect())
@@ -91,6 +102,7 @@ enum Kind {
     Leftover(Leftover),
 }
 
+/// The session that a file of this name belongs to, and the kind of file. `None` for other files.
 fn classify(name: &OsStr) -> Option<(OsString, Kind)> {
     if is_lock(name) {
         return Some((session_name(name), Kind::Lock));

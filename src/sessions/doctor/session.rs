@@ -1,204 +1,228 @@
-//! One session: its lock, what was left beside it, its transcript.
+//! The examination of one session: its lock, its leftovers and its transcript.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::census::Entry;
-use super::checkup::{Checkup, look_through};
+use super::files::SessionFiles;
 use super::finding::{Finding, Problem, Remedy, Treatment};
+use super::transcript::{TranscriptFacts, read_transcript};
 use super::{Scope, modes};
 use crate::datafile::read::Transcript;
-use crate::error::{Error, Holder};
+use crate::error::{Error, Holder, Result};
 use crate::lock::Reason;
 use crate::sessions::Sessions;
 use crate::sessions::sweep::leftover::{self, Leftover};
-use crate::sessions::sweep::look::{Directory, Looker};
-use crate::sessions::sweep::pool::Pulse;
+use crate::sessions::sweep::look::{Inspector, LockEntry};
+use crate::sessions::sweep::pool::Heartbeat;
 use crate::sessions::sweep::{LockReport, LockState};
 use crate::sys::{self, Stat, stat_path};
+use crate::transcript::repair::Repair;
 
-pub(super) struct Visit {
-    pub(super) sessions: Sessions,
-    pub(super) looker: Looker,
-    pub(super) scope: Scope,
+/// Examines sessions, on any number of threads.
+pub(super) struct Examiner {
+    sessions: Sessions,
+    inspector: Inspector,
+    scope: Scope,
 }
 
-impl Visit {
-    /// Everything about one session.
-    pub(super) fn see(&self, dir: &Directory, entry: &Entry, pulse: &Pulse) -> Vec<Finding> {
+impl Examiner {
+    pub(super) fn new(sessions: &Sessions, scope: Scope) -> Self {
+        Self { sessions: sessions.clone(), inspector: Inspector::new(sessions.rules()), scope }
+    }
+
+    /// Examines one session, and fixes it if that is in scope.
+    pub(super) fn examine(&self, files: &SessionFiles, heartbeat: &Heartbeat) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let lock = entry.lock.as_deref().and_then(|name| self.lock(dir, name));
-        let in_use = lock.as_ref().and_then(who_is_at_it);
+        let lock = self.lock(files);
+        let in_use = lock.as_ref().and_then(InUse::of);
         if self.scope.locks {
-            findings.extend(lock.map(lock_finding));
+            let grace = self.inspector.rules.malformed_grace;
+            findings.extend(lock.map(|lock| lock_finding(lock, grace)));
         }
-        for (name, leftover) in &entry.leftovers {
-            findings.extend(self.leftover(dir, name, *leftover, in_use.as_ref()));
-        }
-        if let Some(name) = entry.transcript.as_deref().filter(|_| self.scope.transcripts) {
-            self.transcript(dir, name, in_use.as_ref(), pulse, &mut findings);
+        let session = Session { examiner: self, files, in_use, heartbeat };
+        let leftovers = files.leftovers.iter();
+        findings.extend(leftovers.filter_map(|(name, kind)| session.leftover(name, *kind)));
+        if self.scope.transcripts
+            && let Some(name) = &files.transcript
+        {
+            findings.extend(session.transcript(name));
         }
         findings
     }
 
-    fn lock(&self, dir: &Directory, name: &OsStr) -> Option<LockReport> {
+    fn lock(&self, files: &SessionFiles) -> Option<LockReport> {
+        let entry = LockEntry { dir: files.dir.clone(), name: files.lock.clone()? };
         if self.scope.fix && self.scope.locks {
-            self.looker.sweep(dir, name)
+            self.inspector.sweep(&entry)
         } else {
-            self.looker.look(dir, name)
+            self.inspector.look(&entry)
         }
     }
+}
 
-    fn leftover(
-        &self,
-        dir: &Directory,
-        name: &OsStr,
-        leftover: Leftover,
-        in_use: Option<&InUse>,
-    ) -> Option<Finding> {
-        let wanted =
-            if leftover == Leftover::Rewrite { self.scope.transcripts } else { self.scope.locks };
-        let path = dir.real().join(name);
-        // What a living holder works with is no leftover, nor is what has found its place meanwhile.
-        if !wanted || in_use.is_some() || stat_path(&path).is_ok_and(|stat| stat.is_none()) {
+/// A session whose lock has been examined.
+struct Session<'a> {
+    examiner: &'a Examiner,
+    files: &'a SessionFiles,
+    /// Set if somebody holds the session, or may hold it.
+    in_use: Option<InUse>,
+    heartbeat: &'a Heartbeat,
+}
+
+impl Session<'_> {
+    fn leftover(&self, name: &OsStr, leftover: Leftover) -> Option<Finding> {
+        let Scope { locks, transcripts, .. } = self.examiner.scope;
+        let in_scope = if leftover == Leftover::Rewrite { transcripts } else { locks };
+        let path = self.files.dir.real().join(name);
+        // A living holder may still use the file, or may have put it into place by now.
+        if !in_scope || self.in_use.is_some() || is_gone(&path) {
             return None;
         }
-        let treatment = if self.scope.fix {
-            match leftover::remove(&path, &self.looker.rules) {
-                Ok(true) => Treatment::Done { remedy: Remedy::Remove, note: None },
-                Ok(false) => kept("somebody may still work with it"),
-                Err(_) if stat_path(&path).is_ok_and(|stat| stat.is_none()) => return None,
-                Err(error) => Treatment::Failed { error: error.to_string() },
-            }
-        } else {
-            Treatment::Would { remedy: Remedy::Remove }
-        };
-        Some(Finding::new(dir.named.join(name), Problem::Leftover { leftover }, treatment))
+        let treatment = self.remove_leftover(&path)?;
+        let named = self.files.dir.named.join(name);
+        Some(Finding::new(named, Problem::Leftover { leftover }, treatment))
     }
 
-    fn transcript(
-        &self,
-        dir: &Directory,
-        name: &OsStr,
-        in_use: Option<&InUse>,
-        pulse: &Pulse,
-        findings: &mut Vec<Finding>,
-    ) {
-        let (path, named) = (dir.real().join(name), dir.named.join(name));
-        // Gone since the directory was read: nothing is wrong with it.
-        let Ok(Some(stat)) = stat_path(&path) else { return };
-        if let Some((mode, right)) = modes::wrong(&stat) {
-            let treatment = self.set_mode(&path, &stat, right, in_use);
-            findings.push(Finding::new(
-                named.clone(),
-                Problem::WrongMode { mode, right },
-                treatment,
-            ));
+    /// `None` if somebody else removed it meanwhile.
+    fn remove_leftover(&self, path: &Path) -> Option<Treatment> {
+        if !self.examiner.scope.fix {
+            return Some(Treatment::Would { remedy: Remedy::Remove });
         }
-        let looked = Transcript::open(&path).map_err(Error::from).and_then(|transcript| {
-            let looked = look_through(transcript.file(), pulse);
-            looked.map_err(|source| Error::Io { action: "read", path: named.clone(), source })
-        });
-        match looked {
-            Ok(checkup) => self.checked(&path, &named, checkup, in_use, pulse, findings),
+        match leftover::remove(path, &self.examiner.inspector.rules) {
+            Ok(true) => Some(Treatment::Done { remedy: Remedy::Remove, note: None }),
+            Ok(false) => Some(Treatment::kept("somebody may still use it")),
+            Err(_) if is_gone(path) => None,
+            Err(error) => Some(Treatment::Failed { error: error.to_string() }),
+        }
+    }
+
+    fn transcript(&self, name: &OsStr) -> Vec<Finding> {
+        let path = self.files.dir.real().join(name);
+        let named = self.files.dir.named.join(name);
+        // Nothing is wrong with a file that was removed since the directory was read.
+        let Ok(Some(stat)) = stat_path(&path) else { return Vec::new() };
+        let mut findings = Vec::new();
+        findings.extend(self.mode(&path, &named, &stat));
+        match self.read(&path, &named) {
+            Ok(facts) => findings.extend(self.contents(&path, &named, facts)),
             Err(Error::NoSession { .. }) => {}
-            Err(error) => {
-                let error = match error {
-                    // The path is told beside it.
-                    Error::NotASession { reason, .. } => reason.to_owned(),
-                    other => other.to_string(),
-                };
-                let problem = Problem::UnreadableTranscript { error };
-                findings.push(Finding::reported(named, problem, "it was not looked into"));
-            }
+            Err(error) => findings.push(unreadable(named, error)),
         }
+        findings
     }
 
-    fn set_mode(&self, path: &Path, stat: &Stat, right: u32, in_use: Option<&InUse>) -> Treatment {
-        match in_use {
-            Some(in_use) => in_use.kept(),
-            None if !self.scope.fix => Treatment::Would { remedy: Remedy::SetMode },
-            None => match sys::set_mode(path, stat.id, right) {
-                Ok(()) => Treatment::Done { remedy: Remedy::SetMode, note: None },
-                Err(error) => Treatment::Failed { error: error.to_string() },
-            },
-        }
+    fn read(&self, path: &Path, named: &Path) -> Result<TranscriptFacts> {
+        let transcript = Transcript::open(path).map_err(Error::from)?;
+        read_transcript(transcript.file(), self.heartbeat).map_err(|source| Error::Io {
+            action: "read",
+            path: named.to_owned(),
+            source,
+        })
     }
 
-    fn checked(
-        &self,
-        path: &Path,
-        named: &Path,
-        checkup: Checkup,
-        in_use: Option<&InUse>,
-        pulse: &Pulse,
-        findings: &mut Vec<Finding>,
-    ) {
-        let mut tell =
-            |problem, treatment| findings.push(Finding::new(named.to_owned(), problem, treatment));
-        let Checkup { survey, lineage } = checkup;
+    fn mode(&self, path: &Path, named: &Path, stat: &Stat) -> Option<Finding> {
+        let (mode, right) = modes::wrong(stat)?;
+        let treatment = self.treat(Remedy::SetMode, || {
+            Treatment::from_result(Remedy::SetMode, sys::set_mode(path, stat.id, right))
+        });
+        Some(Finding::new(named.to_owned(), Problem::WrongMode { mode, right }, treatment))
+    }
+
+    fn contents(&self, path: &Path, named: &Path, facts: TranscriptFacts) -> Vec<Finding> {
+        let TranscriptFacts { survey, chain } = facts;
+        let mut findings = Vec::new();
+        let mut add = |problem, treatment| {
+            findings.push(Finding::new(named.to_owned(), problem, treatment));
+        };
         if !survey.is_healthy() {
-            let treatment = self.repair(path, in_use, pulse);
-            tell(Problem::DamagedTranscript { survey }, treatment);
+            let treatment = self.treat(Remedy::Repair, || self.repair(path));
+            add(Problem::DamagedTranscript { survey }, treatment);
         }
-        if lineage.more_headers > 0 {
-            let problem = Problem::DuplicateHeader {
-                more: lineage.more_headers,
-                first_line: lineage.first_header,
-            };
-            tell(problem, report("which of them counts is for people to say"));
+        if chain.more_headers > 0 {
+            let (more, first_line) = (chain.more_headers, chain.second_header);
+            let reason = "a person must decide which of them counts";
+            add(Problem::DuplicateHeader { more, first_line }, Treatment::report(reason));
         }
-        if lineage.chain.orphans > 0 {
-            tell(
-                Problem::BrokenChain { chain: lineage.chain },
-                report("what is lost cannot be invented"),
-            );
+        if chain.chain.orphans > 0 {
+            let reason = "the missing records cannot be recovered";
+            add(Problem::BrokenChain { chain: chain.chain }, Treatment::report(reason));
+        }
+        findings
+    }
+
+    /// Applies a remedy, unless somebody may hold the session, or nothing is to be changed.
+    fn treat(&self, remedy: Remedy, apply: impl FnOnce() -> Treatment) -> Treatment {
+        match &self.in_use {
+            Some(in_use) => in_use.kept(),
+            None if !self.examiner.scope.fix => Treatment::Would { remedy },
+            None => apply(),
         }
     }
 
-    /// Under the turn, if it can be had at once.
-    fn repair(&self, path: &Path, in_use: Option<&InUse>, pulse: &Pulse) -> Treatment {
-        match in_use {
-            Some(in_use) => return in_use.kept(),
-            None if !self.scope.fix => return Treatment::Would { remedy: Remedy::Repair },
-            None => {}
-        }
-        // However large the file: the repair gets on, and its locks are only tried.
-        let _patient = pulse.be_patient();
-        let repaired =
-            self.sessions.turn(path).label("doctor").try_acquire().and_then(|mut turn| {
-                let repair = turn.repair_blocking()?;
-                // If the turn is lost only now, the session is repaired all the same.
-                let _ = turn.release_blocking();
-                Ok(repair)
-            });
-        match repaired {
-            Ok(repair) if repair.changed() => Treatment::Done {
-                remedy: Remedy::Repair,
-                note: Some(format!(
-                    "{} bytes and what they say are in {}.damaged",
-                    repair.survey.bytes_removed,
-                    path.file_name().unwrap_or_default().display()
-                )),
-            },
-            Ok(_) => Treatment::Done {
-                remedy: Remedy::Repair,
-                note: Some("somebody else was faster".into()),
-            },
+    /// Repairs the session under its turn, if the turn can be had at once.
+    fn repair(&self, path: &Path) -> Treatment {
+        // A large file takes long, but the repair makes progress, and locks are only tried.
+        let _unlimited = self.heartbeat.without_limit();
+        match repair_in_turn(&self.examiner.sessions, path) {
+            Ok(repair) => {
+                Treatment::Done { remedy: Remedy::Repair, note: Some(note(&repair, path)) }
+            }
             Err(Error::Timeout { holder: Some(holder), .. }) => InUse::by(Some(*holder)).kept(),
-            Err(error) if error.is_busy() => kept(&error.to_string()),
+            Err(error) if error.is_busy() => Treatment::kept(error.to_string()),
             Err(error) => Treatment::Failed { error: error.to_string() },
         }
     }
 }
 
-/// A session that somebody holds, or may hold.
+fn repair_in_turn(sessions: &Sessions, path: &Path) -> Result<Repair> {
+    let mut turn = sessions.turn(path).label("doctor").try_acquire()?;
+    let repair = turn.repair_blocking()?;
+    // The session is repaired, even if the turn is lost now.
+    let _ = turn.release_blocking();
+    Ok(repair)
+}
+
+fn note(repair: &Repair, path: &Path) -> String {
+    if !repair.changed() {
+        return "somebody else repaired it meanwhile".to_owned();
+    }
+    let session = path.file_name().unwrap_or_default().display();
+    format!("{} bytes were moved to {session}.damaged", repair.survey.bytes_removed)
+}
+
+fn unreadable(named: PathBuf, error: Error) -> Finding {
+    let error = match error {
+        // The finding has the path already.
+        Error::NotASession { reason, .. } => reason.to_owned(),
+        other => other.to_string(),
+    };
+    Finding::reported(named, Problem::UnreadableTranscript { error }, "it was not examined")
+}
+
+fn is_gone(path: &Path) -> bool {
+    stat_path(path).is_ok_and(|stat| stat.is_none())
+}
+
+/// Somebody holds the session, or may hold it.
 struct InUse {
     reason: String,
     holder: Option<Holder>,
 }
 
 impl InUse {
+    /// `None` if the lock is stale.
+    fn of(report: &LockReport) -> Option<Self> {
+        match report.state {
+            LockState::Stale => None,
+            LockState::Held
+            | LockState::Foreign
+            | LockState::Fresh
+            | LockState::Remote
+            | LockState::Unreadable => Some(Self::by(report.holder.clone())),
+        }
+    }
+
     fn by(holder: Option<Holder>) -> Self {
         let reason = match &holder {
             Some(Holder { pid: Some(pid), label: Some(label), .. }) => {
@@ -215,47 +239,34 @@ impl InUse {
     }
 }
 
-fn who_is_at_it(report: &LockReport) -> Option<InUse> {
-    match report.state {
-        LockState::Stale => None,
-        LockState::Held
-        | LockState::Foreign
-        | LockState::Fresh
-        | LockState::Remote
-        | LockState::Unreadable => Some(InUse::by(report.holder.clone())),
-    }
+fn lock_finding(lock: LockReport, grace: Duration) -> Finding {
+    let treatment = lock_treatment(&lock, grace);
+    Finding::new(lock.lock.clone(), Problem::Lock(lock), treatment)
 }
 
-fn lock_finding(lock: LockReport) -> Finding {
+fn lock_treatment(lock: &LockReport, grace: Duration) -> Treatment {
     let too_old = lock.reasons.contains(&Reason::TooOld);
-    let treatment = match (lock.state, &lock.error) {
+    match (lock.state, &lock.error) {
         (LockState::Stale, _) if lock.removed => {
             Treatment::Done { remedy: Remedy::Remove, note: None }
         }
         (LockState::Stale, Some(error)) => Treatment::Failed { error: error.clone() },
         (LockState::Stale, None) => Treatment::Would { remedy: Remedy::Remove },
-        (LockState::Held, _) if too_old => {
-            report("held for very long, by a living process: `turnlock break` takes it away")
-        }
-        (LockState::Foreign, _) if too_old => {
-            report("held for very long, by a living process: only ending that frees it")
-        }
-        (LockState::Held | LockState::Foreign, _) => Treatment::None,
-        (LockState::Fresh, _) => {
-            kept("somebody may be writing it; it counts as stale 30 s after its last change")
-        }
-        (LockState::Remote, _) => report(
-            "whether its owner lives cannot be seen from here; if that host is gone, `turnlock break`",
+        (LockState::Held, _) if too_old => Treatment::report(
+            "a living process holds it for very long: `turnlock revoke` takes it away",
         ),
-        (LockState::Unreadable, _) => report("what cannot be read may be held"),
-    };
-    Finding::new(lock.lock.clone(), Problem::Lock(lock), treatment)
-}
-
-fn report(reason: &str) -> Treatment {
-    Treatment::Report { reason: reason.to_owned() }
-}
-
-fn kept(reason: &str) -> Treatment {
-    Treatment::Kept { reason: reason.to_owned(), holder: None }
+        (LockState::Foreign, _) if too_old => Treatment::report(
+            "a living process holds it for very long: only ending that process frees it",
+        ),
+        (LockState::Held | LockState::Foreign, _) => Treatment::None,
+        (LockState::Fresh, _) => Treatment::kept(format!(
+            "somebody may be writing it; it counts as stale {} s after its last change",
+            grace.as_secs()
+        )),
+        (LockState::Remote, _) => Treatment::report(
+            "whether its owner is alive cannot be seen from this host; if that host is gone, use \
+             `turnlock revoke`",
+        ),
+        (LockState::Unreadable, _) => Treatment::report("a lock that cannot be read may be held"),
+    }
 }

@@ -1,66 +1,65 @@
-//! A session file, looked at once from its beginning to its end. No lock is taken.
+//! Reads one session file from its beginning to its end, without a lock.
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::thread;
 use std::time::Duration;
 
-use super::lineage::Lineage;
-use crate::sessions::sweep::pool::Pulse;
+use super::chain::ChainCheck;
+use crate::sessions::sweep::pool::Heartbeat;
 use crate::transcript::damage::Damage;
 use crate::transcript::repair::Survey;
 use crate::transcript::scan::{Item, Line, Scanner};
 use crate::transcript::source::ReadAt;
 
-/// Longer lines are checked, and not looked into.
-const LOOKED_INTO: usize = 4 * 1024 * 1024;
-/// A write takes microseconds: what stands still for so long …
+/// Longer lines are checked for damage, but their records are not followed.
+const MAX_LINE: usize = 4 * 1024 * 1024;
+/// A write takes microseconds. If the file has not grown for this long, its end is final.
 const PAUSE: Duration = Duration::from_millis(25);
-/// … is looked at again only so many times, if somebody keeps writing.
-const LOOKS: u32 = 40;
+/// The most looks at the end of a file to which somebody keeps writing.
+const MAX_LOOKS: u32 = 40;
 
-/// What there is to say about a session file.
+/// What was found in a session file.
 #[derive(Default)]
-pub(super) struct Checkup {
+pub(super) struct TranscriptFacts {
     pub(super) survey: Survey,
-    pub(super) lineage: Lineage,
+    pub(super) chain: ChainCheck,
 }
 
-/// Reads through a session file. Every read is a sign of life.
-pub(super) fn look_through(file: &File, pulse: &Pulse) -> io::Result<Checkup> {
-    let source = Beating { file, pulse };
-    let mut checkup = Checkup::default();
+/// Reads a session file. Every read is a heartbeat.
+///
+/// Damage at the very end may be the unfinished write of a living writer. It counts only if the end
+/// does not move any more.
+pub(super) fn read_transcript(file: &File, heartbeat: &Heartbeat) -> io::Result<TranscriptFacts> {
+    let source = Source { file, heartbeat };
+    let mut facts = TranscriptFacts::default();
     let mut part = 0..file.metadata()?.len();
     for look in 1.. {
         let end = part.end;
-        let Some(open) = checkup.take_in(&source, part)? else { return Ok(checkup) };
-        // Somebody may be in the middle of a write: then the end moves.
+        let Some(unfinished) = facts.read_part(&source, part)? else { break };
         thread::sleep(PAUSE);
-        pulse.beat();
+        heartbeat.beat();
         let now = file.metadata()?.len();
-        if now == end || look == LOOKS {
-            checkup.count(&source, &open)?;
-            return Ok(checkup);
+        if now == end || look == MAX_LOOKS {
+            facts.count(&source, &unfinished)?;
+            break;
         }
-        part = open.range.start.min(now)..now;
+        part = unfinished.range.start.min(now)..now;
     }
-    Ok(checkup)
+    Ok(facts)
 }
 
-impl Checkup {
-    /// Takes in a part of the file; what is damaged up to its very end, and may be unfinished only, is given back.
-    fn take_in(
-        &mut self,
-        source: &Beating<'_>,
-        part: std::ops::Range<u64>,
-    ) -> io::Result<Option<Damage>> {
+impl TranscriptFacts {
+    /// Reads a part of the file. Returns damage that reaches to its very end, without counting it.
+    fn read_part(&mut self, source: &Source<'_>, part: Range<u64>) -> io::Result<Option<Damage>> {
         let end = part.end;
-        let mut scanner = Scanner::new(source).part(part).max_line(LOOKED_INTO);
+        let mut scanner = Scanner::new(source).part(part).max_line(MAX_LINE);
         while let Some(item) = scanner.next_item()? {
             match item {
                 Item::Line(line) => {
                     self.survey.lines += 1;
-                    self.lineage.follow(&line);
+                    self.chain.follow(&line);
                 }
                 Item::Damage(damage) if damage.range.end == end && !damage.terminated => {
                     return Ok(Some(damage));
@@ -71,33 +70,36 @@ impl Checkup {
         Ok(None)
     }
 
-    fn count(&mut self, source: &Beating<'_>, damage: &Damage) -> io::Result<()> {
+    fn count(&mut self, source: &Source<'_>, damage: &Damage) -> io::Result<()> {
         self.survey.count(damage);
         for range in &damage.saved {
             let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-            let mut bytes = (length <= LOOKED_INTO).then(|| vec![0; length]);
+            let mut bytes = (length <= MAX_LINE).then(|| vec![0; length]);
             if let Some(bytes) = &mut bytes {
-                read_exact(source, bytes, range.start)?;
+                source.read_exact(bytes, range.start)?;
             }
-            self.lineage.follow(&Line::of(range.clone(), damage.line, bytes));
+            self.chain.follow(&Line::of(range.clone(), damage.line, bytes));
         }
         Ok(())
     }
 }
 
-fn read_exact(source: &Beating<'_>, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-    source.pulse.beat();
-    crate::sys::read_exact_at(source.file, bytes, offset)
-}
-
-struct Beating<'a> {
+/// A file whose reads are heartbeats.
+struct Source<'a> {
     file: &'a File,
-    pulse: &'a Pulse,
+    heartbeat: &'a Heartbeat,
 }
 
-impl ReadAt for Beating<'_> {
+impl Source<'_> {
+    fn read_exact(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.heartbeat.beat();
+        crate::sys::read_exact_at(self.file, bytes, offset)
+    }
+}
+
+impl ReadAt for Source<'_> {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.pulse.beat();
+        self.heartbeat.beat();
         ReadAt::read_at(self.file, buffer, offset)
     }
 }
