@@ -98,6 +98,7 @@ pub enum RepairError {
 /// # Errors
 ///
 /// The errors of reading.
+#[cfg(any(test, feature = "testing"))]
 pub fn survey(original: &impl ReadAt, length: u64) -> io::Result<Survey> {
     let mut survey = Survey::default();
     let mut scanner = scanner(original, length);
@@ -124,6 +125,7 @@ pub fn survey(original: &impl ReadAt, length: u64) -> io::Result<Survey> {
 ///
 /// The errors of reading and writing. The original is unchanged. Entries of an interrupted repair
 /// in the quarantine have no `end` and are ignored.
+#[cfg(any(test, feature = "testing"))]
 pub fn repair(
     original: &impl ReadAt,
     length: u64,

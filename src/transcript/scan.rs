@@ -118,6 +118,7 @@ impl<S: ReadAt> Scanner<S> {
     }
 
     /// Reads this many bytes at a time, 256 KiB unless set. The result does not depend on it.
+    #[cfg(any(test, feature = "testing"))]
     pub fn chunk_size(mut self, bytes: usize) -> Self {
         self.chunk = bytes.max(1);
         self
