@@ -16,14 +16,15 @@
 //! - **A former holder writes nothing.** Each append proves, under a short lock on the session
 //!   file, that the turn is still its own. After a [`revoke`](Sessions::revoke), an `rm -f *.lock`
 //!   or a week in SIGSTOP, the append fails with [`Error::LockLost`].
-//! - **Whole lines.** An append is there in full or not at all. A torn line that somebody left is
-//!   closed first. With [`Durability::Sync`], the default, an acknowledged line survives the loss
-//!   of power.
+//! - **Whole lines.** An acknowledged append is in the file in full. A failed append is taken back;
+//!   if that was not possible, the error says so. A torn line that a crash left is closed before
+//!   the next append. With [`Durability::Sync`], the default, an acknowledged line survives the
+//!   loss of power.
 //! - **In order.** The tasks and threads of one process are served first come, first served.
 //!   Processes are served by the kernel's queue. While other processes wait, a process keeps a
-//!   session for its own tasks for about 1 ms or 128 turns, whichever ends first.
-//! - **Waiters are woken.** A waiter of this protocol does not poll for the lock. For each lock
-//!   that is contended, a process has one thread that blocks in the kernel, with one descriptor. A
+//!   session for its own tasks for 1 ms or 128 turns, whichever ends first.
+//! - **Waiters are woken.** Nobody polls for a lock that a process of this protocol holds. For each
+//!   contended lock, a process has one thread that blocks in the kernel, with one descriptor. A
 //!   session has two such locks: the turn lock and the data lock.
 //!
 //! # Limitations
@@ -31,16 +32,23 @@
 //! - **Advisory.** A program that writes to the session file without any lock is survived, not
 //!   stopped.
 //! - **One kernel.** On a network filesystem, this crate works only where `flock` is kept between
-//!   hosts. Where it is not kept, this crate refuses to work ([`Error::LocksNotKept`]).
+//!   hosts. Where it is not kept, this crate refuses to work ([`Error::LocksNotKept`]). A lock
+//!   whose owner may be on another host is not taken over on suspicion ([`Error::RemoteOwner`]).
 //! - **Foreign locks** (OpenClaw's own: a pid in a file, no kernel lock) are judged by process id,
 //!   start time and command line. A pid means something only in its own PID namespace. Foreign
 //!   programs have no fence, so two of *them* can still race. If the wall clock jumps forward by
 //!   more than two seconds, a living foreign owner without a recorded start time can look recycled.
-//! - **Three things are looked at again and again,** because no event tells of them. A foreign
-//!   owner is looked at every 10 ms while somebody waits for it. The path of a lock file on which a
-//!   thread blocks is looked at after 20 ms, and then at growing intervals of at most 100 ms. The
-//!   path of a turn's own lock file is looked at every 200 ms while other tasks of its process
-//!   wait behind the turn. So a waiter notices a revoke or an `rm` with that delay.
+//! - **Three things are polled,** because no event tells of them:
+//!   - A foreign owner, or a lock file that cannot be judged yet, is looked at every 10 ms while
+//!     somebody waits for it.
+//!   - The path of the lock file on which a thread blocks is looked at after 20 ms, and then at
+//!     growing intervals of at most 100 ms. A waiter notices a revoke or an `rm` with that delay.
+//!     The thread that blocks on the old file ends only when the old holder lets go.
+//!   - The path of a turn's lock file is looked at every 200 ms while other tasks of its process
+//!     wait behind the turn.
+//! - **Runs have an end only on Linux.** Elsewhere, and on filesystems without the locks that mark
+//!   waiters (`F_OFD_SETLK`), a process does not know of other processes that wait. It keeps a
+//!   session for as long as its own tasks ask for it.
 //! - **No re-entry.** A task that asks for a turn it already holds waits for itself. The message
 //!   of the timeout says so.
 //! - **`fork` without `exec`.** The child cannot use a turn of its parent, and it has no background
