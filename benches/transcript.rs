@@ -14,9 +14,8 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
-use turnlock::transcript::read::Transcript;
-use turnlock::transcript::repair::survey;
-use turnlock::transcript::scan::Scanner;
+use turnlock::Transcript;
+use turnlock::testing::{Scanner, survey};
 
 /// A session as OpenClaw writes it: many short entries, tool output of some kilobytes, now and then a picture.
 fn session(bytes: usize) -> Vec<u8> {

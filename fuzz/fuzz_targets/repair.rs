@@ -1,15 +1,11 @@
-//! A repair and its way back: nothing whole is lost, what is left is healthy, and the original comes back, byte for byte.
+//! A repair and its way back: nothing whole is lost, what is left is healthy, and the original comes
+//! back, byte for byte.
 #![no_main]
-
-use std::cell::RefCell;
-use std::os::unix::fs::FileExt;
 
 use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;
-use tempfile::NamedTempFile;
-use turnlock::transcript::quarantine::mark_undone;
-use turnlock::transcript::repair::{Repair, repair, survey};
-use turnlock::transcript::restore::{RestoreError, restore};
+use turnlock::testing::{mark_undone, repair, restore, survey};
+use turnlock::{Repair, RestoreError};
 use uuid::Uuid;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -60,18 +56,7 @@ fn whole(line: &[u8]) -> bool {
 }
 
 fn restored(file: &[u8], quarantine: &[u8]) -> Result<(Vec<u8>, Uuid), RestoreError> {
-    QUARANTINE.with_borrow_mut(|place| {
-        place
-            .as_file()
-            .set_len(0)
-            .and_then(|()| place.as_file().write_all_at(quarantine, 0))
-            .expect("a file in memory");
-        let mut original = Vec::new();
-        let done = restore(&file, file.len() as u64, place.path(), &mut original)?;
-        Ok((original, done.repair))
-    })
-}
-
-thread_local! {
-    static QUARANTINE: RefCell<NamedTempFile> = RefCell::new(NamedTempFile::new_in("/dev/shm").expect("a file in memory"));
+    let mut original = Vec::new();
+    let done = restore(&file, file.len() as u64, &quarantine, &mut original)?;
+    Ok((original, done.repair))
 }

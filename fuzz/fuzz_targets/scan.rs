@@ -1,10 +1,11 @@
-//! The scanner and the validator beside another's parser. The first byte says how much is read at a time.
+//! The scanner and the validator beside another's parser. The first byte says how much is read at a
+//! time.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;
-use turnlock::transcript::json::Validator;
-use turnlock::transcript::scan::{Item, Scanner};
+use turnlock::Item;
+use turnlock::testing::{Scanner, Validator};
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((&chunk, file)) = bytes.split_first() else { return };

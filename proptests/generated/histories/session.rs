@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use turnlock::transcript::repair::repair;
+use turnlock::testing::repair;
 
 use super::protocol::line;
 
