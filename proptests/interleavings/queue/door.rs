@@ -122,7 +122,7 @@ impl Door {
         !self.held.swap(true, Ordering::SeqCst)
     }
 
-    /// As `waiter::start`: whoever is first when the lock comes gets it.
+    /// As `session::waiting::start`: whoever is first when the lock comes gets it.
     fn start_waiting(self: &Arc<Self>) {
         let door = Arc::clone(self);
         let thread = thread::spawn(move || {
@@ -216,7 +216,7 @@ impl Door {
         assert!(!self.held.load(Ordering::SeqCst), "the lock is let go");
         assert!(self.queue.is_empty(), "nobody is forgotten");
         let ticket = self.queue.join(99);
-        assert!(ticket.is_called(), "the line is idle: a newcomer is called at once");
+        assert!(ticket.is_called(), "the queue is idle: a newcomer is called at once");
     }
 }
 

@@ -1,5 +1,5 @@
 //! The library's queue, compiled here once more on shuttle's locks. All that must follow when the
-//! library's source moves is in this file, and in the names that `main.rs` imports.
+//! library's source moves is in this file, and in the names that `door.rs` imports.
 
 #[allow(dead_code)] // a rest is for those who wait for foreign owners
 #[path = "../../../src/session/queue.rs"]
