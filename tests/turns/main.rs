@@ -1,5 +1,6 @@
 //! The library in one process: taking turns, what a turn can do, posts, and gateways.
 
+mod architecture;
 mod attributes;
 mod basics;
 mod contents;

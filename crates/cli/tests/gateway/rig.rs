@@ -9,7 +9,7 @@ use std::thread;
 
 use turnlock_testing::port::free_port;
 use turnlock_testing::signals::heed_signals;
-use turnlock_testing::strace::strace;
+use turnlock_testing::strace::strace_at;
 use turnlock_testing::{DEADLINE, Ended, Running, ended};
 
 /// Where one gateway lives.
@@ -127,9 +127,7 @@ pub fn get(address: SocketAddr, path: &str) -> String {
 /// What starts a program to which this directory is as one on a dead mount: only the tracer lets it
 /// go. `None`, said aloud, where there is no `strace` that may trace.
 pub fn dead_mount(dir: &Path) -> Option<Vec<String>> {
-    let mut tracer = strace(&["inject=openat:delay_enter=600s"])?;
-    tracer.extend(["-P".to_owned(), text(dir)]);
-    Some(tracer)
+    strace_at(dir, &["inject=openat:delay_enter=600s"])
 }
 
 pub fn text(path: &Path) -> String {
