@@ -1,5 +1,5 @@
-//! A repair and its way back: nothing whole is lost, what is left is healthy, and the original comes
-//! back, byte for byte.
+//! Repair and restore. No whole line is lost, the repaired file is healthy, and a restore gives the
+//! original, byte for byte.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(again == file && !second.changed(), "a repaired file is healthy");
     match restored(&file, &quarantine) {
         Ok((original, id)) => {
-            assert!(original == bytes && Some(id) == report.id, "the original comes back");
+            assert!(original == bytes && Some(id) == report.id, "the original is restored");
             mark_undone(&mut quarantine, id).expect("memory can be written");
             assert!(matches!(
                 restored(&original, &quarantine),
@@ -27,7 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
         Err(RestoreError::NothingToUndo { .. }) if !report.changed() => {}
         Err(error) => panic!("{error}"),
     }
-    // Any bytes as a quarantine: an answer, whatever it is.
+    // With any bytes as the quarantine, restore returns and does not panic.
     let _ = restored(&file, bytes);
 });
 
@@ -43,7 +43,7 @@ fn repaired(original: &[u8], quarantine: &mut Vec<u8>) -> (Vec<u8>, Repair) {
     (file, report)
 }
 
-/// In order.
+/// Every whole line of the original is in the file, in order.
 fn whole_lines_are_kept(original: &[u8], file: &[u8]) {
     let mut left = file.split(|byte| *byte == b'\n');
     for line in original.split(|byte| *byte == b'\n').filter(|line| whole(line)) {

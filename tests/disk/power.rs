@@ -53,6 +53,7 @@ fn cuts() -> usize {
 /// The calls that change something. Between two of them a cut finds what it found before.
 const CHANGES: &[&str] = &[
     "open",
+    "openat",
     "write",
     "pwrite64",
     "ftruncate",
@@ -65,6 +66,7 @@ const CHANGES: &[&str] = &[
     "unlink",
     "unlinkat",
     "mkdir",
+    "mkdirat",
     "fchown",
     "fchmod",
     "copy_file_range",

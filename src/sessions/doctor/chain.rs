@@ -1,4 +1,5 @@
-//! How the records of an OpenClaw session hang together: one header, and `parentId`s that name an earlier record.
+//! The chain of records in an OpenClaw session: one header, and `parentId`s that name earlier
+//! records.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -10,18 +11,18 @@ use serde::{Deserialize, Serialize};
 use super::finding::plural;
 use crate::transcript::scan::Line;
 
-/// Parents that are not there.
+/// Records whose `parentId` names no earlier record.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Chain {
-    /// How many records name one.
+    /// The number of such records.
     pub orphans: u64,
     /// The `id` of the first of them.
     pub first: Option<String>,
-    /// Its line, where that is known.
+    /// Its line number, if known.
     pub first_line: Option<u64>,
-    /// The parent that it names.
+    /// The missing parent that it names.
     pub missing: Option<String>,
 }
 
@@ -38,24 +39,28 @@ impl fmt::Display for Chain {
     }
 }
 
-/// As many ids are remembered (16 MiB); in a longer session later breaks go unseen.
-const MOST_IDS: usize = 1 << 20;
+/// The most ids that are remembered, in 16 MiB. In a longer session, later breaks are not detected.
+const MAX_IDS: usize = 1 << 20;
 
 /// Follows the records of one session.
 #[derive(Default)]
-pub(super) struct Lineage {
-    /// `None` before the first record; then whether it was a header, without which nothing here means anything.
-    headed: Option<bool>,
+pub(super) struct ChainCheck {
+    /// Whether the first record is a header. `None` before the first record. A session without a
+    /// header has another format and is not checked.
+    has_header: Option<bool>,
     ids: HashSet<u64>,
     hasher: RandomState,
-    /// A record could not be looked into, or there were too many: its id may be anybody's parent.
-    blind: bool,
+    /// Ids are missing, because a record could not be parsed or there were too many. Any later
+    /// parent may be one of them, so no more breaks are reported.
+    incomplete: bool,
     pub(super) chain: Chain,
+    /// The number of headers after the first record.
     pub(super) more_headers: u64,
-    pub(super) first_header: Option<u64>,
+    /// The line number of the first of them, if known.
+    pub(super) second_header: Option<u64>,
 }
 
-/// What is looked at of a record.
+/// The fields of a record that are checked.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Link<'a> {
@@ -67,25 +72,25 @@ struct Link<'a> {
     parent_id: Option<Cow<'a, str>>,
 }
 
-impl Lineage {
-    /// Takes in the next whole record.
+impl ChainCheck {
+    /// Takes the next whole record.
     pub(super) fn follow(&mut self, line: &Line<'_>) {
-        if self.headed == Some(false) {
+        if self.has_header == Some(false) {
             return;
         }
         let link =
             line.bytes.as_deref().and_then(|bytes| serde_json::from_slice::<Link<'_>>(bytes).ok());
         let Some(link) = link else {
-            self.blind = true;
-            self.headed.get_or_insert(false);
+            self.incomplete = true;
+            self.has_header.get_or_insert(false);
             return;
         };
         let header = link.kind.as_deref() == Some("session");
-        match self.headed {
-            None => self.headed = Some(header),
+        match self.has_header {
+            None => self.has_header = Some(header),
             Some(_) if header => {
                 self.more_headers += 1;
-                self.first_header = self.first_header.or(line.number);
+                self.second_header = self.second_header.or(line.number);
             }
             Some(_) => self.link(&link, line.number),
         }
@@ -93,7 +98,7 @@ impl Lineage {
 
     fn link(&mut self, link: &Link<'_>, line: Option<u64>) {
         if let Some(parent) = &link.parent_id
-            && !self.blind
+            && !self.incomplete
             && !self.ids.contains(&self.hasher.hash_one(parent))
         {
             self.chain.orphans += 1;
@@ -104,16 +109,16 @@ impl Lineage {
             }
         }
         if let Some(id) = &link.id {
-            if self.ids.len() < MOST_IDS {
+            if self.ids.len() < MAX_IDS {
                 self.ids.insert(self.hasher.hash_one(id));
             } else {
-                self.blind = true;
+                self.incomplete = true;
             }
         }
     }
 }
 
-/// Ids are short; a hostile one need not be kept whole.
+/// The first 80 bytes at most, because a hostile id may be long.
 fn short(id: &str) -> String {
     id[..id.floor_char_boundary(80)].to_owned()
 }
@@ -121,22 +126,23 @@ fn short(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transcript::scan::{Item, Scanner};
 
-    fn lineage(lines: &[&str]) -> Lineage {
-        let mut lineage = Lineage::default();
+    fn check(lines: &[&str]) -> ChainCheck {
+        let mut check = ChainCheck::default();
         let text = lines.join("\n") + "\n";
-        let mut scanner = crate::transcript::scan::Scanner::new(text.as_bytes());
-        while let Some(crate::transcript::scan::Item::Line(line)) = scanner.next_item().unwrap() {
-            lineage.follow(&line);
+        let mut scanner = Scanner::new(text.as_bytes());
+        while let Some(Item::Line(line)) = scanner.next_item().unwrap() {
+            check.follow(&line);
         }
-        lineage
+        check
     }
 
     const HEADER: &str = r#"{"type":"session","version":3,"id":"s","timestamp":"","cwd":"/"}"#;
 
     #[test]
     fn a_chain_that_holds_says_nothing() {
-        let found = lineage(&[
+        let found = check(&[
             HEADER,
             r#"{"type":"message","id":"a","parentId":null}"#,
             r#"{"type":"message","id":"b","parentId":"a"}"#,
@@ -147,19 +153,19 @@ mod tests {
 
     #[test]
     fn a_missing_parent_and_a_second_header_are_told() {
-        let found = lineage(&[
+        let found = check(&[
             HEADER,
             r#"{"type":"message","id":"b","parentId":"a"}"#,
             HEADER,
             r#"{"type":"message","id":"c","parentId":"b"}"#,
         ]);
         assert_eq!(found.chain.to_string(), "1 record without a parent: line 2, b names a");
-        assert_eq!((found.more_headers, found.first_header), (1, Some(3)));
+        assert_eq!((found.more_headers, found.second_header), (1, Some(3)));
     }
 
     #[test]
     fn other_formats_are_let_be() {
-        let found = lineage(&[r#"{"type":"user","id":"b","parentId":"a"}"#, HEADER, "[1]"]);
+        let found = check(&[r#"{"type":"user","id":"b","parentId":"a"}"#, HEADER, "[1]"]);
         assert_eq!((found.chain, found.more_headers), (Chain::default(), 0));
     }
 }

@@ -1,14 +1,14 @@
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
-use rustix::io::Errno;
-
+use super::super::trial::Fault;
+use super::super::{KeepsLocks, Locality, ProbeReport, Trial, filesystem, probe};
 use super::mountinfo::{find, parse};
-use super::trial::Fault;
-use super::*;
+use super::{Filesystem, describe, mountinfo};
 
 const TABLE: &[u8] = br"22 27 0:21 / /proc rw,relatime - proc proc rw
 27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,discard
-31 27 0:40 / /mnt/team rw,relatime shared:2 master:1 - nfs4 srv:/team rw,vers=4.2,local_lock=none,addr=10.0.0.1
+31 27 0:40 / /mnt/team rw,relatime shared:2 master:1 - nfs4 srv:/team rw,vers=4.2,local_lock=none
 32 27 0:41 / /mnt/team/old\040stuff rw,relatime - nfs srv:/old rw,vers=3,nolock,local_lock=all
 33 27 0:42 / /mnt/flock rw - nfs srv:/f rw,vers=3,local_lock=flock
 34 27 0:43 / /Users rw,relatime - virtiofs host\043home rw
@@ -28,7 +28,7 @@ a line of another form
 ";
 
 fn at(path: &str) -> Filesystem {
-    Filesystem::new(None, find(parse(TABLE), None, Path::new(path)))
+    describe(None, find(parse(TABLE), None, Path::new(path)))
 }
 
 fn not_kept(filesystem: &Filesystem) -> &str {
@@ -45,7 +45,7 @@ fn the_longest_mount_point_wins_and_covers_what_is_below() {
     assert_eq!(at("/mnt/teamwork").kind, "ext4");
     assert_eq!(at("/mnt/over/x").kind, "xfs");
     assert_eq!(at("/mnt/team/old stuff/x").source.unwrap(), "srv:/old");
-    // The id is exact.
+    // The id finds even a mount that is covered.
     let covered = find(parse(TABLE), Some(36), Path::new("/mnt/over"));
     assert_eq!(covered.unwrap().source, "first");
     assert_eq!(find(parse(TABLE), Some(99), Path::new("/mnt/over")), None);
@@ -59,7 +59,7 @@ fn escapes_are_undone() {
 }
 
 #[test]
-fn lines_of_another_form_hide_no_others() {
+fn lines_of_another_form_are_skipped() {
     assert_eq!(parse(TABLE).len(), 18);
     assert!(parse(b"").is_empty());
     assert!(parse(b"1 2 3\n\n- - -\n").is_empty());
@@ -68,7 +68,7 @@ fn lines_of_another_form_hide_no_others() {
 }
 
 #[test]
-fn nfs_tells_by_its_options() {
+fn the_options_of_nfs_tell() {
     assert_eq!(at("/mnt/team").keeps_locks, KeepsLocks::Kept);
     assert_eq!(at("/mnt/older").keeps_locks, KeepsLocks::Unknown);
     assert!(not_kept(&at("/mnt/flock")).contains("`local_lock=flock`"));
@@ -96,13 +96,13 @@ fn other_shared_mounts() {
 
 #[test]
 fn without_a_mount_table_the_number_tells() {
-    let by_number = |magic| Filesystem::new(Some(magic), None);
+    let by_number = |magic| describe(Some(magic), None);
     assert_eq!(by_number(0xef53).to_string(), "ext4 filesystem");
     assert_eq!(by_number(0xef53).keeps_locks, KeepsLocks::Kept);
     assert_eq!(by_number(0x6969).locality, Locality::Remote);
     assert_eq!(by_number(0xabcd).to_string(), "0xabcd filesystem");
     assert_eq!(by_number(0xabcd).keeps_locks, KeepsLocks::Unknown);
-    assert_eq!(Filesystem::new(None, None).to_string(), "unknown filesystem");
+    assert_eq!(describe(None, None).to_string(), "unknown filesystem");
 }
 
 #[test]
@@ -112,8 +112,8 @@ fn a_refusal_names_the_mount() {
     let mut report = ProbeReport { filesystem: at("/mnt/flock/a"), trial };
     assert_eq!(
         report.refusal().unwrap(),
-        "nfs filesystem srv:/f mounted at /mnt/flock does not keep locks: it is mounted with `local_lock=flock`, so that hosts \
-         do not see each other's locks"
+        "nfs filesystem srv:/f mounted at /mnt/flock does not keep locks: it is mounted with \
+         `local_lock=flock`, so that hosts do not see each other's locks"
     );
     report.filesystem = at("/Users");
     assert_eq!(report.refusal(), None);
@@ -124,10 +124,10 @@ fn a_refusal_names_the_mount() {
             .starts_with("virtiofs filesystem host#home mounted at /Users does not keep locks: "),
         "{refusal}"
     );
-    // What was seen outweighs what the mount promises.
+    // What the trial showed outweighs what the mount promises.
     report.filesystem = at("/home");
-    report.trial.fault = Some(Fault::Refused(Errno::NOLCK));
-    assert!(report.refusal().unwrap().contains("flock fails"));
+    report.trial.fault = Some(Fault::Refused("No locks available".into()));
+    assert!(report.refusal().unwrap().ends_with("flock fails (No locks available)"));
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn a_directory_that_is_missing_or_cannot_be_written_to_is_an_error() {
     let missing = dir.path().join("missing");
     assert_eq!(probe(&missing).unwrap_err().kind(), std::io::ErrorKind::NotFound);
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o500)).unwrap();
-    // Root may write all the same.
+    // Root may write even so.
     if !rustix::process::geteuid().is_root() {
         assert!(probe(dir.path()).is_err());
     }

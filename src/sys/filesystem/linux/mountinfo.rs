@@ -1,5 +1,4 @@
 //! The mount that a directory lies on, from `/proc/self/mountinfo` (see proc_pid_mountinfo(5)).
-#![cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux has this table"))]
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -19,12 +18,12 @@ pub(super) struct Mount {
 impl Mount {
     /// `36 35 98:0 /root /point rw,noatime shared:1 … - ext3 /dev/sda1 rw,errors=continue`
     fn parse(line: &[u8]) -> Option<Self> {
-        // Single spaces, since an empty source is an empty field.
+        // Fields are separated by single spaces, and an empty source is an empty field.
         let mut fields = line.split(|byte| *byte == b' ');
         let id = text(fields.next()?).parse().ok()?;
         let point = PathBuf::from(OsString::from_vec(unescape(fields.nth(3)?)));
         let mount_options = text(fields.next()?);
-        // Any number of tagged fields, then a dash.
+        // Any number of tagged fields precedes a dash.
         fields.find(|field| *field == b"-")?;
         Some(Self {
             id,
@@ -41,13 +40,15 @@ impl Mount {
     }
 }
 
-/// All mounts, in the order of the table. A line of a form that is not known hides no other.
+/// Returns all mounts, in the order of the table. Lines of an unknown form are skipped.
 pub(super) fn parse(table: &[u8]) -> Vec<Mount> {
     table.split(|byte| *byte == b'\n').filter_map(Mount::parse).collect()
 }
 
-/// The mount of `path`: the one with this id; where the kernel is too old to tell it, the longest mount point above
-/// `path`, and of several at one point the last, which covers the others.
+/// Returns the mount of `path`: the one with this id.
+///
+/// Where the kernel is too old to tell the id, it is the mount with the longest mount point above
+/// `path`, and of several at one mount point the last, which covers the others.
 pub(super) fn find(mounts: Vec<Mount>, id: Option<u64>, path: &Path) -> Option<Mount> {
     match id {
         Some(id) => mounts.into_iter().find(|mount| mount.id == id),
@@ -58,15 +59,14 @@ pub(super) fn find(mounts: Vec<Mount>, id: Option<u64>, path: &Path) -> Option<M
     }
 }
 
-/// The mount of `dir`, which is a canonical path. `None`: the table cannot be read.
-#[cfg(target_os = "linux")]
+/// Returns the mount of `dir`, a canonical path, or `None` if the table cannot be read.
 pub(super) fn of(dir: &Path) -> Option<Mount> {
     let table = std::fs::read("/proc/self/mountinfo").ok()?;
     find(parse(&table), mount_id(dir), dir)
 }
 
-/// Since Linux 5.8. Exact, where device numbers (btrfs, overlay, binds) and paths (mounts over mounts) can mislead.
-#[cfg(target_os = "linux")]
+/// The id of the mount, which Linux tells since 5.8. It is exact where device numbers (btrfs,
+/// overlay, bind mounts) and paths (mounts over mounts) mislead.
 fn mount_id(dir: &Path) -> Option<u64> {
     use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
     let found = statx(CWD, dir, AtFlags::empty(), StatxFlags::MNT_ID).ok()?;
@@ -78,7 +78,7 @@ fn text(field: &[u8]) -> String {
     String::from_utf8_lossy(&unescape(field)).into_owned()
 }
 
-/// Space, tab, newline, backslash and `#` stand as `\040` and so on.
+/// Undoes the escapes for space, tab, newline, backslash and `#`: `\040` and so on.
 fn unescape(field: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(field.len());
     let mut rest = field;
