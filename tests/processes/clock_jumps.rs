@@ -154,7 +154,8 @@ fn a_jump_neither_ends_a_wait_nor_draws_it_out() {
 #[test]
 fn a_living_foreign_owner_is_kept_while_the_clock_jumps() {
     let Some([clock]) = clocks() else { return };
-    // Without a start time only a clock set back leaves no doubt (I13): one set forward makes the owner younger than its record.
+    // Without a start time only a clock set back leaves no doubt (I13): one set forward makes the
+    // owner younger than its record.
     for (name, with_start_time, jumps) in
         [("sleep", true, &[5, -5, 0][..]), ("node", false, &[-5, 0])]
     {

@@ -78,8 +78,8 @@ fn a_killed_doctor_leaves_the_old_file_or_the_new_one() {
 
 const LINES: usize = 200;
 
-/// Not a test: a process that rewrites a session again and again, each time with lines that say which time it
-/// is.
+/// Not a test: a process that rewrites a session again and again, each time with lines that say
+/// which time it is.
 #[test]
 fn rewriter() {
     let Some(session) = std::env::var_os("TURNLOCK_TEST_SESSION") else { return };

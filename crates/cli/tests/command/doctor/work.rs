@@ -53,8 +53,8 @@ fn ours() {
     }
 }
 
-/// Not a test: a program that knows `O_EXCL` and pids only. Every tenth record it "crashes" in the middle of a
-/// line, and goes on behind it.
+/// Not a test: a program that knows `O_EXCL` and pids only. Every tenth record it "crashes" in the
+/// middle of a line, and goes on behind it.
 #[test]
 fn foreign() {
     let Some((session, who)) = asked() else { return };
