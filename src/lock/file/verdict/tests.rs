@@ -1,6 +1,7 @@
 #[cfg(target_os = "linux")]
 mod real;
 
+use std::ffi::OsString;
 use std::io;
 
 use serde_json::json;
