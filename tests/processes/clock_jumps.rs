@@ -1,5 +1,5 @@
-//! The wall clock jumps, forwards and backwards, while processes run by it: who holds is a matter of
-//! the kernel's locks, and how long one waits of a clock that only runs on.
+//! The wall clock jumps, forwards and backwards, while processes run by it: who holds is a matter
+//! of the kernel's locks, and how long one waits of a clock that only runs on.
 
 use std::collections::HashSet;
 use std::process::Command;
