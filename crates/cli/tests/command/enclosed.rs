@@ -1,6 +1,8 @@
 //! `turnlock append` inside `turnlock run`.
 
-use super::harness::*;
+use turnlock_testing::{Running, ended, fed, room};
+
+use crate::program::{held, run, turnlock};
 
 #[test]
 fn an_append_inside_writes_under_the_turn() {
@@ -11,13 +13,13 @@ fn an_append_inside_writes_under_the_turn() {
             if [ $f -ef $SESSION.lock ]; then eval "exec ${f##*/}>&-"; echo closed; fi
         done
         cd $DIR && echo '{"n":2}' | $TURNLOCK append --timeout 60s --json s.jsonl"#;
-    let answer = room.run(&[], script).end();
+    let answer = run(&room, &[], script).end();
     let told = "{\"lines\":1,\"offset\":8,\"bytes\":8,\"intervening\":0,\"sealed\":false}\n";
     assert_eq!(
         (answer.code, answer.out, answer.err.as_str()),
         (Some(0), format!("closed\n{told}"), "")
     );
-    assert_eq!(room.content(), "{\"n\":1}\n{\"n\":2}\n");
+    assert_eq!(room.text(), "{\"n\":1}\n{\"n\":2}\n");
     assert!(!room.lock.exists());
 }
 
@@ -27,12 +29,12 @@ fn an_append_inside_is_refused_once_the_turn_is_lost() {
     let script = "echo ready; read go; echo '{}' | $TURNLOCK append $SESSION; \
                   echo append $?; read go; exit 9";
     for next in [false, true] {
-        let mut holder = room.run(&[], script);
+        let mut holder = run(&room, &[], script);
         assert_eq!(holder.line(), "ready");
         let mut revoke = turnlock(["revoke", "--owner", &holder.pid().to_string()]);
         revoke.arg(&room.session);
         assert_eq!(ended(revoke).code, Some(0));
-        let next = next.then(|| room.held());
+        let next = next.then(|| held(&room, &[]));
         holder.say("go\n");
         assert_eq!(holder.line(), "append 1");
         let answer = holder.end();
@@ -43,7 +45,7 @@ fn an_append_inside_is_refused_once_the_turn_is_lost() {
         );
         assert!(answer.err.contains("the turn was lost while the command ran"), "{answer:?}");
         drop(next.map(Running::end));
-        assert!(!room.session.exists() || room.content().is_empty());
+        assert!(!room.session.exists() || room.text().is_empty());
     }
 }
 
@@ -51,7 +53,7 @@ fn an_append_inside_is_refused_once_the_turn_is_lost() {
 fn an_append_that_outlives_the_run_is_refused() {
     let (room, outside) = (room(), room());
     // The turn's variable leaves the run, as through a daemon that was started inside.
-    let variable = room.run(&[], "printenv TURNLOCK_TURN").end().out;
+    let variable = run(&room, &[], "printenv TURNLOCK_TURN").end().out;
     let mut late = turnlock(["append"]);
     late.arg(&room.session).env("TURNLOCK_TURN", variable.trim_end());
     let answer = fed(late, "{}");
@@ -70,15 +72,15 @@ fn turns_on_two_sessions_can_be_nested() {
          echo 2 | $TURNLOCK append {0}'",
         inner.session.display()
     );
-    let answer = outer.run(&[], &script).end();
+    let answer = run(&outer, &[], &script).end();
     assert_eq!(answer.code, Some(0), "{answer:?}");
-    assert_eq!((outer.content().as_str(), inner.content().as_str()), ("1\n", "2\n"));
+    assert_eq!((outer.text().as_str(), inner.text().as_str()), ("1\n", "2\n"));
 }
 
 #[test]
 fn a_run_inside_a_run_on_the_same_session_does_not_wait_for_itself() {
     let room = room();
-    let answer = room.run(&[], "$TURNLOCK run --timeout none $SESSION -- echo never").end();
+    let answer = run(&room, &[], "$TURNLOCK run --timeout none $SESSION -- echo never").end();
     assert_eq!((answer.code, answer.out.as_str()), (Some(1), ""));
     assert!(answer.err.contains("inside a turn on it already"), "{answer:?}");
 }

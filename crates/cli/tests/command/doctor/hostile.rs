@@ -7,13 +7,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use turnlock::Sessions;
+use turnlock_testing::{DEADLINE, ended, room};
 
-use super::harness::*;
-use super::made::{doctor, found, names};
+use super::made::{doctor, found};
+use crate::program::{TURNLOCK, turnlock};
 
 /// What a command needs at most, in KiB, whatever it is given.
 const MEMORY: u64 = 32 * 1024;
@@ -36,12 +37,12 @@ fn memory_of(mut command: Command) -> (Option<i32>, u64) {
             break code;
         }
         // Builds without optimisation, on a machine with other work, are given their time.
-        if began.elapsed() > 5 * DEADLINE {
+        if began.elapsed() > 15 * DEADLINE {
             child.kill().unwrap();
             child.wait().unwrap();
             panic!("{command:?} did not come to its end");
         }
-        std::thread::sleep(std::time::Duration::from_millis(2));
+        std::thread::sleep(Duration::from_millis(2));
     };
     (code.code(), most)
 }
@@ -50,9 +51,8 @@ fn memory_of(mut command: Command) -> (Option<i32>, u64) {
 /// says so.
 fn acquires(lock_content: &[u8]) -> bool {
     let room = room();
-    fs::write(&room.lock, lock_content).unwrap();
-    let old = fs::File::options().write(true).open(&room.lock).unwrap();
-    old.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(100)).unwrap();
+    room.put_lock(lock_content);
+    room.age_lock(Duration::from_secs(100));
     Sessions::new().turn(&room.session).try_acquire().is_ok()
 }
 
@@ -70,7 +70,7 @@ fn records_that_name_no_process_are_nobodys() {
             .unwrap()
             .set_modified(std::time::UNIX_EPOCH)
             .unwrap();
-        let (answer, ended) = found(&["--fix"], room.dir());
+        let (answer, ended) = found(&["--fix"], &room.dir);
         assert_eq!((&answer["fixed"], ended.code), (&json!(1), Some(0)), "{record}");
     }
     for depth in [100, 100_000] {
@@ -110,16 +110,16 @@ fn a_lock_file_of_100_mb_is_judged_in_little_memory() {
     huge.set_len(100 << 20).unwrap();
     huge.write_all_at(b"{\"pid\":1,", 0).unwrap();
     huge.set_modified(std::time::UNIX_EPOCH).unwrap();
-    let (code, peak) = memory_of(doctor(&["--fix"], room.dir()));
+    let (code, peak) = memory_of(doctor(&["--fix"], &room.dir));
     assert_eq!(code, Some(0));
     assert!(peak < MEMORY, "{peak} KiB");
-    assert!(names(room.dir()).is_empty());
+    assert!(room.names().is_empty());
 }
 
 #[test]
 fn what_is_no_file_is_named_and_left_alone() {
     let room = room();
-    let dir = room.dir();
+    let dir = &room.dir;
     fs::create_dir(dir.join("d.jsonl.lock")).unwrap();
     fs::create_dir(dir.join("d.jsonl")).unwrap();
     for pipe in ["f.jsonl.lock", "f.jsonl"] {
@@ -150,24 +150,24 @@ fn what_is_no_file_is_named_and_left_alone() {
 fn a_link_in_the_quarantines_place_is_not_followed() {
     let (room, elsewhere) = (room(), tempfile::NamedTempFile::new().unwrap());
     fs::write(&room.session, "{\"a\":1}\n{\"to").unwrap();
-    symlink(elsewhere.path(), room.dir().join("s.jsonl.damaged")).unwrap();
-    let (answer, ended) = found(&["--fix"], room.dir());
+    symlink(elsewhere.path(), room.dir.join("s.jsonl.damaged")).unwrap();
+    let (answer, ended) = found(&["--fix"], &room.dir);
     assert_eq!(
         (&answer["findings"][0]["treatment"]["action"], ended.code),
         (&json!("failed"), Some(1))
     );
-    assert_eq!(room.content(), "{\"a\":1}\n{\"to", "nothing is taken out that cannot be kept");
+    assert_eq!(room.text(), "{\"a\":1}\n{\"to", "nothing is taken out that cannot be kept");
     assert_eq!(elsewhere.path().metadata().unwrap().len(), 0);
-    assert_eq!(names(room.dir()), ["s.jsonl", "s.jsonl.damaged"]);
+    assert_eq!(room.names(), ["s.jsonl", "s.jsonl.damaged"]);
 }
 
 #[test]
 fn control_characters_and_strange_names_reach_no_terminal() {
     let room = room();
     let evil = OsStr::from_bytes(b"\x1b[31m\x07\n\xff.jsonl");
-    fs::write(room.dir().join(evil), "{\"a\":\"\\u001b[31m\"}\n{\"cut \x1b[2J he{\"b\":1}\n")
+    fs::write(room.dir.join(evil), "{\"a\":\"\\u001b[31m\"}\n{\"cut \x1b[2J he{\"b\":1}\n")
         .unwrap();
-    let lock = room.dir().join(OsStr::from_bytes(b"\x1b[31m\x07\n\xff.jsonl.lock"));
+    let lock = room.dir.join(OsStr::from_bytes(b"\x1b[31m\x07\n\xff.jsonl.lock"));
     let label = "x\u{1b}]0;owned\u{7}\u{9b}31m";
     let record = json!({"pid": 1, "createdAt": "\u{1b}[2J", "protocol": "turnlock/1",
         "label": label, "host": label,
@@ -177,9 +177,9 @@ fn control_characters_and_strange_names_reach_no_terminal() {
     let wide = format!(
         "stty cols 200; {TURNLOCK} doctor {dir}; {TURNLOCK} status {dir}; \
          {TURNLOCK} read {dir}/*.jsonl",
-        dir = room.dir().display()
+        dir = room.dir.display()
     );
-    let mut commands = vec![doctor(&[], room.dir()), doctor(&["--json"], room.dir())];
+    let mut commands = vec![doctor(&[], &room.dir), doctor(&["--json"], &room.dir)];
     let mut terminal = Command::new("script");
     terminal.args(["-qec", &wide, "/dev/null"]).env("NO_COLOR", "1").env("TERM", "dumb");
     commands.push(terminal);
@@ -195,8 +195,8 @@ fn control_characters_and_strange_names_reach_no_terminal() {
         assert_eq!(control, None, "{shown:?}");
     }
     // And the repair works under that name.
-    assert_eq!(ended(doctor(&["--fix"], room.dir())).code, Some(0));
-    assert_eq!(fs::read(room.dir().join(evil)).unwrap(), b"{\"a\":\"\\u001b[31m\"}\n{\"b\":1}\n");
+    assert_eq!(ended(doctor(&["--fix"], &room.dir)).code, Some(0));
+    assert_eq!(fs::read(room.dir.join(evil)).unwrap(), b"{\"a\":\"\\u001b[31m\"}\n{\"b\":1}\n");
 }
 
 /// One line of a gigabyte, `{"a":"…"}`, of NULs on the disk where `hole`, which is damage; else of
@@ -223,7 +223,7 @@ fn a_line_of_a_gigabyte_is_read_and_judged_in_little_memory() {
     for (bytes, hole) in [(most, true), (blank, false)] {
         let _ = fs::remove_file(&room.session);
         huge_line(&room.session, bytes, hole);
-        let (code, peak) = memory_of(doctor(&[], room.dir()));
+        let (code, peak) = memory_of(doctor(&[], &room.dir));
         assert_eq!(code, Some(i32::from(hole)), "damaged only where it is a hole");
         assert!(peak < MEMORY, "doctor: {peak} KiB");
         for arguments in [&["read"][..], &["read", "--json"], &["read", "--tail", "2"]] {
@@ -246,11 +246,11 @@ fn nesting_is_no_danger() {
             "{{\"type\":\"session\",\"id\":\"s\"}}\n{deep}\n{cut}\n{cut}{{\"b\":1}}\n{{\"c\":3}}\n"
         );
         fs::write(&room.session, text).unwrap();
-        let answer = ended(doctor(&["--fix"], room.dir()));
+        let answer = ended(doctor(&["--fix"], &room.dir));
         assert_eq!(answer.code, Some(0), "{answer:?}");
         let left =
             format!("{{\"type\":\"session\",\"id\":\"s\"}}\n{deep}\n{{\"b\":1}}\n{{\"c\":3}}\n");
-        assert!(room.content() == left, "{depth} levels: {}", room.content().len());
+        assert!(room.text() == left, "{depth} levels: {}", room.text().len());
     }
 }
 
@@ -259,19 +259,19 @@ fn a_directory_with_100_000_locks_is_swept_in_bounded_memory_and_time() {
     let room = room();
     let record = "{\"pid\":1073741824,\"createdAt\":\"2026-01-01T00:00:00.000Z\"}";
     for n in 0..100_000 {
-        fs::write(room.dir().join(format!("{n}.jsonl.lock")), record).unwrap();
+        fs::write(room.dir.join(format!("{n}.jsonl.lock")), record).unwrap();
     }
     let began = Instant::now();
-    let (code, peak) = memory_of(doctor(&[], room.dir()));
+    let (code, peak) = memory_of(doctor(&[], &room.dir));
     let looked = began.elapsed();
     assert_eq!(code, Some(1));
     assert!(peak < 8 * MEMORY, "{peak} KiB for 100,000 findings");
-    let (code, peak) = memory_of(doctor(&["--fix"], room.dir()));
+    let (code, peak) = memory_of(doctor(&["--fix"], &room.dir));
     eprintln!(
         "100,000 locks: looked at in {looked:?}, looked at and removed in {:?}",
         began.elapsed()
     );
     assert_eq!(code, Some(0));
     assert!(peak < 8 * MEMORY, "{peak} KiB for 100,000 findings");
-    assert!(names(room.dir()).is_empty());
+    assert!(room.names().is_empty());
 }

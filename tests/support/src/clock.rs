@@ -5,8 +5,12 @@ use std::fs;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::process::through;
+
+/// In seconds.
 pub const HOUR: i64 = 3600;
 
+/// See the module.
 pub struct Clock {
     dir: tempfile::TempDir,
     library: String,
@@ -62,11 +66,11 @@ impl Clock {
         ["unshare", "--mount", "sh", "-c", &script, "sh"].map(String::from).to_vec()
     }
 
+    /// A program with its arguments, by this clock.
     pub fn command(&self, program: &[&str]) -> Command {
-        let through = self.through();
-        let mut command = Command::new(&through[0]);
-        command.args(&through[1..]).args(program);
-        command
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]);
+        through(&self.through(), &command)
     }
 }
 

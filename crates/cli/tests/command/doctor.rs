@@ -5,9 +5,6 @@ mod corpus;
 mod done;
 mod findings;
 mod following;
-#[allow(dead_code, reason = "the tests of the command use more of it")]
-#[path = "../support/harness.rs"]
-mod harness;
 mod hostile;
 mod killed;
 mod made;

@@ -3,24 +3,17 @@
 use std::fs;
 use std::io::Write;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use turnlock::Sessions;
+use turnlock_testing::{Room, Running, ended, eventually, room};
 
-use super::harness::*;
+use crate::program::turnlock;
 
 fn read(arguments: &[&str], room: &Room) -> std::process::Command {
     let mut command = turnlock(["read"]);
     command.args(arguments).arg(&room.session);
     command
-}
-
-fn append(room: &Room, text: &str) {
-    fs::File::options()
-        .append(true)
-        .open(&room.session)
-        .unwrap()
-        .write_all(text.as_bytes())
-        .unwrap();
 }
 
 #[test]
@@ -56,7 +49,7 @@ fn a_session_is_followed_through_posts_a_repair_an_undo_and_a_rewrite() {
     sessions.post_blocking(&room.session, &json!({"n": 3})).unwrap();
     assert_eq!(follow.line(), "{\"n\":3}");
 
-    append(&room, "{\"cut he{\"n\":4}\n{\"half");
+    room.scrawl("{\"cut he{\"n\":4}\n{\"half");
     assert_eq!(follow.line(), "{\"n\":4}");
     let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
     turn.repair_blocking().unwrap();
@@ -76,7 +69,7 @@ fn a_session_is_followed_through_posts_a_repair_an_undo_and_a_rewrite() {
     turn.append_blocking(&json!({"n": 7})).unwrap();
     assert_eq!(follow.line(), "{\"n\":7}");
 
-    follow.signal("INT");
+    follow.signal(Signal::INT);
     let ended = follow.end();
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert_eq!(ended.out, "", "nothing else was shown");
@@ -94,10 +87,10 @@ fn a_follower_goes_on_when_an_append_is_taken_back_while_it_looks() {
             file.write_all(b"{\"torn\":\"").unwrap();
             file.set_len(8).unwrap();
         }
-        append(&room, "{\"n\":2}\n");
+        room.scrawl("{\"n\":2}\n");
         assert_eq!(follow.line(), "{\"n\":2}");
         file.set_len(8).unwrap();
-        follow.signal("INT");
+        follow.signal(Signal::INT);
         let ended = follow.end();
         assert_eq!((ended.code, ended.out.as_str()), (Some(0), ""), "{ended:?}");
     }

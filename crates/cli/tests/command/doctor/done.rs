@@ -4,8 +4,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
-use super::harness::*;
-use super::made::*;
+use turnlock_testing::{Running, ended, room};
+
+use super::made::doctor;
+use crate::program::TURNLOCK;
 
 #[test]
 fn an_undo_that_cannot_be_noted_in_the_quarantine_is_done_all_the_same() {
@@ -14,7 +16,7 @@ fn an_undo_that_cannot_be_noted_in_the_quarantine_is_done_all_the_same() {
     fs::write(&room.session, &damaged).unwrap();
     assert_eq!(ended(doctor(&["--fix"], &room.session)).code, Some(0));
     // Below the quarantine's length, and above that of all other files.
-    assert!(fs::metadata(room.dir().join("s.jsonl.damaged")).unwrap().len() > 2048);
+    assert!(fs::metadata(room.dir.join("s.jsonl.damaged")).unwrap().len() > 2048);
     let undo = || {
         let mut limited = Command::new("sh");
         limited
@@ -29,7 +31,7 @@ fn an_undo_that_cannot_be_noted_in_the_quarantine_is_done_all_the_same() {
         undone.err.contains("s.jsonl.damaged") && undone.err.contains("raise the file size limit"),
         "{undone:?}"
     );
-    assert_eq!(room.content(), damaged);
+    assert_eq!(room.text(), damaged);
     let again = undo();
     assert!(
         again.code == Some(1) && again.err.contains("there is nothing to take back"),

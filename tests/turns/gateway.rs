@@ -3,13 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tempfile::tempdir;
 use turnlock::Error;
 use turnlock::gateway::{self, Gateway, Refused, Supervised};
-
-/// A state directory that goes with the test.
-fn state_dir() -> tempfile::TempDir {
-    tempfile::tempdir().unwrap()
-}
 
 /// All files in a directory and below it.
 fn files_in(dir: &Path) -> Vec<PathBuf> {
@@ -19,7 +15,7 @@ fn files_in(dir: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn one_process_has_one_gateway_for_a_state_directory() {
-    let dir = state_dir();
+    let dir = tempdir().unwrap();
     let builder = Gateway::builder(dir.path()).port(0).acquire_timeout(Duration::ZERO);
     let mut gateway = builder.clone().acquire_blocking().unwrap();
     assert_ne!(gateway.address().port(), 0);
@@ -39,7 +35,7 @@ fn one_process_has_one_gateway_for_a_state_directory() {
 
 #[tokio::test]
 async fn tasks_have_gateways_too() {
-    let dir = state_dir();
+    let dir = tempdir().unwrap();
     let builder =
         Gateway::builder(dir.path()).port(0).acquire_timeout(Duration::ZERO).label("agent 7");
     let mut gateway = builder.clone().acquire().await.unwrap();
@@ -59,7 +55,7 @@ async fn tasks_have_gateways_too() {
 
 #[test]
 fn a_lock_that_is_taken_away_is_noticed() {
-    let dir = state_dir();
+    let dir = tempdir().unwrap();
     let gateway = Gateway::builder(dir.path()).port(0).acquire_blocking().unwrap();
     assert_eq!(gateway.lost().unwrap(), None);
     std::fs::remove_file(gateway.layout().config_lock()).unwrap();

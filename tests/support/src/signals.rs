@@ -1,12 +1,12 @@
 //! Signals that the tests were started to ignore, under `nohup` or in the background of a script: a
-//! program would ignore them as well.
+//! program that they start would ignore them as well.
 
 use std::sync::{Arc, Once};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT};
 
-/// Makes programs that are started from now on heed them: what has a handler here has its default
-/// there.
+/// Makes programs that are started from now on heed them: a signal with a handler here has its
+/// default action there.
 pub fn heed_signals() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use turnlock::{Durability, Sessions};
+use turnlock_testing::alone::this_binary;
+use turnlock_testing::{ended, room};
 
-use super::harness::*;
-use super::made::*;
+use super::made::{CLASSES, Dice, Made, doctor};
 
 const KILLS: usize = 250;
 
@@ -45,15 +46,15 @@ fn a_killed_doctor_leaves_the_old_file_or_the_new_one() {
     // How long it takes when nobody kills it.
     fs::write(&room.session, &made.bytes).unwrap();
     let began = Instant::now();
-    assert_eq!(ended(doctor(&["--fix"], room.dir())).code, Some(0));
+    assert_eq!(ended(doctor(&["--fix"], &room.dir)).code, Some(0));
     let span = began.elapsed().mul_f64(1.2);
 
     let mut dice = Dice::new(5);
     let (mut old, mut new, mut between) = (0, 0, 0);
     for _ in 0..KILLS {
-        let _ = fs::remove_file(room.dir().join("s.jsonl.damaged"));
+        let _ = fs::remove_file(room.dir.join("s.jsonl.damaged"));
         fs::write(&room.session, &made.bytes).unwrap();
-        kill_within(span, doctor(&["--fix"], room.dir()), &mut dice);
+        kill_within(span, doctor(&["--fix"], &room.dir), &mut dice);
         let left = fs::read(&room.session).unwrap();
         if left == made.bytes {
             old += 1;
@@ -61,12 +62,12 @@ fn a_killed_doctor_leaves_the_old_file_or_the_new_one() {
             assert!(left == repaired, "neither the old file nor the new one");
             new += 1;
         }
-        between += usize::from(names(room.dir()).len() > 2);
+        between += usize::from(room.names().len() > 2);
 
-        let next = ended(doctor(&["--fix"], room.dir()));
+        let next = ended(doctor(&["--fix"], &room.dir));
         assert_eq!(next.code, Some(0), "{next:?}");
         assert!(fs::read(&room.session).unwrap() == repaired);
-        assert_eq!(names(room.dir()), ["s.jsonl", "s.jsonl.damaged"], "the next run clears up");
+        assert_eq!(room.names(), ["s.jsonl", "s.jsonl.damaged"], "the next run clears up");
     }
     eprintln!(
         "{KILLS} kills of a doctor: {old} old, {new} new, {between} with something left over"
@@ -77,10 +78,9 @@ fn a_killed_doctor_leaves_the_old_file_or_the_new_one() {
 
 const LINES: usize = 200;
 
-/// A process that rewrites a session again and again, each time with lines that say which time it
-/// is.
+/// Not a test: a process that rewrites a session again and again, each time with lines that say
+/// which time it is.
 #[test]
-#[ignore = "a process of a_killed_rewrite_leaves_the_old_file_or_the_new_one"]
 fn rewriter() {
     let Some(session) = std::env::var_os("TURNLOCK_TEST_SESSION") else { return };
     let sessions = Sessions::builder().durability(Durability::Buffered).build().unwrap();
@@ -100,10 +100,10 @@ fn a_killed_rewrite_leaves_the_old_file_or_the_new_one() {
     let (mut rewritten, mut leftovers) = (0, 0);
     for _ in 0..KILLS {
         fs::write(&room.session, &generation_zero).unwrap();
-        let mut rewriter = child("killed::rewriter");
+        let mut rewriter = this_binary("doctor::killed::rewriter");
         rewriter.env("TURNLOCK_TEST_SESSION", &room.session);
         kill_within(Duration::from_millis(40), rewriter, &mut dice);
-        let text = room.content();
+        let text = room.text();
         let lines: Vec<serde_json::Value> =
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines.len(), LINES);
@@ -116,10 +116,10 @@ fn a_killed_rewrite_leaves_the_old_file_or_the_new_one() {
             );
         }
         rewritten += usize::from(*generation != json!(0));
-        leftovers += usize::from(names(room.dir()).iter().any(|name| name.ends_with(".tmp")));
-        let next = ended(doctor(&["--fix"], room.dir()));
+        leftovers += usize::from(room.names().iter().any(|name| name.ends_with(".tmp")));
+        let next = ended(doctor(&["--fix"], &room.dir));
         assert_eq!(next.code, Some(0), "{next:?}");
-        assert_eq!(names(room.dir()), ["s.jsonl"], "the next run clears up");
+        assert_eq!(room.names(), ["s.jsonl"], "the next run clears up");
     }
     eprintln!(
         "{KILLS} kills of a rewrite: {rewritten} came to a rewrite, {leftovers} left a file over"

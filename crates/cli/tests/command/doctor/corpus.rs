@@ -3,8 +3,10 @@
 
 use std::fs;
 
-use super::harness::*;
-use super::made::*;
+use turnlock_testing::{ended, fed, names, room};
+
+use super::made::{CLASSES, Dice, Made, doctor};
+use crate::program::turnlock;
 
 const SIZES: [usize; 6] = [1, 20, 300, 3000, 70_000, 300_000];
 
@@ -107,5 +109,5 @@ fn a_repair_is_not_taken_back_over_what_was_appended_since() {
     let undone = ended(doctor(&["--undo"], &room.session));
     assert_eq!(undone.code, Some(1));
     assert!(undone.err.contains("was changed after its repair"), "{}", undone.err);
-    assert_eq!(room.content(), "{\"a\":1}\n{\"b\":2}\n");
+    assert_eq!(room.text(), "{\"a\":1}\n{\"b\":2}\n");
 }

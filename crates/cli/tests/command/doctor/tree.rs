@@ -3,8 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use super::harness::*;
-use super::made::*;
+use turnlock_testing::{am_root, ended, room};
+
+use super::made::{CLASSES, Dice, Made, doctor, found};
+use crate::program::TURNLOCK;
 
 #[test]
 fn fifty_instances_are_found_explained_and_put_right_in_one_command() {
@@ -63,15 +65,14 @@ fn fifty_instances_are_found_explained_and_put_right_in_one_command() {
 /// Root reads everything; others do not.
 #[test]
 fn an_unreadable_file_is_reported_and_kept() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: without root nobody else's file can be made");
+    if !am_root("can make somebody else's file") {
         return;
     }
     let room = room();
-    fs::set_permissions(room.dir(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(&room.dir, fs::Permissions::from_mode(0o755)).unwrap();
     for name in ["secret.jsonl", "secret.jsonl.lock"] {
-        fs::write(room.dir().join(name), "{\"pid\":1073741824}").unwrap();
-        fs::set_permissions(room.dir().join(name), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(room.dir.join(name), "{\"pid\":1073741824}").unwrap();
+        fs::set_permissions(room.dir.join(name), fs::Permissions::from_mode(0o600)).unwrap();
     }
     let copy = tempfile::tempdir().unwrap();
     fs::set_permissions(copy.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -79,7 +80,7 @@ fn an_unreadable_file_is_reported_and_kept() {
     fs::copy(TURNLOCK, &program).unwrap();
     let mut command = std::process::Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program);
-    command.args(["doctor", "--fix", "--json"]).arg(room.dir());
+    command.args(["doctor", "--fix", "--json"]).arg(&room.dir);
     let answer = ended(command);
     if answer.err.contains("setpriv") {
         eprintln!("skipped: no setpriv");
@@ -88,5 +89,5 @@ fn an_unreadable_file_is_reported_and_kept() {
     assert_eq!(answer.code, Some(1), "{answer:?}");
     let kinds = answer.out.matches("\"unreadable").count();
     assert!(kinds >= 2 && answer.out.contains("Permission denied"), "{answer:?}");
-    assert_eq!(names(room.dir()), ["secret.jsonl", "secret.jsonl.lock"]);
+    assert_eq!(room.names(), ["secret.jsonl", "secret.jsonl.lock"]);
 }

@@ -2,52 +2,20 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::json;
 use turnlock::{Error, LostCause, Sessions};
-
-#[allow(dead_code, reason = "only its namespaces and its disks are needed here")]
-#[path = "power/disk.rs"]
-mod disk;
-
-use disk::{Disk, Kind, in_a_namespace};
-
-fn mounted(arguments: &[&str]) -> bool {
-    let there =
-        Command::new("mount").args(arguments).output().is_ok_and(|output| output.status.success());
-    if !there {
-        eprintln!("skipped: no `mount {}`", arguments.join(" "));
-    }
-    there
-}
-
-/// A layered filesystem, as containers have them: what is below cannot be written to.
-fn overlay(room: &Path) -> Option<std::path::PathBuf> {
-    // An overlay on an overlay is refused, as in most containers.
-    mounted(&["-t", "tmpfs", "tmpfs", room.to_str().unwrap()]).then_some(())?;
-    let [lower, upper, work, merged] =
-        ["lower", "upper", "work", "merged"].map(|name| room.join(name));
-    for dir in [&lower, &upper, &work, &merged] {
-        fs::create_dir(dir).unwrap();
-    }
-    fs::write(lower.join("s.jsonl"), "{\"n\":\"below\"}\n").unwrap();
-    let layers = format!(
-        "lowerdir={},upperdir={},workdir={}",
-        lower.display(),
-        upper.display(),
-        work.display()
-    );
-    mounted(&["-t", "overlay", "overlay", "-o", &layers, merged.to_str().unwrap()])
-        .then_some(merged)
-}
+use turnlock_testing::disk::{Disk, Kind};
+use turnlock_testing::mount::{Overlay, mounted};
+use turnlock_testing::{in_a_namespace, test_name};
 
 #[test]
 fn a_session_of_a_lower_layer_is_copied_up_and_gone_on_with() {
-    in_a_namespace("a_session_of_a_lower_layer_is_copied_up_and_gone_on_with", || {
+    in_a_namespace(&test_name!(), || {
         let dir = tempfile::tempdir().unwrap();
-        let Some(merged) = overlay(dir.path()) else { return };
-        let session = merged.join("s.jsonl");
+        let fill = |lower: &Path| fs::write(lower.join("s.jsonl"), "{\"n\":\"below\"}\n").unwrap();
+        let Some(overlay) = Overlay::new(dir.path(), fill) else { return };
+        let session = overlay.point.join("s.jsonl");
         // Opened below, before it is copied up.
         let reader = fs::File::open(&session).unwrap();
         let sessions = Sessions::new();
@@ -61,7 +29,7 @@ fn a_session_of_a_lower_layer_is_copied_up_and_gone_on_with() {
             "{\"n\":\"below\"}\n{\"n\":\"above\"}\n{\"n\":\"posted\"}\n"
         );
         assert_eq!(
-            fs::read_to_string(dir.path().join("lower/s.jsonl")).unwrap(),
+            fs::read_to_string(overlay.lower.join("s.jsonl")).unwrap(),
             "{\"n\":\"below\"}\n"
         );
     });
@@ -69,7 +37,7 @@ fn a_session_of_a_lower_layer_is_copied_up_and_gone_on_with() {
 
 #[test]
 fn on_a_read_only_filesystem_there_is_an_error_and_reading_goes_on() {
-    in_a_namespace("on_a_read_only_filesystem_there_is_an_error_and_reading_goes_on", || {
+    in_a_namespace(&test_name!(), || {
         for disk in [Kind::Ext4, Kind::Btrfs].into_iter().filter_map(Disk::new) {
             is_remounted_read_only(&disk);
         }

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+use turnlock_testing::{Ended, ended};
 
-use super::harness::{Ended, ended, turnlock};
+use crate::program::turnlock;
 
 /// A small generator of numbers: the same seed, the same files.
 pub struct Dice(u64);
@@ -138,20 +139,4 @@ pub fn found(arguments: &[&str], path: &Path) -> (Value, Ended) {
     command.args(arguments);
     let answer = ended(command);
     (serde_json::from_str(&answer.out).unwrap_or_else(|_| panic!("{answer:?}")), answer)
-}
-
-/// The names in a directory.
-pub fn names(dir: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(dir).unwrap();
-    let mut names: Vec<_> =
-        entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
-    names.sort();
-    names
-}
-
-/// This test binary again, as a process of its own that does the (ignored) test `name`.
-pub fn child(name: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args([name, "--exact", "--ignored", "--nocapture", "--test-threads=1"]);
-    command
 }
