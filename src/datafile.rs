@@ -6,6 +6,7 @@
 
 mod append;
 mod batch;
+mod claim;
 mod file;
 pub(crate) mod quarantine;
 pub(crate) mod read;
@@ -18,4 +19,4 @@ pub(crate) use append::Failed;
 pub(crate) use batch::Batch;
 pub(crate) use file::{Locking, SessionFile};
 pub(crate) use rewrite::{is_leftover, leftover_of};
-pub(crate) use section::{SOON, Section, who_is_inside};
+pub(crate) use section::{SOON, Section, is_claimed_elsewhere, who_is_inside};

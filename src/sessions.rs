@@ -311,7 +311,7 @@ impl Sessions {
     /// # Errors
     /// If it cannot be removed.
     pub fn remove_leftover(&self, path: impl AsRef<Path>) -> Result<bool> {
-        sweep::leftover::remove(path.as_ref(), &self.rules)
+        sweep::leftover::remove_at(path.as_ref(), &self.rules)
     }
 
     /// Looks at every `*.jsonl.lock` of a directory, and changes nothing.

@@ -17,6 +17,8 @@ pub enum LostCause {
     TakenOver,
     /// The holder has let go, or is dead, and nobody has taken over yet.
     HolderGone,
+    /// The session file has another name (a hard link), and is held under that.
+    OtherName,
     /// This turn was already released.
     Closed,
     /// The process that acquired the turn forked, and this is the child.
@@ -30,6 +32,7 @@ impl fmt::Display for LostCause {
             Self::Replaced => "another lock file stands in its place",
             Self::TakenOver => "another owner has taken over",
             Self::HolderGone => "the holder has let go of it",
+            Self::OtherName => "the session is held under another name of its file (a hard link)",
             Self::Closed => "the turn was released",
             Self::Forked => "this process is a fork of the holder",
         })

@@ -23,7 +23,7 @@ use crate::sys::{FileId, flock};
 pub(crate) use held::{Lingering, LockFile};
 pub(crate) use judge::holder_at;
 use judge::{Judgement, judge};
-use open::{Opened, open, open_to_look, publish};
+use open::{Opened, open, open_to_look, publish, remove_temporary_names};
 use record::{Reading, Record};
 pub(crate) use remove::{Named, Swept, remove_stale, revoke};
 use waiting::Waiting;
@@ -68,8 +68,8 @@ pub(crate) fn try_take(place: &Place, section: &Section, want: &Want) -> Result<
     loop {
         let (file, id) = match open(place)? {
             Opened::File(file, stat) => (file, stat.id),
-            Opened::Denied => return Ok(Try::Busy(Obstacle::Closed)),
-            Opened::None => match publish(place, want)? {
+            Opened::Denied(_) => return Ok(Try::Busy(Obstacle::Closed)),
+            Opened::None => match publish(place, section, want)? {
                 Some(held) => return Ok(Try::Held(held)),
                 // A foreign program was faster: look at its file.
                 None => continue,
@@ -78,7 +78,7 @@ pub(crate) fn try_take(place: &Place, section: &Section, want: &Want) -> Result<
         if !flock::try_lock(&file).context("lock", place.lock())? {
             return who_locked(&file, id, place).map(Try::Busy);
         }
-        match settle_file(place, LockFile::locked(file, id), want)? {
+        match settle_file(place, LockFile::locked(file, id), section, want)? {
             Settled::Held(held) => return Ok(Try::Held(held)),
             Settled::Obstacle(obstacle) => return Ok(Try::Busy(obstacle)),
             Settled::Moved => {}
@@ -113,11 +113,16 @@ pub(crate) fn settle(
     want: &Want,
 ) -> Result<Settled> {
     debug_assert!(section.is_of(place));
-    settle_file(place, LockFile::locked(granted.file, granted.id), want)
+    settle_file(place, LockFile::locked(granted.file, granted.id), section, want)
 }
 
 /// Every way out of this but [`Settled::Held`] drops `locked`, and so lets go of it.
-fn settle_file(place: &Place, mut locked: LockFile, want: &Want) -> Result<Settled> {
+fn settle_file(
+    place: &Place,
+    mut locked: LockFile,
+    section: &Section,
+    want: &Want,
+) -> Result<Settled> {
     let stat = match place.stat_lock()? {
         Some(stat) if stat.id == locked.id() => stat,
         _ => return Ok(Settled::Moved),
@@ -128,10 +133,34 @@ fn settle_file(place: &Place, mut locked: LockFile, want: &Want) -> Result<Settl
         Judgement::Free(reasons) => {
             tracing::info!(lock = %place.lock().display(), ?reasons, "take over");
             metrics::took_over(place);
+            if stat.links > 1 {
+                return replace(place, &locked, &reading, section, want);
+            }
             locked.take_over(&reading, &stat, want).context("take over", place.lock())?;
             Ok(Settled::Held(locked))
         }
     }
+}
+
+/// Takes over a lock file that has another name, as in a snapshot: what has that name is not to
+/// change. The name of the lock file is removed, and a new lock file published, under the data lock
+/// (I6).
+///
+/// The old file stays open until the new one is there, so that the two have different numbers.
+fn replace(
+    place: &Place,
+    old: &LockFile,
+    reading: &Reading,
+    section: &Section,
+    want: &Want,
+) -> Result<Settled> {
+    remove_temporary_names(place, old.id());
+    place.dir().remove(place.lock_name()).context("remove", place.lock())?;
+    Ok(match publish(place, section, want)? {
+        Some(held) => Settled::Held(held.after(reading)),
+        // A foreign program was faster.
+        None => Settled::Moved,
+    })
 }
 
 /// Whether somebody in another process waits for the lock, and is to have it before a process whose

@@ -200,7 +200,8 @@ impl Turn {
         in_section(inner.slot.clone(), mode, limit, true, move |granted| {
             let mut open = inner.open.lock();
             let open = open.as_mut().ok_or_else(|| inner.closed())?;
-            let Some(section) = open.enter_section(granted, &inner.slot.place)? else {
+            let Some(section) = open.enter_section(granted, &inner.slot.place, &inner.rules)?
+            else {
                 return Ok(None);
             };
             // The operation ends with the work, and so does not come here twice.

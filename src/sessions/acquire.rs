@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::datafile::{SOON, Section, who_is_inside};
-use crate::error::{Error, Result};
+use crate::datafile::{SOON, Section, is_claimed_elsewhere, who_is_inside};
+use crate::error::{Error, Holder, Result};
 use crate::lock::{self, Lock, Obstacle, Try, Want, cut_label};
 use crate::metrics;
 use crate::mode::{Mode, now_or_never};
@@ -270,6 +270,9 @@ fn try_for(slot: &SlotRef, want: &Want, patient: bool) -> Result<Attempt> {
     let Some(mut section) = section else {
         return Ok(if patient { Attempt::Busy } else { Attempt::PutOff });
     };
+    if !section.claim(&want.rules) {
+        return Ok(Attempt::Busy);
+    }
     let tried = lock::try_take(place, &section, want)
         .inspect_err(|_| section.discard_unused(false, || Ok(())))?;
     match tried {
@@ -285,6 +288,10 @@ fn try_for(slot: &SlotRef, want: &Want, patient: bool) -> Result<Attempt> {
 fn timed_out(slot: &SlotRef, limit: WaitLimit, rules: &Rules) -> Error {
     let (place, waited) = (&slot.place, limit.timeout());
     metrics::timed_out(place);
+    if is_claimed_elsewhere(place, rules) {
+        let holder = Some(Box::new(Holder::under_another_name()));
+        return Error::Timeout { lock: place.lock().to_owned(), waited, holder };
+    }
     match lock::holder_at(place, session::owner_here(place), rules) {
         // Nobody holds the turn. Then somebody keeps the data lock, without which nobody can.
         None if !matches!(place.stat_lock(), Ok(Some(_))) => Error::DataLockBusy {

@@ -14,6 +14,11 @@ pub(crate) fn is_pipe_refusal(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::NXIO)
 }
 
+/// Whether an open failed because a file is mounted there by itself.
+pub(crate) fn is_mount_refusal(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::XDEV)
+}
+
 /// Whether this process has reached its limit of open descriptors.
 pub(crate) fn is_descriptor_limit(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::MFILE)

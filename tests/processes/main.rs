@@ -1,5 +1,6 @@
 //! Real processes on real files and the real kernel, one module for each theme.
 
+mod authority;
 mod cancelled;
 mod child;
 mod clock_jumps;
@@ -8,6 +9,7 @@ mod fallbacks;
 mod foreign;
 mod forked;
 mod full_disk;
+mod groups;
 mod hostile_world;
 mod killed;
 mod mutual_exclusion;
@@ -18,6 +20,7 @@ mod removed;
 mod revoked;
 mod runtime;
 mod scale;
+mod second_names;
 mod sessions;
 mod stale;
 mod sweep;

@@ -34,7 +34,7 @@ pub(crate) fn open_to_wait(place: &Place) -> Result<ToWaitFor> {
     Ok(match open(place)? {
         Opened::File(file, stat) => ToWaitFor::Lock(Waiting { file, id: stat.id }),
         Opened::None => ToWaitFor::Nothing,
-        Opened::Denied => ToWaitFor::Denied,
+        Opened::Denied(_) => ToWaitFor::Denied,
     })
 }
 

@@ -110,6 +110,12 @@ fn serve(slot: &SlotRef, granted: Option<Waiting>, mut section: Section) -> Resu
         }
         return Ok(Next::Again);
     };
+    if !section.claim(&waiter.want.rules) {
+        // It is held under another name (I17), whose release wakes nobody here.
+        granted.into_iter().for_each(Waiting::let_go);
+        queue.put_back(waiter);
+        return Ok(Next::Pause);
+    }
     let settled = match granted {
         Some(lock) => settle(place, lock, &section, &waiter.want),
         None => try_take(place, &section, &waiter.want).map(|tried| match tried {

@@ -3,12 +3,14 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
+
+pub(super) use super::walk::open;
 
 /// How a directory is opened: to look up names, which needs no permission to read it.
 pub(super) const TO_NAME: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -21,10 +23,18 @@ pub(super) fn path_of(dir: BorrowedFd<'_>) -> Option<PathBuf> {
     is_there.then(|| OsString::from_vec(path).into())
 }
 
-/// A descriptor that only looks up names cannot change the owner.
-pub(super) fn to_change_owner(dir: &OwnedFd) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat(dir, ".", flags, Mode::empty())?)
+pub(super) fn open_file(dir: BorrowedFd<'_>, name: &OsStr, flags: OFlags) -> io::Result<File> {
+    let opened = rustix::fs::openat2(dir, name, flags, Mode::empty(), ResolveFlags::NO_XDEV);
+    let opened = match opened {
+        // The kernel or a sandbox does not know this call.
+        Err(Errno::NOSYS | Errno::PERM) => rustix::fs::openat(dir, name, flags, Mode::empty()),
+        opened => opened,
+    };
+    Ok(opened?.into())
+}
+
+pub(super) fn sync_filesystem(file: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(file)?)
 }
 
 pub(super) fn create_unnamed(dir: BorrowedFd<'_>) -> io::Result<Option<File>> {

@@ -16,6 +16,7 @@ pub mod room;
 pub mod running;
 pub mod signals;
 pub mod strace;
+pub mod user;
 pub mod wait;
 
 pub use alone::alone;
