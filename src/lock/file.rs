@@ -23,7 +23,7 @@ use crate::sys::{FileId, flock};
 pub(crate) use held::{Lingering, LockFile};
 pub(crate) use judge::holder_at;
 use judge::{Judgement, judge};
-use open::{Opened, open, open_to_look, publish, remove_temporary_names};
+use open::{Opened, open, open_to_look, publish, remove_temporary_names, replace};
 use record::{Reading, Record};
 pub(crate) use remove::{Named, Swept, remove_stale, revoke};
 use waiting::Waiting;
@@ -134,33 +134,16 @@ fn settle_file(
             tracing::info!(lock = %place.lock().display(), ?reasons, "take over");
             metrics::took_over(place);
             if stat.links > 1 {
-                return replace(place, &locked, &reading, section, want);
+                // What has the other name, as in a snapshot, is not to change (I6).
+                return Ok(match replace(place, locked.id(), section, want)? {
+                    Some(held) => Settled::Held(held.after(&reading)),
+                    None => Settled::Moved,
+                });
             }
             locked.take_over(&reading, &stat, want).context("take over", place.lock())?;
             Ok(Settled::Held(locked))
         }
     }
-}
-
-/// Takes over a lock file that has another name, as in a snapshot: what has that name is not to
-/// change. The name of the lock file is removed, and a new lock file published, under the data lock
-/// (I6).
-///
-/// The old file stays open until the new one is there, so that the two have different numbers.
-fn replace(
-    place: &Place,
-    old: &LockFile,
-    reading: &Reading,
-    section: &Section,
-    want: &Want,
-) -> Result<Settled> {
-    remove_temporary_names(place, old.id());
-    place.dir().remove(place.lock_name()).context("remove", place.lock())?;
-    Ok(match publish(place, section, want)? {
-        Some(held) => Settled::Held(held.after(reading)),
-        // A foreign program was faster.
-        None => Settled::Moved,
-    })
 }
 
 /// Whether somebody in another process waits for the lock, and is to have it before a process whose

@@ -143,6 +143,11 @@ impl Dir {
         system::rename_to_free(self.fd.as_fd(), old, new)
     }
 
+    /// Exchanges the names of two files. Fails with `Unsupported` where this cannot be done.
+    pub(crate) fn exchange(&self, one: &OsStr, other: &OsStr) -> io::Result<()> {
+        system::exchange(self.fd.as_fd(), one, other)
+    }
+
     /// Gives a file a second name. Fails if that name is taken.
     pub(crate) fn link(&self, old: &OsStr, new: &OsStr) -> io::Result<()> {
         Ok(rustix::fs::linkat(&self.fd, old, &self.fd, new, AtFlags::empty())?)

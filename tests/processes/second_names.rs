@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde_json::json;
 use turnlock::doctor::{Remedy, Treatment};
 use turnlock::{Error, LockState, Sessions};
-use turnlock_testing::{Room, foreign_record, in_a_namespace, room, test_name};
+use turnlock_testing::strace::strace;
+use turnlock_testing::{Room, foreign_record, in_a_namespace, room, test_name, until};
 
 use crate::child::{Answer, Ask, Child, How, child};
 use crate::sessions::buffered;
@@ -128,6 +129,28 @@ fn two_reclaimers_of_a_lock_file_with_a_second_name_never_both_win() {
         room.expect_clean();
     }
     assert_eq!(room.lines().len(), 400);
+}
+
+#[test]
+fn a_foreign_program_that_comes_between_keeps_its_lock() {
+    let room = room();
+    let mut dead = child(&room);
+    dead.acquire();
+    let link = room.dir.join("link");
+    fs::hard_link(&room.lock, &link).unwrap();
+    dead.kill();
+    // Time for the other between the judgement and the exchange of the two files.
+    let Some(through) = strace(&["inject=renameat2:delay_enter=500000"]) else { return };
+    let mut late = Child::start(&room.session, How { through, ..How::default() });
+    late.tell(&Ask::Acquire(0));
+    until("it has made its lock file", || room.names().iter().any(|it| it.ends_with(".tmp")));
+    let foreign = turnlock_testing::Sleeper::new("node");
+    let record = foreign_record(foreign.pid(), None);
+    room.put_lock(&record);
+    let answer = late.answer();
+    assert!(matches!(&answer, Answer::Failed(kind, _) if kind == "Timeout"), "{answer:?}");
+    assert_eq!(fs::read_to_string(&room.lock).unwrap(), record);
+    assert_eq!(room.names(), ["link", "s.jsonl", "s.jsonl.lock"]);
 }
 
 #[test]

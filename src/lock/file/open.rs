@@ -101,25 +101,83 @@ pub(super) fn publish(place: &Place, section: &Section, want: &Want) -> Result<O
 }
 
 fn publish_by_rename(place: &Place, section: &Section, want: &Want) -> Result<Option<LockFile>> {
+    under_temporary_name(section, want, |temporary, _| match name_temporary(place, temporary) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(e) => Err(e).context("publish", place.lock()),
+    })
+}
+
+/// Makes a complete lock file under a temporary name, which `publish` changes. If it does not, the
+/// file is removed.
+fn under_temporary_name(
+    section: &Section,
+    want: &Want,
+    publish: impl FnOnce(&OsStr, FileId) -> Result<bool>,
+) -> Result<Option<LockFile>> {
+    let dir = section.place().dir();
     let temporary = OsString::from(format!("{PREFIX}{}{SUFFIX}", Uuid::now_v7()));
-    let path = place.dir().path().join(&temporary);
-    let file = place
-        .dir()
+    let file = dir
         .create_file(&temporary, Access::ReadWrite)
-        .context("create a lock file", &path)?;
-    let published = fill(file, section, want).and_then(|filled| {
-        let Some(held) = filled else { return Ok(None) };
-        match name_temporary(place, &temporary) {
-            Ok(()) => Ok(Some(held)),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(None),
-            Err(e) => Err(e).context("publish", place.lock()),
-        }
+        .context("create a lock file", &dir.path().join(&temporary))?;
+    let published = fill(file, section, want).and_then(|filled| match filled {
+        Some(held) => Ok(publish(&temporary, held.id())?.then_some(held)),
+        None => Ok(None),
     });
     if !matches!(published, Ok(Some(_))) {
         // The first error is the one to report.
-        let _ = place.dir().remove(&temporary);
+        let _ = dir.remove(&temporary);
     }
     published
+}
+
+/// Puts a new lock file in the place of `old`, which has another name too, and whose owner is dead.
+/// `None` if something came between: the caller looks again. The caller has `old` open, so that the
+/// two have different numbers.
+///
+/// The two are exchanged. A foreign program may have put its own file there since `old` was judged.
+/// It gets its place back.
+pub(super) fn replace(
+    place: &Place,
+    old: FileId,
+    section: &Section,
+    want: &Want,
+) -> Result<Option<LockFile>> {
+    remove_temporary_names(place, old);
+    let mut can_exchange = true;
+    let replaced = under_temporary_name(section, want, |temporary, new| {
+        match exchange(place, temporary, old, new) {
+            Err(e) if e.kind() == io::ErrorKind::Unsupported => {
+                can_exchange = false;
+                Ok(false)
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            exchanged => exchanged.context("replace", place.lock()),
+        }
+    })?;
+    if can_exchange {
+        return Ok(replaced);
+    }
+    if place.lock_id()? == Some(old) {
+        place.dir().remove(place.lock_name()).context("remove", place.lock())?;
+    }
+    publish(place, section, want)
+}
+
+/// Exchanges the lock file with the new one. `false` if it was not `old`; then all is as before.
+fn exchange(place: &Place, temporary: &OsStr, old: FileId, new: FileId) -> io::Result<bool> {
+    let (dir, lock) = (place.dir(), place.lock_name());
+    dir.exchange(temporary, lock)?;
+    if dir.id_of(temporary)? == Some(old) {
+        // If this fails, a leftover stays, which does no harm.
+        let _ = dir.remove(temporary);
+        return Ok(true);
+    }
+    // Whose it is may have removed what is there, and be gone.
+    if dir.id_of(lock)? == Some(new) {
+        dir.exchange(temporary, lock)?;
+    }
+    Ok(false)
 }
 
 /// Gives a temporary file the lock file's name, if that is free.

@@ -53,3 +53,7 @@ pub(super) fn rename_to_free(dir: BorrowedFd<'_>, old: &OsStr, new: &OsStr) -> i
 pub(super) fn rename_to_free(_dir: BorrowedFd<'_>, _old: &OsStr, _new: &OsStr) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
+
+pub(super) fn exchange(_dir: BorrowedFd<'_>, _one: &OsStr, _other: &OsStr) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
