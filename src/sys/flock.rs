@@ -1,12 +1,18 @@
 //! The kernel's lock on a whole file, through `fs4`. Interrupted calls are repeated, and a lock is
 //! always let go explicitly.
 
+#[cfg(feature = "gateway")]
+mod sharers;
+
 use std::fs::File;
 use std::io;
 
 use fs4::{FileExt, TryLockError};
 
 use super::file::FileId;
+
+#[cfg(feature = "gateway")]
+pub(crate) use sharers::{is_sharer, sharers};
 
 /// Takes the lock if it is free.
 pub(crate) fn try_lock(file: &File) -> io::Result<bool> {

@@ -88,6 +88,20 @@ pub(crate) fn clock_unseen(pid: i32) -> bool {
     }
 }
 
+/// Whether `/proc` has this process's own PID namespace, so that its numbers mean what they mean
+/// elsewhere. `false` where there is no such `/proc`.
+#[cfg(feature = "gateway")]
+pub(crate) fn proc_is_ours() -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        platform::proc_is_ours()
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        false
+    }
+}
+
 /// When process `pid` was started, by the clock on the wall as it is set now; to a few hundredths of a second on Linux,
 /// to a second elsewhere.
 pub(crate) fn started_at(pid: i32) -> Option<Timestamp> {
