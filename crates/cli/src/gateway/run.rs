@@ -7,10 +7,10 @@ use std::time::Duration;
 use clap::ValueEnum;
 use tokio::task::spawn_blocking;
 use turnlock::Sessions;
-use turnlock::gateway::{self, DEFAULT_PORT, Gateway, Layout, Supervised};
+use turnlock::gateway::{self, DEFAULT_PORT, Gateway, GatewayBuilder, Layout, Supervised};
 
 use super::signals::{self, Signals};
-use super::{Which, child, serve, stop};
+use super::{Which, child, remains, serve, stop};
 use crate::failure::Failure;
 use crate::output;
 
@@ -108,15 +108,9 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let runtime = signals::runtime()?;
     let ran = runtime.block_on(async {
         let mut signals = Signals::catch()?;
-        let start = async {
-            match args.supervised {
-                None => builder.acquire().await.map(Supervised::Started),
-                Some(_) => builder.acquire_supervised().await,
-            }
-        };
         let started = tokio::select! {
             () = signals.end() => return Ok(ExitCode::SUCCESS),
-            started = start => started?,
+            started = start(builder, args.supervised.is_some()) => started?,
         };
         match started {
             Supervised::Started(gateway) => run(gateway, signals, &args.command).await,
@@ -132,6 +126,22 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     // A look that still runs, perhaps on a dead mount, must not delay the end.
     runtime.shutdown_background();
     ran
+}
+
+/// Takes the locks and the port, after the end of what is left of an earlier gateway.
+async fn start(gateway: GatewayBuilder, supervised: bool) -> Result<Supervised, Failure> {
+    remains::end(&gateway).await?;
+    let watched = gateway.clone();
+    let acquire = async {
+        match supervised {
+            false => gateway.acquire().await.map(Supervised::Started),
+            true => gateway.acquire_supervised().await,
+        }
+    };
+    tokio::select! {
+        acquired = acquire => Ok(acquired?),
+        failure = remains::keep_ending(&watched) => Err(failure),
+    }
 }
 
 /// Runs the gateway until it ends or is told to end, then releases everything.

@@ -47,6 +47,23 @@ fn an_append_inside_is_refused_once_the_turn_is_lost() {
     }
 }
 
+/// Success would say that its work counts.
+#[test]
+fn a_command_that_succeeds_without_its_turn_is_79() {
+    let room = room();
+    for (how, code) in [("exit 0", 79), ("exit 9", 9), ("kill -KILL $$", 128 + 9)] {
+        let mut holder = room.run(&[], &format!("echo ready; read go; {how}"));
+        assert_eq!(holder.line(), "ready");
+        let mut revoke = turnlock(["revoke", "--owner", &holder.pid().to_string()]);
+        revoke.arg(&room.session);
+        assert_eq!(ended(revoke).code, Some(0));
+        holder.say("go\n");
+        let answer = holder.end();
+        assert_eq!(answer.code, Some(code), "{how}: {answer:?}");
+        assert!(answer.err.contains("the turn was lost while the command ran"), "{answer:?}");
+    }
+}
+
 #[test]
 fn an_append_that_outlives_the_run_is_refused() {
     let (room, outside) = (room(), room());

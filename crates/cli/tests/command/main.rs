@@ -2,6 +2,7 @@
 
 mod append;
 mod beside;
+mod children;
 #[path = "../../../../tests/processes/clock.rs"]
 mod clock;
 mod clocks;

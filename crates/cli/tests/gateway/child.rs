@@ -5,22 +5,6 @@ use rustix::process::Signal;
 
 use crate::rig::*;
 
-fn pid_in(path: &std::path::Path) -> i32 {
-    eventually("the program has started", || {
-        std::fs::read_to_string(path).ok()?.trim().parse().ok()
-    })
-}
-
-/// A script that tells its process id, and lives on for long enough.
-fn waiting(note: &std::path::Path) -> String {
-    format!("echo $$ > {}; for n in $(seq 3000); do sleep 0.02; done", note.display())
-}
-
-fn lives(pid: i32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
-}
-
 #[test]
 fn its_exit_code_is_the_commands_and_nothing_is_left() {
     let room = room();
@@ -62,7 +46,7 @@ fn a_program_that_is_deaf_is_stopped_with_its_gateway() {
 }
 
 #[test]
-fn it_dies_with_the_gateway_and_what_it_started_delays_nobody() {
+fn it_dies_with_the_gateway_and_so_does_what_it_started() {
     let room = room();
     let (note, daemon) = (room.dir.path().join("pid"), room.dir.path().join("daemon"));
     // Deaf to all that can be ignored, and with something left behind in the background.
@@ -74,11 +58,8 @@ fn it_dies_with_the_gateway_and_what_it_started_delays_nobody() {
     let running = Running::ready(&mut room.run(&["--", "sh", "-c", &script]));
     let (program, daemon) = (pid_in(&note), pid_in(&daemon));
     running.kill();
-    eventually("the program is gone", || (!lives(program)).then_some(()));
-    assert!(lives(daemon));
-    drop(Running::ready(&mut room.run_within("0s")));
-    rustix::process::kill_process(rustix::process::Pid::from_raw(daemon).unwrap(), Signal::KILL)
-        .unwrap();
+    drop(Running::ready(&mut room.run(&[])));
+    assert!(!lives(program) && !lives(daemon));
 }
 
 #[test]
@@ -142,12 +123,10 @@ fn an_interrupt_sent_to_the_gateway_on_a_terminal_reaches_it_too() {
         return;
     };
     let mut script = Doomed(child);
-    let program = pid_in(&note);
-    let status = std::fs::read_to_string(format!("/proc/{program}/status")).unwrap();
-    let gateway =
-        status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().parse().unwrap();
-    rustix::process::kill_process(rustix::process::Pid::from_raw(gateway).unwrap(), Signal::INT)
-        .unwrap();
+    pid_in(&note);
+    let record = std::fs::read_to_string(room.state_lock()).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    signal(record["pid"].as_i64().unwrap() as i32, Signal::INT);
     let status = eventually("it ends", || script.0.try_wait().unwrap());
     assert_eq!(status.code(), Some(5));
 }

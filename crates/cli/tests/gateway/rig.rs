@@ -255,6 +255,28 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// The process id that a program has told in a file.
+pub fn pid_in(path: &Path) -> i32 {
+    eventually("the program has started", || {
+        std::fs::read_to_string(path).ok()?.trim().parse().ok()
+    })
+}
+
+/// A script that tells its process id, and lives on for long enough.
+pub fn waiting(note: &Path) -> String {
+    format!("echo $$ > {}; for n in $(seq 3000); do sleep 0.02; done", note.display())
+}
+
+/// Whether a process lives; a zombie does not.
+pub fn lives(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+}
+
+pub fn signal(pid: i32, signal: rustix::process::Signal) {
+    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal).unwrap();
+}
+
 /// An endpoint that answers every request in the same way, for as long as the test lasts.
 pub fn answer(listener: TcpListener, status: &'static str, body: &'static str) {
     thread::spawn(move || {

@@ -1,0 +1,161 @@
+//! What the command of `turnlock run` starts: until when it holds the session.
+
+use std::process::{Command, Stdio};
+
+use super::harness::*;
+
+/// A script that says that it is there, is deaf to SIGTERM, and ends when told to go on.
+const DEAF: &str = "trap '' TERM; echo ready; read go; echo done";
+
+fn is_there(program: &str) -> bool {
+    let found = Command::new("sh")
+        .args(["-c", &format!("command -v {program}")])
+        .stdout(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !found {
+        eprintln!("skipped: there is no {program}");
+    }
+    found
+}
+
+/// Kills turnlock, and with `helper` also the process between it and the command.
+fn kill(holder: &mut Running, helper: bool) {
+    let helpers = if helper { helpers_of(holder.pid()) } else { vec![] };
+    let all = || helpers.iter().copied().chain([holder.pid()]);
+    // None of them can do anything about the end of another.
+    all().for_each(|pid| signal(pid, "STOP"));
+    all().for_each(|pid| signal(pid, "KILL"));
+    holder.wait();
+}
+
+/// The children of a process that are turnlock's own.
+fn helpers_of(pid: u32) -> Vec<u32> {
+    let found = Command::new("pgrep").args(["-P", &pid.to_string()]).output().unwrap();
+    let children = String::from_utf8(found.stdout).unwrap();
+    let own = |child: &u32| {
+        let line = std::fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
+        line.starts_with(b"turnlock\0")
+    };
+    children.lines().map(|line| line.parse().unwrap()).filter(own).collect()
+}
+
+/// After a kill the session stays held until what `command` runs has ended.
+fn holds_on(command: &[&str], helper: bool) {
+    let room = room();
+    let mut run = turnlock(["run"]);
+    run.arg(&room.session).arg("--").args(command);
+    let mut holder = Running::start(run);
+    assert_eq!(holder.line(), "ready");
+    let owner = room.record()["owner"].clone();
+    kill(&mut holder, helper);
+    let found = status(&room.session);
+    assert_eq!(
+        (&found["state"], &found["holder"]["owner"]),
+        (&"held".into(), &owner),
+        "{command:?}"
+    );
+    assert_eq!(room.run(&["--timeout", "300ms"], "echo never").end().code, Some(75), "{command:?}");
+    holder.say("go on\n");
+    assert_eq!(holder.line(), "done");
+    assert_eq!(room.run(&["--timeout", "60s"], "echo next").end().out, "next\n");
+}
+
+#[test]
+fn a_killed_turnlock_leaves_the_session_held_until_all_are_gone() {
+    let python = "import subprocess, sys; subprocess.run(['sh', '-c', sys.argv[1]])";
+    let node = "require('child_process').spawn('sh', ['-c', process.argv[1]], {stdio: 'inherit'})";
+    let wrapped: [(&str, &[&str]); 5] = [
+        ("sh", &["sh", "-c", DEAF]),
+        ("python3", &["python3", "-c", python, DEAF]),
+        ("node", &["node", "-e", node, DEAF]),
+        ("setsid", &["sh", "-c", "exec 3<&0; setsid sh -c \"$1\" <&3 & wait", "sh", DEAF]),
+        // The first child ends at once; its own becomes an orphan.
+        ("setsid", &["sh", "-c", "(setsid sh -c \"$1\" <&3 &) 3<&0; exec sleep 1000", "sh", DEAF]),
+    ];
+    for (needs, command) in wrapped {
+        if is_there(needs) {
+            holds_on(command, false);
+        }
+    }
+}
+
+/// Without any process of turnlock the descriptor alone holds the session.
+#[test]
+fn the_descriptor_outlives_node_and_scripts_with_descriptors_of_their_own() {
+    let node = "require('child_process').spawn('sh', ['-c', process.argv[1]], {stdio: 'inherit'})";
+    let low: String = (3..=9).map(|fd| format!("exec {fd}>/dev/null; ")).collect();
+    let idioms = "exec 99>/dev/null 100>/dev/null 200>/dev/null 201>/dev/null; ";
+    let shell = format!("{low} {DEAF}");
+    let bash = format!("{low} {idioms} {DEAF}");
+    let wrapped: [(&str, &[&str]); 3] = [
+        ("sh", &["sh", "-c", &shell]),
+        ("bash", &["bash", "-c", &bash]),
+        ("node", &["node", "-e", node, DEAF]),
+    ];
+    for (needs, command) in wrapped {
+        if is_there(needs) {
+            holds_on(command, true);
+        }
+    }
+}
+
+/// Where descriptors are few, the lock gets as high a one as there is.
+#[test]
+fn a_low_limit_on_descriptors_is_no_obstacle() {
+    let run = format!("ulimit -n 40; exec {TURNLOCK} run $SESSION -- sh -c \"$0\"");
+    let room = room();
+    let mut command = Command::new("sh");
+    command.args(["-c", &run, DEAF]).env("SESSION", &room.session).env_remove("TURNLOCK_TURN");
+    let mut holder = Running::start(command);
+    assert_eq!(holder.line(), "ready");
+    kill(&mut holder, true);
+    assert_eq!(status(&room.session)["state"], "held");
+    holder.say("go on\n");
+    assert_eq!(holder.line(), "done");
+}
+
+/// Told to end after the kill, and not before: the command first, then what it left.
+#[test]
+fn what_a_killed_turnlock_ran_is_told_to_end() {
+    let room = room();
+    let script = "sh -c 'trap \"echo child told; exit\" TERM; echo ready; \
+                  while :; do sleep 0.02; done' & \
+                  trap 'echo told; exit' TERM; while :; do sleep 0.02; done";
+    let mut holder = room.run(&[], script);
+    assert_eq!(holder.line(), "ready");
+    kill(&mut holder, false);
+    assert_eq!(holder.line(), "told");
+    assert_eq!(holder.line(), "child told");
+    assert_eq!(room.run(&["--timeout", "60s"], "echo next").end().out, "next\n");
+}
+
+/// The turn is that of the command. What it leaves in the background is not in it.
+#[test]
+fn the_turn_ends_with_the_command_whatever_it_leaves_behind() {
+    let room = room();
+    let mut holder = room.run(&[], &format!("exec 3<&0; ({DEAF}) <&3 & sleep 0.1; exit 4"));
+    assert_eq!(holder.line(), "ready");
+    assert_eq!(holder.wait().code(), Some(4));
+    assert!(!room.lock.exists());
+    assert_eq!(room.run(&["--timeout", "0"], "echo next").end().out, "next\n");
+    holder.say("go on\n");
+    assert_eq!(holder.line(), "done");
+}
+
+/// The process between the two is killed alone: the turn lasts until the command has ended.
+#[test]
+fn a_turnlock_whose_helper_is_killed_holds_the_session_until_all_are_gone() {
+    let room = room();
+    let mut holder = room.run(&[], DEAF);
+    assert_eq!(holder.line(), "ready");
+    let helpers = helpers_of(holder.pid());
+    assert_eq!(helpers.len(), 1);
+    signal(helpers[0], "KILL");
+    eventually("the helper is gone", || helpers_of(holder.pid()).is_empty().then_some(()));
+    assert_eq!(room.run(&["--timeout", "100ms"], "echo never").end().code, Some(75));
+    holder.say("go on\n");
+    assert_eq!(holder.line(), "done");
+    assert_eq!(holder.wait().code(), Some(128 + 9));
+    assert!(!room.lock.exists());
+}
