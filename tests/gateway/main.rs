@@ -69,3 +69,29 @@ fn a_lock_that_is_taken_away_is_noticed() {
         Err(gateway::Error::Lock(Error::LockLost { .. }))
     ));
 }
+
+#[test]
+fn who_was_lent_the_locks_of_a_gateway_that_lives_is_not_left_behind() {
+    let dir = state_dir();
+    let builder = Gateway::builder(dir.path()).port(0).acquire_timeout(Duration::ZERO);
+    let gateway = builder.clone().acquire_blocking().unwrap();
+    let lent = gateway.with_lock_fds(|locks| {
+        assert_eq!(locks.len(), 2);
+        locks.iter().map(|lock| std::fs::File::from(lock.try_clone_to_owned().unwrap())).collect()
+    });
+    let lent: Vec<std::fs::File> = lent.unwrap();
+    let mut child = std::process::Command::new("sleep")
+        .arg("1000")
+        .stdin(lent[0].try_clone().unwrap())
+        .spawn()
+        .unwrap();
+    assert_eq!(gateway::remains(&builder).unwrap(), None);
+    assert_eq!(gateway::end_remains(&builder, Duration::ZERO).unwrap(), None);
+    gateway.release_blocking().unwrap();
+    assert_eq!(gateway::remains(&builder).unwrap(), None);
+    builder.acquire_blocking().unwrap().release_blocking().unwrap();
+    let lives = child.try_wait().unwrap().is_none();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(lives, "nobody ended it");
+}

@@ -119,7 +119,10 @@ impl Reaper {
             }
             if self.is_alone() {
                 match self.purpose {
-                    Purpose::Gateway => return,
+                    Purpose::Gateway => {
+                        let _ = kill_process(self.program, Signal::KILL);
+                        return;
+                    }
                     Purpose::Turn if !asked => {
                         let _ = kill_process(self.program, Signal::TERM);
                         asked = true;

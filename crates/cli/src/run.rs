@@ -23,7 +23,7 @@ const LOST: u8 = 79;
 ///
 /// The turn ends when the command ends. What the command leaves running in the background is not in
 /// the turn. If turnlock is killed, the command gets SIGTERM, and then what it leaves behind; the
-/// session stays held until all of them are gone.
+/// session stays held until the command and all its descendants are gone.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -17,14 +17,16 @@ use crate::output;
 /// Take the locks and the port, then serve /healthz and /metrics, or run CMD under the locks
 ///
 /// Takes the state lock, then the config lock, then the port. Nothing else is touched before all
-/// three are taken. CMD gets the port, and dies with this process.
+/// three are taken. CMD gets the port, and must stay in the foreground. All that CMD starts is part
+/// of the gateway: it keeps the locks, and is ended when CMD or this process ends. If something is
+/// left of an earlier gateway that was killed, it is named and ended first.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   turnlock gateway run --state-dir /data --port 18789
   turnlock gateway run --supervised --state-dir /data -- node gateway.mjs
 
-Exit codes: those of CMD; 75 another gateway is running;
+Exit codes: those of CMD; 1 a lock was lost; 75 another gateway is running;
 78 (or 0) with --supervised: another gateway is healthy.")]
 pub(super) struct Args {
     #[command(flatten)]

@@ -159,3 +159,17 @@ fn a_turnlock_whose_helper_is_killed_holds_the_session_until_all_are_gone() {
     assert_eq!(holder.wait().code(), Some(128 + 9));
     assert!(!room.lock.exists());
 }
+
+/// Who signals every process of a service reaches turnlock too: the command is not to hear of it
+/// once more through the process between.
+#[test]
+fn a_signal_to_the_helper_is_no_signal_to_the_command() {
+    let room = room();
+    let script = "n=0; trap 'n=$((n+1))' USR1; trap 'echo $n times; exit' USR2; echo ready; \
+                  while :; do sleep 0.02; done";
+    let mut holder = room.run(&[], script);
+    assert_eq!(holder.line(), "ready");
+    signal(helpers_of(holder.pid())[0], "USR1");
+    signal(holder.pid(), "USR2");
+    assert_eq!(holder.line(), "0 times");
+}

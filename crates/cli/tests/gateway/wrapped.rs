@@ -198,23 +198,25 @@ fn a_program_that_goes_into_the_background_is_ended() {
 /// All of turnlock is killed, and nobody ends the program but the next gateway.
 #[test]
 fn the_next_gateway_names_what_is_left_and_ends_it() {
-    for wrapper in OPEN.into_iter().filter(|(_, needs, _)| is_there(needs)) {
-        for deaf_to in ["", "TERM INT HUP"] {
-            let wrapped = Wrapped::new(deaf_to);
-            let (running, program) = wrapped.start(wrapper);
-            let gateway = running.pid();
-            kill_turnlock(running);
-            assert!(lives(program.0), "{}: nobody ends it", wrapper.0);
-            let mut next = Running::start(&mut wrapped.next());
-            let said = next.until_it_says("is gone");
-            assert!(
-                said.contains(&format!("pid {gateway} ")) && said.contains("sleep 1000"),
-                "{}: {said}",
-                wrapper.0
-            );
-            next.until_it_says("gateway on ws://");
-            assert!(!lives(program.0), "{}: two gateways", wrapper.0);
-        }
+    let wrappers = OPEN.into_iter().filter(|(_, needs, _)| is_there(needs));
+    let deaf = [(OPEN[0], "TERM INT HUP")];
+    for (wrapper, deaf_to) in wrappers.map(|wrapper| (wrapper, "")).chain(deaf) {
+        let wrapped = Wrapped::new(deaf_to);
+        let (running, program) = wrapped.start(wrapper);
+        let gateway = running.pid();
+        kill_turnlock(running);
+        assert!(lives(program.0), "{}: nobody ends it", wrapper.0);
+        let status = wrapped.room.ask("status", &[]);
+        assert!(status.out.contains(&format!("pid {} (", program.0)), "{status:?}");
+        let mut next = Running::start(&mut wrapped.next());
+        let said = next.until_it_says("is gone");
+        assert!(
+            said.contains(&format!("pid {gateway} ")) && said.contains("sleep 1000"),
+            "{}: {said}",
+            wrapper.0
+        );
+        next.until_it_says("gateway on ws://");
+        assert!(!lives(program.0), "{}: two gateways", wrapper.0);
     }
 }
 
@@ -283,4 +285,58 @@ fn what_belongs_to_another_container_is_left_alone() {
     let refused = end(&mut inside);
     assert_eq!(refused.code, Some(75), "{refused:?}");
     assert!(lives(program.0));
+}
+
+/// There, the kernel does not say by which process a lock was taken that is gone.
+#[test]
+fn in_a_container_what_is_left_is_ended_too() {
+    if !may_unshare() || !is_there("pgrep") {
+        return;
+    }
+    let wrapped = Wrapped::new("");
+    let first = wrapped.room.run(&["--", "sh", "-c", &format!("sh {}; :", text(&wrapped.program))]);
+    let script = r#"
+        "$0" "$@" & first=$!
+        while ! [ -e "$NOTE" ]; do sleep 0.02; done
+        helper=$(pgrep -P $first)
+        kill -STOP $helper $first; kill -KILL $helper $first; wait $first
+        kill -0 $(cat "$NOTE") || echo it was ended too early
+        "$0" gateway run --state-dir "$STATE" --port "$PORT" -- \
+            sh -c 'kill -0 $(cat "$NOTE") 2>/dev/null && echo two gateways || echo one gateway'"#;
+    let mut inside = Command::new("unshare");
+    inside
+        .args(["--pid", "--fork", "--mount-proc", "sh", "-c", script])
+        .arg(first.get_program())
+        .args(first.get_args())
+        .env("NOTE", wrapped.note())
+        .env("STATE", &wrapped.room.state)
+        .env("PORT", wrapped.room.port.to_string());
+    let ended = end(&mut inside);
+    assert_eq!(ended.out, "one gateway\n", "{ended:?}");
+    assert!(ended.err.contains("is gone, but not what it ran"), "{ended:?}");
+}
+
+/// It answers, but nobody looks after it any more.
+#[test]
+fn a_healthy_program_without_its_gateway_is_no_healthy_gateway() {
+    if !is_there("node") {
+        return;
+    }
+    let wrapped = Wrapped::new("");
+    let server = wrapped.room.dir.path().join("server.js");
+    let script = "const fs = require('fs'), [note, port] = process.argv.slice(2); \
+                  require('http').createServer((_, answer) => answer.end('{\"ok\":true}')) \
+                  .listen(port, '127.0.0.1', () => fs.writeFileSync(note, `${process.pid}`))";
+    std::fs::write(&server, script).unwrap();
+    let (note, port) = (wrapped.note(), wrapped.room.port);
+    let line = format!("node {} {} {port}; true", text(&server), text(&note));
+    let running = Running::ready(&mut wrapped.room.run(&["--", "sh", "-c", &line]));
+    let program = Program(pid_in(&note));
+    assert_eq!(wrapped.room.ask("status", &["--require-healthy"]).code, Some(0));
+    let supervised = ["--supervised=systemd", "--timeout", "0s", "--", "true"];
+    assert_eq!(end(&mut wrapped.room.run(&supervised)).code, Some(78));
+    kill_turnlock(running);
+    let ended = end(&mut wrapped.room.run(&supervised));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(!lives(program.0));
 }
