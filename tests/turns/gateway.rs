@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::tempdir;
-use turnlock::Error;
 use turnlock::gateway::{self, Gateway, Refused, Supervised};
+use turnlock::{Error, Sessions};
+use turnlock_testing::{alone, test_name};
 
 /// All files in a directory and below it.
 fn files_in(dir: &Path) -> Vec<PathBuf> {
@@ -27,10 +28,20 @@ fn one_process_has_one_gateway_for_a_state_directory() {
             && matches!(&refused, gateway::Error::Refused(Refused::StateLocked { .. })),
         "{refused}"
     );
-    assert_eq!(turnlock::Sessions::held_by_this_process(), 0, "a gateway is no session");
     gateway.release_blocking().unwrap();
     drop(builder.acquire_blocking().unwrap());
     assert_eq!(files_in(dir.path()), Vec::<PathBuf>::new());
+}
+
+/// Alone, since other tests of this process hold sessions.
+#[test]
+fn a_gateway_is_no_session() {
+    alone(&test_name!(), || {
+        let dir = tempdir().unwrap();
+        let gateway = Gateway::builder(dir.path()).port(0).acquire_blocking().unwrap();
+        assert_eq!(Sessions::held_by_this_process(), 0);
+        gateway.release_blocking().unwrap();
+    });
 }
 
 #[tokio::test]
