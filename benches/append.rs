@@ -1,4 +1,4 @@
-//! Appends under a turn, and posts beside one.
+//! Appends in a turn, and posts beside one.
 
 mod common;
 

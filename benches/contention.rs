@@ -1,4 +1,4 @@
-//! Many on one session: tasks of one process, and processes.
+//! Contention for one session: between tasks of one process, and between processes.
 
 mod common;
 

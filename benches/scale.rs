@@ -1,4 +1,4 @@
-//! Many sessions: held at once, known, swept.
+//! Many sessions: held at once, known to a process, and swept.
 
 mod common;
 
@@ -20,7 +20,7 @@ fn heap() -> usize {
 }
 
 fn main() {
-    // Nothing here is criterion's to time; its arguments are understood all the same.
+    // Criterion measures nothing here. Its command line is parsed all the same.
     let criterion = Criterion::default().configure_from_args();
     if wanted("scale/held") {
         held(directory().path());

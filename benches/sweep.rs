@@ -1,6 +1,7 @@
-//! A sweep of 100,000 lock files, beside the bare system calls: open, lock, read and close each; and, for stale ones, unlink.
+//! A sweep of 100,000 lock files, compared with the bare system calls: open, lock, read and close
+//! each file, and unlink the stale ones.
 //!
-//! `cargo bench --bench sweep`; with `-- --test` everything runs once, on a thousand.
+//! Run it with `cargo bench --bench sweep`. With `-- --test`, everything runs once, on 1,000 files.
 
 use std::fs::{self, File};
 use std::hint::black_box;
@@ -16,26 +17,28 @@ fn locks() -> u64 {
     if std::env::args().any(|argument| argument == "--test") { 1000 } else { 100_000 }
 }
 
-/// Lock files of a foreign program.
+/// Writes the lock files of a foreign program.
 fn fill(dir: &Path, record: &str) {
     for n in 0..locks() {
         fs::write(dir.join(format!("{n:06}.jsonl.lock")), record).unwrap();
     }
 }
 
-/// Of a process that lives: this one's parent.
+/// The record of a living process: the parent of this one.
 fn living() -> String {
     let pid = std::os::unix::process::parent_id();
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let start = stat.rsplit(')').next().unwrap().split_whitespace().nth(19).unwrap().to_owned();
     format!(
-        "{{\n  \"pid\": {pid},\n  \"createdAt\": \"2099-01-01T00:00:00.000Z\",\n  \"starttime\": {start}\n}}\n"
+        "{{\n  \"pid\": {pid},\n  \"createdAt\": \"2099-01-01T00:00:00.000Z\",\n  \
+         \"starttime\": {start}\n}}\n"
     )
 }
 
+/// The record of a process that does not exist.
 const DEAD: &str = "{\n  \"pid\": 1073741824,\n  \"createdAt\": \"2026-01-01T00:00:00.000Z\"\n}\n";
 
-/// What no sweep can do without, one file after the other.
+/// The system calls that every sweep needs, for one file after the other.
 fn bare(dir: &Path, remove: bool) {
     let mut names: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.sort_unstable();

@@ -1,6 +1,8 @@
-//! How fast session files are read: a scan of a healthy one, beside `serde_json` line by line, and the tail of a large one.
+//! The speed of reading session files: a scan of a healthy file, compared with `serde_json` line by
+//! line, and the tail of a large file.
 //!
-//! `cargo bench --bench transcript`; with `-- --test` everything runs once, on small files.
+//! Run it with `cargo bench --bench transcript`. With `-- --test`, everything
+//! runs once, on small files.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench fails by panicking")]
 
@@ -14,12 +16,13 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
-use turnlock::transcript::read::Transcript;
-use turnlock::transcript::repair::survey;
-use turnlock::transcript::scan::Scanner;
+use turnlock::Transcript;
+use turnlock::testing::{Scanner, survey};
 
-/// A session as OpenClaw writes it: many short entries, tool output of some kilobytes, now and then a picture.
+/// A session as OpenClaw writes it: many short entries, tool output of some kilobytes, and a few
+/// pictures.
 fn session(bytes: usize) -> Vec<u8> {
+    const ANSWER: &str = "An answer of one or two sentences, as they go. ";
     let code = "fn main() {\n    println!(\"{}\", \"Grüße — 世界\");\n}\n\t// a comment\n";
     let mut text =
         serde_json::to_vec(&json!({"type": "session", "version": 3, "id": "4f2c"})).unwrap();
@@ -31,21 +34,22 @@ fn session(bytes: usize) -> Vec<u8> {
         let content = match entry % 20 {
             0 => json!([{"type": "image", "data": "iVBORw0KGgoAAAANSUhEUg".repeat(2000)}]),
             1..6 => json!([{"type": "toolResult", "text": code.repeat(1 + entry % 97)}]),
-            _ => {
-                json!([{"type": "text", "text": "An answer of one or two sentences, as they go. ".repeat(entry % 9)}])
-            }
+            _ => json!([{"type": "text", "text": ANSWER.repeat(entry % 9)}]),
         };
+        let usage = json!({"input": entry * 7, "output": 311, "cost": {"total": 0.00123}});
         let record = json!({
-            "type": "message", "id": format!("{entry:08x}"), "parentId": format!("{:08x}", entry.saturating_sub(1)),
+            "type": "message",
+            "id": format!("{entry:08x}"),
+            "parentId": format!("{:08x}", entry.saturating_sub(1)),
             "timestamp": "2026-02-03T04:05:06.789Z",
-            "message": {"role": "assistant", "content": content, "usage": {"input": entry * 7, "output": 311, "cost": {"total": 0.00123}}},
+            "message": {"role": "assistant", "content": content, "usage": usage},
         });
         serde_json::to_writer(&mut text, &record).unwrap();
     }
     text
 }
 
-/// A file with these bytes in it, `offset` bytes behind its beginning.
+/// Creates a file with these bytes at `offset`, and a hole before them.
 fn file(dir: &tempfile::TempDir, name: &str, offset: u64, bytes: &[u8]) -> PathBuf {
     let path = dir.path().join(name);
     let mut file = File::create_new(&path).unwrap();
@@ -89,11 +93,15 @@ fn scan(c: &mut Criterion) {
     group.finish();
 }
 
-/// As an agent reads its session: the whole file into a string, and `JSON.parse` line by line. Node measures itself, without its start.
+/// Reads the file as an agent does: into one string, then `JSON.parse` line by line. Node measures
+/// the time itself, without its own start. `None` if there is no Node.
 fn by_node(path: &PathBuf, rounds: u64) -> Option<Duration> {
     const SCRIPT: &str = "
-        const [path, rounds] = process.argv.slice(1), fs = require('fs'), began = process.hrtime.bigint();
-        for (let i = 0; i < rounds; i++) for (const line of fs.readFileSync(path, 'utf8').split('\\n')) if (line) JSON.parse(line);
+        const [path, rounds] = process.argv.slice(1), fs = require('fs');
+        const began = process.hrtime.bigint();
+        for (let i = 0; i < rounds; i++)
+            for (const line of fs.readFileSync(path, 'utf8').split('\\n'))
+                if (line) JSON.parse(line);
         console.log(String(process.hrtime.bigint() - began));";
     let mut node = Command::new("node");
     let output = node.args(["-e", SCRIPT]).arg(path).arg(rounds.to_string()).output().ok()?;
@@ -110,7 +118,7 @@ fn by_serde<T: serde::de::DeserializeOwned>(path: &PathBuf) {
     }
 }
 
-/// One line that is damaged all over, of the sorts that make a simple search for records quadratic.
+/// One long damaged line, of each kind that makes a simple search for records quadratic.
 fn hostile(c: &mut Criterion) {
     let size = if quick() { 1 << 16 } else { 16 << 20 };
     let mut group = c.benchmark_group("one hostile line");
@@ -124,7 +132,7 @@ fn hostile(c: &mut Criterion) {
 }
 
 fn tail(c: &mut Criterion) {
-    // The hole in front costs no time to make, and no time to read when nobody reads it.
+    // The hole takes no time to create, and the tail does not read it.
     let size = if quick() { 1 << 20 } else { 1 << 30 };
     let dir = tempfile::tempdir().unwrap();
     let path = file(&dir, "big.jsonl", size, &[b"\n", &session(4 << 20)[..]].concat());

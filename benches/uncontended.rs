@@ -1,4 +1,4 @@
-//! Acquire and release with nobody else there: what a turn costs at least.
+//! Acquire and release without contention: the least that a turn costs.
 
 mod common;
 

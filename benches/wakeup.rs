@@ -1,4 +1,5 @@
-//! From a release in one process to the acquire in another that is blocked; and from the SIGKILL of the holder.
+//! Wake-up: the time from a release in one process to the acquire in another process that is
+//! blocked, and the time from the SIGKILL of the holder.
 
 mod common;
 
@@ -14,7 +15,7 @@ use criterion::Criterion;
 
 fn main() {
     actor::serve(named);
-    // Nothing here is criterion's to time; its arguments are understood all the same.
+    // Criterion measures nothing here. Its command line is parsed all the same.
     let criterion = Criterion::default().configure_from_args();
     let dir = directory();
     if wanted("wakeup/release") {
@@ -30,7 +31,7 @@ fn main() {
     criterion.final_summary();
 }
 
-/// Several rounds, by turns.
+/// Measures each lock in turn, for several rounds, and prints a table.
 fn show(title: &str, dir: &Path, measure: impl Fn(Start, &Path) -> Waits) {
     let locks = [FLOOR, OURS];
     let mut all = locks.map(|_| Waits::default());

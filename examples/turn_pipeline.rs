@@ -1,5 +1,5 @@
-//! A small gateway's pipeline: messages come in for several sessions, each is answered in a turn by a model that takes its time, and
-//! a cron task posts into the sessions meanwhile.
+//! The pipeline of a small gateway. Messages arrive for several sessions. A model answers each of
+//! them in a turn of its session, and takes its time. A cron task posts to the sessions meanwhile.
 //!
 //! ```text
 //! cargo run --example turn_pipeline
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use turnlock::{Error, Sessions};
 
-/// A message that somebody sent to a session.
+/// A message to a session, given by its index.
 struct Message {
     session: usize,
     text: String,
@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .on_long_hold(|hold| println!("  (held long: {:?}, {:?})", hold.label, hold.held))
         .build()?;
 
-    // At the start: whatever a former life has left.
+    // At the start, remove the stale locks that a former run left.
     std::fs::create_dir_all(paths[0].parent().unwrap_or(dir.path()))?;
     println!("swept: {} locks", sessions.sweep(paths[0].parent().unwrap_or(dir.path()))?.len());
 
@@ -62,7 +62,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// One turn: the user's message, the model's answer. Others wait for their turn, in order.
+/// One turn: appends the message, calls the model, and appends its answer. Others wait in order.
 async fn answer(sessions: &Sessions, path: &Path, message: &Message) -> turnlock::Result<()> {
     let mut turn =
         sessions.turn(path).label(format!("answer to {:?}", message.text)).acquire().await?;
@@ -72,20 +72,20 @@ async fn answer(sessions: &Sessions, path: &Path, message: &Message) -> turnlock
         turn.append(&json!({"type": "message", "role": "assistant", "text": reply})).await?;
     if appended.intervening > 0 {
         println!(
-            "  {:?}: {} bytes came in while the model was thinking",
+            "  {:?}: {} bytes were posted while the model was at work",
             message.text, appended.intervening
         );
     }
     turn.release().await
 }
 
-/// A model that takes its time.
+/// A model, which takes its time.
 async fn model(question: &str) -> String {
     tokio::time::sleep(Duration::from_millis(if question.ends_with('8') { 300 } else { 50 })).await;
     format!("an answer to {question:?}")
 }
 
-/// A side writer: it does not wait for anybody's turn.
+/// A side writer. It posts lines without waiting for a turn.
 async fn cron(sessions: Sessions, paths: Vec<PathBuf>) {
     for tick in 0_u32.. {
         tokio::time::sleep(Duration::from_millis(30)).await;

@@ -1,7 +1,7 @@
-//! Door 3: the session file. Its data lock, and what is done under it.
+//! The session file: its data lock, and the work that is done under it.
 //!
 //! A [`Section`] proves that this thread has the data lock of the file that the session's path
-//! names. Everything here blocks, knows no runtime, and waits for no lock except in
+//! names. Everything here blocks, knows of no runtime, and waits for no lock except in
 //! [`Section::wait`].
 
 mod append;

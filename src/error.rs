@@ -1,4 +1,5 @@
-//! What can go wrong, one variant per cause: each names the path, the holder if there is one, and the remedy.
+//! What can go wrong: one variant per cause. Each message names the path, the holder if there is
+//! one, and the remedy.
 
 mod holder;
 mod lost;
@@ -12,7 +13,7 @@ use crate::transcript::restore::RestoreError;
 
 pub use holder::Holder;
 pub use lost::LostCause;
-use text::{ByPid, HolderFacts, HolderStory, Whom, remedy};
+use text::{HolderFacts, HolderStory, Whom, Writer, remedy};
 pub(crate) use text::{NotTakenBack, iso, printable};
 
 /// The result of everything in this crate that can fail.
@@ -24,8 +25,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// The session stayed busy until the deadline. Nothing was written; try again later.
     #[error(
-        "session file locked (timeout {}ms): {} {}{}; wait longer, or see `turnlock status` and `turnlock revoke`",
-        waited.as_millis(), HolderFacts(holder.as_deref()), lock.display(), HolderStory(holder.as_deref())
+        "session file locked (timeout {}ms): {} {}{}; \
+         wait longer, or see `turnlock status` and `turnlock revoke`",
+        waited.as_millis(),
+        HolderFacts(holder.as_deref()),
+        lock.display(),
+        HolderStory(holder.as_deref())
     )]
     Timeout {
         /// The lock file.
@@ -36,23 +41,28 @@ pub enum Error {
         holder: Option<Box<Holder>>,
     },
 
-    /// The session file's data lock stayed busy until the deadline: another process is inside an append, perhaps stopped there.
-    /// Nothing was written.
+    /// The session file's data lock stayed busy until the deadline: another process is inside an
+    /// append, and may be stopped there. Nothing was written.
     #[error(
-        "session file busy: {} is inside an append{} (waited {}ms); if that process is stopped, continue or end it",
-        session.display(), ByPid(*pid), waited.as_millis()
+        "session file busy: {} is inside an append to {} (waited {}ms); \
+         if that process is stopped, continue or end it",
+        Writer(*pid), session.display(), waited.as_millis()
     )]
     DataLockBusy {
         /// The session file.
         session: PathBuf,
-        /// The process inside the append, where the system tells.
+        /// The process inside the append, if the system tells.
         pid: Option<u32>,
         /// How long this operation was allowed to wait.
         waited: Duration,
     },
 
-    /// The turn is not this holder's any more. Nothing was written; acquire again and read what the others wrote.
-    #[error("lock lost: {cause} ({}); nothing was written: acquire again, and read the session anew", lock.display())]
+    /// This holder has lost the turn. Nothing was written; acquire again, and read what others
+    /// wrote.
+    #[error(
+        "lock lost: {cause} ({}); nothing was written: acquire again, and re-read the session",
+        lock.display()
+    )]
     LockLost {
         /// The lock file.
         lock: PathBuf,
@@ -60,24 +70,30 @@ pub enum Error {
         cause: LostCause,
     },
 
-    /// The record names an owner on another machine, or of another boot, on a network filesystem; it is not reclaimed on suspicion.
+    /// The record names an owner on another machine, or of another boot, on a network filesystem.
+    /// It is not reclaimed on suspicion.
     #[error(
-        "locked from another host: {}{}; if that host is gone, remove the lock with `turnlock revoke`",
+        "locked from another host: {}{}; \
+         if that host is gone, remove the lock with `turnlock revoke`",
         lock.display(), HolderStory(Some(holder))
     )]
     RemoteOwner {
         /// The lock file.
         lock: PathBuf,
-        /// Who is named in it.
+        /// The owner that the record names.
         holder: Box<Holder>,
     },
 
-    /// The filesystem does not keep kernel locks, so that nothing here could be promised.
-    #[error("{}: its filesystem does not keep locks: {reason}; move the sessions to a filesystem that does, or mount it so", dir.display())]
+    /// The filesystem does not keep kernel locks, so this crate could not keep its promises there.
+    #[error(
+        "{}: its filesystem does not keep locks: {reason}; \
+         move the sessions to a filesystem that does, or mount it so that it does",
+        dir.display()
+    )]
     LocksNotKept {
         /// The directory.
         dir: PathBuf,
-        /// Which mount, and why.
+        /// The mount, and why it does not.
         reason: String,
     },
 
@@ -86,16 +102,17 @@ pub enum Error {
     NotASession {
         /// The path.
         path: PathBuf,
-        /// Why, and what would be right.
+        /// Why, and what would be a session file.
         reason: &'static str,
     },
 
-    /// What stands at the lock path is not a lock file (a directory, a link, a device). It is left alone.
+    /// The lock path names something that is not a lock file (a directory, a link, a device). It is
+    /// left alone.
     #[error("not a lock file: {}: {reason}; move it away", path.display())]
     NotALockFile {
         /// The lock path.
         path: PathBuf,
-        /// What it is instead.
+        /// What it is.
         reason: &'static str,
     },
 
@@ -106,25 +123,34 @@ pub enum Error {
         path: PathBuf,
     },
 
-    /// A value that cannot be one line of JSON. Nothing was written.
+    /// A value cannot be written as one line of JSON. Nothing was written.
     #[error("line {line} is not JSON: {reason}; nothing was written")]
     BadLine {
-        /// Which of the lines given, counted from 1.
+        /// The number of the line in the append, from 1.
         line: usize,
         /// What is wrong.
         reason: String,
     },
 
-    /// Another program took the lock, or put a new file at the session's path, while this was being written. The line is in the
-    /// session, or it is not; it is not acknowledged.
-    #[error("{}: another program came between while this was written; read it again to see whether it is there", session.display())]
+    /// Another program took the lock, or put a new file at the session's path, while this was being
+    /// written. What was written may be in the session or not; it is not acknowledged.
+    #[error(
+        "{}: another program took the session while this was written; \
+         re-read the session to see whether it is there",
+        session.display()
+    )]
     Overtaken {
         /// The session file.
         session: PathBuf,
     },
 
-    /// An earlier sync of this turn failed, so that it takes no more appends: what the disk holds is not known.
-    #[error("{}: an earlier sync failed ({reason}); release the turn, check the disk, and acquire again", session.display())]
+    /// An earlier sync of this turn failed, and it is not known what is on disk. The turn takes no
+    /// more appends.
+    #[error(
+        "{}: an earlier sync failed ({reason}); \
+         release the turn, check the disk, and acquire again",
+        session.display()
+    )]
     SyncFailed {
         /// The session file.
         session: PathBuf,
@@ -132,9 +158,13 @@ pub enum Error {
         reason: String,
     },
 
-    /// A rewrite, a repair or its undoing has put the new file in place, but the directory could not be synced.
-    #[error("{}: the new file is in place, but its directory could not be synced ({source}); a loss of power may bring the old one back: \
-             do it again once the disk is in order", session.display())]
+    /// A rewrite, a repair or its undoing has put the new file in place, but the directory could
+    /// not be synced.
+    #[error(
+        "{}: the new file is in place, but its directory could not be synced ({source}); \
+         a loss of power may bring the old one back: do it again once the disk is in order",
+        session.display()
+    )]
     Unsynced {
         /// The session file.
         session: PathBuf,
@@ -142,14 +172,18 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// A repair in this turn has moved lines that the turn has not read; a rewrite could lose them.
-    #[error("{}: it was repaired while it held lines that this turn has not read; read it again before it is rewritten", session.display())]
+    /// A repair in this turn has moved lines that the turn has not read. A rewrite could lose them.
+    #[error(
+        "{}: a repair has moved lines that this turn has not read; \
+         re-read the session before rewriting it",
+        session.display()
+    )]
     ReadFirst {
         /// The session file.
         session: PathBuf,
     },
 
-    /// A repair cannot be taken back. The session is as it was.
+    /// A repair cannot be undone. The session is as it was.
     #[error("{}: {source} (quarantine: {})", session.display(), quarantine.display())]
     Restore {
         /// The session file.
@@ -160,20 +194,25 @@ pub enum Error {
         source: Box<RestoreError>,
     },
 
-    /// A revoke named an owner who does not hold the session.
-    #[error("{}: not held by {named}, but by {}; nothing was revoked", lock.display(), Whom(holder.as_deref()))]
+    /// A revoke named an owner that does not hold the session.
+    #[error(
+        "{}: not held by {named}, but by {}; nothing was revoked",
+        lock.display(), Whom(holder.as_deref())
+    )]
     NotTheHolder {
         /// The lock file.
         lock: PathBuf,
-        /// Who was named.
+        /// The owner that was named.
         named: String,
-        /// Who holds it instead, if anybody.
+        /// Who holds it, as far as can be told.
         holder: Option<Box<Holder>>,
     },
 
-    /// A revoke met a living owner that does not speak this protocol: its writes could not be refused.
+    /// A revoke met a living owner that does not use this protocol. Its writes could not be
+    /// refused.
     #[error(
-        "{}: held by a living program without a fence{}; end that process instead: its lock is then taken over by itself",
+        "{}: held by a living program without a fence{}; \
+         end that process instead, and its lock is taken over automatically",
         lock.display(), HolderStory(Some(holder))
     )]
     ForeignHolder {
@@ -194,7 +233,8 @@ pub enum Error {
 
     /// The runtime is shutting down, or an async function was called outside one.
     #[error(
-        "no tokio runtime to work on ({reason}); call the `_blocking` twin, or keep the runtime alive"
+        "no tokio runtime to work on ({reason}); \
+         call the `_blocking` twin, or keep the runtime alive"
     )]
     Runtime {
         /// What happened.
@@ -204,16 +244,16 @@ pub enum Error {
     /// A system call failed.
     #[error("cannot {action} {}: {source}{}", path.display(), remedy(source))]
     Io {
-        /// What was tried.
+        /// What failed.
         action: &'static str,
-        /// On which path.
+        /// The path that it failed on.
         path: PathBuf,
         /// The system's answer.
         source: io::Error,
     },
 }
 
-/// Says what was tried, and on which path, when a system call fails.
+/// Adds the action and the path to the error of a system call.
 pub(crate) trait Context<T> {
     fn context(self, action: &'static str, path: &Path) -> Result<T>;
 }
@@ -225,7 +265,7 @@ impl<T, E: Into<io::Error>> Context<T> for std::result::Result<T, E> {
 }
 
 impl Error {
-    /// Whether trying again later may succeed without anybody's doing: the session was busy.
+    /// Whether the session was busy, so that trying again later may succeed.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         matches!(self, Self::Timeout { .. } | Self::DataLockBusy { .. } | Self::RemoteOwner { .. })

@@ -1,26 +1,34 @@
 //! One gateway per state directory, config file and port.
 //!
-//! Two gateways on one state directory answer twice and fight over its sessions. A gateway therefore takes three layers, in this
-//! order and before it touches anything else:
+//! Two gateways on one state directory answer every message twice and fight over its sessions.
+//! Before it touches anything else, a gateway therefore takes three layers, in this order:
 //!
-//! 1. the *state lock*, `gateway.state.lock` inside the state directory: whatever name, link or mount leads to the directory, and
-//!    whichever user comes, it is one lock. Every gateway takes it, also where several share a config.
-//! 2. the *config lock*, `gateway.<8 hex>.lock` in `<state dir>/tmp/openclaw-<uid>`, keyed by the SHA-256 of the canonical config
-//!    path. It is the file that OpenClaw's own gateways lock, with a record that they understand.
-//! 3. the *socket*, bound exclusively.
+//! 1. The *state lock*: `gateway.state.lock` inside the state directory. It is one lock, whatever
+//!    name, link or mount leads to the directory, and whichever user comes. Every gateway takes it,
+//!    also where several share a config.
+//! 2. The *config lock*: `gateway.<8 hex>.lock` in `<state dir>/tmp/openclaw-<uid>`. Its name holds
+//!    the first digits of the SHA-256 of the canonical config path. OpenClaw's own gateways lock
+//!    the same file, and its record is one that they understand.
+//! 3. The *socket*: bound exclusively.
 //!
-//! Both locks are lock files like a session's: the kernel's lock is the truth about life and death, so that a gateway killed in
-//! whatever way leaves nothing that delays the next one, also when that has the same process id in a new container. Only
-//! the records of programs that take no kernel lock are judged by process id, start time and command line.
+//! Both locks are lock files like that of a session. The kernel's lock is the truth about life and
+//! death: a gateway that was killed, in whatever way, does not delay the next one, even if that one
+//! has the same process id in a new container. Process id, start time and command line judge only
+//! the records of programs that take no kernel lock.
 //!
 //! # Limitations
 //!
-//! A socket is exclusive within its network namespace, a kernel lock within its kernel. Gateways on *different machines* that share
-//! a state directory over a network filesystem are told apart only as far as that filesystem keeps locks between hosts.
+//! A socket is exclusive within its network namespace, and a kernel lock within its kernel.
+//! Gateways on *different machines* that share a state directory over a network filesystem exclude
+//! each other only if that filesystem keeps locks between hosts.
+//!
+//! # Examples
 //!
 //! ```no_run
+//! use turnlock::gateway::Gateway;
+//!
 //! # fn main() -> turnlock::gateway::Result<()> {
-//! let mut gateway = turnlock::gateway::Gateway::builder("/var/lib/agent").port(18789).acquire_blocking()?;
+//! let mut gateway = Gateway::builder("/var/lib/agent").port(18789).acquire_blocking()?;
 //! let listener = gateway.take_listener();
 //! // … serve until told to end …
 //! drop(listener);
@@ -48,10 +56,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::compat::openclaw;
 use crate::error::{Context, LostCause};
 use crate::mode::{Mode, now_or_never};
 use crate::session::Turn;
-use crate::sys::BorrowedFd;
+use crate::sys::{BorrowedFd, process};
 
 pub use builder::GatewayBuilder;
 pub use doctor::{Finding, Trouble, doctor};
@@ -67,17 +76,18 @@ pub use stop::{Stopped, stop};
 pub use supervise::{EXIT_ALREADY_HEALTHY, Supervised, under_systemd};
 pub use watch::{Change, Condition, Observation, Watch, observe, observe_address};
 
-/// Where a gateway listens unless told otherwise: port 18789.
+/// The port that a gateway listens on by default: 18789.
 pub const DEFAULT_PORT: u16 = 18789;
 const DEFAULT_HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// The right to be the gateway of a state directory, a config file and a port.
 ///
-/// Dropped, it lets go like [`release`](Self::release), without waiting.
+/// Dropping it releases everything like [`release`](Self::release), without waiting and without
+/// telling of errors.
 #[derive(Debug)]
-#[must_use = "a gateway that is dropped lets its locks and its port go"]
+#[must_use = "dropping a gateway releases its locks and its port"]
 pub struct Gateway {
-    // In this order they are let go.
+    // The fields are dropped in this order.
     socket: Option<TcpListener>,
     config_lock: Option<Turn>,
     state_lock: Turn,
@@ -87,42 +97,46 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Describes the gateway of a state directory; see [`GatewayBuilder`].
+    /// Begins to describe the gateway of a state directory; see [`GatewayBuilder`].
     pub fn builder(state_dir: impl Into<std::path::PathBuf>) -> GatewayBuilder {
         GatewayBuilder::new(state_dir.into())
     }
 
-    /// Where its files are.
+    /// Returns where its files are.
     #[must_use]
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// This gateway's identity: new at every start, and written as `ownerId` into both lock files.
+    /// Returns the identity of this gateway. It is new at every start, and both lock files have it
+    /// as `ownerId`.
     #[must_use]
     pub fn owner_id(&self) -> Uuid {
         self.owner_id
     }
 
-    /// The listener, bound and listening, in blocking mode; once. On shutdown drop it before [`release`](Self::release):
-    /// first the socket closes, then the locks go.
+    /// Takes the socket, bound and listening, in blocking mode; `None` if it was taken before.
+    ///
+    /// On shutdown drop it before [`release`](Self::release), so that the socket closes before the
+    /// locks are released.
     pub fn take_listener(&mut self) -> Option<TcpListener> {
         self.socket.take()
     }
 
-    /// [`take_listener`](Self::take_listener) for tokio.
+    /// Like [`take_listener`](Self::take_listener), for tokio.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) if the runtime cannot watch it.
+    /// [`Error::Lock`] with [`Io`](crate::Error::Io) if the runtime cannot watch the socket, which
+    /// is then closed.
     ///
     /// # Panics
-    /// Outside of a tokio runtime, or in one built without `enable_io`.
+    /// Outside a tokio runtime, and in one that was built without `enable_io`.
     pub fn take_tokio_listener(&mut self) -> Result<Option<tokio::net::TcpListener>> {
         let Some(listener) = self.socket.take() else { return Ok(None) };
         let listener = listener
@@ -133,15 +147,19 @@ impl Gateway {
         Ok(Some(watched?))
     }
 
-    /// Whether one of the locks has been lost: revoked, or its file removed by somebody. Another gateway may run by now:
-    /// end, and let the supervisor start anew. A few quick system calls; never waits.
+    /// Returns how one of the locks was lost, or `None` if both are held.
+    ///
+    /// A lock is lost when it is revoked or its file is removed. Another gateway may run by now:
+    /// end, and let the supervisor start anew.
+    ///
+    /// **Blocking** only for a few quick system calls.
     ///
     /// # Errors
-    /// If a lock file cannot be looked at.
+    /// [`Error::Lock`] if a lock file cannot be looked at.
     pub fn lost(&self) -> Result<Option<LostCause>> {
         let config_lock = self.config_lock.as_ref().map_or(Ok(None), Turn::lost);
         match (self.state_lock.lost(), config_lock) {
-            // One that is lost is enough, whatever is known of the other.
+            // One lost lock is enough, whatever is known of the other.
             (Ok(Some(lost)), _) | (_, Ok(Some(lost))) => Ok(Some(lost)),
             (state_lock, config_lock) => Ok(state_lock.and(config_lock)?),
         }
@@ -160,17 +178,18 @@ impl Gateway {
         })?
     }
 
-    /// Closes the socket, unless it was taken, then lets the locks go.
+    /// Closes the socket, unless it was taken, and then releases the locks.
     ///
-    /// **Cancel safe**: dropped before it is done, they go all the same.
+    /// **Cancel safe**: if the future is dropped, the locks are released all the same.
     ///
     /// # Errors
-    /// [`Error::LockLost`](crate::Error::LockLost) if a lock had been lost before; all is let go in every case.
+    /// [`Error::Lock`] with [`LockLost`](crate::Error::LockLost) if a lock was lost before.
+    /// Everything is released in any case.
     pub async fn release(self) -> Result<()> {
         self.release_as(Mode::Async).await
     }
 
-    /// [`release`](Self::release) for threads that may block.
+    /// Like [`release`](Self::release), for threads that may block.
     ///
     /// # Errors
     /// Those of [`release`](Self::release).
@@ -189,19 +208,8 @@ impl Gateway {
     }
 }
 
-/// What OpenClaw's gateways write into their record, and the address, beside what every record of ours has.
+/// What the record says of the gateway.
 fn record(layout: &Layout, address: SocketAddr, owner_id: Uuid) -> Map<String, Value> {
-    let mut facts = Map::new();
-    facts.insert("configPath".into(), layout.config().to_string_lossy().into());
-    facts.insert("stateDir".into(), layout.state_dir().to_string_lossy().into());
-    facts.insert("ownerId".into(), owner_id.to_string().into());
-    facts.insert("role".into(), "gateway".into());
-    facts.insert("address".into(), address.ip().to_string().into());
-    if address.port() != 0 {
-        facts.insert("port".into(), address.port().into());
-    }
-    if let Some(start_time) = crate::sys::process::own().start_time {
-        facts.insert("startTime".into(), start_time.into());
-    }
-    facts
+    let start_time = process::own().start_time;
+    openclaw::gateway_facts(layout.config(), layout.state_dir(), address, owner_id, start_time)
 }

@@ -1,6 +1,8 @@
-//! The one background thread of a process: late unlinks, drops that could not be done at once, reports of long holds, and the watch
-//! over paths that threads wait on, and the end of the time for which a lock is kept for the next turn. It waits for no lock longer than a
-//! few milliseconds.
+//! The keeper: the one background thread of a process.
+//!
+//! It tidies up lingering lock files, completes drops that could not be done at once, reports long
+//! holds, watches the paths that threads wait on, and lets go of a kept lock when the run is over.
+//! It never waits longer than a few milliseconds for a lock.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,10 +10,10 @@ use std::sync::LazyLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 type Job = Box<dyn FnOnce() + Send>;
-/// By when they are due, and in which order they came.
+/// By when each is due, and in which order they came.
 type Jobs = BTreeMap<(Instant, u64), Job>;
 
 #[derive(Default)]
@@ -22,43 +24,45 @@ struct Keeper {
 
 #[derive(Default)]
 struct State {
-    /// The process whose thread does them.
-    running: Option<u32>,
-    /// It is doing one that may take long.
-    busy: bool,
+    /// The process that started the thread.
+    pid: Option<u32>,
+    /// Whether the thread is doing a job that may take long.
+    is_busy: bool,
+    /// Jobs that may take long.
     jobs: Jobs,
-    /// Quick ones, that are done before it begins any other.
-    first: Jobs,
+    /// Quick jobs, which are done before any other begins.
+    quick_jobs: Jobs,
     count: u64,
 }
 
 static KEEPER: LazyLock<Keeper> = LazyLock::new(Keeper::default);
 
-/// Does a job after a while.
+/// Runs a job after `delay`.
 pub(crate) fn after(delay: Duration, job: impl FnOnce() + Send + 'static) {
     KEEPER.schedule(&mut KEEPER.state.lock(), Instant::now() + delay, Box::new(job));
 }
 
-/// Does a quick job when it is due, or earlier, before the keeper turns to what may take long. `false` if that cannot be: then it is not done.
-pub(crate) fn before_all_else(due: Instant, job: impl FnOnce() + Send + 'static) -> bool {
+/// Runs a quick job when it is due, or earlier, before the keeper begins a job that may take long.
+/// `false` if that cannot be promised: the job is dropped.
+pub(crate) fn no_later_than(due: Instant, job: impl FnOnce() + Send + 'static) -> bool {
     let mut state = KEEPER.state.lock();
-    let free = state.is_free();
-    if free {
-        state.add(due, Box::new(job), |state| &mut state.first);
+    let is_free = state.is_free();
+    if is_free {
+        state.add(due, Box::new(job), |state| &mut state.quick_jobs);
         KEEPER.wake_for(&state, due);
     }
-    free
+    is_free
 }
 
-/// Whether a thread will do a job as soon as it is due.
+/// Whether a thread will run a job as soon as it is due.
 pub(crate) fn is_free() -> bool {
     KEEPER.state.lock().is_free()
 }
 
 impl State {
-    /// There may be no thread to be had, a fork has none, and what it is doing may take long.
+    /// Whether there is a thread, and it is not doing a job that may take long. A fork has none.
     fn is_free(&self) -> bool {
-        !self.busy && self.running == Some(std::process::id())
+        !self.is_busy && self.pid == Some(std::process::id())
     }
 
     fn add(&mut self, due: Instant, job: Job, to: impl Fn(&mut Self) -> &mut Jobs) {
@@ -70,13 +74,14 @@ impl State {
     /// When the next job is due.
     fn due(&self) -> Option<Instant> {
         let due = |jobs: &Jobs| jobs.first_key_value().map(|((due, _), _)| *due);
-        due(&self.first).into_iter().chain(due(&self.jobs)).min()
+        due(&self.quick_jobs).into_iter().chain(due(&self.jobs)).min()
     }
 
-    /// What to do now that a job is due.
+    /// Takes out the job to run, once any job is due. Quick jobs go first, whether they are due or
+    /// not.
     fn begin(&mut self) -> Option<Job> {
-        let quick = self.first.pop_first();
-        self.busy = quick.is_none();
+        let quick = self.quick_jobs.pop_first();
+        self.is_busy = quick.is_none();
         quick.or_else(|| self.jobs.pop_first()).map(|(_, job)| job)
     }
 }
@@ -84,17 +89,17 @@ impl State {
 impl Keeper {
     fn schedule(&'static self, state: &mut State, due: Instant, job: Job) {
         state.add(due, job, |state| &mut state.jobs);
-        if state.running.is_none() {
-            // Where no thread can be had, the next job tries again.
+        if state.pid.is_none() {
+            // If no thread can be started now, the next job tries again.
             let started =
                 thread::Builder::new().name("turnlock-keeper".into()).spawn(|| self.run());
-            state.running = started.ok().map(|_| std::process::id());
+            state.pid = started.ok().map(|_| std::process::id());
         } else {
             self.wake_for(state, due);
         }
     }
 
-    /// It sleeps until the first job is due, which may be a new one.
+    /// Wakes the thread if the first job to be due is a new one.
     fn wake_for(&self, state: &State, due: Instant) {
         if state.due() == Some(due) {
             self.changed.notify_one();
@@ -111,11 +116,10 @@ impl Keeper {
                 }
                 Some(_) => {
                     let Some(job) = state.begin() else { continue };
-                    // The panic hook has told of it; the late work of all others goes on.
-                    let _ = parking_lot::MutexGuard::unlocked(&mut state, || {
-                        catch_unwind(AssertUnwindSafe(job))
-                    });
-                    state.busy = false;
+                    // The panic hook has reported a panic. The other jobs are done all the same.
+                    let run = || catch_unwind(AssertUnwindSafe(job));
+                    let _ = MutexGuard::unlocked(&mut state, run);
+                    state.is_busy = false;
                 }
             }
         }
@@ -137,12 +141,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_quick_is_done_before_what_may_take_long() {
+    fn a_quick_job_is_done_before_one_that_may_take_long() {
         let (sender, done) = channel();
         let in_an_hour = Instant::now() + Duration::from_secs(3600);
         let quick = sender.clone();
         // There may be no thread yet, and other tests may keep it busy.
-        while !before_all_else(in_an_hour, {
+        while !no_later_than(in_an_hour, {
             let quick = quick.clone();
             move || quick.send("quick").unwrap()
         }) {
@@ -150,7 +154,7 @@ mod tests {
             thread::yield_now();
         }
         after(Duration::ZERO, move || {
-            assert!(!before_all_else(in_an_hour, || {}), "it would come late");
+            assert!(!no_later_than(in_an_hour, || {}), "it could be late");
             sender.send("long").unwrap();
         });
         let next = || done.recv_timeout(Duration::from_secs(30)).unwrap();

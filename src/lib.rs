@@ -1,34 +1,63 @@
-//! One turn at a time on the JSONL session files of AI agents: crash-proof, without losing or tearing a line.
+//! One turn at a time on the JSONL session files of AI agents.
 //!
-//! A gateway runs a *turn* for every message: lock the session, read the transcript, call a model for a minute, append the results,
-//! unlock. Cron jobs and sub-agents drop a line into the same session meanwhile. Processes get killed, stopped, and restarted in
-//! containers where everybody has pid 7. This crate lets all of them share the file.
+//! A gateway runs a *turn* for every message: it locks the session, reads the transcript, calls a
+//! model for a minute, appends the results and unlocks. Cron jobs and sub-agents append lines to
+//! the same session meanwhile. Processes are killed, stopped, and restarted in containers in which
+//! each of them has pid 7. This crate lets all of them share the file. It is crash-proof, and no
+//! line is lost or torn.
 //!
 //! # Guarantees
 //!
-//! - **One holder.** At any time at most one turn on a session, across tasks, threads, processes and the containers of one kernel.
-//! - **A dead holder blocks nobody.** The kernel's lock falls with the last process that has it, however that dies. Pids are
-//!   consulted only for the locks of programs that take no kernel lock.
-//! - **A former holder writes nothing.** Every append proves, under a short lock on the session file itself, that the turn is still
-//!   its own: after a [`revoke`](Sessions::revoke), an `rm -f *.lock` or a week in SIGSTOP it gets [`Error::LockLost`].
-//! - **Whole lines.** An append is there in full or not at all; a torn line that somebody left is closed first. With
-//!   [`Durability::Sync`], the default, an acknowledged line survives the loss of power.
-//! - **In order.** Tasks of a process are served first come, first served; processes by the kernel's queue. Waiting costs one
-//!   descriptor and at most one thread per contended session and process, and no polling.
-//!
-//! The protocol, with its invariants numbered, is in `docs/protocol.md` of the repository.
+//! - **One holder.** At any time at most one turn is held on a session, across tasks, threads,
+//!   processes and the containers of one kernel.
+//! - **A dead holder blocks nobody.** The kernel's lock (`flock`) falls when the last process that
+//!   has it is gone, however that process dies. Process ids are consulted only for the locks of
+//!   programs that take no kernel lock.
+//! - **A former holder writes nothing.** Each append proves, under a short lock on the session
+//!   file, that the turn is still its own. After a [`revoke`](Sessions::revoke), an `rm -f *.lock`
+//!   or a week in SIGSTOP, the append fails with [`Error::LockLost`].
+//! - **Whole lines.** An acknowledged append is in the file in full. A failed append is taken back;
+//!   if that was not possible, the error says so. A torn line that a crash left is closed before
+//!   the next append. With [`Durability::Sync`], the default, an acknowledged line survives the
+//!   loss of power.
+//! - **In order.** The tasks and threads of one process are served first come, first served.
+//!   Processes are served by the kernel's queue. While other processes wait, a process keeps a
+//!   session for its own tasks for 1 ms or 128 turns, whichever ends first.
+//! - **Waiters are woken.** Nobody polls for a lock that a process of this protocol holds. For each
+//!   contended lock, a process has one thread that blocks in the kernel, with one descriptor. A
+//!   session has two such locks: the turn lock and the data lock.
 //!
 //! # Limitations
 //!
-//! - **Advisory.** A program that writes to the session file without any lock is not stopped, only survived.
-//! - **One kernel.** Several hosts on one network filesystem work only where that keeps `flock` between them; where it does not, this
-//!   crate refuses to work ([`Error::LocksNotKept`]).
-//! - **Foreign owners** (OpenClaw's own lock) are judged by their pid, which means something only in the same PID namespace.
-//!   They have no fence: two of *them* can still race.
-//! - **No re-entry.** A task that holds a turn and asks for it again waits for itself; the timeout's message says so.
-//! - **`fork` without `exec`**: the child cannot use a turn of its parent, and has no background thread. But it shares the kernel's lock:
-//!   if the parent dies first, the session stays held until the child is gone, or until a [`revoke`](Sessions::revoke).
-//! - Linux is what is tested. Other Unixes go through the same code with portable fall-backs; Windows is not supported.
+//! - **Advisory.** A program that writes to the session file without any lock is survived, not
+//!   stopped.
+//! - **One kernel.** On a network filesystem, this crate works only where `flock` is kept between
+//!   hosts. Where it is not kept, this crate refuses to work ([`Error::LocksNotKept`]). A lock
+//!   whose owner may be on another host is not taken over on suspicion ([`Error::RemoteOwner`]).
+//! - **Foreign locks** (OpenClaw's own: a pid in a file, no kernel lock) are judged by process id,
+//!   start time and command line. A pid means something only in its own PID namespace. Foreign
+//!   programs have no fence, so two of *them* can still race. If the wall clock jumps forward by
+//!   more than two seconds, a living foreign owner without a recorded start time can look recycled.
+//! - **Three things are polled,** because no event tells of them:
+//!   - A foreign owner, or a lock file that cannot be judged yet, is looked at every 10 ms while
+//!     somebody waits for it.
+//!   - The path of the lock file on which a thread blocks is looked at after 20 ms, and then at
+//!     growing intervals of at most 100 ms. A waiter notices a revoke or an `rm` with that delay.
+//!     The thread that blocks on the old file ends only when the old holder lets go.
+//!   - The path of a turn's lock file is looked at every 200 ms while other tasks of its process
+//!     wait behind the turn.
+//! - **Runs have an end only on Linux.** Elsewhere, and on filesystems without the locks that mark
+//!   waiters (`F_OFD_SETLK`), a process does not know of other processes that wait. It keeps a
+//!   session for as long as its own tasks ask for it.
+//! - **No re-entry.** A task that asks for a turn it already holds waits for itself. The message
+//!   of the timeout says so.
+//! - **`fork` without `exec`.** The child cannot use a turn of its parent, and it has no background
+//!   thread. It shares the kernel's lock with the parent. If the parent dies first, the session
+//!   stays held until the child is gone, or until a [`revoke`](Sessions::revoke).
+//! - **Tested on Linux.** Other Unixes use the same code with portable fallbacks. The fallbacks are
+//!   tested by forcing them on Linux; nothing was run on another Unix. Windows is not supported.
+//!
+//! The protocol, with its invariants numbered, is in `docs/protocol.md` of the repository.
 //!
 //! # Examples
 //!
@@ -44,16 +73,18 @@
 //!
 //! let mut turn = sessions.turn(&path).label("reply").acquire().await?;
 //! turn.append(&json!({"type": "message", "role": "user"})).await?;
-//! sessions.post(&path, &json!({"type": "custom", "from": "cron"})).await?; // a side writer, during the turn
+//! // A side writer appends a line during the turn.
+//! sessions.post(&path, &json!({"type": "custom", "from": "cron"})).await?;
 //! let appended = turn.append(&json!({"type": "message", "role": "assistant"})).await?;
-//! assert!(appended.intervening > 0); // the post is told of
-//! turn.release().await?; // or drop it
+//! assert!(appended.intervening > 0); // The holder learns that something was posted.
+//! turn.release().await?; // Or drop the turn.
 //! # Ok(()) }
 //! ```
 
 #![deny(missing_docs)]
 #![warn(clippy::unwrap_used, clippy::expect_used)]
 
+mod compat;
 mod datafile;
 mod error;
 #[cfg(feature = "gateway")]
@@ -82,11 +113,12 @@ pub use sessions::doctor;
 pub use sessions::sweep::{DirectoryReport, LockReport, LockState};
 pub use sessions::{Acquire, Sessions, SessionsBuilder};
 pub use transcript::damage::{Damage, DamageKind};
+pub use transcript::quarantine::Fingerprint;
 pub use transcript::repair::{Repair, Survey};
 pub use transcript::restore::{RestoreError, Restored};
 pub use transcript::scan::{Item, Line};
 
-/// The README's examples are tests.
+/// Runs the examples of the README as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

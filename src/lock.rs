@@ -1,22 +1,24 @@
-//! Door 2: who holds the turn. The verbs, and what implements them.
+//! The turn lock: who holds a session.
 //!
 //! | verb | what it does |
 //! |---|---|
-//! | [`try_take`] | tries once for the turn: publishes a lock, or takes over what nobody holds |
+//! | [`try_take`] | tries once: publishes a lock, or takes over one that nobody holds |
 //! | [`open_to_wait`], [`Waiting::wait`], [`settle`] | wait for it in the kernel, then try |
-//! | [`Lock::lost`] | says whether the turn is lost: the fence (I4) |
+//! | [`Lock::lost`], [`fence::pass`] | say whether the turn is lost: the fence (I4) |
 //! | [`Lock::hand_over`] | passes the turn to another waiter of this process |
 //! | [`Lock::unlink`], [`Lock::unlock`], [`Lock::keep_until`] | release it |
+//! | [`Lingering::take_again`], [`Lingering::tidy`] | after a release, resume or clean up |
 //! | [`revoke`] | takes it from a named holder |
-//! | [`holder_at`] | says who holds it |
+//! | [`remove_stale`] | removes a lock that nobody holds |
+//! | [`look`], [`holder_at`] | say who holds it, without disturbing anybody |
 //!
-//! The one implementation today is [`file`](self): lock files beside the sessions, for the
-//! processes of one kernel. Other rooms use the verbs alone, so that a second one, an engine that
-//! several hosts share, changes this room only.
+//! Other rooms use these verbs only. Behind them is one implementation, the module `file`: lock
+//! files beside the sessions, for the processes of one kernel. A second one, for several hosts,
+//! would change nothing outside this room.
 //!
-//! Everything here blocks, knows no runtime, and waits for no lock except in [`Waiting::wait`]. Every
-//! change of holder takes a [`Section`](crate::datafile::Section), as proof that it happens under
-//! the data lock (I2).
+//! Everything here blocks, knows of no runtime, and waits for no lock except in [`Waiting::wait`].
+//! Every change of holder takes a [`Section`](crate::datafile::Section), as proof that it happens
+//! under the data lock (I2).
 
 mod file;
 mod reason;
@@ -24,12 +26,14 @@ mod state;
 mod want;
 
 pub(crate) use file::fence;
+#[cfg(feature = "gateway")]
+pub(crate) use file::look::read_record;
 pub(crate) use file::look::{Look, Seen, look};
 #[cfg(test)]
 pub(crate) use file::marks;
-pub(crate) use file::record::cut_label;
 #[cfg(feature = "gateway")]
-pub(crate) use file::record::{Record, read_record};
+pub(crate) use file::record::Record;
+pub(crate) use file::record::cut_label;
 pub(crate) use file::verdict::Known;
 #[cfg(feature = "gateway")]
 pub(crate) use file::verdict::PidClaim;
@@ -42,7 +46,7 @@ pub use reason::Reason;
 pub use state::LockState;
 pub(crate) use want::Want;
 
-/// What the fuzzers look into.
+/// What the fuzzers call.
 #[cfg(feature = "testing")]
 pub(crate) mod testing {
     pub(crate) use super::file::record::{Reading, Record, cut_label, encode, parse};

@@ -1,6 +1,7 @@
-//! What is counted, through the facade of the crate `metrics`; without the feature `metrics`, nothing is.
+//! Counters and histograms, through the facade of the crate `metrics`. Without the feature
+//! `metrics` nothing is counted.
 //!
-//! Gateways' own locks are not counted: a gateway is held for weeks, and is no turn.
+//! The locks of gateways are not counted. They are no turns, and are held for weeks.
 
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ macro_rules! measure {
     };
 }
 
-/// A turn was acquired, after so long a wait.
+/// A turn was acquired, after a wait of `waited`.
 pub(crate) fn acquired(place: &Place, waited: Duration) {
     count!(place, "turnlock_turns_total");
     measure!(place, "turnlock_wait_seconds", waited);
@@ -39,12 +40,12 @@ pub(crate) fn timed_out(place: &Place) {
     count!(place, "turnlock_timeouts_total");
 }
 
-/// A turn was released, after so long a hold.
+/// A turn was released, after a hold of `held`.
 pub(crate) fn released(place: &Place, held: Duration) {
     measure!(place, "turnlock_hold_seconds", held);
 }
 
-/// A lock of a dead owner was taken over.
+/// The lock of a dead owner was taken over.
 pub(crate) fn took_over(place: &Place) {
     count!(place, "turnlock_takeovers_total");
 }

@@ -1,7 +1,7 @@
-//! The two kinds of callers, served by one body of code: tasks of a runtime, and threads that may block.
+//! One body of code for tasks of a runtime and for threads that may block.
 //!
-//! Every operation is written once, as an `async fn` over a [`Mode`]. For a blocking mode nothing in it is ever pending, so that
-//! [`now_or_never`] drives it with a single poll.
+//! Every operation is written once, as an `async fn` over a [`Mode`]. In blocking mode nothing in
+//! it is ever pending, so that [`now_or_never`] completes it with a single poll.
 
 use std::future::Future;
 use std::pin::pin;
@@ -11,28 +11,29 @@ use tokio::runtime::Handle;
 
 use crate::error::{Error, Result};
 
-/// Who calls, and so how to wait and where file work is done.
+/// How an operation waits, and where it does file work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// A thread that may block: file work is done on it, waits park it.
+    /// For a thread that may block. File work is done on it, and waits park it.
     Blocking,
-    /// A task of a tokio runtime: file work goes to the blocking pool, waits are wakers.
+    /// For a task of a tokio runtime. File work goes to the blocking pool, and waits end with a
+    /// waker.
     Async,
 }
 
 impl Mode {
     /// Lets some time pass.
     #[cfg(feature = "gateway")]
-    pub(crate) async fn pause(self, pause: std::time::Duration) {
+    pub(crate) async fn pause(self, time: std::time::Duration) {
         match self {
-            Self::Blocking => std::thread::sleep(pause),
-            Self::Async => tokio::time::sleep(pause).await,
+            Self::Blocking => std::thread::sleep(time),
+            Self::Async => tokio::time::sleep(time).await,
         }
     }
 
-    /// Does a piece of blocking file work, which never waits for a lock.
+    /// Runs blocking file work, which never waits for a lock.
     ///
-    /// A task that is cancelled meanwhile leaves the work running; its result is dropped when it ends.
+    /// If the task is cancelled meanwhile, the work runs to its end, and its result is dropped.
     pub(crate) async fn run<T: Send + 'static>(
         self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -41,16 +42,16 @@ impl Mode {
             Self::Blocking => Ok(work()),
             Self::Async => match runtime()?.spawn_blocking(work).await {
                 Ok(done) => Ok(done),
-                Err(stopped) if stopped.is_panic() => {
-                    std::panic::resume_unwind(stopped.into_panic())
-                }
-                Err(stopped) => Err(Error::Runtime { reason: stopped.to_string() }),
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                Err(error) => Err(Error::Runtime { reason: error.to_string() }),
             },
         }
     }
 
-    /// Before an operation that may have to wait: a task needs a runtime around it, and lets other tasks run now and then, since what is done
-    /// in place never makes it wait.
+    /// Begins an operation that may have to wait.
+    ///
+    /// A task needs a runtime. It also yields to other tasks now and then, because the fast path
+    /// never makes it wait.
     pub(crate) async fn begin(self) -> Result<()> {
         if self == Self::Async {
             runtime()?;
@@ -64,12 +65,10 @@ fn runtime() -> Result<Handle> {
     Handle::try_current().map_err(|e| Error::Runtime { reason: e.to_string() })
 }
 
-/// Drives an operation of a [`Mode::Blocking`], which is never pending.
+/// Completes an operation in [`Mode::Blocking`], which is never pending.
 pub(crate) fn now_or_never<F: Future>(operation: F) -> F::Output {
     match pin!(operation).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(done) => done,
-        Poll::Pending => unreachable!(
-            "an operation of a blocking mode waits inside its poll, it is never pending"
-        ),
+        Poll::Pending => unreachable!("an operation in blocking mode waits inside its poll"),
     }
 }

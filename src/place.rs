@@ -9,15 +9,16 @@ use std::sync::{Arc, LazyLock, Weak};
 
 use parking_lot::Mutex;
 
+use crate::compat::openclaw;
 use crate::error::{Context, Error, Result};
 use crate::sys::{Dir, FileId, Stat, strip_suffix};
 
 /// A session's directory and its name there. Two values are equal if they mean the same session,
-/// by whichever path it was named.
+/// whichever path it was named by.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     dir: Arc<Dir>,
-    /// The lock path; the session's path is its beginning.
+    /// The lock path, which begins with the session's path.
     lock: Arc<Path>,
 }
 
@@ -25,7 +26,7 @@ const LOCK_SUFFIX: &str = ".lock";
 const SESSION_SUFFIX: &str = ".jsonl";
 
 impl Place {
-    /// Opens the directory of `session`. With `create` a missing directory is made (0700) and
+    /// Opens the directory of `session`. With `create` a missing directory is created (0700) and
     /// synced.
     pub(crate) fn resolve(session: &Path, create: bool) -> Result<Self> {
         let refuse = |reason| Error::NotASession { path: session.to_owned(), reason };
@@ -39,37 +40,46 @@ impl Place {
         Ok(Self::in_dir(&directory_of(session, create)?, name))
     }
 
-    /// The place of a gateway's lock, `<dir>/gateway.<key>.lock`. What is the session elsewhere is
-    /// an empty file here, which exists for its data lock only.
+    /// The place of a gateway's lock, `<dir>/gateway.<key>.lock`. Its session file is empty, and
+    /// exists for its data lock only.
     #[cfg(feature = "gateway")]
     pub(crate) fn of_gateway(lock: &Path, create: bool) -> Result<Self> {
-        let name = lock.file_name().filter(|_| is_gateway_lock(lock)).ok_or_else(|| {
-            let reason = "its name is not that of a gateway lock";
-            Error::NotALockFile { path: lock.to_owned(), reason }
-        })?;
+        let name =
+            lock.file_name().filter(|_| openclaw::is_gateway_lock(lock)).ok_or_else(|| {
+                let reason = "its name is not that of a gateway lock";
+                Error::NotALockFile { path: lock.to_owned(), reason }
+            })?;
         Ok(Self::of_lock_in(&directory_of(lock, create)?, name))
     }
 
-    /// The place of a session in a directory that is open already.
+    /// The place of a session in a directory that is already open.
     fn in_dir(dir: &Arc<Dir>, session: &OsStr) -> Self {
         let mut lock = session.to_owned();
         lock.push(LOCK_SUFFIX);
         Self::of_lock_in(dir, &lock)
     }
 
-    /// The place of a lock file in a directory that is open already.
+    /// The place of a lock file in a directory that is already open.
     pub(crate) fn of_lock_in(dir: &Arc<Dir>, lock: &OsStr) -> Self {
         Self { dir: Arc::clone(dir), lock: Arc::from(dir.path().join(lock)) }
     }
 
-    /// Whether it is a gateway's.
+    /// Whether it is the place of a gateway's lock.
     pub(crate) fn is_gateway(&self) -> bool {
-        is_gateway_lock(&self.lock)
+        openclaw::is_gateway_lock(&self.lock)
     }
 
     /// The directory, to which all work on the session's files is relative.
     pub(crate) fn dir(&self) -> &Dir {
         &self.dir
+    }
+
+    /// Whether the path of the directory still names it. Work is done in the directory that was
+    /// opened, wherever it is by now. But a session that was moved away is not the one that its
+    /// users look for.
+    pub(crate) fn is_where_it_was(&self) -> Result<bool> {
+        let named = self.dir.path_id().context("look at", self.dir.path())?;
+        Ok(named == Some(self.dir.id()))
     }
 
     /// The path of the lock file, for messages.
@@ -92,22 +102,22 @@ impl Place {
         self.session().file_name().unwrap_or_default()
     }
 
-    /// What stands at the lock path; `None` if nothing does.
+    /// What the lock path names; `None` if it names nothing.
     pub(crate) fn stat_lock(&self) -> Result<Option<Stat>> {
         self.dir.stat(self.lock_name()).context("look at", &self.lock)
     }
 
-    /// Which file stands at the lock path; `None` if none does.
+    /// Which file the lock path names; `None` if it names none.
     pub(crate) fn lock_id(&self) -> Result<Option<FileId>> {
         Ok(self.stat_lock()?.map(|stat| stat.id))
     }
 
-    /// What stands at the session path; `None` if nothing does.
+    /// What the session path names; `None` if it names nothing.
     pub(crate) fn stat_session(&self) -> Result<Option<Stat>> {
         self.dir.stat(self.session_name()).context("look at", self.session())
     }
 
-    /// Which file stands at the session path; `None` if none does.
+    /// Which file the session path names; `None` if it names none.
     pub(crate) fn session_id(&self) -> Result<Option<FileId>> {
         Ok(self.stat_session()?.map(|stat| stat.id))
     }
@@ -115,8 +125,9 @@ impl Place {
 
 impl PartialEq for Place {
     fn eq(&self, other: &Self) -> bool {
-        // Both directories are open, so that their numbers mean them and no later ones.
-        self.dir.id() == other.dir.id() && self.lock_name() == other.lock_name()
+        // Both directories are open, so their inode numbers cannot have been reused. A directory
+        // that was moved is another place: who came by the old path is told that its turn is lost.
+        self.dir.id() == other.dir.id() && self.lock == other.lock
     }
 }
 
@@ -125,25 +136,13 @@ impl Eq for Place {}
 impl Hash for Place {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.dir.id().hash(state);
-        self.lock_name().hash(state);
+        self.lock.hash(state);
     }
 }
 
-/// Whether a path is that of a gateway's lock, `gateway.<key>.lock`. Other keys are other programs'.
-pub(crate) fn is_gateway_lock(path: &Path) -> bool {
-    let key = || {
-        let name = strip_suffix(path.file_name()?, LOCK_SUFFIX)?;
-        name.as_encoded_bytes().strip_prefix(b"gateway.")
-    };
-    key().is_some_and(|key| {
-        let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        key == b"state" || key.len() == 8 && key.iter().all(is_digit)
-    })
-}
-
-/// The directories that this process has sessions in: one descriptor for each.
+/// The directories in which this process uses sessions: one descriptor for each.
 static DIRECTORIES: LazyLock<Mutex<HashMap<FileId, Weak<Dir>>>> = LazyLock::new(Mutex::default);
-/// Entries of directories that are closed by now are forgotten when there are so many.
+/// When there are so many entries, those of closed directories are forgotten.
 const MANY: usize = 1 << 10;
 
 /// The directory that a file is in.
@@ -160,15 +159,17 @@ fn directory_of(file: &Path, create: bool) -> Result<Arc<Dir>> {
     }
 }
 
-/// Opens a directory, or finds it among those that are open.
+/// Opens a directory, and shares its descriptor if it is already open.
 pub(crate) fn open_shared(dir: &Path) -> io::Result<Arc<Dir>> {
     Dir::open(dir).map(share)
 }
 
 fn share(dir: Dir) -> Arc<Dir> {
     let mut known = DIRECTORIES.lock();
-    // As long as it is open no other directory has its number.
-    if let Some(open) = known.get(&dir.id()).and_then(Weak::upgrade) {
+    // As long as it is open, no other directory has its inode number. But it may have been moved.
+    if let Some(open) = known.get(&dir.id()).and_then(Weak::upgrade)
+        && open.path() == dir.path()
+    {
         return open;
     }
     if known.len() >= MANY {

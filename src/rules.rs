@@ -1,4 +1,4 @@
-//! The rules by which sessions are shared, as a program has set them.
+//! The rules by which sessions are shared, as set by the program.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,14 +13,14 @@ use crate::sys::{Device, filesystem};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Durability {
-    /// When it survives the loss of power: the file is synced, and its directory where that is needed.
+    /// When it survives the loss of power. The file is synced, and its directory if needed.
     #[default]
     Sync,
-    /// When the kernel has it: it survives the death of every process, but not the loss of power.
+    /// When the kernel has it. It survives the death of every process, but not the loss of power.
     Buffered,
 }
 
-/// What was set in the builder.
+/// What was set in the [`SessionsBuilder`](crate::SessionsBuilder).
 pub(crate) struct Rules {
     pub(crate) acquire_timeout: Option<Duration>,
     pub(crate) max_hold: Duration,
@@ -30,7 +30,7 @@ pub(crate) struct Rules {
     pub(crate) on_long_hold: Option<Arc<LongHoldFn>>,
     /// Use only what every Unix has.
     pub(crate) portable: bool,
-    /// Take every filesystem for one that hosts share.
+    /// Treat every filesystem as one that several hosts share.
     pub(crate) shared: bool,
 }
 
@@ -62,8 +62,9 @@ impl fmt::Debug for Rules {
 }
 
 impl Rules {
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        deadline_after(self.acquire_timeout)
+    /// The limit of an operation that begins now.
+    pub(crate) fn wait_limit(&self) -> WaitLimit {
+        WaitLimit::after(self.acquire_timeout)
     }
 
     /// Whether marks can be used on this device.
@@ -77,21 +78,54 @@ impl Rules {
     }
 }
 
-/// No limit, or one that no clock reaches: no deadline.
-pub(crate) fn deadline_after(limit: Option<Duration>) -> Option<Instant> {
-    limit.and_then(|limit| Instant::now().checked_add(limit))
+/// How long an operation may wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WaitLimit {
+    timeout: Option<Duration>,
+    deadline: Option<Instant>,
 }
 
-/// A turn that has lasted longer than [`SessionsBuilder::max_hold`](crate::SessionsBuilder::max_hold).
+impl WaitLimit {
+    /// The limit of an operation that begins now. Without a timeout there is none.
+    pub(crate) fn after(timeout: Option<Duration>) -> Self {
+        Self { timeout, deadline: deadline_after(timeout) }
+    }
+
+    pub(crate) fn deadline(self) -> Option<Instant> {
+        self.deadline
+    }
+
+    pub(crate) fn has_passed(self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    /// How much of the time is left, if there is a deadline.
+    pub(crate) fn remaining(self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// The whole time, for the message that it has passed.
+    pub(crate) fn timeout(self) -> Duration {
+        self.timeout.unwrap_or_default()
+    }
+}
+
+/// The time at which `timeout` ends. `None` without a timeout, or with one that no clock reaches.
+pub(crate) fn deadline_after(timeout: Option<Duration>) -> Option<Instant> {
+    timeout.and_then(|timeout| Instant::now().checked_add(timeout))
+}
+
+/// A turn that has been held longer than
+/// [`SessionsBuilder::max_hold`](crate::SessionsBuilder::max_hold).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct LongHold {
     /// The session file.
     pub session: PathBuf,
-    /// The turn's identity.
+    /// The identity of the hold: [`Turn::owner`](crate::Turn::owner).
     pub owner: Uuid,
     /// What the holder says it is doing.
     pub label: Option<String>,
-    /// For how long it has been held.
+    /// How long it has been held.
     pub held: Duration,
 }

@@ -1,4 +1,6 @@
-//! The front of the library: sessions, and how to take a turn on one, post to one, or clean up among them.
+//! The front of the library: how to take a turn on a session, post to it, revoke its holder, or
+//! clean up among many.
+
 mod acquire;
 pub mod doctor;
 mod post;
@@ -19,7 +21,7 @@ use crate::metrics;
 use crate::mode::{Mode, now_or_never};
 use crate::place::Place;
 use crate::rules::{Durability, LongHold, Rules};
-use crate::session::data_queue::{in_section, section_of};
+use crate::session::data_lock::{enter_section, in_section};
 use crate::session::{self, SlotRef};
 use crate::sys::filesystem;
 use doctor::Doctor;
@@ -27,9 +29,10 @@ use sweep::{DirectoryReport, LockReport};
 
 pub use acquire::Acquire;
 
-/// The rules by which sessions are shared: one for a whole program, cheap to clone.
+/// The rules by which sessions are shared. One value serves a whole program. It is cheap to clone.
 ///
-/// Two values in one process share the same queues: a session is one, whoever asks for it.
+/// All values in one process share the same queues: a session is the same session through each of
+/// them.
 #[derive(Debug, Clone, Default)]
 pub struct Sessions {
     rules: Arc<Rules>,
@@ -43,45 +46,49 @@ pub struct SessionsBuilder {
 }
 
 impl SessionsBuilder {
-    /// How long an acquire, a post or an append may wait: 10 s unless set. Zero means one try.
+    /// How long an acquire, a post or an append may wait. The default is 10 s. Zero means one try.
     pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
         self.rules.acquire_timeout = Some(timeout);
         self
     }
 
-    /// Wait without limit.
+    /// Waits without limit.
     pub fn no_acquire_timeout(mut self) -> Self {
         self.rules.acquire_timeout = None;
         self
     }
 
-    /// A turn held longer than this is reported once: 5 min unless set. It is never taken away for it.
+    /// A turn that is held longer than this is reported once, and never taken away for it. The
+    /// default is 5 min.
     pub fn max_hold(mut self, max_hold: Duration) -> Self {
         self.rules.max_hold = max_hold;
         self
     }
 
-    /// Called by the keeper thread for each turn held longer than [`max_hold`](Self::max_hold), besides a `tracing` warning.
+    /// Called on the background thread for each turn that is held longer than
+    /// [`max_hold`](Self::max_hold), in addition to a `tracing` warning.
     ///
-    /// It should return soon: the same thread does the late work of all sessions.
-    pub fn on_long_hold(mut self, tell: impl Fn(&LongHold) + Send + Sync + 'static) -> Self {
-        self.rules.on_long_hold = Some(Arc::new(tell));
+    /// The callback should return soon, because the same thread does the late work of all sessions.
+    pub fn on_long_hold(mut self, callback: impl Fn(&LongHold) + Send + Sync + 'static) -> Self {
+        self.rules.on_long_hold = Some(Arc::new(callback));
         self
     }
 
-    /// How long an empty or half-written lock file of a foreign program is respected after its last change: 30 s unless set.
+    /// How long an empty or half-written lock file of a foreign program is respected after its last
+    /// change. The default is 30 s.
     pub fn malformed_grace(mut self, grace: Duration) -> Self {
         self.rules.malformed_grace = grace;
         self
     }
 
-    /// From which age on a living foreign owner is reported as too old: 30 min unless set. Never a reason to take its lock.
+    /// From which age on a living foreign owner is reported as too old. The default is 30 min. Age
+    /// is never a reason to take its lock.
     pub fn too_old(mut self, age: Duration) -> Self {
         self.rules.too_old = age;
         self
     }
 
-    /// When an append counts as done: [`Durability::Sync`] unless set.
+    /// When an append counts as done. The default is [`Durability::Sync`].
     pub fn durability(mut self, durability: Durability) -> Self {
         self.rules.durability = durability;
         self
@@ -90,7 +97,8 @@ impl SessionsBuilder {
     /// The sessions under these rules.
     ///
     /// # Errors
-    /// [`Error::Config`] if a setting makes no sense: a `max_hold` or age of zero.
+    /// [`Error::Config`] if `max_hold` or `too_old` is zero, or if `malformed_grace` is longer than
+    /// a day.
     pub fn build(self) -> Result<Sessions> {
         let zero = "it must be longer than zero";
         if self.rules.max_hold.is_zero() {
@@ -102,7 +110,8 @@ impl SessionsBuilder {
         if self.rules.malformed_grace > Duration::from_secs(24 * 60 * 60) {
             return Err(Error::Config {
                 name: "malformed_grace",
-                reason: "longer than a day, a file left empty by a crash would block its session for as long",
+                reason: "it must not be longer than a day, because a lock file that a crash left \
+                         empty blocks its session for as long",
             });
         }
         Ok(Sessions { rules: Arc::new(self.rules) })
@@ -116,26 +125,31 @@ impl Sessions {
         Self::default()
     }
 
-    /// To set other rules.
+    /// Sets other rules.
     ///
     /// ```
     /// use std::time::Duration;
+    /// use turnlock::Sessions;
+    ///
     /// # fn main() -> turnlock::Result<()> {
-    /// let sessions = turnlock::Sessions::builder().acquire_timeout(Duration::from_secs(60)).build()?;
+    /// let sessions = Sessions::builder().acquire_timeout(Duration::from_secs(60)).build()?;
     /// # Ok(()) }
     /// ```
     pub fn builder() -> SessionsBuilder {
         SessionsBuilder::default()
     }
 
-    /// A turn on the session at `path` (`<dir>/<id>.jsonl`): to be acquired, once it is described.
+    /// A turn on the session at `path` (`<dir>/<id>.jsonl`). It can be described before it is
+    /// acquired.
     ///
-    /// The directory is resolved, and created (0700) if there is none; so is the session file (0600).
+    /// A directory that does not exist is created by the acquire (0700), and so is a session file
+    /// (0600).
     pub fn turn(&self, path: impl AsRef<Path>) -> Acquire {
         Acquire::new(Arc::clone(&self.rules), path.as_ref().to_owned())
     }
 
-    /// Appends one line without holding the turn, also while somebody else does. See [`post_all`](Self::post_all).
+    /// Appends one line without holding the turn, even while somebody else holds it. See
+    /// [`post_all`](Self::post_all).
     ///
     /// # Errors
     /// Those of [`post_all`](Self::post_all).
@@ -144,39 +158,42 @@ impl Sessions {
         path: impl AsRef<Path>,
         line: &T,
     ) -> Result<Appended> {
-        self.post_lines(Mode::Async, path.as_ref(), Batch::of([line])?, false).await
+        self.post_batch(Mode::Async, path.as_ref(), Batch::of([line])?, false).await
     }
 
     /// Appends a batch of lines without holding the turn: all of them, or nothing.
     ///
-    /// They go in beside a turn of this protocol, at any time. A foreign owner is waited for. A session that does not exist is
-    /// not created, since its name may be mistyped; see [`post_creating`](Self::post_creating).
+    /// They are appended beside a turn of this protocol, at any time. A foreign owner is waited
+    /// for. A session that does not exist is not created, since its name may be mistyped; see
+    /// [`post_creating`](Self::post_creating).
     ///
-    /// **Cancel safety** and **blocking** are those of [`Turn::append_all`](crate::Turn::append_all).
+    /// **Cancel safety** and **Blocking** are those of
+    /// [`Turn::append_all`](crate::Turn::append_all).
     ///
     /// # Errors
-    /// [`Error::NoSession`] if there is no such session; [`Error::Timeout`] if a foreign owner kept it;
-    /// the rest as for [`Turn::append_all`](crate::Turn::append_all).
+    /// - [`Error::NoSession`] if there is no such session
+    /// - [`Error::Timeout`] if a foreign owner kept it
+    /// - otherwise those of [`Turn::append_all`](crate::Turn::append_all), except for `LockLost`
     pub async fn post_all<T: Serialize>(
         &self,
         path: impl AsRef<Path>,
         lines: impl IntoIterator<Item = T>,
     ) -> Result<Appended> {
-        let lines = Batch::of(lines)?;
-        self.post_lines(Mode::Async, path.as_ref(), lines, false).await
+        let batch = Batch::of(lines)?;
+        self.post_batch(Mode::Async, path.as_ref(), batch, false).await
     }
 
-    /// [`post_all`](Self::post_all), into a session that is created if there is none.
+    /// [`post_all`](Self::post_all) into a session that is created if there is none.
     ///
     /// # Errors
-    /// Those of [`post_all`](Self::post_all), but for `NoSession`.
+    /// Those of [`post_all`](Self::post_all), except for `NoSession`.
     pub async fn post_creating<T: Serialize>(
         &self,
         path: impl AsRef<Path>,
         lines: impl IntoIterator<Item = T>,
     ) -> Result<Appended> {
-        let lines = Batch::of(lines)?;
-        self.post_lines(Mode::Async, path.as_ref(), lines, true).await
+        let batch = Batch::of(lines)?;
+        self.post_batch(Mode::Async, path.as_ref(), batch, true).await
     }
 
     /// [`post`](Self::post) for threads that may block.
@@ -188,10 +205,11 @@ impl Sessions {
         path: impl AsRef<Path>,
         line: &T,
     ) -> Result<Appended> {
-        now_or_never(self.post_lines(Mode::Blocking, path.as_ref(), Batch::of([line])?, false))
+        now_or_never(self.post_batch(Mode::Blocking, path.as_ref(), Batch::of([line])?, false))
     }
 
-    /// [`post_all`](Self::post_all) for threads that may block; `create` makes the session if there is none.
+    /// [`post_all`](Self::post_all) for threads that may block. With `create` a session that does
+    /// not exist is created.
     ///
     /// # Errors
     /// Those of [`post_all`](Self::post_all).
@@ -201,20 +219,26 @@ impl Sessions {
         lines: impl IntoIterator<Item = T>,
         create: bool,
     ) -> Result<Appended> {
-        now_or_never(self.post_lines(Mode::Blocking, path.as_ref(), Batch::of(lines)?, create))
+        now_or_never(self.post_batch(Mode::Blocking, path.as_ref(), Batch::of(lines)?, create))
     }
 
-    /// Takes the session from the holder that bears this owner, and from no other: its next append fails with
-    /// [`Error::LockLost`]. Says whom it was taken from. Blocking, for as long as an append of somebody else takes.
+    /// Takes the session from the holder with this owner, and from no other. Returns whom it was
+    /// taken from. The next append of that holder fails with [`Error::LockLost`].
+    ///
+    /// **Blocking**: it waits for appends of others to end.
     ///
     /// # Errors
-    /// [`Error::NotTheHolder`] if somebody else holds it by now, or nobody; [`Error::ForeignHolder`] for a living program
-    /// that knows no fence; [`Error::DataLockBusy`] if the holder is stopped inside an append: only ending that process helps.
+    /// - [`Error::NotTheHolder`] if somebody else holds it by now, or nobody
+    /// - [`Error::ForeignHolder`] if the holder is a living program that knows no fence
+    /// - [`Error::DataLockBusy`] if the holder is stopped inside an append; only the end of that
+    ///   process helps
+    /// - [`Error::Io`] if a file operation fails
     pub fn revoke(&self, path: impl AsRef<Path>, owner: Uuid) -> Result<Holder> {
         self.revoke_named(path.as_ref(), Named::Owner(owner))
     }
 
-    /// [`revoke`](Self::revoke), naming the holder by its process id, which must be of this PID namespace.
+    /// [`revoke`](Self::revoke) with the holder named by its process id, as seen in this PID
+    /// namespace.
     ///
     /// # Errors
     /// Those of [`revoke`](Self::revoke).
@@ -224,35 +248,33 @@ impl Sessions {
 
     fn revoke_named(&self, path: &Path, named: Named) -> Result<Holder> {
         let place = Place::resolve(path, false)?;
-        let rules = Arc::clone(&self.rules);
         let slot = SlotRef::of(place.clone());
-        let named_place = place.clone();
-        let revoke = move |granted| {
-            let Some(mut data) = section_of(granted, &place, true)? else {
-                return Ok(None);
-            };
-            let revoked =
-                lock::revoke(&place, &data, named, session::owner_here(&place).is_some(), &rules);
-            data.discard_unused(false, || Ok(()));
-            revoked.map(Some)
+        let rules = Arc::clone(&self.rules);
+        let operation = {
+            let place = place.clone();
+            move |granted| {
+                let Some(mut section) = enter_section(granted, &place, true)? else {
+                    return Ok(None);
+                };
+                let is_held_here = session::owner_here(&place).is_some();
+                let revoked = lock::revoke(&place, &section, named, is_held_here, &rules);
+                section.discard_unused(false, || Ok(()));
+                revoked.map(Some)
+            }
         };
-        let operation = in_section(
-            slot,
-            Mode::Blocking,
-            self.rules.deadline(),
-            self.rules.acquire_timeout,
-            true,
-            revoke,
-        );
-        let holder = now_or_never(operation)?;
+        let limit = self.rules.wait_limit();
+        let holder = now_or_never(in_section(slot, Mode::Blocking, limit, true, operation))?;
         tracing::warn!(session = %path.display(), ?named, "revoked");
-        metrics::revoked(&named_place);
+        metrics::revoked(&place);
         Ok(holder)
     }
 
-    /// Looks at every `*.jsonl.lock` of a directory, removes the stale ones, keeps and reports the rest. For a start-up.
+    /// Looks at every `*.jsonl.lock` of a directory, removes those that are stale, and keeps the
+    /// rest. Reports all of them. Meant for the start of a program.
     ///
-    /// One bad entry never stops the rest: what cannot be read is kept, and reported. Blocking; some microseconds a lock.
+    /// One bad entry never stops the others: what cannot be read is kept, and reported.
+    ///
+    /// **Blocking**: some microseconds for each lock.
     ///
     /// # Errors
     /// If the directory itself cannot be read.
@@ -260,8 +282,10 @@ impl Sessions {
         sweep::sweep(dir.as_ref(), &self.rules)
     }
 
-    /// [`sweep`](Self::sweep) over many directories, in parallel. Every owner process is looked up once, and a system call that does not
-    /// come back for 10 s (a dead network mount) is given up and reported.
+    /// [`sweep`](Self::sweep) over many directories, in parallel.
+    ///
+    /// Every owner process is looked up once. A system call that does not return for 10 s, as on a
+    /// dead network mount, is given up and reported.
     pub fn sweep_all(
         &self,
         dirs: impl IntoIterator<Item = impl Into<PathBuf>>,
@@ -269,7 +293,8 @@ impl Sessions {
         sweep::sweep_many(dirs.into_iter().map(Into::into).collect(), &self.rules)
     }
 
-    /// [`status`](Self::status) over many directories, in the manner of [`sweep_all`](Self::sweep_all). Changes nothing.
+    /// [`status`](Self::status) over many directories, in the manner of
+    /// [`sweep_all`](Self::sweep_all). Changes nothing.
     pub fn status_all(
         &self,
         dirs: impl IntoIterator<Item = impl Into<PathBuf>>,
@@ -277,8 +302,11 @@ impl Sessions {
         sweep::look_at_many(dirs.into_iter().map(Into::into).collect(), &self.rules)
     }
 
-    /// Removes what an interrupted rewrite or repair left behind (`<session>.rewrite-<uuid>.tmp`), unless somebody holds the
-    /// session, whose work it may be: then `false`. Blocking, for some microseconds.
+    /// Removes a temporary file that interrupted work left behind, such as that of a rewrite or a
+    /// repair (`<session>.rewrite-<uuid>.tmp`). `false` if somebody may still need it, as long as
+    /// the session is held.
+    ///
+    /// **Blocking**: some microseconds.
     ///
     /// # Errors
     /// If it cannot be removed.
@@ -297,7 +325,7 @@ impl Sessions {
     /// The filesystem of a directory in words, such as `ext4 filesystem /dev/vda mounted at /`.
     ///
     /// # Errors
-    /// If it cannot be asked.
+    /// If the system cannot tell.
     pub fn filesystem(dir: impl AsRef<Path>) -> std::io::Result<String> {
         Ok(filesystem::filesystem(dir.as_ref())?.to_string())
     }
@@ -305,18 +333,20 @@ impl Sessions {
     /// Looks at the lock of one session, and changes nothing; `None` if it has no lock file.
     ///
     /// # Errors
-    /// If the path cannot be a session's.
+    /// If the path cannot be that of a session.
     pub fn status_of(&self, path: impl AsRef<Path>) -> Result<Option<LockReport>> {
         let place = Place::resolve(path.as_ref(), false)?;
         Ok(sweep::look(place.lock(), &self.rules))
     }
 
-    /// An examination of sessions: what is wrong with locks and transcripts, and, if asked for, putting it right.
+    /// Examines sessions: finds what is wrong with locks and transcripts. Repairs it on request.
     ///
     /// ```no_run
-    /// let examination = turnlock::Sessions::new().doctor().examine(["/home/me/.openclaw"], |_, _| {});
+    /// let doctor = turnlock::Sessions::new().doctor();
+    /// let examination = doctor.examine(["/home/me/.openclaw"], |_, _| {});
     /// for finding in &examination.findings {
-    ///     println!("{}: {}: {} ({})", finding.path.display(), finding.problem.name(), finding.problem, finding.treatment);
+    ///     let (path, problem) = (finding.path.display(), &finding.problem);
+    ///     println!("{path}: {}: {problem} ({})", problem.name(), finding.treatment);
     /// }
     /// ```
     pub fn doctor(&self) -> Doctor {
@@ -327,7 +357,7 @@ impl Sessions {
         &self.rules
     }
 
-    /// How many turns this process holds right now, through whichever `Sessions`.
+    /// How many turns this process holds right now, through any `Sessions`.
     #[must_use]
     pub fn held_by_this_process() -> usize {
         session::held_count()

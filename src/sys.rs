@@ -1,11 +1,12 @@
-//! What differs between systems, behind one face. No other room makes a system call.
+//! What differs between systems, behind one face. No other room makes system calls of its own.
 //!
-//! Each topic is a module. Where systems differ behind its face, it has a file per system beside
-//! it: `linux.rs` for what only Linux has, `portable.rs` for what every Unix has. Types of this
-//! room are opaque, so that no other room knows what a system identifies a file by.
+//! Each topic is a module with one face. Where systems differ, the face has a file per system
+//! behind it: `linux.rs` for Linux, and `portable.rs` for what every Unix has. The face chooses the
+//! file, so that code for one system needs no conditions inside. The types of this room are opaque:
+//! no other room knows by what a system identifies a file or a process.
 
 #[cfg(not(unix))]
-compile_error!("turnlock has no implementation of its room `sys` for this system yet");
+compile_error!("turnlock does not support this system yet: its module `sys` has no code for it");
 
 mod attributes;
 mod dir;
@@ -17,8 +18,12 @@ pub(crate) mod limit;
 mod names;
 pub(crate) mod process;
 pub(crate) mod range_lock;
+#[cfg(feature = "gateway")]
+pub(crate) mod sharers;
+#[cfg(feature = "gateway")]
+pub(crate) mod sockets;
 
-/// A borrowed descriptor, as a child process can inherit it.
+// A descriptor that a child process inherits is the one thing that callers see as it is.
 pub(crate) use std::os::fd::{AsFd, BorrowedFd};
 
 pub(crate) use attributes::{give_owner_of, take_after};

@@ -1,5 +1,5 @@
-//! The inside, for this project's own tests, benches and fuzzers. Built with the feature `testing`
-//! only, and promised to nobody.
+//! Internals for this project's own tests, benches and fuzzers. They exist only with the feature
+//! `testing`. They are no part of the public API and may change at any time.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -19,23 +19,27 @@ pub use crate::transcript::restore::restore;
 pub use crate::transcript::scan::Scanner;
 
 impl SessionsBuilder {
-    /// Uses only what every Unix has: no unnamed files, no marks.
+    /// Uses only what every Unix has: no unnamed files and no marks.
     pub fn portable(mut self, portable: bool) -> Self {
         self.rules.portable = portable;
         self
     }
 
-    /// Takes every filesystem for one that several hosts share.
+    /// Treats every filesystem as one that several hosts share.
     pub fn shared(mut self, shared: bool) -> Self {
         self.rules.shared = shared;
         self
     }
 }
 
-/// As many bytes as the longest record that is written takes; what is told of a holder is never longer.
-const MOST_TOLD: usize = 16 * 1024;
+/// No message about a holder reaches this length in bytes, whatever its record contains.
+const MAX_MESSAGE: usize = 16 * 1024;
 
-/// Any bytes as a lock file's record: read, judged, told of, and its label written again.
+/// Checks any bytes as the record in a lock file. The record is parsed and judged, its holder is
+/// shown in messages, and its label is written into a new record.
+///
+/// # Panics
+/// If one of the properties below does not hold.
 pub fn record(bytes: &[u8]) {
     let (record, foreign) = match parse(bytes) {
         Reading::Ours(record) => (record, false),
@@ -43,34 +47,35 @@ pub fn record(bytes: &[u8]) {
         Reading::Spoiled => return assert_eq!(bytes.first(), Some(&b'~')),
         Reading::Malformed { empty } => return assert_eq!(empty, bytes.is_empty()),
     };
-    assert!(foreign || record.owner.is_some(), "who speaks our protocol names an owner");
-    told(record.holder(true, foreign));
-    judged(&record);
-    written_again(&record);
+    assert!(foreign || record.owner.is_some(), "a record of this protocol names an owner");
+    check_messages(record.holder(true, foreign));
+    check_judgement(&record);
+    check_rewritten_label(&record);
 }
 
-/// What a terminal gets to see is short, and cannot command it.
-fn told(holder: Holder) {
-    assert!(serde_json::to_vec(&holder).is_ok(), "a report is JSON");
+/// A message about a holder is short and contains no control characters.
+fn check_messages(holder: Holder) {
+    assert!(serde_json::to_vec(&holder).is_ok(), "a holder can be written as JSON");
     let lock = "s.jsonl.lock".into();
     let error =
         Error::Timeout { lock, waited: Duration::ZERO, holder: Some(Box::new(holder)) }.to_string();
-    assert!(error.len() < MOST_TOLD && !error.chars().any(char::is_control), "{error:?}");
+    assert!(error.len() < MAX_MESSAGE && !error.chars().any(char::is_control), "{error:?}");
 }
 
-/// Two ways of weighing the same evidence agree: what our own memory knows lives, whatever else is written.
-fn judged(record: &Record) {
-    let judged = |registry_knows| {
-        let facts = Processes { registry_knows };
+/// An owner that this process knows to hold the lock is alive, whatever its record says. Any other
+/// owner is alive, or there is a reason to take its lock.
+fn check_judgement(record: &Record) {
+    let judged = |held_here| {
+        let facts = Processes { held_here };
         judge(&record.claim(), &facts, Timestamp::now(), Duration::from_secs(1))
     };
     assert!(judged(true).alive());
     let unknown = judged(false);
-    assert!(unknown.alive() || !unknown.reasons.is_empty(), "a lock is taken for a reason");
+    assert!(unknown.alive() || !unknown.reasons.is_empty(), "taken without a reason");
 }
 
-/// A label that came from anywhere goes into a record that can be read again.
-fn written_again(record: &Record) {
+/// A record with any label, from whatever source, can be parsed again.
+fn check_rewritten_label(record: &Record) {
     let label = record.label.as_deref().map(|label| Arc::from(cut_label(label)));
     let want = Want { owner: Uuid::from_u128(1), label, facts: None, rules: Arc::default() };
     let bytes = encode(&want, SystemTime::now(), record.start_time.unwrap_or(0) as usize);

@@ -1,7 +1,7 @@
-//! What is in a session file, and what is broken in it: bytes in, lines and damage out.
+//! The contents of session files: lines, damage, repair and restore.
 //!
-//! Nothing here knows a path or a lock. Repair and restore are plans: they say what is to be written,
-//! and who has the session writes it.
+//! Nothing here knows a path or a lock. Repair and restore read from a [`ReadAt`](source::ReadAt)
+//! and write to any [`Write`](std::io::Write). The holder of the turn puts the result into place.
 
 mod candidate;
 pub(crate) mod damage;

@@ -1,11 +1,15 @@
-//! Actors: child processes that acquire and release on command, one line each way, so that programs of any language can be compared.
+//! Actors: child processes that acquire and release on command. Commands and answers are lines of
+//! text, so programs in any language can be compared.
 //!
 //! | command | answer |
 //! |---|---|
-//! | `acquire` | `CLOCK_MONOTONIC` in ns, as soon as the lock is had |
-//! | `release` | the same, of just before it is let go; said after, so that whoever listens is not woken beside the waiter |
+//! | `acquire` | `CLOCK_MONOTONIC` in ns, as soon as the lock is held |
+//! | `release` | `CLOCK_MONOTONIC` in ns, read just before the release |
 //! | `contend HOLD_NS MILLIS` | the waits of all turns in that time, see [`Waits::to_line`] |
-//! | `cycle COUNT` | ns that so many uncontended turns took |
+//! | `cycle COUNT` | the time in ns that this many uncontended turns took |
+//!
+//! The answer to `release` is sent after the release, so that the reader of the answer is not woken
+//! at the same time as the waiter.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -18,33 +22,38 @@ use super::waits::Waits;
 const ROLE: &str = "TURNLOCK_BENCH_ACTOR";
 const SESSION: &str = "TURNLOCK_BENCH_SESSION";
 
-/// In an actor's process: plays its part, and ends. Otherwise nothing.
+/// In the process of an actor: obeys commands until the input ends, then exits. In any other
+/// process: returns at once.
 pub fn serve(named: Named) {
     let (Ok(role), Some(session)) = (std::env::var(ROLE), std::env::var_os(SESSION)) else {
         return;
     };
-    // Whoever starts actors may be killed; they are not to outlive it.
+    // An actor must not outlive the process that started it, even if that is killed.
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
     let mut lock =
         named(&role, Path::new(&session)).unwrap_or_else(|| panic!("no lock is called {role:?}"));
-    while let Some(command) = command() {
+    while let Some(command) = next_command() {
         obey(&mut *lock, &command);
     }
     std::process::exit(0);
 }
 
-fn command() -> Option<String> {
+fn next_command() -> Option<String> {
     std::io::stdin().lines().next().map(|line| line.unwrap())
 }
 
-fn obey(lock: &mut dyn Lock, order: &str) {
-    let words: Vec<_> = order.split(' ').collect();
+fn obey(lock: &mut dyn Lock, command_line: &str) {
+    let words: Vec<_> = command_line.split(' ').collect();
     match words[..] {
         ["acquire"] => {
             let mut released = 0;
             lock.turn(&mut || {
                 println!("{}", now());
-                assert_eq!(command().as_deref(), Some("release"), "a holder is told to release");
+                assert_eq!(
+                    next_command().as_deref(),
+                    Some("release"),
+                    "a holder is told to release"
+                );
                 released = now();
             });
             println!("{released}");
@@ -63,7 +72,7 @@ fn obey(lock: &mut dyn Lock, order: &str) {
             }
             println!("{}", began.elapsed().as_nanos());
         }
-        _ => panic!("no such command: {order:?}"),
+        _ => panic!("no such command: {command_line:?}"),
     }
 }
 
@@ -78,20 +87,20 @@ fn contend(lock: &mut dyn Lock, hold: Duration, time: Duration) -> Waits {
         lock.turn(&mut || {
             waits.record(asked.elapsed());
             if !hold.is_zero() {
-                // As a turn does that waits for a model.
+                // A turn that waits for a model holds the lock like this.
                 std::thread::sleep(hold);
             }
         });
     }
 }
 
-/// A clock that all processes share.
+/// `CLOCK_MONOTONIC` in ns, which all processes share.
 pub fn now() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// A running actor; it dies with its owner.
+/// A running actor. It is killed when it is dropped.
 pub struct Actor {
     child: Child,
     commands: ChildStdin,
@@ -99,7 +108,7 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// This very program, in the part of the lock of this name.
+    /// Starts this program again, as an actor for the lock of this name.
     pub fn start(role: &str, session: &Path) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.env(ROLE, role).env(SESSION, session);

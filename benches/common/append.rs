@@ -17,7 +17,7 @@ use super::{buffered, durable, either, floor, known_session, message, tasks};
 pub const SMALL: usize = 400;
 pub const LARGE: usize = 300 * 1024;
 
-/// A line that is JSON already, so that the append is measured and not the making of JSON.
+/// A line that is already JSON, so that serialization is not measured.
 pub fn line(bytes: usize) -> Box<RawValue> {
     serde_json::value::to_raw_value(&message(bytes)).unwrap()
 }
@@ -26,7 +26,7 @@ fn bytes_of(line: &RawValue) -> Vec<u8> {
     format!("{}\n", line.get()).into_bytes()
 }
 
-/// Appends of this size to one session, beside their floors: (buffered, durable).
+/// Measures appends of this size to one session, and their floors. Returns (buffered, durable).
 pub fn one_session(dir: &Path, bytes: usize) -> (Vec<Outcome>, Vec<Outcome>) {
     let line = line(bytes);
     let raw = bytes_of(&line);
@@ -64,9 +64,11 @@ pub fn one_session(dir: &Path, bytes: usize) -> (Vec<Outcome>, Vec<Outcome>) {
     (of_buffered, of_durable)
 }
 
+/// The number of sessions that are appended to concurrently.
 pub const AT_ONCE: usize = 64;
 
-/// Durable appends of one line to many sessions at once, each turn held by a task of its own: lines a second.
+/// Appends single lines to many sessions concurrently, each in a turn that a task of its own holds.
+/// Returns lines per second.
 pub fn many_sessions(
     runtime: &Runtime,
     sessions: &Sessions,
@@ -82,7 +84,7 @@ pub fn many_sessions(
                 .unwrap()
         })
         .collect();
-    // The first synced append to a file syncs its directory as well; after that it is the file alone.
+    // The first synced append to a file also syncs its directory. Later ones sync only the file.
     for turn in &mut turns {
         turn.append_blocking(&*line(bytes)).unwrap();
     }
@@ -112,7 +114,7 @@ pub fn many_sessions(
     })
 }
 
-/// The floor of [`many_sessions`]: as many threads that write and sync.
+/// The floor of [`many_sessions`]: the same number of threads that write and sync.
 pub fn many_files(dir: &Path, bytes: usize, each: u32) -> f64 {
     let raw = bytes_of(&line(bytes));
     let files: Vec<_> =
@@ -126,7 +128,7 @@ pub fn many_files(dir: &Path, bytes: usize, each: u32) -> f64 {
     (AT_ONCE as u32 * each) as f64 / began.elapsed().as_secs_f64()
 }
 
-/// Posts by one thread during somebody's turn, with so many other threads that post all the time.
+/// Measures posts of one thread during a turn, while `others` more threads post all the time.
 pub fn posts(sessions: &Sessions, session: PathBuf, others: usize, count: usize) -> Waits {
     let turn = sessions.turn(&session).acquire_blocking().unwrap();
     let line = line(400);
@@ -147,7 +149,7 @@ pub fn posts(sessions: &Sessions, session: PathBuf, others: usize, count: usize)
             if others == 0 {
                 continue;
             }
-            // Asked for now and then, not in competition for the most.
+            // This thread posts now and then. It does not compete for throughput.
             thread::sleep(Duration::from_micros(200));
         }
         over.store(true, Ordering::Relaxed);
@@ -157,7 +159,7 @@ pub fn posts(sessions: &Sessions, session: PathBuf, others: usize, count: usize)
     waits
 }
 
-/// Appends to 64 sessions at once, beside the floor.
+/// Shows appends to 64 sessions concurrently, and their floor.
 pub fn show_many(dir: &Path) {
     let runtime = tasks::runtime();
     let mut table = Table::new(
@@ -182,7 +184,7 @@ pub fn show_many(dir: &Path) {
     table.print();
 }
 
-/// Posts during a turn, alone and beside others.
+/// Shows posts during a turn, with and without other posters.
 pub fn show_posts(dir: &Path) {
     let mut table = Table::new(
         "a post of 400 bytes during a turn",

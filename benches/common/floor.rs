@@ -1,11 +1,11 @@
-//! The bare system calls beside which our numbers stand.
+//! Floors: the bare system calls that turnlock is compared with.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags};
 
-/// About as long as one of our owner records.
+/// About as long as an owner record of turnlock.
 pub const RECORD: [u8; 330] = [b'x'; 330];
 
 const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
@@ -22,7 +22,7 @@ pub fn unlock(file: impl AsFd) {
     rustix::fs::flock(file, FlockOperation::Unlock).unwrap();
 }
 
-/// A lock file as the simplest program would have it: `open(O_EXCL)`, `flock`, `write`, `unlink`, `close`.
+/// The simplest lock file: `open(O_EXCL)`, `flock`, `write`, `unlink`, `close`.
 pub fn exclusive_file(lock_path: &Path) {
     let file = open(lock_path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL);
     lock(&file);
@@ -30,21 +30,21 @@ pub fn exclusive_file(lock_path: &Path) {
     rustix::fs::unlink(lock_path).unwrap();
 }
 
-/// The calls that acquire and release need by the protocol, and nothing else.
+/// The calls that the protocol requires for acquire and release, and no others.
 pub fn protocol(session: &Path, lock_path: &Path, dir: &Path) {
-    // The data lock, compared (I3).
+    // The data lock, with its comparison (I3).
     let data = open(session, OFlags::RDWR | OFlags::APPEND);
     lock(&data);
     rustix::fs::fstat(&data).unwrap();
     rustix::fs::lstat(session).unwrap();
-    // Complete before visible (I5); that the name is free, `linkat` tells.
+    // Complete before visible (I5). `linkat` fails if the name is taken.
     let file = open(dir, OFlags::TMPFILE | OFlags::RDWR);
     lock(&file);
     rustix::io::write(&file, &RECORD).unwrap();
     rustix::fs::linkat(&file, "", CWD, lock_path, AtFlags::EMPTY_PATH).unwrap();
     rustix::fs::fstat(&file).unwrap();
     unlock(&data);
-    // Release: the data lock again, path and record compared (I14), removed.
+    // Release: under the data lock, path and record are compared (I14), and the file is removed.
     lock(&data);
     rustix::fs::lstat(session).unwrap();
     rustix::fs::lstat(lock_path).unwrap();
@@ -55,7 +55,8 @@ pub fn protocol(session: &Path, lock_path: &Path, dir: &Path) {
     unlock(&data);
 }
 
-/// [`protocol`], with a lock file that is not made and removed each time but kept under another name, `kept`, and renamed.
+/// [`protocol`] with a lock file that is kept under another name, `kept`, and renamed for each
+/// turn, instead of being created and removed.
 pub fn protocol_kept(session: &Path, lock_path: &Path, kept: &Path, file: &OwnedFd) {
     let data = open(session, OFlags::RDWR | OFlags::APPEND);
     lock(&data);
@@ -75,21 +76,21 @@ pub fn protocol_kept(session: &Path, lock_path: &Path, kept: &Path, file: &Owned
     unlock(&data);
 }
 
-/// A record in place, never a mix (I7).
+/// Rewrites a record in place, so that it is never a mix (I7).
 pub fn rewrite_record(file: &OwnedFd) {
     rustix::io::pwrite(file, b"~", 0).unwrap();
     rustix::io::pwrite(file, &RECORD[1..], 1).unwrap();
     rustix::io::pwrite(file, &RECORD[..1], 0).unwrap();
 }
 
-/// [`protocol`], on a session that has to be created and goes again.
+/// [`protocol`] on a session that is created and removed again.
 pub fn protocol_new(session: &Path, lock_path: &Path, dir: &Path) {
     drop(open(session, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL));
     protocol(session, lock_path, dir);
     rustix::fs::unlink(session).unwrap();
 }
 
-/// One line at the end of a file, under its `flock`, with a look at path and descriptor before.
+/// Appends of lines to one file.
 pub struct Append {
     file: OwnedFd,
     path: std::path::PathBuf,
@@ -103,10 +104,12 @@ impl Append {
         }
     }
 
+    /// Only the write.
     pub fn bare(&self, line: &[u8]) {
         assert_eq!(rustix::io::write(&self.file, line).unwrap(), line.len());
     }
 
+    /// The write under the file's `flock`, with a look at the path before and after it.
     pub fn locked(&self, line: &[u8]) {
         lock(&self.file);
         rustix::fs::lstat(&self.path).unwrap();
@@ -115,7 +118,7 @@ impl Append {
         unlock(&self.file);
     }
 
-    /// As durable as it gets.
+    /// The write and `fdatasync`.
     pub fn synced(&self, line: &[u8]) {
         self.bare(line);
         rustix::fs::fdatasync(&self.file).unwrap();

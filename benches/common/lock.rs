@@ -1,4 +1,4 @@
-//! What is compared under contention: ways to have a session to oneself.
+//! The locks that are compared under contention.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -8,19 +8,19 @@ use turnlock::Sessions;
 
 use super::{buffered, floor};
 
-/// A lock, waited for by a thread.
+/// A lock on one session. Its methods block.
 pub trait Lock {
-    /// Acquires, does what is to be done as the holder, and releases.
+    /// Acquires the lock, calls `held`, and releases the lock.
     fn turn(&mut self, held: &mut dyn FnMut());
 }
 
-/// Makes the lock of this name for a session.
+/// Creates the lock of this name for a session. `None` if there is no such lock.
 pub type Named = fn(&str, &Path) -> Option<Box<dyn Lock>>;
 
 pub const OURS: &str = "turnlock";
 pub const FLOOR: &str = "flock, kept file";
 
-/// Ours and the floor.
+/// turnlock and the floor.
 pub fn named(name: &str, session: &Path) -> Option<Box<dyn Lock>> {
     match name {
         OURS => Some(Box::new(Ours { sessions: buffered(), session: session.to_owned() })),
@@ -42,7 +42,7 @@ impl Lock for Ours {
     }
 }
 
-/// Blocking `flock` on a file that stays, with the record written at each turn.
+/// A blocking `flock` on a file that is never removed. Each turn writes the record.
 struct KeptFile {
     file: OwnedFd,
 }

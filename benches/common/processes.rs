@@ -1,4 +1,5 @@
-//! Measured across processes: throughput and fairness under contention, wake-up, and what a kill costs.
+//! Measurements across processes: throughput and fairness under contention, wake-up, and the cost
+//! of a kill.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use super::waits::Waits;
 /// Starts an actor for a session.
 pub type Start<'a> = &'a dyn Fn(&Path) -> Actor;
 
-/// What many processes made of one session.
+/// The turns of several processes on one session.
 #[derive(Debug, Clone)]
 pub struct Contention {
     pub per_process: Vec<u64>,
@@ -26,7 +27,7 @@ impl Contention {
         self.turns() as f64 / self.time.as_secs_f64()
     }
 
-    /// The fewest turns that a process had, of the most.
+    /// The fewest turns of any process, divided by the most.
     pub fn fairness(&self) -> f64 {
         let fewest = self.per_process.iter().min().copied().unwrap_or(0);
         let most = self.per_process.iter().max().copied().unwrap_or(0);
@@ -34,7 +35,7 @@ impl Contention {
     }
 }
 
-/// So many processes take turns for a while.
+/// Lets several processes take turns for some time.
 pub fn contend(
     start: Start,
     session: &Path,
@@ -43,7 +44,7 @@ pub fn contend(
     time: Duration,
 ) -> Contention {
     let mut actors: Vec<_> = (0..processes).map(|_| start(session)).collect();
-    // Everyone has started, and has met the session, before anyone begins.
+    // Every process has started, and has had a turn, before the measurement begins.
     for actor in &mut actors {
         actor.ask("cycle 1");
     }
@@ -64,7 +65,7 @@ pub fn contend(
 /// Long enough for a waiter to be blocked, even where it polls.
 const BLOCKED: Duration = Duration::from_millis(4);
 
-/// From the release in one process to the acquire in another that is blocked, round after round.
+/// The times from a release in one process to the acquire in another process that is blocked.
 pub fn wake_up(start: Start, session: &Path, rounds: usize) -> Waits {
     let (mut holder, mut waiter) = (start(session), start(session));
     let mut waits = Waits::default();
@@ -80,7 +81,7 @@ pub fn wake_up(start: Start, session: &Path, rounds: usize) -> Waits {
     waits
 }
 
-/// From the SIGKILL of a holder to the turn of a waiter that is blocked.
+/// The times from the SIGKILL of a holder to the turn of a waiter that is blocked.
 pub fn after_kill(start: Start, session: &Path, rounds: usize) -> Waits {
     let mut waits = Waits::default();
     let mut holder = start(session);

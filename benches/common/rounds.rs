@@ -1,4 +1,5 @@
-//! Several ways of doing one thing, timed by turns, round after round, so that they share whatever else the machine does.
+//! Compares several ways of doing one thing. They are timed in turn, round after round, so that
+//! other load on the machine affects all of them alike.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ struct Way<'a> {
     nanos: Vec<f64>,
 }
 
-/// What came out for one way.
+/// The result for one way.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     pub name: String,
@@ -29,20 +30,20 @@ impl<'a> Rounds<'a> {
         Self { title: title.into(), ways: Vec::new() }
     }
 
-    /// The first one is what the others are compared with.
+    /// Adds a way. The others are compared with the first one.
     pub fn way(mut self, name: impl Into<String>, once: impl FnMut() + 'a) -> Self {
         self.ways.push(Way { name: name.into(), once: Box::new(once), nanos: Vec::new() });
         self
     }
 
-    /// Each way `repeats` times in a row, `rounds` times; prints the medians, and gives them back.
+    /// Runs each way `repeats` times in a row, for `rounds` rounds. Prints and returns the medians.
     pub fn run(self, rounds: usize, repeats: u32) -> Vec<Outcome> {
         self.run_of(1, rounds, repeats)
     }
 
-    /// [`run`](Self::run), of ways that do their thing `each` times.
+    /// [`run`](Self::run) for ways that repeat their operation `each` times per call.
     pub fn run_of(mut self, each: u32, rounds: usize, repeats: u32) -> Vec<Outcome> {
-        // What is done only once, and the caches, do not count.
+        // The first call warms up caches, and does what is done only once.
         for way in &mut self.ways {
             (way.once)();
         }

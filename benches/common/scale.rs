@@ -1,4 +1,4 @@
-//! Many sessions: held at once, known, swept.
+//! Many sessions: held at once, known to a process, and swept.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,28 +11,28 @@ use turnlock::{Sessions, Turn};
 use super::show::{Table, time};
 use super::{buffered, either, floor, known_session, rounds::median};
 
-/// How many bytes of heap are in use.
+/// Returns the number of heap bytes in use.
 pub type Heap = fn() -> usize;
 
-/// What it costs to hold so many sessions.
+/// The cost of holding `count` sessions.
 #[derive(Debug, Clone)]
 pub struct Held {
     pub count: usize,
-    /// Of each of them, while their number grew.
+    /// The time to acquire each of them, while their number grew.
     pub acquire: Duration,
-    /// Acquire and release of one more, while these are held.
+    /// The time to acquire and release one more while these are held.
     pub one_more: Duration,
     pub heap_each: f64,
     pub threads: usize,
     pub descriptors: usize,
 }
 
-/// So many sessions, or as many as we may have descriptors for: two for each.
+/// The number of sessions that can be held, up to `wanted`. Each needs two descriptors.
 pub fn at_most(wanted: usize) -> usize {
     const OTHERS: u64 = 200;
     let needed = wanted as u64 * 2 + OTHERS;
     let maximum = getrlimit(Resource::Nofile).maximum;
-    // Root may have more than its limit says.
+    // A privileged process may raise its hard limit.
     let raised = |to: u64| {
         let limit = Rlimit { current: Some(to), maximum: maximum.map(|maximum| maximum.max(to)) };
         setrlimit(Resource::Nofile, limit).is_ok()
@@ -45,13 +45,13 @@ pub fn at_most(wanted: usize) -> usize {
     wanted.min((allowed.saturating_sub(OTHERS) / 2) as usize)
 }
 
-/// Holds more and more sessions.
+/// Holds more and more sessions, and measures at each count.
 pub fn hold(dir: &Path, counts: &[usize], heap: Heap) -> Vec<Held> {
     let sessions = buffered();
     let extra = known_session(dir, "one-more.jsonl");
     let most = counts.iter().max().copied().unwrap_or(0);
     let paths: Vec<_> = (0..most).map(|n| known_session(dir, &format!("held-{n}.jsonl"))).collect();
-    // The keeper, and what else there is once for a process.
+    // Starts the keeper, and whatever else a process starts only once.
     drop(sessions.turn(&extra).acquire_blocking().unwrap());
     let mut turns = Vec::with_capacity(most);
     let empty = heap();
@@ -90,8 +90,8 @@ fn entries(dir: &str) -> usize {
     fs::read_dir(dir).map_or(0, Iterator::count)
 }
 
-/// A process takes a turn on so many sessions, one after the other: time of each among the first and the last tenth, and
-/// bytes of heap that stay for each.
+/// Takes a turn on `count` sessions, one after the other. Returns the time of a turn among the
+/// first and among the last tenth of them, and the heap bytes that stay for each session.
 pub fn know(dir: &Path, count: usize, heap: Heap) -> (Duration, Duration, f64) {
     let sessions = buffered();
     let paths: Vec<_> =
@@ -111,7 +111,7 @@ pub fn know(dir: &Path, count: usize, heap: Heap) -> (Duration, Duration, f64) {
     (first, last, heap().saturating_sub(before) as f64 / count as f64)
 }
 
-/// A directory in which as many sessions were held by a process that died.
+/// Creates sessions with the locks of a dead holder. Returns the paths of the locks.
 pub fn litter(dir: &Path, count: usize) -> Vec<PathBuf> {
     let pattern = known_session(dir, "litter.jsonl");
     let sessions = buffered();
@@ -129,21 +129,21 @@ pub fn litter(dir: &Path, count: usize) -> Vec<PathBuf> {
         .collect()
 }
 
-/// A sweep of them: (time for all, how many it removed).
+/// Sweeps a directory. Returns the time, and the number of removed locks.
 pub fn sweep(dir: &Path) -> (Duration, usize) {
     let began = Instant::now();
     let reports = buffered().sweep(dir).unwrap();
     (began.elapsed(), reports.iter().filter(|report| report.removed).count())
 }
 
-/// A look at them, which changes nothing.
+/// Reads the status of all locks, without changes. Returns the time, and the number of locks.
 pub fn look(dir: &Path) -> (Duration, usize) {
     let began = Instant::now();
     let reports = buffered().status(dir).unwrap();
     (began.elapsed(), reports.len())
 }
 
-/// The floor: open, `flock`, read, close.
+/// The floor of a look: open, `flock`, read and close each file.
 pub fn bare_look(locks: &[PathBuf]) -> Duration {
     let began = Instant::now();
     for lock in locks {
@@ -154,7 +154,7 @@ pub fn bare_look(locks: &[PathBuf]) -> Duration {
     began.elapsed()
 }
 
-/// The floor of removing them all.
+/// The floor of a sweep: also unlinks each file.
 pub fn bare_removal(locks: &[PathBuf]) -> Duration {
     let began = Instant::now();
     for lock in locks {
@@ -166,7 +166,7 @@ pub fn bare_removal(locks: &[PathBuf]) -> Duration {
     began.elapsed()
 }
 
-/// Sessions that a process has had turns on.
+/// Shows the cost of sessions on which a process has had turns.
 pub fn show_known(dir: &Path, heap: Heap) {
     let count = either(100_000, 20);
     let (first, last, heap) = know(dir, count, heap);
@@ -178,7 +178,7 @@ pub fn show_known(dir: &Path, heap: Heap) {
     table.print();
 }
 
-/// A sweep over the locks of a process that died, beside the bare calls.
+/// Shows a sweep over the locks of a dead process, and the bare calls.
 pub fn show_swept(dir: &Path) {
     let count = either(100_000, 20);
     let mut table =

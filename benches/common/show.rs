@@ -1,8 +1,8 @@
-//! How figures are shown.
+//! Output: tables, times and rates.
 
 use std::time::Duration;
 
-/// A small table with a title, in Markdown, so that it can be put into the documentation as it is.
+/// A table with a title, in Markdown, so that it can be copied into the documentation.
 pub struct Table {
     title: String,
     rows: Vec<Vec<String>>,
@@ -44,7 +44,7 @@ pub fn time(time: Duration) -> String {
     }
 }
 
-/// So many a second.
+/// A rate per second, with thousands separated by commas.
 pub fn rate(per_second: f64) -> String {
     if per_second < 100.0 {
         return format!("{per_second:.1}");

@@ -1,4 +1,4 @@
-//! Tasks of one process, on one session.
+//! Hand-over between tasks of one process, on one session.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,27 +9,27 @@ use tokio::runtime::Runtime;
 
 use super::{buffered, floor};
 
-/// As many workers as the machine has cores.
+/// A runtime with a worker for each core.
 pub fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
 }
 
-/// Runs so many tasks, each with so many turns; the time that one turn takes.
+/// Runs several tasks with several turns each. Returns the time per turn.
 fn together<F>(runtime: &Runtime, tasks: u32, turns: u32, task: impl Fn() -> F) -> Duration
 where
     F: Future<Output = ()> + Send + 'static,
 {
     runtime.block_on(async {
         let began = Instant::now();
-        let tasks_: Vec<_> = (0..tasks).map(|_| tokio::spawn(task())).collect();
-        for task in tasks_ {
+        let running: Vec<_> = (0..tasks).map(|_| tokio::spawn(task())).collect();
+        for task in running {
             task.await.unwrap();
         }
         began.elapsed() / (tasks * turns)
     })
 }
 
-/// Our turns, each of which rewrites the record.
+/// Turns of turnlock. Each rewrites the record.
 pub fn ours(runtime: &Runtime, session: &Path, tasks: u32, turns: u32) -> Duration {
     let sessions = buffered();
     let session: Arc<PathBuf> = Arc::new(session.to_owned());
@@ -43,7 +43,7 @@ pub fn ours(runtime: &Runtime, session: &Path, tasks: u32, turns: u32) -> Durati
     })
 }
 
-/// `tokio::sync::Mutex`, around nothing.
+/// `tokio::sync::Mutex` with an empty critical section.
 pub fn mutex(runtime: &Runtime, tasks: u32, turns: u32) -> Duration {
     let mutex = Arc::new(tokio::sync::Mutex::new(()));
     together(runtime, tasks, turns, || {
@@ -56,7 +56,8 @@ pub fn mutex(runtime: &Runtime, tasks: u32, turns: u32) -> Duration {
     })
 }
 
-/// `tokio::sync::Mutex`, around the calls that a hand-over of the lock file needs: data lock, compare (I3, I4), rewrite (I7).
+/// `tokio::sync::Mutex` around the calls that a hand-over needs: data lock, comparison (I3, I4),
+/// and rewrite (I7).
 pub fn mutex_and_calls(runtime: &Runtime, session: &Path, tasks: u32, turns: u32) -> Duration {
     let data = floor::open(session, OFlags::RDWR);
     let lock_path = session.with_extension("record");

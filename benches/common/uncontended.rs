@@ -1,4 +1,4 @@
-//! Acquire and release with nobody else there.
+//! Acquire and release without contention.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,8 @@ pub fn lock_of(session: &Path) -> PathBuf {
     session.with_extension("jsonl.lock")
 }
 
-/// On a session that exists. The outcomes: floor, the protocol's calls, the same with a kept file, blocking, async in one task.
+/// On a session that exists. The outcomes are, in order: floor, the protocol's calls, the same with
+/// a kept file, blocking, and async in a task.
 pub fn known(dir: &Path) -> Vec<Outcome> {
     let session = known_session(dir, "known.jsonl");
     let (lock, kept) = (lock_of(&session), session.with_extension("kept"));
@@ -24,7 +25,7 @@ pub fn known(dir: &Path) -> Vec<Outcome> {
     ours(rounds.way("(the same, with a lock file that is kept and renamed)", renamed), &session)
 }
 
-/// On one that is created by the turn, and goes again with it, since nothing was written.
+/// On a session that the turn creates, and removes again because nothing was written.
 pub fn new(dir: &Path) {
     let session = dir.join("new.jsonl");
     let lock = lock_of(&session);
@@ -36,7 +37,7 @@ pub fn new(dir: &Path) {
     );
 }
 
-/// How often each way does its thing in a row.
+/// The number of turns per call of a way.
 fn repeats() -> u32 {
     either(10, 1)
 }
@@ -52,7 +53,7 @@ fn floors<'a>(title: &str, session: &Path, mut protocol: impl FnMut() + 'a) -> R
 
 fn ours(rounds: Rounds, session: &Path) -> Vec<Outcome> {
     let (sessions, runtime) = (buffered(), tasks::runtime());
-    // A handful of turns in one task, so that entering the runtime is not what is measured.
+    // One task takes several turns, so that entering the runtime hardly counts.
     let in_task = || {
         let (sessions, session) = (sessions.clone(), session.to_owned());
         async move {

@@ -1,4 +1,5 @@
-//! Many waits in little space: counts of logarithmic buckets, sixteen to a doubling, so that a percentile is right to some 4 %.
+//! A histogram of waits: logarithmic buckets, sixteen per doubling, so that a percentile is exact
+//! to about 4 %.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -41,7 +42,7 @@ impl Waits {
         self.max
     }
 
-    /// `count max bucket:count …`, as actors of every language say it.
+    /// Formats it as `count max bucket:count …`, which actors in every language write.
     pub fn to_line(&self) -> String {
         let mut line = format!("{} {}", self.count, self.max.as_nanos());
         for (bucket, count) in &self.buckets {

@@ -1,4 +1,4 @@
-//! The owner record: any bytes that may stand in a lock file.
+//! The owner record: any bytes as the contents of a lock file.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| turnlock::fuzzing::record(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| turnlock::testing::record(bytes));

@@ -1,15 +1,11 @@
-//! A repair and its way back: nothing whole is lost, what is left is healthy, and the original comes back, byte for byte.
+//! Repair and restore. No whole line is lost, the repaired file is healthy, and a restore gives the
+//! original, byte for byte.
 #![no_main]
-
-use std::cell::RefCell;
-use std::os::unix::fs::FileExt;
 
 use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;
-use tempfile::NamedTempFile;
-use turnlock::transcript::quarantine::mark_undone;
-use turnlock::transcript::repair::{Repair, repair, survey};
-use turnlock::transcript::restore::{RestoreError, restore};
+use turnlock::testing::{mark_undone, repair, restore, survey};
+use turnlock::{Repair, RestoreError};
 use uuid::Uuid;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -21,17 +17,14 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(again == file && !second.changed(), "a repaired file is healthy");
     match restored(&file, &quarantine) {
         Ok((original, id)) => {
-            assert!(original == bytes && Some(id) == report.id, "the original comes back");
+            assert!(original == bytes && Some(id) == report.id, "the original is restored");
             mark_undone(&mut quarantine, id).expect("memory can be written");
-            assert!(matches!(
-                restored(&original, &quarantine),
-                Err(RestoreError::NothingToUndo { .. })
-            ));
+            assert!(matches!(restored(&original, &quarantine), Err(RestoreError::NothingToUndo)));
         }
-        Err(RestoreError::NothingToUndo { .. }) if !report.changed() => {}
+        Err(RestoreError::NothingToUndo) if !report.changed() => {}
         Err(error) => panic!("{error}"),
     }
-    // Any bytes as a quarantine: an answer, whatever it is.
+    // With any bytes as the quarantine, restore returns and does not panic.
     let _ = restored(&file, bytes);
 });
 
@@ -47,7 +40,7 @@ fn repaired(original: &[u8], quarantine: &mut Vec<u8>) -> (Vec<u8>, Repair) {
     (file, report)
 }
 
-/// In order.
+/// Every whole line of the original is in the file, in order.
 fn whole_lines_are_kept(original: &[u8], file: &[u8]) {
     let mut left = file.split(|byte| *byte == b'\n');
     for line in original.split(|byte| *byte == b'\n').filter(|line| whole(line)) {
@@ -60,18 +53,7 @@ fn whole(line: &[u8]) -> bool {
 }
 
 fn restored(file: &[u8], quarantine: &[u8]) -> Result<(Vec<u8>, Uuid), RestoreError> {
-    QUARANTINE.with_borrow_mut(|place| {
-        place
-            .as_file()
-            .set_len(0)
-            .and_then(|()| place.as_file().write_all_at(quarantine, 0))
-            .expect("a file in memory");
-        let mut original = Vec::new();
-        let done = restore(&file, file.len() as u64, place.path(), &mut original)?;
-        Ok((original, done.repair))
-    })
-}
-
-thread_local! {
-    static QUARANTINE: RefCell<NamedTempFile> = RefCell::new(NamedTempFile::new_in("/dev/shm").expect("a file in memory"));
+    let mut original = Vec::new();
+    let done = restore(&file, file.len() as u64, &quarantine, &mut original)?;
+    Ok((original, done.repair))
 }

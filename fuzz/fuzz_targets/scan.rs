@@ -1,10 +1,10 @@
-//! The scanner and the validator beside another's parser. The first byte says how much is read at a time.
+//! The scanner and the validator, compared with serde_json. The first byte is the chunk size.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;
-use turnlock::transcript::json::Validator;
-use turnlock::transcript::scan::{Item, Scanner};
+use turnlock::Item;
+use turnlock::testing::{Scanner, Validator};
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((&chunk, file)) = bytes.split_first() else { return };
@@ -14,7 +14,7 @@ fuzz_target!(|bytes: &[u8]| {
     scan(file, usize::from(chunk) + 1);
 });
 
-/// Ours and serde's agree, however the bytes are cut.
+/// The validator agrees with serde_json, however the bytes are cut into pieces.
 fn validate(line: &[u8], chunk: usize) {
     let mut json = Validator::new();
     let fits = line.chunks(chunk).all(|piece| json.feed(piece).is_ok());
@@ -22,11 +22,11 @@ fn validate(line: &[u8], chunk: usize) {
         let whole = serde_json::from_slice::<IgnoredAny>(line).is_ok();
         assert_eq!(fits && json.is_whole(), whole);
     }
-    let mut at_once = Validator::new();
-    assert_eq!(at_once.feed(line).is_ok(), fits);
+    let mut in_one_piece = Validator::new();
+    assert_eq!(in_one_piece.feed(line).is_ok(), fits);
 }
 
-/// Every byte is in one item, in a newline, or blank; and each item is what it says.
+/// Every byte is part of one item or is whitespace, and each item is valid.
 fn scan(file: &[u8], chunk: usize) {
     let mut scanner = Scanner::new(file).chunk_size(chunk);
     let mut outline = Scanner::new(file).chunk_size(chunk).max_line(0);
@@ -58,7 +58,7 @@ fn scan(file: &[u8], chunk: usize) {
                 && slice(file, &(at..range.start)).iter().all(u8::is_ascii_whitespace)
         );
         at = range.end;
-        // Lines that are not handed out are judged as well.
+        // Lines that are not returned are judged in the same way.
         match (item, outline.next_item().expect("memory can be read").expect("as many items")) {
             (Item::Line(line), Item::Line(long)) => assert_eq!(line.range, long.range),
             (Item::Damage(damage), Item::Damage(long)) => assert_eq!(damage, long),

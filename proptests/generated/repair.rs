@@ -9,10 +9,8 @@ use std::io::Write;
 use std::ops::Range;
 
 use proptest::prelude::*;
-use turnlock::transcript::quarantine::mark_undone;
-use turnlock::transcript::repair::{Repair, repair, survey};
-use turnlock::transcript::restore::{RestoreError, restore};
-use turnlock::transcript::scan::{Item, Scanner};
+use turnlock::testing::{Scanner, mark_undone, repair, restore, survey};
+use turnlock::{Item, Repair, RestoreError};
 
 use crate::cases::cases;
 use damaged::{Made, file, long_file, soup};
@@ -34,7 +32,7 @@ fn restored(
     quarantine: &mut tempfile::NamedTempFile,
 ) -> Result<Vec<u8>, RestoreError> {
     let mut original = Vec::new();
-    let done = restore(&file, file.len() as u64, quarantine.path(), &mut original)?;
+    let done = restore(&file, file.len() as u64, quarantine.as_file(), &mut original)?;
     mark_undone(quarantine, done.repair).unwrap();
     Ok(original)
 }
@@ -180,7 +178,7 @@ proptest! {
             prop_assert!(restored(&after, &mut quarantine).unwrap() == before);
         }
         let nothing = restored(&file, &mut quarantine);
-        let none = matches!(nothing, Err(RestoreError::NothingToUndo { .. }));
+        let none = matches!(nothing, Err(RestoreError::NothingToUndo));
         prop_assert!(none, "nothing is left to take back");
     }
 }

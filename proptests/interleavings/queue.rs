@@ -95,7 +95,7 @@ fn all_who_wait_may_give_up() {
 }
 
 #[test]
-fn a_rest_that_nobody_needs_any_more_is_over() {
+fn a_pause_that_nobody_needs_any_more_is_over() {
     with_threads(4, 6, |door, n| {
         let ticket = door.join(n);
         door.acquire(ticket, Mode::Blocking, (n < 3).then(Instant::now));

@@ -17,13 +17,13 @@ pub struct Appended {
     pub offset: u64,
     /// How many bytes the lines take, with their newlines.
     pub bytes: u64,
-    /// How many bytes others (posts) have written since this turn last looked at the file.
+    /// How many bytes others have written (posts) since this turn last looked at the file.
     pub intervening: u64,
-    /// Whether a torn line that somebody left was closed with a newline first.
+    /// Whether a torn line that somebody left was sealed with a newline first.
     pub sealed: bool,
 }
 
-/// The writer of a session file. It exists only in a section.
+/// The writer of a session file, for one append. It exists only in a section.
 #[derive(Debug)]
 pub(crate) struct Writer<'a> {
     section: &'a mut Section,
@@ -43,7 +43,7 @@ impl Section {
 }
 
 impl Writer<'_> {
-    /// Appends whole lines: all of them or nothing (I9). A torn tail is sealed with a newline first.
+    /// Appends whole lines: all of them or nothing (I9). Seals a torn tail first.
     pub(crate) fn append(self, batch: &Batch) -> Result<Appended, Failed> {
         let measured = self.section.len();
         let sealed = self.has_torn_tail().map_err(|source| self.failed("read", source))?;
@@ -62,7 +62,7 @@ impl Writer<'_> {
         let start = end.saturating_sub(bytes.len() as u64);
         self.section.ends_at(end);
         if start < measured {
-            // A program without the data lock has cut the file since it was measured.
+            // A program without the data lock has cut the file since this section measured it.
             return Err(self.overtaken().into());
         }
         self.confirm()?;
@@ -85,8 +85,8 @@ impl Writer<'_> {
         Ok(last[0] != b'\n')
     }
 
-    /// One call writes it all, unless it fails; then, how much of it went before, and why the rest
-    /// did not.
+    /// Writes it all, with one call unless that fails. An error says how many bytes were written
+    /// before it.
     fn write(&self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
         let end = self.section.len() + bytes.len() as u64;
         limit::ensure_within(end).map_err(|error| (0, error))?;
@@ -102,8 +102,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The end that this write has found: a program without the data lock may have written since
-    /// the file was measured. An empty write finds nothing: the file ends where it was measured.
+    /// Where the write ended: a program without the data lock may have written since the file was
+    /// measured. After an empty write, the file ends where it was measured.
     fn end_of_write(&self, measured: u64, is_empty: bool) -> u64 {
         if is_empty {
             return measured;
@@ -111,24 +111,25 @@ impl Writer<'_> {
         self.section.file().stream_position().unwrap_or(measured)
     }
 
-    /// Takes back a write that failed, if the file has exactly the length that this write gave it;
-    /// says so if that cannot be.
+    /// Takes back a write that failed, if the file has exactly the length that this write gave it.
+    /// The error says so if that is not possible.
     fn cut_back(&self, before: u64, wrote: usize, failed: io::Error) -> io::Error {
         let file = self.section.file();
         let is_ours = |stat: sys::Stat| stat.len == before + wrote as u64;
-        // Btrfs does not even cut a file whose quota is used up. What stays then is a torn tail, and
-        // the next append seals it.
+        // Btrfs does not even cut a file whose quota is used up. Then a torn tail stays, and the
+        // next append seals it.
         let is_as_before =
             wrote == 0 || sys::stat(file).is_ok_and(is_ours) && file.set_len(before).is_ok();
         if is_as_before { failed } else { NotTakenBack::because(failed) }
     }
 
-    /// Compares once more before acknowledging (I9). A program without the data lock may have put
-    /// its own lock file there meanwhile and read the session before this line was in it, or renamed
-    /// a new file into place. In this order: a rename comes after a lock.
+    /// Compares once more before the append is acknowledged (I9). Meanwhile a program without the
+    /// data lock may have put its own lock file there and read the session before this line was in
+    /// it, or it may have renamed a new file into place. It locks before it renames, so the lock
+    /// path is compared first.
     fn confirm(&self) -> Result<()> {
         let place = self.section.place();
-        // What was written is written: a look that fails does not make it undone.
+        // A look that fails does not undo the write.
         let is_other = |named: Result<Option<FileId>>, id| named.is_ok_and(|named| named != id);
         if is_other(place.lock_id(), Some(self.lock))
             || is_other(place.session_id(), self.section.id())
@@ -147,7 +148,7 @@ impl Writer<'_> {
     }
 }
 
-/// Why an append failed: after a failed sync it is not known what the disk holds.
+/// Why an append failed. After a failed sync it is not known what is on disk.
 pub(crate) enum Failed {
     Write(Error),
     Sync(Error),

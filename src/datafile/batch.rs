@@ -1,22 +1,23 @@
-//! What is to be appended, made ready before anything is touched.
+//! The lines of one append, serialised before anything is touched.
 
 use serde::Serialize;
 
 use crate::error::{Error, Result};
 
-/// Whole lines, ready to be written, behind one newline that seals a torn tail if there is one.
+/// Whole lines, ready to be written. A newline before them seals a torn tail, if there is one.
 #[derive(Debug, Clone)]
 pub(crate) struct Batch(Vec<u8>);
 
 impl Batch {
-    /// Serialises every value before anything is touched.
+    /// Serialises every value to a line.
     pub(crate) fn of<T: Serialize>(values: impl IntoIterator<Item = T>) -> Result<Self> {
         let mut bytes = vec![b'\n'];
         for (index, value) in values.into_iter().enumerate() {
             let start = bytes.len();
             let written = serde_json::to_writer(&mut bytes, &value);
             written.map_err(|e| Error::BadLine { line: index + 1, reason: e.to_string() })?;
-            // Raw values keep their own line breaks. Outside of strings, where alone they can stand, a blank is the same.
+            // Raw values keep their line breaks. These are outside strings, where a space means the
+            // same.
             for byte in &mut bytes[start..] {
                 if matches!(*byte, b'\n' | b'\r') {
                     *byte = b' ';
@@ -24,10 +25,11 @@ impl Batch {
             }
             bytes.push(b'\n');
         }
+        debug_assert!(bytes.ends_with(b"\n"), "an append is one write of whole lines (I9)");
         Ok(Self(bytes))
     }
 
-    /// The lines, behind a newline that seals a torn tail.
+    /// The lines, after a newline that seals a torn tail.
     pub(super) fn with_seal(&self) -> &[u8] {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! The session file, open, and the ways to its data lock.
+//! The open session file, and the ways to its data lock.
 
 use std::fs::File;
 use std::io;
@@ -10,29 +10,29 @@ use crate::error::{Context, Error, Result};
 use crate::place::Place;
 use crate::sys::{self, Access, FileId, FileKind, filesystem, flock};
 
-/// The session file, open.
+/// A session file that is open.
 #[derive(Debug)]
 pub(crate) struct SessionFile {
     file: File,
     id: FileId,
-    /// This process made the file for the sake of its lock. It is removed with the turn if nobody
-    /// ever writes into it.
+    /// Whether this process created the file, for its data lock. It is removed with the turn if
+    /// nobody ever writes into it.
     created: bool,
-    /// Up to here the file is known to end with a newline.
+    /// If the file has this length, it is known to end with a newline.
     sealed_to: u64,
 }
 
-/// What a try for the data lock brought.
+/// The outcome of a try for the data lock.
 pub(crate) enum Locking {
     Locked(Section),
     Busy(SessionFile),
-    /// There is no session file, and none was to be created.
+    /// There is no session file, and the caller did not want it created.
     Missing,
 }
 
 impl SessionFile {
-    /// Opens the session file; `None` if there is none and `create` does not ask for one. Follows
-    /// no link and waits for nothing.
+    /// Opens the session file; `None` if there is none. With `create` a missing one is created.
+    /// Follows no link and waits for nothing.
     pub(crate) fn open(place: &Place, create: bool) -> Result<Option<Self>> {
         let Some((file, created)) = open_or_create(place, create)? else { return Ok(None) };
         let path = place.session();
@@ -40,12 +40,12 @@ impl SessionFile {
         match stat.kind {
             FileKind::File => {}
             FileKind::Directory => return Err(refused(place, "it is a directory")),
-            FileKind::Other => return Err(refused(place, "it is no regular file")),
+            FileKind::Other => return Err(refused(place, "it is not a regular file")),
         }
         let dir = place.dir();
         if let Some(reason) = filesystem::refusal(dir.path(), stat.id.device()) {
             if created {
-                // Nobody has it open for its lock, since nobody gets further than this.
+                // Nobody has it open for its lock, since everybody is refused here.
                 let _ = dir.remove(place.session_name());
             }
             return Err(Error::LocksNotKept { dir: dir.path().to_owned(), reason });
@@ -53,26 +53,26 @@ impl SessionFile {
         if created {
             dir.give_to_owner(&file).context("give to the directory's owner", path)?;
         }
-        // A gateway's file never exists for anything but its lock, whoever made it.
+        // A gateway's file exists for its data lock only, whoever created it.
         let created = created || place.is_gateway();
         Ok(Some(Self { file, id: stat.id, created, sealed_to: 0 }))
     }
 
-    /// A file that is about to be the session file, complete and with its lock held.
+    /// A complete file that has just become the session file, with its data lock held.
     pub(super) fn installed(file: File, id: FileId) -> Self {
         Self { file, id, created: false, sealed_to: 0 }
     }
 
-    /// Takes the data lock if it is free, on the file that the path names by then (I3).
+    /// Takes the data lock if it is free, on the file that the path names (I3).
     pub(crate) fn try_lock(self, place: &Place, create: bool) -> Result<Locking> {
         let mut session = self;
         loop {
             if !flock::try_lock(&session.file).context("lock", place.session())? {
                 return Ok(Locking::Busy(session));
             }
-            // Open until the other is, so that the other has another number.
+            // Stays open until the other is, so that the other has another inode number.
             let _moved = match session.confirmed(place)? {
-                Ok(locked) => return Ok(Locking::Locked(locked)),
+                Ok(section) => return Ok(Locking::Locked(section)),
                 Err(moved) => moved,
             };
             match Self::open(place, create)? {
@@ -94,7 +94,7 @@ impl SessionFile {
         let until = Instant::now() + limit;
         loop {
             match session.try_lock(place, create)? {
-                Locking::Locked(locked) => return Ok(Ok(locked)),
+                Locking::Locked(section) => return Ok(Ok(section)),
                 Locking::Missing => return Err(missing(place)),
                 Locking::Busy(busy) if Instant::now() >= until => return Ok(Err(busy)),
                 Locking::Busy(busy) => session = busy,
@@ -104,14 +104,14 @@ impl SessionFile {
         }
     }
 
-    /// Waits for the data lock in the kernel; `None` if the file is gone and `create` does not ask
-    /// for one. Only for threads that exist to wait.
+    /// Waits for the data lock in the kernel; `None` if the file is gone. With `create` it is
+    /// created anew. Only for threads that exist to wait.
     pub(super) fn wait_lock(self, place: &Place, create: bool) -> Result<Option<Section>> {
         let mut session = self;
         loop {
             flock::wait(&session.file).context("lock", place.session())?;
             let _moved = match session.confirmed(place)? {
-                Ok(locked) => return Ok(Some(locked)),
+                Ok(section) => return Ok(Some(section)),
                 Err(moved) => moved,
             };
             match Self::open(place, create)? {
@@ -121,7 +121,8 @@ impl SessionFile {
         }
     }
 
-    /// With the lock granted: is it the file that the path names? If not, the lock is let go.
+    /// The section, if the file whose lock was granted is the one that the path names (I3).
+    /// Otherwise lets go of the lock.
     fn confirmed(self, place: &Place) -> Result<std::result::Result<Section, Self>> {
         match place.stat_session() {
             Ok(Some(stat)) if stat.id == self.id => Ok(Ok(Section::new(self, stat.len, place))),
@@ -141,7 +142,7 @@ impl SessionFile {
         &self.file
     }
 
-    /// The file, for a later turn, before which others may write.
+    /// The file, for a later turn. Others may write before that.
     pub(crate) fn for_a_later_turn(self) -> Self {
         Self { sealed_to: 0, ..self }
     }
@@ -150,17 +151,17 @@ impl SessionFile {
         self.id
     }
 
-    /// Whether this process made the file, for the sake of its lock.
+    /// Whether this process created the file, for its data lock.
     pub(crate) fn is_made_by_us(&self) -> bool {
         self.created
     }
 
-    /// From now on it is a session like any other.
+    /// Makes it a session file like any other.
     pub(super) fn forget_who_made_it(&mut self) {
         self.created = false;
     }
 
-    /// Up to where the file is known to end with a newline.
+    /// The length at which the file is known to end with a newline.
     pub(super) fn sealed_to(&self) -> u64 {
         self.sealed_to
     }
@@ -177,7 +178,8 @@ impl SessionFile {
     }
 }
 
-/// The file, and whether it was created; `None` if there is none and none is wanted.
+/// The file, and whether it was created; `None` if there is none. With `create` a missing one is
+/// created.
 fn open_or_create(place: &Place, create: bool) -> Result<Option<(File, bool)>> {
     let (dir, name, path) = (place.dir(), place.session_name(), place.session());
     loop {

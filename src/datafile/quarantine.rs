@@ -1,4 +1,4 @@
-//! The quarantine as a file, beside its session.
+//! The quarantine: the file beside a session that keeps what a repair takes out.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -13,17 +13,18 @@ use crate::sys::limit::ensure_within;
 use crate::sys::{self, Access, FileKind, give_owner_of};
 use crate::transcript::quarantine::mark_undone;
 
-/// A quarantine, open for more entries, at the beginning of a line.
+/// A quarantine, open for more entries, which begin on a line of their own.
 ///
-/// Several may be at it: a holder whose turn was revoked goes on until it comes to the fence. So whoever has the fence passed looks whether
-/// the path still names what it wrote into, and nobody else takes the name away.
+/// Several processes may write to it at once: a holder whose turn was revoked continues until it
+/// reaches the fence. A process that has passed the fence therefore checks that the path still
+/// names the file it wrote into. Nobody else removes that name.
 #[derive(Debug)]
 pub(crate) struct QuarantineFile {
     file: File,
     place: Place,
     /// Its path, for messages.
     path: PathBuf,
-    /// By this call.
+    /// Whether it was created by this call.
     created: bool,
 }
 
@@ -40,14 +41,14 @@ impl QuarantineFile {
         let facts = sys::stat(&self.file).context("look at", &self.path)?;
         let refuse = |reason| Err(Error::NotASession { path: self.path.clone(), reason });
         if facts.kind != FileKind::File {
-            return refuse("the quarantine's place is taken by something that is no file");
+            return refuse("the quarantine's place is taken by something that is not a file");
         }
         if facts.links > 1 {
             return refuse(
                 "the quarantine's place is taken by a file that has several names (hard links)",
             );
         }
-        // What was there before is somebody's already.
+        // A file that was there before keeps its owner.
         if self.created {
             give_owner_of(like, &self.file).context("give to the session's owner", &self.path)?;
         }
@@ -66,7 +67,7 @@ impl QuarantineFile {
         &self.path
     }
 
-    /// Makes its entries, and its name, survive the loss of power.
+    /// Syncs its entries and its name, so that they survive the loss of power.
     pub(crate) fn sync(&self) -> Result<()> {
         self.file.sync_all().context("sync", &self.path)?;
         self.place.dir().sync().context("sync", self.place.dir().path())
@@ -77,7 +78,8 @@ impl QuarantineFile {
         mark_undone(self, repair).and_then(|()| self.file.sync_all()).context("write", &self.path)
     }
 
-    /// That what was written into it can be found by its name. Under the data lock, with the fence passed.
+    /// Fails unless the path still names the file that was written into. Under the data lock, with
+    /// the fence passed.
     pub(crate) fn ensure_named(&self) -> Result<()> {
         if self.is_named().context("look at", &self.path)? {
             return Ok(());
@@ -88,11 +90,12 @@ impl QuarantineFile {
         .context("use", &self.path)
     }
 
-    /// Removes it if it was made in vain. Under the data lock, with the fence passed.
+    /// Removes it if it was created by this call and is empty. Under the data lock, with the fence
+    /// passed.
     pub(crate) fn discard_unused(&self) {
         let empty = self.file.metadata().is_ok_and(|facts| facts.len() == 0);
         if self.created && empty && self.is_named().unwrap_or(false) {
-            // If it stays it does no harm.
+            // If this fails, an empty quarantine stays, which does no harm.
             let _ = self.place.dir().remove(&quarantine_name(&self.place));
         }
     }
@@ -139,7 +142,7 @@ fn quarantine_name(place: &Place) -> OsString {
     name
 }
 
-/// Where what a repair takes out of a session goes.
+/// The path of a session's quarantine.
 pub(crate) fn quarantine_path(session: &Path) -> PathBuf {
     let mut path = session.as_os_str().to_owned();
     path.push(SUFFIX);

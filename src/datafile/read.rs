@@ -1,8 +1,11 @@
 //! Reading a session file without a lock.
 //!
-//! Whoever reads without the data lock may see a write that is not finished: a torn tail that is whole a moment later.
+//! A reader without the data lock may see an unfinished write: a torn tail that is whole a moment
+//! later.
 
-use std::collections::VecDeque;
+mod errors;
+mod tail;
+
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -10,82 +13,15 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use crate::error::Error;
 use crate::place::Place;
 use crate::sys::{self, Access};
-use crate::transcript::damage::Damage;
-use crate::transcript::json::is_space;
 use crate::transcript::lines::Lines;
 use crate::transcript::scan::{Item, Line, MAX_LINE};
 use crate::transcript::source::read_exact;
+pub use errors::{ReadError, RecordError};
 
-/// How much is read at a time when looking back from the end.
+/// How many bytes are read at a time when looking back from the end.
 const BLOCK: u64 = 64 * 1024;
-
-/// How much damage [`Transcript::tail`] looks past, give or take a step of looking back.
-pub const MAX_DAMAGE: usize = 10_000;
-
-/// Why a session file cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReadError {
-    /// It cannot be opened.
-    #[error("{}: cannot open it: {source}", path.display())]
-    Open {
-        /// The session file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// It is a symbolic link, which could lead anywhere.
-    #[error("{}: is a symbolic link; name the file that it points to", path.display())]
-    Symlink {
-        /// The link.
-        path: PathBuf,
-    },
-    /// It is a directory, a pipe, a device or a socket.
-    #[error("{}: is {kind}, not a regular file; name a .jsonl file", path.display())]
-    NotAFile {
-        /// What was named.
-        path: PathBuf,
-        /// What it is.
-        kind: &'static str,
-    },
-    /// Reading failed on the way.
-    #[error("{}: cannot read it: {source}", path.display())]
-    Read {
-        /// The session file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-/// Why a record could not be handed out as the type that was asked for.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RecordError {
-    /// Something is damaged here. The whole records in it follow.
-    #[error("{0}")]
-    Damage(Damage),
-    /// The record is valid JSON, but not of this type (or nested more than 128 levels deep).
-    #[error("bytes {}..{}: {source}", range.start, range.end)]
-    Mismatch {
-        /// Where the record is.
-        range: Range<u64>,
-        /// What serde said.
-        source: serde_json::Error,
-    },
-    /// The record is longer than [`Transcript::max_line`].
-    #[error("bytes {}..{}: longer than the longest line that is handed out", range.start, range.end)]
-    TooLong {
-        /// Where the record is.
-        range: Range<u64>,
-    },
-    /// Reading failed; nothing follows.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-}
 
 /// A session file, open for reading.
 ///
@@ -105,9 +41,9 @@ pub struct Transcript {
     file: File,
     path: PathBuf,
     max_line: usize,
-    /// What is before this is not read, …
+    /// Nothing before this offset is read.
     start: u64,
-    /// … nor what is behind this.
+    /// Nothing from this offset on is read.
     end: Option<u64>,
 }
 
@@ -143,7 +79,7 @@ impl Transcript {
         }
     }
 
-    /// Reads a session file that is open already; its cursor is neither used nor moved.
+    /// Reads a session file that is already open. Its cursor is neither used nor moved.
     ///
     /// # Errors
     ///
@@ -159,33 +95,35 @@ impl Transcript {
         }
     }
 
-    /// Hands out the bytes of lines up to this length (64 MiB if not said). See [`Scanner::max_line`].
+    /// Sets the longest line whose bytes are handed out (64 MiB unless set). Longer lines are
+    /// checked too, and come without their bytes.
     pub fn max_line(mut self, bytes: usize) -> Self {
         self.max_line = bytes;
         self
     }
 
-    /// Reads nothing before this offset, where a line must begin.
+    /// Reads nothing before this offset, at which a line must begin.
     ///
-    /// Unless it is 0, lines have no numbers.
+    /// Lines have no numbers then, unless the offset is 0.
     #[must_use]
     pub fn since(mut self, start: u64) -> Self {
         self.start = start;
         self
     }
 
-    /// Reads nothing behind this offset.
+    /// Reads nothing from this offset on.
     #[must_use]
     pub fn until(mut self, end: u64) -> Self {
         self.end = Some(end);
         self
     }
 
-    /// Up to where the file consists of whole lines: whatever is behind may be a write that is not finished.
+    /// The offset up to which the file consists of whole lines. What follows may be an unfinished
+    /// write.
     ///
     /// # Errors
     ///
-    /// Those of reading.
+    /// If the file cannot be read.
     pub fn whole_lines_to(&self) -> io::Result<u64> {
         let len = self.file.metadata()?.len();
         let mut at = self.end.map_or(len, |end| end.min(len));
@@ -211,14 +149,16 @@ impl Transcript {
         self.file
     }
 
-    /// The lines in order. Each [`Damage`] is followed by the whole records that it saves, as lines.
+    /// The lines in order. Each [`Damage`](crate::Damage) is followed by the whole records that
+    /// were found in it, as lines.
     ///
-    /// Blocks while the file is read. After an error it ends.
+    /// Blocks while the file is read. After an error the iteration ends.
     pub fn lines(&self) -> impl Iterator<Item = Result<Item<'static>, ReadError>> + use<'_> {
         self.lines_of(self.start..self.end.unwrap_or(u64::MAX))
     }
 
-    /// The records in order, read as `T` by serde. What is damaged, or no `T`, is an error in its place; the iteration goes on.
+    /// The records in order, each deserialized as `T`. What is damaged, or not a `T`, is an error
+    /// in its place, and the iteration continues.
     ///
     /// Blocks while the file is read.
     pub fn records<T: DeserializeOwned>(
@@ -232,76 +172,6 @@ impl Transcript {
         })
     }
 
-    /// The last `n` records, in order, and the damage behind the first of them; everything if there are fewer records.
-    /// Reads from the end, as far as is needed, but not past more than [`MAX_DAMAGE`] damaged lines: then it gives fewer
-    /// records.
-    ///
-    /// Blocks while that part is read, and keeps it in memory. Lines have no numbers.
-    ///
-    /// # Errors
-    ///
-    /// Those of reading.
-    pub fn tail(&self, n: usize) -> Result<Vec<Item<'static>>, ReadError> {
-        if n == 0 {
-            return Ok(Vec::new());
-        }
-        let end = self
-            .file
-            .metadata()
-            .map_err(|e| self.error(e))?
-            .len()
-            .min(self.end.unwrap_or(u64::MAX));
-        let mut lines = n;
-        loop {
-            let start = self.start_of_last(lines, end).map_err(|e| self.error(e))?;
-            let tail = self.last_records(n, start..end)?;
-            let records = tail.iter().filter(|item| is_record(item)).count();
-            if records == n || start == self.start || tail.len() - records > MAX_DAMAGE {
-                return Ok(tail);
-            }
-            // Lines of which nothing can be saved: look further back, in growing steps.
-            lines = lines.saturating_mul(2).saturating_add(n - records);
-        }
-    }
-
-    /// The items of `part` from its `n`th record from the end on; all of them if there are fewer records.
-    fn last_records(&self, n: usize, part: Range<u64>) -> Result<Vec<Item<'static>>, ReadError> {
-        let mut tail = VecDeque::new();
-        let mut records = 0;
-        for item in self.lines_of(part) {
-            let item = item?;
-            records += usize::from(is_record(&item));
-            tail.push_back(item);
-            while records >= n && !tail.front().is_none_or(is_record) || records > n {
-                records -= usize::from(tail.pop_front().as_ref().is_some_and(is_record));
-            }
-        }
-        Ok(tail.into())
-    }
-
-    /// Where the last `lines` lines that are not blank begin.
-    fn start_of_last(&self, lines: usize, end: u64) -> io::Result<u64> {
-        let mut block = vec![0; BLOCK.min(end) as usize];
-        let (mut at, mut inked, mut seen) = (end, false, 0);
-        while at > self.start {
-            let size = BLOCK.min(at - self.start) as usize;
-            at -= size as u64;
-            read_exact(&self.file, &mut block[..size], at)?;
-            let mut rest = &block[..size];
-            while let Some(newline) = memchr::memrchr(b'\n', rest) {
-                inked |= has_ink(&rest[newline + 1..]);
-                seen += usize::from(inked);
-                if seen == lines {
-                    return Ok(at + newline as u64 + 1);
-                }
-                inked = false;
-                rest = &rest[..newline];
-            }
-            inked |= has_ink(rest);
-        }
-        Ok(self.start)
-    }
-
     fn lines_of(
         &self,
         part: Range<u64>,
@@ -312,31 +182,6 @@ impl Transcript {
 
     fn error(&self, source: io::Error) -> ReadError {
         ReadError::Read { path: self.path.clone(), source }
-    }
-}
-
-fn is_record(item: &Item<'_>) -> bool {
-    matches!(item, Item::Line(_))
-}
-
-fn has_ink(bytes: &[u8]) -> bool {
-    bytes.iter().any(|byte| !is_space(*byte))
-}
-
-impl From<ReadError> for Error {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Open { path, source } if source.kind() == io::ErrorKind::NotFound => {
-                Self::NoSession { path }
-            }
-            ReadError::Open { path, source } => Self::Io { action: "open", path, source },
-            ReadError::Read { path, source } => Self::Io { action: "read", path, source },
-            ReadError::Symlink { path } => {
-                let reason = "it is a symbolic link; name the file itself";
-                Self::NotASession { path, reason }
-            }
-            ReadError::NotAFile { path, kind } => Self::NotASession { path, reason: kind },
-        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! A rewrite is a rename (I11): the new file is built beside, and takes the old one's place under the old one's data lock.
+//! A rewrite is a rename (I11): the new file is built beside the old one, and replaces it under the
+//! old one's data lock.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -14,15 +15,15 @@ use crate::place::Place;
 use crate::sys::limit::ensure_within;
 use crate::sys::{self, Access, flock, strip_suffix, take_after};
 
-/// Between a session's name and an identity: the new file before it is renamed.
+/// A new file is named `<session>.rewrite-<identity>.tmp` until it is renamed.
 const INFIX: &str = ".rewrite-";
 const SUFFIX: &str = ".tmp";
-/// Before the identity, where a session's name leaves no room for it.
+/// Precedes the identity if the session's name is too long for that.
 const NAMELESS: &str = ".turnlock-rewrite-";
 /// How much is copied at a time.
 const CHUNK: u64 = 256 * 1024;
 
-/// The file that is to take the session file's place. Dropped before that, it is removed.
+/// The file that is to replace the session file. If it is dropped before that, it is removed.
 #[derive(Debug)]
 pub(crate) struct Replacement {
     file: File,
@@ -31,12 +32,12 @@ pub(crate) struct Replacement {
     path: PathBuf,
     place: Place,
     len: u64,
-    /// It ends inside a line.
+    /// Whether it ends inside a line.
     torn: bool,
 }
 
 impl Replacement {
-    /// An empty one beside the session file, with its owner, mode and attributes.
+    /// Creates an empty one beside the session file, with that file's owner, mode and attributes.
     pub(crate) fn beside(place: &Place, like: &File) -> Result<Self> {
         let dir = place.dir();
         let identity = Uuid::now_v7();
@@ -52,18 +53,22 @@ impl Replacement {
         let path = dir.path().join(&name);
         let file = created.context("create", &path)?;
         let this = Self { file, name, path, place: place.clone(), len: 0, torn: false };
-        // Who clears up sees by the lock that somebody works with it; and it is the data lock once the file is in place.
-        flock::try_lock(&this.file).context("lock", &this.path)?;
+        // Shows a sweep that the file is in use. Once the file is in place, this is its data lock
+        // (I11).
+        if !flock::try_lock(&this.file).context("lock", &this.path)? {
+            // Only a sweep can be that fast: it takes the file for a leftover.
+            return Err(io::ErrorKind::WouldBlock).context("lock", &this.path);
+        }
         take_after(&this.file, like).context("give owner, access list and mode to", &this.path)?;
         Ok(this)
     }
 
-    /// How long it is by now.
+    /// How many bytes it has so far.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// Carries over a part of the old file, as it is.
+    /// Carries over a part of the old file unchanged.
     pub(crate) fn carry(&mut self, from: &File, mut range: Range<u64>) -> Result<()> {
         let mut chunk = vec![0; CHUNK.min(range.end.saturating_sub(range.start)) as usize];
         while range.start < range.end {
@@ -78,7 +83,8 @@ impl Replacement {
 
     /// Carries over a part of the old file as lines of their own.
     pub(crate) fn carry_lines(&mut self, from: &File, mut range: Range<u64>) -> Result<()> {
-        // A post that met a torn tail brought the newline that closes it; what the tail is behind here is another matter.
+        // Leading newlines sealed a torn tail of the old file. Whether this file needs one here is
+        // another question.
         let mut first = [0];
         while range.start < range.end {
             sys::read_exact_at(from, &mut first, range.start)
@@ -94,21 +100,22 @@ impl Replacement {
         self.carry(from, range)
     }
 
-    /// Makes it survive the loss of power, before it is needed.
+    /// Syncs it ahead of time, so that [`install`](Self::install) has little left to sync.
     pub(crate) fn sync(&self) -> Result<()> {
         self.file.sync_all().context("sync", &self.path)
     }
 
-    /// Takes the session file's place. What comes back is the data lock of the new file, taken before anybody could see it, and whether its name
-    /// is synced.
+    /// Replaces the session file. Returns the section of the new file, whose data lock was taken
+    /// before anybody could see it, and whether its name could be synced.
     pub(crate) fn install(self, old: Section) -> Result<(Section, Result<()>)> {
+        debug_assert!(old.is_of(&self.place));
         self.sync()?;
         let dir = self.place.dir();
         let id = sys::stat(&self.file).context("look at", &self.path)?.id;
         let file = self.file.try_clone().context("keep open", &self.path)?;
         dir.rename(&self.name, self.place.session_name())
             .context("put in place", self.place.session())?;
-        // From here on it is the session file, whatever else fails.
+        // From here on this is the session file, whatever else fails.
         drop(old);
         let new = Section::new(SessionFile::installed(file, id), self.len, &self.place);
         let unsynced =
@@ -135,14 +142,14 @@ impl Write for Replacement {
 
 impl Drop for Replacement {
     fn drop(&mut self) {
-        // Only if it never took its place: the rename took the name away.
+        // After the rename the name no longer exists.
         if matches!(self.place.dir().id_of(&self.name), Ok(Some(_))) {
             let _ = self.place.dir().remove(&self.name);
         }
     }
 }
 
-/// Whether it is what an interrupted rewrite left behind, by its name.
+/// Whether a file of this name is what an interrupted rewrite left behind.
 pub(crate) fn is_leftover(name: &OsStr) -> bool {
     let bare = || {
         let name = name.as_encoded_bytes();
@@ -152,13 +159,12 @@ pub(crate) fn is_leftover(name: &OsStr) -> bool {
         || bare().is_some_and(|identity| Uuid::try_parse_ascii(identity).is_ok())
 }
 
-/// The session whose interrupted rewrite left this file behind, if its name tells.
+/// The session whose interrupted rewrite left this file behind, if the name tells.
 pub(crate) fn leftover_of(path: &Path) -> Option<PathBuf> {
     let name = strip_suffix(path.file_name()?, SUFFIX)?;
     let at = memchr::memmem::rfind(name.as_encoded_bytes(), INFIX.as_bytes())?;
     let from_infix = &name.as_encoded_bytes()[at..];
     Uuid::try_parse_ascii(&from_infix[INFIX.len()..]).ok()?;
-    // An identity is text.
     let session = strip_suffix(name, std::str::from_utf8(from_infix).ok()?)?;
     let is_session = session.as_encoded_bytes().ends_with(b".jsonl");
     is_session.then(|| path.with_file_name(session))

@@ -1,4 +1,4 @@
-//! The section: the data lock held, and so the proof of exclusion (I2).
+//! The section: the time in which the data lock is held, and the proof that it is (I2).
 
 use std::fs::File;
 use std::io;
@@ -9,13 +9,14 @@ use crate::error::{Context, Result};
 use crate::place::Place;
 use crate::sys::{self, FileId, flock};
 
-/// How long an operation that must not wait gives the data lock to come free.
+/// The longest that an operation that must not wait will try for the data lock.
 pub(crate) const SOON: Duration = Duration::from_millis(5);
 
 /// The data lock, held on the file that the session's path names. Dropping it lets go.
 #[derive(Debug)]
 pub(crate) struct Section {
     session: Option<SessionFile>,
+    /// The file's length, as it was last measured.
     len: u64,
     place: Place,
 }
@@ -25,8 +26,8 @@ impl Section {
         Self { session: Some(session), len, place: place.clone() }
     }
 
-    /// Opens the session file and takes its data lock if that comes free within `limit`, a few
-    /// milliseconds. With `create` a missing session file is made.
+    /// Opens the session file and takes its data lock if it is free within `limit`, a few
+    /// milliseconds. With `create` a missing session file is created.
     pub(crate) fn lock_within(
         limit: Duration,
         place: &Place,
@@ -38,7 +39,7 @@ impl Section {
         }
     }
 
-    /// Makes the session file if there is none, and takes its data lock if that is free.
+    /// Creates the session file if it is missing, and takes its data lock if that is free.
     pub(crate) fn try_lock(place: &Place) -> Result<Option<Self>> {
         let session = SessionFile::open(place, true)?;
         match session.map(|session| session.try_lock(place, true)).transpose()? {
@@ -56,12 +57,12 @@ impl Section {
         locked.ok_or_else(|| missing(place))
     }
 
-    /// How long the file is.
+    /// The file's length, as it was last measured.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// Measures the file anew.
+    /// Measures the file again.
     pub(crate) fn look_again(&mut self) -> Result<()> {
         self.len = sys::stat(self.file()).context("look at", self.place.session())?.len;
         Ok(())
@@ -72,20 +73,25 @@ impl Section {
         self.session.as_ref().map(SessionFile::id)
     }
 
+    /// Whether it is the section of this session: only then is it proof of exclusion there (I2).
+    pub(crate) fn is_of(&self, place: &Place) -> bool {
+        self.place == *place
+    }
+
     pub(super) fn place(&self) -> &Place {
         &self.place
     }
 
-    /// Removes the session file if this process made it, or `made` it before, for its lock's sake,
-    /// and nobody has written into it.
+    /// Removes the session file if nobody has written into it and this process created it for its
+    /// data lock: with this descriptor, or, as `made` says, with an earlier one.
     ///
-    /// To be called while the turn lock is held and before its file is removed: a foreign program
-    /// that comes then must not find the session file first. Or at once, if the turn lock could not
-    /// even be tried.
+    /// Called while the turn lock is held, before the lock file is removed: a foreign program that
+    /// takes over must not open a file that is about to go (I14). Or called at once, if the turn
+    /// lock could not even be tried.
     ///
-    /// `disown` takes the owner out of a lock file that is removed next. The data lock goes with
-    /// the session file, and a revoke that named the owner just then would let somebody in whose
-    /// lock file would be removed in place of this one (I14).
+    /// `disown` spoils the record of a lock file that is removed next. The data lock goes with the
+    /// session file. A revoke that named the owner just then would let somebody in, whose lock file
+    /// would then be removed instead of this one (I14).
     pub(crate) fn discard_unused(&mut self, made: bool, disown: impl FnOnce() -> io::Result<()>) {
         let Some(session) = self.session.as_mut().filter(|it| it.is_made_by_us() || made) else {
             return;
@@ -96,12 +102,12 @@ impl Section {
             && disown().is_ok()
         {
             session.forget_who_made_it();
-            // If it stays it is an empty session, and does no harm.
+            // If this fails, an empty session stays, which does no harm.
             let _ = self.place.dir().remove(self.place.session_name());
         }
     }
 
-    /// The file itself.
+    /// The session file.
     pub(crate) fn file(&self) -> &File {
         self.session().file()
     }
@@ -114,7 +120,7 @@ impl Section {
         }
     }
 
-    /// The file was written to, and ends with a newline at `end`.
+    /// Notes that the file was written to and ends with a newline at `end`.
     pub(super) fn ends_at(&mut self, end: u64) {
         self.len = end;
         if let Some(session) = &mut self.session {
@@ -122,7 +128,7 @@ impl Section {
         }
     }
 
-    /// Lets the lock go and keeps the file open.
+    /// Lets go of the lock and keeps the file open.
     pub(crate) fn unlock(mut self) -> Option<SessionFile> {
         let session = self.session.take();
         if let Some(session) = &session {
@@ -140,7 +146,7 @@ impl Drop for Section {
     }
 }
 
-/// The process that has the data lock, where the system tells. For messages.
+/// The process that has the data lock, if the system tells. For messages.
 pub(crate) fn who_is_inside(place: &Place) -> Option<u32> {
     flock::holder_of(place.session_id().ok()??)
 }

@@ -1,4 +1,5 @@
-//! Whether a file's name is on disk: a new file is there after the loss of power only once its directory was synced.
+//! Whether a file's name is on disk. A new file survives the loss of power only once its directory
+//! was synced.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -11,12 +12,14 @@ use parking_lot::Mutex;
 use crate::place::Place;
 use crate::sys::FileId;
 
-/// Files whose directory entry this process knows to be on disk: which file, and when it was born, since inodes are used again.
+/// Files whose directory entry this process knows to be on disk, each with its time of birth, since
+/// inode numbers are reused.
 static SYNCED: LazyLock<Mutex<HashSet<(FileId, SystemTime)>>> = LazyLock::new(Mutex::default);
-/// Forgetting costs one sync more.
+/// When there are so many, they are forgotten, at the cost of one more sync for each.
 const MOST_SYNCED: usize = 1 << 16;
 
-/// Whoever created the file may have died before it synced the directory: the first synced append of every process does it.
+/// Syncs the directory with the first synced append that this process makes to the file. Whoever
+/// created the file may have died before it did so.
 pub(super) fn sync_directory_once(file: &File, id: FileId, place: &Place) -> io::Result<()> {
     let born = file.metadata().and_then(|metadata| metadata.created()).ok();
     if let Some(born) = born

@@ -7,32 +7,32 @@ use uuid::Uuid;
 
 use super::iso;
 
-/// Who holds a session, as told by the lock file's record and the kernel.
+/// Who holds a session, by the lock file's record and the kernel's lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Holder {
     /// Process id, in the holder's own PID namespace.
     pub pid: Option<i64>,
-    /// Whether the holder lives, by the kernel's lock or, for a foreign owner, by its process.
+    /// Whether the holder lives: by the kernel's lock, or, for a foreign owner, by its process.
     pub alive: bool,
-    /// The hold's identity; none for a foreign owner.
+    /// The identity of the hold; `None` for a foreign owner.
     pub owner: Option<Uuid>,
     /// The holder's host name.
     pub host: Option<String>,
     /// What the holder says it is doing, without control characters.
     pub label: Option<String>,
-    /// Since when.
+    /// When the hold began.
     #[serde(serialize_with = "iso_time")]
     pub since: Option<SystemTime>,
-    /// Whether it is a program that does not speak this protocol.
+    /// Whether it is a program that does not use this protocol.
     pub foreign: bool,
-    /// Whether it is this very process.
+    /// Whether it is this process.
     pub this_process: bool,
 }
 
 impl Holder {
-    /// How long ago the hold began, by the wall clock; zero when that lies in the future.
+    /// How long ago the hold began, by the wall clock; zero if that is in the future.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
         self.since.map(|since| SystemTime::now().duration_since(since).unwrap_or_default())

@@ -11,13 +11,15 @@ use serde::Serialize;
 pub enum LostCause {
     /// The lock file is gone: revoked, or removed by somebody.
     Removed,
-    /// Another lock file stands in its place.
+    /// Another lock file has its path.
     Replaced,
-    /// The lock file bears another owner.
+    /// The directory was moved away, or something else has its path.
+    Moved,
+    /// The lock file's record names another owner.
     TakenOver,
-    /// The holder let go of it, or is dead, and nobody has taken over yet.
+    /// The holder has let go, or is dead, and nobody has taken over yet.
     HolderGone,
-    /// This turn was released already.
+    /// This turn was already released.
     Closed,
     /// The process that acquired the turn forked, and this is the child.
     Forked,
@@ -26,8 +28,9 @@ pub enum LostCause {
 impl fmt::Display for LostCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Removed => "the lock file is gone, the turn was revoked",
+            Self::Removed => "the lock file is gone: the turn was revoked",
             Self::Replaced => "another lock file stands in its place",
+            Self::Moved => "its directory is not where it was",
             Self::TakenOver => "another owner has taken over",
             Self::HolderGone => "the holder has let go of it",
             Self::Closed => "the turn was released",

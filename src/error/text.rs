@@ -1,4 +1,4 @@
-//! The words of errors: who holds a session, and what to do about the answers of the system.
+//! Parts of error messages: who holds a session, and what to do about a failed system call.
 
 use std::fmt;
 use std::io;
@@ -10,7 +10,7 @@ use crate::sys;
 /// Text from a file is cut to this many characters when it is shown.
 const MAX_SHOWN: usize = 1024;
 
-/// Text from a file, fit to be shown: control characters cannot reach a terminal.
+/// Text from a file, made fit to be shown: no control characters reach a terminal.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().take(MAX_SHOWN).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
@@ -20,7 +20,7 @@ pub(crate) fn iso(time: SystemTime) -> Option<String> {
     jiff::Timestamp::try_from(time).ok().map(|time| format!("{time:.3}"))
 }
 
-/// `pid=1234 alive=true ageMs=5321`, the words that the field greps for.
+/// `pid=1234 alive=true ageMs=5321`: words that log searches in the field depend on.
 pub(super) struct HolderFacts<'a>(pub(super) Option<&'a Holder>);
 
 impl fmt::Display for HolderFacts<'_> {
@@ -40,7 +40,7 @@ impl fmt::Display for HolderFacts<'_> {
     }
 }
 
-/// ` (held by "reply", owner …, on host x, by this very process)`.
+/// ` (label "reply", owner …, host …)`: what else is known about the holder.
 pub(super) struct HolderStory<'a>(pub(super) Option<&'a Holder>);
 
 impl fmt::Display for HolderStory<'_> {
@@ -69,30 +69,35 @@ impl fmt::Display for HolderStory<'_> {
     }
 }
 
-/// Somebody or nobody, in full.
+/// All that is known about the holder, if there is one.
 pub(super) struct Whom<'a>(pub(super) Option<&'a Holder>);
 
 impl fmt::Display for Whom<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(_) => write!(f, "{}{}", HolderFacts(self.0), HolderStory(self.0)),
-            None => f.write_str("nobody that can be told"),
+            None => f.write_str("nobody known"),
         }
     }
 }
 
-pub(super) struct ByPid(pub(super) Option<u32>);
+/// The process that is inside an append, if its id is known.
+pub(super) struct Writer(pub(super) Option<u32>);
 
-impl fmt::Display for ByPid {
+impl fmt::Display for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.map_or(Ok(()), |pid| write!(f, " of process {pid}"))
+        match self.0 {
+            Some(pid) => write!(f, "process {pid}"),
+            None => f.write_str("another process"),
+        }
     }
 }
 
 /// Why a write failed that has left something in the file.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{0}; what was written of it stays at the end of the file: the next append closes it, and a repair takes out what is torn"
+    "{0}; what was written of it stays at the end of the file: \
+     the next append seals it, and a repair takes out what is torn"
 )]
 pub(crate) struct NotTakenBack(io::Error);
 
@@ -102,7 +107,7 @@ impl NotTakenBack {
     }
 }
 
-/// What to do about the commonest answers of the system.
+/// What to do about the most common errors of system calls.
 pub(super) fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
         _ if source.get_ref().is_some_and(|it| it.is::<NotTakenBack>()) => "",

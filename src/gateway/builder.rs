@@ -1,4 +1,4 @@
-//! Describing a gateway, and taking its three layers.
+//! Describes a gateway, and takes its three layers.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -14,9 +14,9 @@ use crate::rules::{Rules, deadline_after};
 use crate::session::Turn;
 use crate::sessions::Acquire;
 
-/// A gateway that is to be started; see [`Gateway::builder`].
+/// A gateway that is to be started or looked at; see [`Gateway::builder`].
 #[derive(Debug, Clone)]
-#[must_use = "nothing happens before it is acquired"]
+#[must_use = "a builder does nothing until it is acquired"]
 pub struct GatewayBuilder {
     pub(super) state_dir: PathBuf,
     pub(super) config: Option<PathBuf>,
@@ -44,66 +44,76 @@ impl GatewayBuilder {
         }
     }
 
-    /// The config file: `openclaw.json` in the state directory unless set. It need not exist.
+    /// Sets the config file, which need not exist. Default: `openclaw.json` in the state directory.
     pub fn config(mut self, config: impl Into<PathBuf>) -> Self {
         self.config = Some(config.into());
         self
     }
 
-    /// Where the config lock lies: `<state dir>/tmp/openclaw-<uid>` unless set.
+    /// Sets the directory of the config lock. Default: `<state dir>/tmp/openclaw-<uid>`.
     pub fn lock_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.lock_dir = Some(dir.into());
         self
     }
 
-    /// The address to listen on: 127.0.0.1 unless set. Where another gateway is looked at: the one that a living owner recorded, unless set.
+    /// Sets the address to listen on. Default: 127.0.0.1.
+    ///
+    /// Where a running gateway is looked at, the default is the address that its living owner
+    /// recorded.
     pub fn host(mut self, host: IpAddr) -> Self {
         self.host = Some(host);
         self
     }
 
-    /// The port to listen on: [`DEFAULT_PORT`] unless set. With 0 the system chooses one, and the lock's record names none.
+    /// Sets the port to listen on. Default: [`DEFAULT_PORT`].
+    ///
+    /// With 0 the system chooses a port, and the records of the locks name none.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    /// Several gateways share one config file, each with a state directory and a port of its own: the config lock is skipped.
+    /// Allows several gateways to share one config file, each with a state directory and a port of
+    /// its own. They skip the config lock. Default: `false`.
     pub fn multi_gateway(mut self, multi: bool) -> Self {
         self.multi = multi;
         self
     }
 
-    /// How long all three layers together may wait: 5 s unless set. Zero means one try of each.
+    /// Sets how long all three layers together may wait. Default: 5 s. Zero means one try of each.
     pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How long a supervised start gives another gateway to become healthy: 30 s unless set.
+    /// Sets how long a supervised start gives another gateway to become healthy. Default: 30 s.
     pub fn healthy_within(mut self, bound: Duration) -> Self {
         self.healthy_within = bound;
         self
     }
 
-    /// What the gateway says of itself in its locks, for those who look: cut after 1024 bytes.
+    /// Sets the label that the records of the locks show. Default: `gateway`. Cut after 1024 bytes.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());
         self
     }
 
-    /// Takes the three layers, or says which of them somebody else has.
+    /// Takes the three layers, or says which of them is taken.
     ///
-    /// **Cancel safe** at every await: dropped, it lets go of what it had. File work is done on tokio's blocking pool.
+    /// **Cancel safe** at every await: if the future is dropped, the layers that it had are
+    /// released. File operations run on tokio's blocking pool.
     ///
     /// # Errors
-    /// [`Error::Refused`] with [`Refused::StateLocked`], [`Refused::ConfigLocked`], [`Refused::PortTaken`] or [`Refused::Bind`];
-    /// those of a turn's [`acquire`](crate::Acquire::acquire) where the lock files cannot be used.
+    /// - [`Error::Refused`] with [`StateLocked`](Refused::StateLocked),
+    ///   [`ConfigLocked`](Refused::ConfigLocked), [`PortTaken`](Refused::PortTaken) or
+    ///   [`Bind`](Refused::Bind) if a layer cannot be had.
+    /// - [`Error::Lock`] with an error of a turn's [`acquire`](crate::Acquire::acquire) if a lock
+    ///   file cannot be used.
     pub async fn acquire(self) -> Result<Gateway> {
         self.acquire_as(Mode::Async).await
     }
 
-    /// [`acquire`](Self::acquire) for threads that may block.
+    /// Like [`acquire`](Self::acquire), for threads that may block.
     ///
     /// # Errors
     /// Those of [`acquire`](Self::acquire).
@@ -122,16 +132,17 @@ impl GatewayBuilder {
             false => Some(self.lock(mode, &layout, Layer::Config, deadline, owner_id).await?),
         };
         let (socket, address) = socket::bind(self.address(), mode, deadline).await?;
-        tracing::info!(state_dir = %layout.state_dir().display(), %address, %owner_id, "gateway begins");
+        let state_dir = layout.state_dir().display();
+        tracing::info!(%state_dir, %address, %owner_id, "gateway started");
         Ok(Gateway { socket: Some(socket), config_lock, state_lock, layout, address, owner_id })
     }
 
-    /// Where its files are; with `create` what is missing of the directories is made.
+    /// Returns where its files are. With `create`, missing directories are created.
     pub(super) fn layout(&self, create: bool) -> Result<Layout> {
         Layout::resolve(&self.state_dir, self.config.as_deref(), self.lock_dir.as_deref(), create)
     }
 
-    /// Where it would listen.
+    /// Returns the address that it would listen on.
     pub(super) fn address(&self) -> SocketAddr {
         SocketAddr::new(self.host.unwrap_or(DEFAULT_HOST), self.port)
     }
@@ -164,7 +175,7 @@ impl GatewayBuilder {
         taken.map_err(|error| self.refused(layout, layer, error))
     }
 
-    /// A lock that somebody has, in the words of gateways.
+    /// Turns "the lock is held" into the refusal of a gateway.
     fn refused(&self, layout: &Layout, layer: Layer, error: crate::Error) -> Error {
         let holder = match error {
             crate::Error::Timeout { holder, .. } => holder,

@@ -1,20 +1,19 @@
-//! What is wrong with a gateway's locks and its port, and what of it can be mended without asking.
+//! Finds what is wrong with a gateway's locks and its port, and repairs what can be repaired
+//! safely.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde::Serialize;
 
 use super::Result;
 use super::{GatewayBuilder, GatewayReport, Health, Layout, status};
+use crate::compat::openclaw;
 use crate::error::Context;
 use crate::rules::Rules;
 use crate::sessions::sweep::{self, LockReport, LockState};
-
-/// A `.reclaim` directory exists for milliseconds, unless its maker has died.
-const RECLAIM_GRACE: Duration = Duration::from_secs(30);
 
 /// Something that is wrong.
 #[derive(Debug, Serialize)]
@@ -24,9 +23,9 @@ pub struct Finding {
     /// What it is.
     #[serde(flatten)]
     pub what: Trouble,
-    /// Whether it has been mended.
+    /// Whether it has been repaired.
     pub fixed: bool,
-    /// Why it could not be mended.
+    /// Why it could not be repaired.
     pub error: Option<String>,
 }
 
@@ -39,13 +38,14 @@ pub enum Trouble {
     StaleLock(LockReport),
     /// A gateway lock that cannot be looked at.
     UnreadableLock(LockReport),
-    /// A directory that an interrupted reclaim of OpenClaw left: its gateway waits for it for ever.
+    /// A directory that an interrupted reclaim of OpenClaw left. OpenClaw's gateway waits for it
+    /// forever.
     OrphanedReclaim(#[serde(serialize_with = "sweep::lossy")] PathBuf),
-    /// Somebody listens on the port whom no lock names.
+    /// The process that listens on the port is named by no lock.
     UnknownListener(String),
     /// The owner of the lock does not listen on its port.
     OwnerDoesNotListen(String),
-    /// The gateway accepts connections and does not answer, or says that it is not well.
+    /// The gateway accepts connections and does not answer, or answers that it is unhealthy.
     NotHealthy(String),
 }
 
@@ -83,11 +83,16 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Looks for what is wrong; with `fix` removes stale gateway locks and orphaned `.reclaim` directories. Never a process, nor a lock
-/// that somebody may hold. Blocking.
+/// Looks for what is wrong with a gateway.
+///
+/// `port` says where to look if not where the living owner recorded. With `fix`, stale gateway
+/// locks and orphaned `.reclaim` directories are removed. It never ends a process, and never
+/// removes a lock that may be held.
+///
+/// **Blocking**, for a second or so.
 ///
 /// # Errors
-/// If there is no such state directory.
+/// [`Error::Lock`](super::Error::Lock) if there is no such state directory.
 pub fn doctor(gateway: &GatewayBuilder, port: Option<u16>, fix: bool) -> Result<Vec<Finding>> {
     let layout = gateway.layout(false)?;
     let mut findings = Vec::new();
@@ -103,7 +108,7 @@ fn reported(what: Trouble) -> Finding {
     Finding { what, fixed: false, error: None }
 }
 
-/// Where gateway locks lie; and sessions, whose locks OpenClaw reclaims in the same way.
+/// The directories of gateway locks, and those of sessions, whose locks OpenClaw reclaims likewise.
 fn lock_dirs(layout: &Layout) -> Vec<PathBuf> {
     let mut dirs = layout.session_dirs();
     dirs.push(layout.state_dir().to_owned());
@@ -116,7 +121,7 @@ fn names_in(dir: &Path) -> impl Iterator<Item = PathBuf> {
 }
 
 fn locks_in(dir: &Path) -> Vec<PathBuf> {
-    names_in(dir).filter(|path| crate::place::is_gateway_lock(path)).collect()
+    names_in(dir).filter(|path| openclaw::is_gateway_lock(path)).collect()
 }
 
 fn examine(lock: &Path, fix: bool) -> Option<Finding> {
@@ -139,11 +144,10 @@ fn reclaims_in(dir: &Path) -> Vec<PathBuf> {
             .modified()
             .ok()
             .and_then(|changed| SystemTime::now().duration_since(changed).ok());
-        facts.is_dir() && age.is_some_and(|age| age > RECLAIM_GRACE)
+        facts.is_dir() && age.is_some_and(|age| age > openclaw::RECLAIM_GRACE)
     };
-    let is_reclaim =
-        |path: &PathBuf| path.as_os_str().as_encoded_bytes().ends_with(b".lock.reclaim");
-    names_in(dir).filter(is_reclaim).filter(orphaned).collect()
+    let is_guard = |path: &PathBuf| openclaw::is_reclaim_guard(path);
+    names_in(dir).filter(is_guard).filter(orphaned).collect()
 }
 
 fn remove_reclaim(dir: PathBuf, fix: bool) -> Finding {

@@ -2,14 +2,14 @@
 
 use super::Refused;
 
-/// The result of everything here that can fail.
+/// The result of an operation on a gateway.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong with a gateway.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// It may not start, or may not be ended.
+    /// The gateway may not start, or may not be ended.
     #[error(transparent)]
     Refused(#[from] Refused),
     /// A lock, or a file beside it, cannot be used.
@@ -18,7 +18,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether trying again later may succeed without anybody's doing.
+    /// Whether the same call may succeed later, without anybody's intervention.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         match self {

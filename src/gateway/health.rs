@@ -1,4 +1,4 @@
-//! Asking a gateway whether it is well.
+//! Asks a gateway whether it is healthy.
 
 use std::fmt;
 use std::io;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-/// A longer answer is not a gateway's.
+/// The longest answer that is read, in bytes. A gateway's is shorter.
 const MAX_ANSWER: u64 = 64 * 1024;
 
 /// What `/healthz` of an address answered.
@@ -15,18 +15,18 @@ const MAX_ANSWER: u64 = 64 * 1024;
 #[serde(rename_all = "kebab-case", tag = "state", content = "reason")]
 #[non_exhaustive]
 pub enum Health {
-    /// It answered 2xx with a JSON object that does not say otherwise.
+    /// It answered 2xx with a JSON object that does not say `"ok": false`.
     Healthy,
-    /// It answered something else.
+    /// It answered something else, or the request failed, for this reason.
     Unhealthy(String),
-    /// Somebody accepts connections there, and did not answer in time.
+    /// Connections are accepted there, and no answer came in time.
     Silent,
     /// Nobody listens there.
     Refused,
 }
 
 impl Health {
-    /// Whether a gateway is well there.
+    /// Whether a healthy gateway answered.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         matches!(self, Self::Healthy)
@@ -44,12 +44,12 @@ impl fmt::Display for Health {
     }
 }
 
-/// The address at which `/healthz` of a gateway is asked for.
+/// The URL of the health check of a gateway.
 pub(super) fn health_url(address: SocketAddr) -> String {
     format!("http://{}/healthz", reachable(address))
 }
 
-/// Where to connect to whoever listens on an address.
+/// The address to connect to in order to reach a process that listens on `address`.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -59,10 +59,12 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Asks for `/healthz`. Blocking, for at most `limit`.
+/// Requests `/healthz` from an address.
+///
+/// **Blocking**, for at most `limit`.
 #[must_use]
 pub fn probe(address: SocketAddr, limit: Duration) -> Health {
-    // Whatever stands in the environment, this is asked of the address itself.
+    // The request goes to the address itself, whatever proxy the environment names.
     let config = ureq::Agent::config_builder()
         .timeout_global(Some(limit))
         .http_status_as_error(false)
@@ -93,13 +95,13 @@ fn unanswered(e: &io::Error) -> Health {
     }
 }
 
-/// Many a web server answers every path with its page: that is no gateway.
+/// Some web servers answer every path with a page. They are no gateways.
 fn judge(body: &[u8]) -> Health {
     match serde_json::from_slice::<serde_json::Value>(body) {
         Ok(serde_json::Value::Object(answer)) if answer.get("ok") == Some(&false.into()) => {
             Health::Unhealthy("it says ok: false".into())
         }
         Ok(serde_json::Value::Object(_)) => Health::Healthy,
-        _ => Health::Unhealthy("its answer is no JSON object, so it is no gateway".into()),
+        _ => Health::Unhealthy("its answer is not a JSON object, so it is no gateway".into()),
     }
 }

@@ -3,13 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use super::Result;
+use crate::compat::openclaw;
 use crate::error::Context;
 use crate::sys::{self, Dir};
 
-/// Where a gateway's files are, links resolved, so that one gateway has one layout.
+/// Where a gateway's files are. Links are resolved, so that one gateway has one layout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     state_dir: PathBuf,
@@ -19,11 +18,16 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The layout for a state directory; `config` and `lock_dir` as in [`GatewayBuilder`](super::GatewayBuilder). With `create` a missing
-    /// directory is made (0700).
+    /// Finds the files of the gateway of a state directory.
+    ///
+    /// `config` and `lock_dir` have the meaning and the defaults of
+    /// [`GatewayBuilder`](super::GatewayBuilder). With `create`, missing directories are created
+    /// (0700).
+    ///
+    /// **Blocking**.
     ///
     /// # Errors
-    /// If a directory can be neither found nor made.
+    /// [`Error::Lock`](super::Error::Lock) if a directory can be neither found nor created.
     pub fn resolve(
         state_dir: &Path,
         config: Option<&Path>,
@@ -32,52 +36,56 @@ impl Layout {
     ) -> Result<Self> {
         let state_dir = directory(state_dir, create)?;
         let config = canonical_file(
-            &config.map_or_else(|| state_dir.join("openclaw.json"), Path::to_owned),
+            &config.map_or_else(|| state_dir.join(openclaw::CONFIG), Path::to_owned),
         )?;
         let uid = sys::process::user_id();
-        let lock_dir =
-            lock_dir.map_or_else(|| state_dir.join(format!("tmp/openclaw-{uid}")), Path::to_owned);
+        let lock_dir = lock_dir.map_or_else(|| openclaw::lock_dir(&state_dir, uid), Path::to_owned);
         let lock_dir =
             if create || lock_dir.exists() { directory(&lock_dir, create)? } else { lock_dir };
         Ok(Self {
-            state_lock: state_dir.join("gateway.state.lock"),
-            config_lock: lock_dir.join(format!("gateway.{}.lock", key(&config))),
+            state_lock: state_dir.join(openclaw::STATE_LOCK),
+            config_lock: lock_dir.join(openclaw::config_lock(&config)),
             state_dir,
             config,
         })
     }
 
-    /// The state directory.
+    /// Returns the state directory.
     #[must_use]
     pub fn state_dir(&self) -> &Path {
         &self.state_dir
     }
 
-    /// The config file, which need not exist.
+    /// Returns the config file, which need not exist.
     #[must_use]
     pub fn config(&self) -> &Path {
         &self.config
     }
 
-    /// The lock of the state directory.
+    /// Returns the lock file of the state directory.
     #[must_use]
     pub fn state_lock(&self) -> &Path {
         &self.state_lock
     }
 
-    /// The lock of the config file.
+    /// Returns the lock file of the config file.
     #[must_use]
     pub fn config_lock(&self) -> &Path {
         &self.config_lock
     }
 
-    /// The directories of the state directory in which there are sessions: `agents/<agent>/sessions`, and `sessions`.
+    /// Returns the directories below the state directory that hold sessions:
+    /// `agents/<agent>/sessions` and `sessions`, as far as they exist.
+    ///
+    /// **Blocking**.
     #[must_use]
     pub fn session_dirs(&self) -> Vec<PathBuf> {
-        let agents =
-            std::fs::read_dir(self.state_dir.join("agents")).into_iter().flatten().flatten();
-        let mut dirs: Vec<_> = agents.map(|agent| agent.path().join("sessions")).collect();
-        dirs.push(self.state_dir.join("sessions"));
+        let agents = std::fs::read_dir(self.state_dir.join(openclaw::AGENTS))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mut dirs: Vec<_> = agents.map(|agent| agent.path().join(openclaw::SESSIONS)).collect();
+        dirs.push(self.state_dir.join(openclaw::SESSIONS));
         dirs.retain(|dir| dir.is_dir());
         dirs.sort_unstable();
         dirs
@@ -91,7 +99,7 @@ fn directory(dir: &Path, create: bool) -> Result<PathBuf> {
     Ok(dir.canonicalize().context("find the directory", dir)?)
 }
 
-/// A file that need not exist, in a directory that need not exist either.
+/// Resolves the links in the path of a file. Neither the file nor its directory need exist.
 fn canonical_file(file: &Path) -> Result<PathBuf> {
     match file.canonicalize() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -107,23 +115,12 @@ fn canonical_file(file: &Path) -> Result<PathBuf> {
     }
 }
 
-/// The first 8 hex digits of the SHA-256 of a path, as OpenClaw has them.
-fn key(path: &Path) -> String {
-    let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
-    digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_the_one_that_sha256sum_gives() {
-        assert_eq!(key(Path::new("/etc/agent/openclaw.json")), "bfbc5971");
-    }
-
-    #[test]
-    fn links_lead_to_one_layout_and_what_is_missing_is_named_all_the_same() {
+    fn links_lead_to_one_layout_even_if_files_are_missing() {
         let room = tempfile::tempdir().unwrap();
         let (real, link) = (room.path().join("real"), room.path().join("link"));
         std::fs::create_dir(&real).unwrap();

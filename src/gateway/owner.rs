@@ -1,4 +1,4 @@
-//! Who is named in a gateway lock, and whether the process of that number is still the one.
+//! The process that a gateway lock names, and whether the process with that id is still the same.
 
 use std::ffi::OsString;
 use std::io;
@@ -12,25 +12,25 @@ use crate::lock::{self, PidClaim, Record};
 use crate::place::Place;
 use crate::sys::process::{self, ProcessState};
 
-/// Whether the process of a recorded id is the one that wrote the record.
+/// Whether the process that has a recorded id is the one that wrote the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Identity {
-    /// It lives, and was started when the record says.
+    /// The process lives, and was started when the record says.
     Verified,
-    /// There is a process of that id, and nothing in the record tells it from a later one.
+    /// There is a process with that id, and the record does not tell it from a later one.
     Unverified,
     /// Another process has that id by now.
     Recycled,
     /// There is no such process.
     Gone,
-    /// The id is of another container or another boot, and says nothing here.
+    /// The id belongs to another container or another boot, and means nothing here.
     Elsewhere,
 }
 
 impl Identity {
-    /// The word for it, as in reports and JSON.
+    /// Returns the word for it in reports and in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -50,11 +50,11 @@ impl Identity {
 pub struct OwnerProcess {
     /// Its id, in its own PID namespace.
     pub pid: i32,
-    /// When it was started, as recorded: clock ticks since boot.
+    /// When it was started, as recorded, in clock ticks since boot.
     pub start_time: Option<u64>,
-    /// Whether it is still the one.
+    /// Whether the process that has the id now is the one that wrote the record.
     pub identity: Identity,
-    /// The command line of the process that has the id now, if that may be the one.
+    /// The command line of the process that has the id now, if it may be the same process.
     pub command: Option<String>,
 }
 
@@ -66,7 +66,8 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    /// Who is named at `lock`; `None` if there is no lock file, or no record of a process in it.
+    /// Returns the owner that `lock` names; `None` if there is no lock file, or its record names no
+    /// process.
     pub(super) fn at(lock: &Path) -> Result<Option<Self>> {
         let place = match Place::of_gateway(lock, false) {
             Err(crate::Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
@@ -85,7 +86,7 @@ impl Owner {
         Ok(Some(Self { record, process }))
     }
 
-    /// The port that the record names. Not to be believed unless the owner lives.
+    /// Returns the port that the record names. It means nothing unless the owner lives.
     pub(super) fn port(&self) -> Option<u16> {
         self.record.port?.try_into().ok().filter(|port| *port != 0)
     }
@@ -107,7 +108,7 @@ fn identify(record: &Record, pid: i32) -> Identity {
     }
 }
 
-/// The command line of a process, in one line fit to be shown.
+/// Returns the command line of a process as one printable line.
 pub(super) fn command_of(pid: i32) -> Option<String> {
     let words = process::command_line(pid)?;
     let words: Vec<_> = words.iter().map(|word: &OsString| word.to_string_lossy()).collect();

@@ -1,4 +1,4 @@
-//! Why there is no second gateway, in the words that the field knows, and what to do about it.
+//! Why a gateway is refused, and what to do about it. The wording follows OpenClaw's messages.
 
 use std::fmt;
 use std::io;
@@ -15,21 +15,23 @@ pub enum Refused {
     /// Another gateway has the state directory.
     #[error(
         "gateway already running ({}); lock timeout after {}ms: it has the state directory {}; {}",
-        ByPid(holder.as_deref()), waited.as_millis(), state_dir.display(), HowToEnd(holder.as_deref())
+        ByPid(holder.as_deref()), waited.as_millis(), state_dir.display(),
+        HowToEnd(holder.as_deref())
     )]
     StateLocked {
         /// The state directory.
         state_dir: PathBuf,
         /// How long this start was allowed to wait.
         waited: Duration,
-        /// Who has it, as far as can be told.
+        /// The holder, as far as it can be told.
         holder: Option<Box<Holder>>,
     },
 
     /// Another gateway has the config file, with another state directory.
     #[error(
-        "gateway already running ({}); lock timeout after {}ms: it has the config {}; {}; several gateways on one config need \
-         multi-gateway mode, and a state directory and a port each",
+        "gateway already running ({}); lock timeout after {}ms: it has the config {}; {}; \
+         several gateways on one config need multi-gateway mode, and a state directory and a port \
+         each",
         ByPid(holder.as_deref()), waited.as_millis(), config.display(), HowToEnd(holder.as_deref())
     )]
     ConfigLocked {
@@ -37,23 +39,25 @@ pub enum Refused {
         config: PathBuf,
         /// How long this start was allowed to wait.
         waited: Duration,
-        /// Who has it, as far as can be told.
+        /// The holder, as far as it can be told.
         holder: Option<Box<Holder>>,
     },
 
-    /// Somebody listens on the port. No lock of this state directory and config names him, for those were granted.
+    /// Another process listens on the port. It has neither lock of this gateway, since both were
+    /// granted.
     #[error(
-        "another gateway instance is already listening on {url}{}; end it, or choose another port (base ports at least 120 apart)",
+        "another gateway instance is already listening on {url}{}; \
+         end it, or choose another port (base ports at least 120 apart)",
         ByListener(listener.as_deref())
     )]
     PortTaken {
         /// The address, as `ws://127.0.0.1:18789`.
         url: String,
-        /// Who listens, as far as can be seen.
+        /// The listener, as far as it can be seen.
         listener: Option<Box<Listener>>,
     },
 
-    /// The socket cannot be bound, for another reason than that somebody has it.
+    /// The socket cannot be bound, for another reason than that the port is taken.
     #[error("failed to bind gateway socket on {url}: {source}{}", bind_remedy(source))]
     Bind {
         /// The address, as `ws://127.0.0.1:18789`.
@@ -62,8 +66,11 @@ pub enum Refused {
         source: io::Error,
     },
 
-    /// A supervised start met another gateway, and that never became healthy.
-    #[error("{cause}; and what is at {url} did not become healthy within {}s: {health}", waited.as_secs())]
+    /// A supervised start met another gateway, which never became healthy.
+    #[error(
+        "{cause}; and what is at {url} did not become healthy within {}s: {health}",
+        waited.as_secs()
+    )]
     NeverHealthy {
         /// Why this gateway could not start.
         cause: Box<super::Error>,
@@ -75,31 +82,36 @@ pub enum Refused {
         health: Health,
     },
 
-    /// A process was named that is not the verified owner of this gateway's locks. Nothing was done to it.
+    /// The named process is not the verified owner of this gateway's locks. Nothing was done to it.
     #[error(
-        "process {pid} is not ended: {reason}; `turnlock gateway status` shows the owner and the listener"
+        "process {pid} is not ended: {reason}; \
+         `turnlock gateway status` shows the owner and the listener"
     )]
     NotTheOwner {
-        /// Who was named.
+        /// The id of the named process.
         pid: i32,
         /// Why it is not the owner.
         reason: &'static str,
     },
 
-    /// The owner was ended, and somebody else keeps the port.
-    #[error("process {pid} has been ended, but {url} is still taken{}; end that one too", ByListener(listener.as_deref()))]
+    /// The owner was ended, and another process keeps the port.
+    #[error(
+        "process {pid} has been ended, but {url} is still taken{}; end that one too",
+        ByListener(listener.as_deref())
+    )]
     PortNotFreed {
-        /// Who was ended.
+        /// The id of the process that was ended.
         pid: i32,
-        /// The address.
+        /// The address, as `ws://127.0.0.1:18789`.
         url: String,
-        /// Who listens there, as far as can be seen.
+        /// The listener, as far as it can be seen.
         listener: Option<Box<Listener>>,
     },
 }
 
 impl Refused {
-    /// Whether another gateway, or whoever has the port, stands in the way, and may be gone later.
+    /// Whether the cause is another gateway, or another process on the port, which may be gone
+    /// later.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         matches!(
@@ -146,7 +158,7 @@ impl fmt::Display for ByListener<'_> {
 fn bind_remedy(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::PermissionDenied => {
-            "; ports below 1024 need a right of their own, choose a higher one"
+            "; ports below 1024 need a special privilege, choose a higher one"
         }
         io::ErrorKind::AddrNotAvailable => "; this machine has no such address, see `ip address`",
         _ => "",

@@ -13,9 +13,9 @@ use uuid::Uuid;
 use super::owner::{Owner, command_of};
 use super::{GatewayBuilder, Identity, Result};
 use crate::error::Context;
-use crate::sys::flock::{is_sharer, sharers};
-use crate::sys::process::{End, Handle};
-use crate::sys::{self, process};
+use crate::sys;
+use crate::sys::process::{self, End, Handle};
+use crate::sys::sharers::{is_sharer, may_signal, sharers};
 
 /// How often is looked whether they have ended.
 const LOOK: Duration = Duration::from_millis(20);
@@ -72,8 +72,9 @@ pub fn remains(gateway: &GatewayBuilder) -> Result<Option<Remains>> {
 /// (SIGKILL) if it has not after `grace`. Returns what is left even then; `None` if nothing is.
 ///
 /// Only a process that has inherited the very lock of this gateway, whose gateway took it in this
-/// PID namespace and has ended. It is bound to a process descriptor before that is looked at, so
-/// that no later process of the same id is ever hit. Blocking, for `grace` and two seconds at most.
+/// PID namespace and has ended, and that the owner of the lock file could signal as well. It is
+/// bound to a process descriptor before that is looked at, so that no later process of the same id
+/// is ever hit. Blocking, for `grace` and two seconds at most.
 ///
 /// # Errors
 /// Those of [`remains`]; [`Error::Io`](crate::Error::Io) without the right to signal one of them.
@@ -161,14 +162,17 @@ impl Left {
         move |taker| taker == gateway || taker == 0
     }
 
-    /// Makes one of them end; `None` if it has ended, or does not keep the lock any more.
+    /// Makes one of them end; `None` if it has ended, does not keep the lock any more, or is not the
+    /// lock owner's to end.
     fn end(&self, pid: i32, how: End) -> Result<Option<Handle>> {
         let opened = Handle::open(pid).context("open a process that keeps", &self.lock)?;
         let Some(process) = opened else { return Ok(None) };
         // Only now it is certain that whoever is looked at is the one that will be signalled.
         let is_heir = is_sharer(pid, &self.file, self.is_taker());
         let is_heir = is_heir.context("see who keeps", &self.lock)?;
-        if !is_heir || gone(&self.lock)? != Some((self.gateway, self.owner)) {
+        // Root does nothing here that the owner of the lock could not do himself.
+        let may = may_signal(&self.file, pid).context("look at", &self.lock)?;
+        if !is_heir || !may || gone(&self.lock)? != Some((self.gateway, self.owner)) {
             return Ok(None);
         }
         tracing::info!(lock = %self.lock.display(), pid, ?how, "ending what is left of a gateway");

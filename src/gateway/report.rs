@@ -1,5 +1,5 @@
-//! What can be seen of a gateway from outside: the owner of its locks, the listener on its port, and its health. Three different
-//! facts, and none of them is taken for another.
+//! What can be seen of a gateway from outside: the owner of its locks, the listener on its port,
+//! and its health. These are three different facts, and none is inferred from another.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::lock::Reason;
 use crate::rules::Rules;
 use crate::sessions::sweep::{self, LockState};
 
-/// Where a gateway is unless told otherwise.
+/// The address of a gateway by default.
 pub(super) const CUSTOM: SocketAddr = SocketAddr::new(DEFAULT_HOST, DEFAULT_PORT);
 /// How long a health probe may take.
 pub(super) const PROBE: Duration = Duration::from_secs(1);
@@ -29,10 +29,10 @@ pub(super) const PROBE: Duration = Duration::from_secs(1);
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct GatewayReport {
-    /// The state directory, links resolved.
+    /// The state directory, with links resolved.
     #[serde(serialize_with = "sweep::lossy")]
     pub state_dir: PathBuf,
-    /// The config file, links resolved.
+    /// The config file, with links resolved.
     #[serde(serialize_with = "sweep::lossy")]
     pub config: PathBuf,
     /// The lock of the state directory; `None` if there is none.
@@ -41,9 +41,10 @@ pub struct GatewayReport {
     pub config_lock: Option<LockFacts>,
     /// What is left of a gateway that was killed, and keeps the locks.
     pub remains: Option<Remains>,
-    /// The address that was looked at: as told, or as recorded by an owner who lives.
+    /// The address that was looked at: the given one, or the one that the living owner recorded, or
+    /// the default.
     pub address: SocketAddr,
-    /// Who listens there.
+    /// The listener there.
     pub listener: Option<Listener>,
     /// What `/healthz` answered there.
     pub health: Health,
@@ -57,24 +58,24 @@ pub struct LockFacts {
     /// The lock file.
     #[serde(serialize_with = "sweep::lossy")]
     pub lock: PathBuf,
-    /// Its state, by the kernel's lock; for a foreign owner by its process.
+    /// Its state, judged by the kernel's lock, and for a foreign owner by its process.
     pub state: LockState,
-    /// Who is named in it.
+    /// The holder that its record names.
     pub holder: Option<Holder>,
-    /// The process that is named in it, and whether it is still the one.
+    /// The process that its record names, and whether it is still the same process.
     pub process: Option<OwnerProcess>,
-    /// The port that is named in it.
+    /// The port that its record names.
     pub port: Option<u16>,
-    /// The address to listen on that is named in it.
+    /// The address to listen on that its record names.
     pub address: Option<IpAddr>,
-    /// Why it is stale, or what is remarkable about it.
+    /// Why it is stale, or what else is noteworthy about it.
     pub reasons: Vec<Reason>,
     /// Why it could not be looked at.
     pub error: Option<String>,
 }
 
 impl LockFacts {
-    /// Looks at a lock, without touching it; `None` if there is none.
+    /// Looks at a lock and changes nothing; `None` if there is none.
     pub(super) fn of(lock: &Path) -> Option<Self> {
         let report = sweep::look(lock, &Arc::<Rules>::default())?;
         let owner = Owner::at(lock).ok().flatten();
@@ -100,18 +101,18 @@ impl LockFacts {
 }
 
 impl GatewayReport {
-    /// Whether somebody who lives has one of the locks.
+    /// Whether one of the locks has a living owner.
     #[must_use]
     pub fn owner_lives(&self) -> bool {
         self.locks().any(LockFacts::owner_lives)
     }
 
-    /// Both locks, the state directory's first.
+    /// Returns the locks that exist, that of the state directory first.
     pub fn locks(&self) -> impl Iterator<Item = &LockFacts> {
         self.state_lock.iter().chain(&self.config_lock)
     }
 
-    /// Whether the listener is the process that the locks name; `None` where that cannot be seen.
+    /// Whether the listener is the process that the locks name; `None` if that cannot be told.
     #[must_use]
     pub fn listener_is_owner(&self) -> Option<bool> {
         let listener = self.listener.as_ref().filter(|listener| !listener.pids.is_empty())?;
@@ -124,11 +125,15 @@ impl GatewayReport {
     }
 }
 
-/// Looks at a gateway, and changes nothing. `port`: where to look, if not where the living owner says. Blocking, for at most
-/// a second or so.
+/// Looks at a gateway, and changes nothing.
+///
+/// `port` says where to look if not where the living owner recorded.
+///
+/// **Blocking**, for a second or so.
 ///
 /// # Errors
-/// If there is no such state directory. What cannot be seen is no error, it is reported.
+/// [`Error::Lock`](super::Error::Lock) if there is no such state directory. What cannot be seen is
+/// reported, and is not an error.
 pub fn status(gateway: &GatewayBuilder, port: Option<u16>) -> Result<GatewayReport> {
     let layout = gateway.layout(false)?;
     let (state_lock, config_lock) =
@@ -147,7 +152,8 @@ pub fn status(gateway: &GatewayBuilder, port: Option<u16>) -> Result<GatewayRepo
     })
 }
 
-/// Where to look for a gateway: as told, or as recorded by an owner who lives, or where it would be by custom.
+/// Returns the address at which to look for a gateway: host and port as given, else as a living
+/// owner recorded them, else the default ones.
 pub(super) fn find_address<'a>(
     (host, port): (Option<IpAddr>, Option<u16>),
     locks: impl Iterator<Item = &'a LockFacts>,

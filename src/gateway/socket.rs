@@ -8,12 +8,15 @@ use super::{Error, Result};
 use super::{Refused, listeners};
 use crate::mode::Mode;
 
-/// How often a port that is taken is tried again, and after which pause.
+/// How often a taken port is tried again, and the pause before each retry.
 const RETRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Binds and listens. No `SO_REUSEPORT`: of two listeners the kernel refuses one. (`std` sets `SO_REUSEADDR`, which on Linux lets a
-/// new listener come after connections of an old one that linger, and never beside a living one.)
+/// Binds and listens.
+///
+/// `SO_REUSEPORT` is not set, so that the kernel refuses the second of two listeners. `std` sets
+/// `SO_REUSEADDR` on Unix: on Linux it admits a new listener while connections of an old one
+/// linger, and never beside a living listener.
 pub(super) async fn bind(
     address: SocketAddr,
     mode: Mode,
@@ -45,7 +48,7 @@ pub(super) async fn bind(
     }
 }
 
-/// The address as gateways are called by.
+/// The URL of a gateway at this address.
 pub(super) fn url(address: SocketAddr) -> String {
     format!("ws://{address}")
 }

@@ -1,4 +1,4 @@
-//! Ending a gateway that was named, and nobody else.
+//! Ends the gateway that was named, and no other process.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -12,11 +12,11 @@ use super::{GatewayBuilder, Identity, LockFacts, Refused, listeners, socket};
 use crate::error::Context;
 use crate::sys::process::{End, Handle};
 
-/// From being asked to end to being ended.
+/// The time from being asked to end to being killed.
 const GRACE: Duration = Duration::from_millis(700);
-/// From its end to a port that is free.
+/// The time from the end of the process to a free port.
 const PORT_FREE: Duration = Duration::from_secs(2);
-/// How often the port is looked at.
+/// The pause between two looks at the port.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// How a gateway ended.
@@ -24,21 +24,31 @@ const LOOK: Duration = Duration::from_millis(20);
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Stopped {
-    /// Its process.
+    /// Its process id.
     pub pid: i32,
-    /// Whether it had to be killed, since it did not end within 700 ms of being asked.
+    /// Whether it had to be killed, because it did not end within 700 ms of being asked.
     pub killed: bool,
 }
 
-/// Asks the gateway with the process id `pid` to end (SIGTERM), ends it (SIGKILL) if it has not after 700 ms, and waits until
-/// its port is free, for at most 2 s.
+/// Ends the gateway with the process id `pid`, and waits until its port is free.
 ///
-/// Only a process that a lock of this gateway names, that lives, and that was started when the lock says. It is bound to
-/// a process descriptor before that is looked at, so that no later process of the same id is ever hit. Blocking.
+/// The process is asked to end (SIGTERM), and killed (SIGKILL) if it has not ended after 700 ms.
+/// `port` says which port must become free, if not the one that the living owner recorded.
+///
+/// Only the verified owner is ended: a living process that a lock of this gateway names and that
+/// was started when the lock says. The process is opened by a handle before this is checked, so
+/// that a later process with the same id is never hit.
+///
+/// **Blocking**, for at most 5 s: 700 ms until it is killed, 2 s until it has ended, and 2 s until
+/// the port is free.
 ///
 /// # Errors
-/// [`Refused::NotTheOwner`] if it is not so, and nothing was done; [`Refused::PortNotFreed`] if somebody else keeps the port;
-/// [`crate::Error::Io`] without the right to signal it.
+/// - [`Error::Refused`] with [`NotTheOwner`](Refused::NotTheOwner) if the process is not the
+///   verified owner. Nothing was done to it.
+/// - [`Error::Refused`] with [`PortNotFreed`](Refused::PortNotFreed) if another process keeps the
+///   port.
+/// - [`Error::Lock`] if there is no such state directory, and with [`Io`](crate::Error::Io) if the
+///   process may not be signalled.
 pub fn stop(gateway: &GatewayBuilder, pid: i32, port: Option<u16>) -> Result<Stopped> {
     let layout = gateway.layout(false)?;
     let refuse = |reason| Err(Error::Refused(Refused::NotTheOwner { pid, reason }));
@@ -46,7 +56,7 @@ pub fn stop(gateway: &GatewayBuilder, pid: i32, port: Option<u16>) -> Result<Sto
         Ok(Some(process)) => process,
         Ok(None) => return refuse("there is no such process"),
         Err(e) if e.kind() == std::io::ErrorKind::Unsupported => {
-            return refuse("this system cannot name a process in a way that no later one inherits");
+            return refuse("this system has no process handles, so another process could be hit");
         }
         Err(e) => return Err(cannot("open the process of", layout.state_lock(), e)),
     };
@@ -75,7 +85,7 @@ fn verify(locks: &[LockFacts], pid: i32) -> Result<(), &'static str> {
         }
         Identity::Verified => Ok(()),
         Identity::Unverified => {
-            Err("the lock does not say when it was started, so that it may be another one by now")
+            Err("the lock does not say when it was started, so it may be another process by now")
         }
         Identity::Recycled => Err("another process has that id by now"),
         Identity::Gone => Err("it has ended"),
@@ -83,14 +93,14 @@ fn verify(locks: &[LockFacts], pid: i32) -> Result<(), &'static str> {
     }
 }
 
-/// Whether it had to be killed.
+/// Ends the process, and returns whether it had to be killed.
 fn end(process: &Handle, lock: &Path) -> Result<bool> {
     process.end(End::Ask).context("signal the owner of", lock)?;
     if process.ends_within(GRACE).context("wait for the owner of", lock)? {
         return Ok(false);
     }
     process.end(End::Kill).context("signal the owner of", lock)?;
-    // The port says whether it worked: a process may be stuck in the kernel.
+    // Whether it ended is told by the port: a process can be stuck in the kernel.
     process.ends_within(PORT_FREE).context("wait for the owner of", lock)?;
     Ok(true)
 }
@@ -101,7 +111,7 @@ fn cannot(action: &'static str, lock: &Path, source: std::io::Error) -> Error {
 
 fn wait_for_port(pid: i32, address: std::net::SocketAddr) -> Result<()> {
     let until = Instant::now() + PORT_FREE;
-    // To bind it is the only proof, and lets go at once.
+    // Only binding the port proves that it is free. The socket is closed at once.
     while let Err(e) = TcpListener::bind(address) {
         if e.kind() != std::io::ErrorKind::AddrInUse {
             return Ok(());

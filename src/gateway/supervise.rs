@@ -1,4 +1,5 @@
-//! Starting under a supervisor, which starts again whatever fails: where another gateway is well, that is success and no failure.
+//! Starts under a supervisor, which restarts whatever fails. If another gateway is healthy, that is
+//! a success and not a failure.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -10,26 +11,28 @@ use super::{Gateway, GatewayBuilder, Health, LockFacts, Refused, probe};
 use crate::mode::{Mode, now_or_never};
 use crate::rules::deadline_after;
 
-/// The exit code by which a systemd unit with `RestartPreventExitStatus=78` knows not to start again.
+/// The exit code after which a systemd unit with `RestartPreventExitStatus=78` does not restart.
 pub const EXIT_ALREADY_HEALTHY: u8 = 78;
 
-/// How long the other one gets between two probes.
+/// The pause between two probes of the other gateway.
 const PAUSE: Duration = Duration::from_millis(500);
-/// A shorter probe tells nothing.
+/// The shortest probe that tells anything.
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// How a supervised start ended.
 #[derive(Debug)]
-#[must_use = "it may be the gateway"]
+#[must_use = "dropping a started gateway releases it"]
 #[non_exhaustive]
 pub enum Supervised {
     /// This process is the gateway.
     Started(Gateway),
-    /// Another one is, and it is well at this address: end successfully, see [`EXIT_ALREADY_HEALTHY`].
+    /// Another process is the gateway, and is healthy at this address. End successfully; see
+    /// [`EXIT_ALREADY_HEALTHY`].
     AlreadyHealthy(SocketAddr),
 }
 
-/// Whether systemd started this process, as far as its environment tells.
+/// Whether systemd started this process, judged by the environment variables `INVOCATION_ID` and
+/// `NOTIFY_SOCKET`.
 #[must_use]
 pub fn under_systemd() -> bool {
     ["INVOCATION_ID", "NOTIFY_SOCKET"]
@@ -38,18 +41,22 @@ pub fn under_systemd() -> bool {
 }
 
 impl GatewayBuilder {
-    /// Takes the three layers; if another one has them, asks whether that one is well, and goes on trying until it is, or is
-    /// gone, or [`healthy_within`](Self::healthy_within) has passed.
+    /// Takes the three layers, unless another gateway has them and is healthy.
     ///
-    /// **Cancel safe** and **blocking** as [`acquire`](Self::acquire).
+    /// If a layer is taken, it probes the other gateway and tries again, until that one is healthy
+    /// or gone, or [`healthy_within`](Self::healthy_within) has passed.
+    ///
+    /// **Cancel safe** like [`acquire`](Self::acquire). Files and probes are handled on tokio's
+    /// blocking pool.
     ///
     /// # Errors
-    /// [`Refused::NeverHealthy`] if the other one never became healthy; otherwise those of [`acquire`](Self::acquire).
+    /// [`Error::Refused`] with [`NeverHealthy`](Refused::NeverHealthy) if the other gateway never
+    /// became healthy; otherwise those of [`acquire`](Self::acquire).
     pub async fn acquire_supervised(self) -> Result<Supervised> {
         self.supervised_as(Mode::Async).await
     }
 
-    /// [`acquire_supervised`](Self::acquire_supervised) for threads that may block.
+    /// Like [`acquire_supervised`](Self::acquire_supervised), for threads that may block.
     ///
     /// # Errors
     /// Those of [`acquire_supervised`](Self::acquire_supervised).
@@ -84,12 +91,13 @@ impl GatewayBuilder {
                     health,
                 }));
             }
-            // The other one may be starting, or ending.
+            // The other gateway may be starting or ending.
             attempt = self.clone().acquire_timeout(PAUSE);
         }
     }
 
-    /// Asks the one in the way, where it says that it listens if it lives, else where this gateway would listen.
+    /// Probes the other gateway: where its record says if it lives, else where this gateway would
+    /// listen.
     fn ask(&self, limit: Duration) -> Result<(SocketAddr, Health)> {
         let layout = self.layout(false)?;
         let locks = [LockFacts::of(layout.state_lock()), LockFacts::of(layout.config_lock())];

@@ -1,4 +1,4 @@
-//! Watching a gateway: what state it is in, and when that has changed.
+//! Watches a gateway: its state, and changes of its state.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use super::{GatewayBuilder, GatewayReport, Health, probe, status};
 use crate::sessions::Sessions;
 use crate::sessions::sweep::LockState;
 
-/// A session that is held longer is worth a word.
+/// A session that is held longer than this is reported.
 const LONG_HOLD: Duration = Duration::from_secs(5 * 60);
 
 /// The state of a gateway.
@@ -20,13 +20,14 @@ const LONG_HOLD: Duration = Duration::from_secs(5 * 60);
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Condition {
-    /// It answers healthy, its owner lives, and so do those who hold its sessions.
+    /// It answers that it is healthy, its owner lives, and no session lock is stale, unreadable or
+    /// held for more than 5 minutes.
     Healthy,
-    /// It lives, and something about it is wrong.
+    /// It runs, and something is wrong with it.
     Degraded,
-    /// It accepts connections and does not answer: stopped, or its event loop is blocked.
+    /// It accepts connections and does not answer: it is stopped, or its event loop is blocked.
     LockedUp,
-    /// Nobody has its lock, and nobody listens.
+    /// Nobody listens on its port, and no living owner of its lock is known.
     Gone,
 }
 
@@ -48,21 +49,23 @@ impl fmt::Display for Condition {
 pub struct Observation {
     /// Its state.
     pub condition: Condition,
-    /// What is wrong.
+    /// What is wrong, one sentence per cause.
     pub reasons: Vec<String>,
-    /// Where it listens.
+    /// The address that was looked at.
     pub address: SocketAddr,
     /// What `/healthz` answered.
     pub health: Health,
-    /// The process that its lock names.
+    /// The id of the process that its lock names.
     pub pid: Option<i32>,
-    /// How many of its sessions are held.
+    /// The number of its sessions that are held.
     pub held_sessions: usize,
-    /// How many session locks are stale.
+    /// The number of its sessions whose lock is stale.
     pub stale_sessions: usize,
 }
 
-/// Looks at an address only. Blocking, for at most a second.
+/// Looks at an address only, and not at any lock.
+///
+/// **Blocking**, for at most a second.
 #[must_use]
 pub fn observe_address(address: SocketAddr) -> Observation {
     let health = probe(address, PROBE);
@@ -78,10 +81,14 @@ pub fn observe_address(address: SocketAddr) -> Observation {
     }
 }
 
-/// Looks at a gateway, and at the locks of its sessions. Changes nothing. Blocking, for at most a second or so.
+/// Looks at a gateway and at the locks of its sessions. Changes nothing.
+///
+/// `port` says where to look if not where the living owner recorded.
+///
+/// **Blocking**, for a second or so.
 ///
 /// # Errors
-/// If there is no such state directory.
+/// [`Error::Lock`](super::Error::Lock) if there is no such state directory.
 pub fn observe(gateway: &GatewayBuilder, port: Option<u16>) -> Result<Observation> {
     let report = status(gateway, port)?;
     let (condition, reasons) = judge(&report);
@@ -161,11 +168,11 @@ impl Observation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Change {
-    /// The state before; `None` at the first look.
+    /// The state before; `None` for the first state.
     pub from: Option<Condition>,
     /// The state now.
     pub to: Condition,
-    /// When it was told.
+    /// When it was reported.
     #[serde(serialize_with = "iso")]
     pub at: SystemTime,
 }
@@ -177,7 +184,7 @@ fn iso<S: serde::Serializer>(
     serializer.serialize_str(&crate::error::iso(*at).unwrap_or_default())
 }
 
-/// Tells of every change once, when it has been seen often enough in a row.
+/// Reports each change of state once, when enough looks in a row have seen it.
 #[derive(Debug)]
 pub struct Watch {
     after: u32,
@@ -186,13 +193,13 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// A change is told when `after` looks in a row have seen it; the first state at once.
+    /// Reports a change when `after` looks in a row have seen it, and the first state at once.
     #[must_use]
     pub fn new(after: u32) -> Self {
         Self { after, told: None, seen: None }
     }
 
-    /// Takes one look into account.
+    /// Takes one look into account, and returns the change that it completes, if any.
     pub fn see(&mut self, now: Condition) -> Option<Change> {
         let times = match self.seen {
             Some((before, times)) if before == now => times.saturating_add(1),
@@ -223,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_state_is_told_at_once_and_each_change_once_when_it_lasts() {
+    fn the_first_state_is_reported_at_once_and_a_change_once_when_it_lasts() {
         let looks = [
             Healthy, Healthy, LockedUp, Healthy, LockedUp, LockedUp, LockedUp, Gone, Gone, Healthy,
             Healthy,

@@ -1,12 +1,12 @@
-//! The words for what is wrong with a lock.
+//! The reasons for which a lock is stale.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// Why a lock counts as stale, or what is remarkable about one that is held.
+/// Why a lock is stale, or what is remarkable about one that is held.
 ///
-/// The first seven are OpenClaw's own words, so that its users find what they know.
+/// The first seven have OpenClaw's own names, which its users know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Reason {
@@ -14,29 +14,31 @@ pub enum Reason {
     MissingPid,
     /// The recorded process has ended.
     DeadPid,
-    /// The recorded process has ended, and another one has its id by now.
+    /// The recorded process has ended, and another one has its id now.
     RecycledPid,
-    /// The record does not say when it was made, or not in a form that can be read. Reported only: this alone frees no lock.
+    /// The record does not say when it was made, or its date cannot be read. Reported only: this
+    /// alone frees no lock.
     InvalidCreatedAt,
-    /// The lock is held for very long. Reported only: age alone frees no lock.
+    /// The lock has been held for very long. Reported only: age alone frees no lock.
     TooOld,
-    /// The record names the very process that looks at it, which holds no such lock: left over from an earlier process of the same
-    /// id, as in a container that was started again.
+    /// The record names the process that is looking at it, which holds no such lock. An earlier
+    /// process with the same id left it, as in a container that was restarted.
     OrphanSelfPid,
-    /// The recorded process is none of the programs that write such records, so its id must have been given anew.
+    /// The recorded process is none of the programs that write such records, so its id must have
+    /// been reused.
     NonOpenclawOwner,
-    /// What the file holds is no owner record.
+    /// The file does not contain an owner record.
     Malformed,
     /// The file is empty.
     Empty,
-    /// The record is turnlock's, and nobody has the kernel's lock any more.
+    /// The record is turnlock's, and nobody has the kernel's lock.
     DeadOwner,
-    /// The record is turnlock's, from before this machine was started.
+    /// The record is turnlock's, from before this machine was booted.
     OtherBoot,
 }
 
 impl Reason {
-    /// The word for it, as in reports and JSON.
+    /// Its name in reports and JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! The words for the state of a lock.
+//! The states of a lock.
 
 use serde::Serialize;
 
@@ -7,22 +7,22 @@ use serde::Serialize;
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum LockState {
-    /// A living holder of our protocol.
+    /// A living holder of this protocol.
     Held,
-    /// A living program that does not speak our protocol.
+    /// A living program that does not use this protocol.
     Foreign,
-    /// Nobody holds it; the next one takes it over.
+    /// Nobody holds it; the next acquirer takes it over.
     Stale,
-    /// Empty or half written, and still fresh: a foreign program may be at it.
+    /// Empty or half written, and still fresh: a foreign program may be writing it.
     Fresh,
-    /// Named by another host or boot, on a network filesystem.
+    /// The record is of another host or boot, on a network filesystem.
     Remote,
     /// It could not be looked at.
     Unreadable,
 }
 
 impl LockState {
-    /// The word for it, as in reports and JSON.
+    /// Its name in reports and JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

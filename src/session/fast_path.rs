@@ -1,5 +1,9 @@
-//! Where a task does file work in place: a turn that nobody contends for is some thirty quick calls, and the way over the blocking
-//! pool and back takes longer than they do. Only in directories that are known to be on a local filesystem, and only while the disk is quick.
+//! Fast path: runs short file operations on the async thread instead of the blocking pool.
+//!
+//! An uncontended turn is some thirty quick system calls. The way over the blocking pool and back
+//! takes longer than they do. The fast path is used only in directories that are known to be on a
+//! local filesystem, and only while the disk is quick.
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -10,56 +14,59 @@ use parking_lot::{Mutex, RwLock};
 use crate::place::Place;
 use crate::sys::filesystem;
 
-/// The directories, as they were named, that were found on a local filesystem.
-static NEAR: LazyLock<RwLock<HashSet<PathBuf>>> = LazyLock::new(RwLock::default);
-/// Forgetting costs a detour over the blocking pool.
-const MOST_NEAR: usize = 1 << 12;
+/// The directories, as callers named them, that were found to be on a local filesystem.
+static LOCAL_DIRS: LazyLock<RwLock<HashSet<PathBuf>>> = LazyLock::new(RwLock::default);
+/// Beyond that the set is emptied. To forget a directory costs a detour over the blocking pool.
+const MAX_LOCAL_DIRS: usize = 1 << 12;
 
-/// Work in place that takes longer has held up other tasks: the disk is busy, and changes of directories wait for its journal …
+/// An operation that takes this long has held up other tasks. The disk is busy, and changes of
+/// directories wait for its journal.
 const SLOW: Duration = Duration::from_millis(1);
-/// … so that for a while the blocking pool does the work.
-const DETOUR: Duration = Duration::from_millis(100);
-static DETOUR_UNTIL: Mutex<Option<Instant>> = Mutex::new(None);
+/// For how long the fast path is closed after a slow operation.
+const CLOSED_FOR: Duration = Duration::from_millis(100);
+static CLOSED_UNTIL: Mutex<Option<Instant>> = Mutex::new(None);
 
-/// Whether the session's directory is known to be on a local filesystem, and that to be quick.
-pub(crate) fn is_near(session: &Path) -> bool {
-    session.parent().is_some_and(|dir| NEAR.read().contains(dir)) && is_quick()
+/// Whether the fast path can be used for a session: its directory is known to be local, and the
+/// disk has been quick lately.
+pub(crate) fn is_open_for(session: &Path) -> bool {
+    session.parent().is_some_and(|dir| LOCAL_DIRS.read().contains(dir)) && is_open()
 }
 
-/// Remembers the directory of `session`, resolved as `place`, if it is on a filesystem that was met before and is local.
-pub(crate) fn remember_if_near(session: &Path, place: &Place) {
+/// Remembers the directory of `session`, which was resolved to `place`, if it is on a filesystem
+/// that is already known to be local.
+pub(crate) fn remember_if_local(session: &Path, place: &Place) {
     let Some(dir) = session.parent() else { return };
     // What a relative path means changes with the working directory.
     if dir.is_relative() {
         return;
     }
-    if NEAR.read().contains(dir) {
+    if LOCAL_DIRS.read().contains(dir) {
         return;
     }
     if filesystem::is_local(place.dir().id().device()) {
-        let mut near = NEAR.write();
-        if near.len() >= MOST_NEAR {
-            near.clear();
+        let mut dirs = LOCAL_DIRS.write();
+        if dirs.len() >= MAX_LOCAL_DIRS {
+            dirs.clear();
         }
-        near.insert(dir.to_owned());
+        dirs.insert(dir.to_owned());
     }
 }
 
-/// Whether work in place has been quick lately.
-pub(crate) fn is_quick() -> bool {
-    let mut until = DETOUR_UNTIL.lock();
+/// Whether the disk has been quick lately.
+pub(crate) fn is_open() -> bool {
+    let mut until = CLOSED_UNTIL.lock();
     if until.is_some_and(|until| until <= Instant::now()) {
         *until = None;
     }
     until.is_none()
 }
 
-/// Does a piece of file work in place, and notes if that was slow.
-pub(crate) fn in_place<T>(work: impl FnOnce() -> T) -> T {
+/// Runs a file operation in place. If it was slow, the fast path is closed for a while.
+pub(crate) fn run<T>(operation: impl FnOnce() -> T) -> T {
     let began = Instant::now();
-    let done = work();
+    let done = operation();
     if began.elapsed() >= SLOW {
-        *DETOUR_UNTIL.lock() = Some(Instant::now() + DETOUR);
+        *CLOSED_UNTIL.lock() = Some(Instant::now() + CLOSED_FOR);
     }
     done
 }
@@ -69,12 +76,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slow_work_in_place_sends_what_follows_on_a_detour_for_a_while() {
-        in_place(|| std::thread::sleep(SLOW));
-        assert!(!is_quick());
-        // Others may be slow meanwhile, and prolong it.
-        while !is_quick() {
-            std::thread::sleep(DETOUR / 10);
+    fn a_slow_operation_closes_the_fast_path_for_a_while() {
+        run(|| std::thread::sleep(SLOW));
+        assert!(!is_open());
+        // Other tests may be slow meanwhile, and prolong it.
+        while !is_open() {
+            std::thread::sleep(CLOSED_FOR / 10);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Reports of turns that are held for long, once each. They are never taken away for it.
+//! Reports of turns that are held for long: one for each. A turn is never taken away for being
+//! held long.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -10,27 +11,26 @@ use super::slot::{self, Hold};
 use crate::keeper;
 use crate::rules::LongHold;
 
-/// When the next look is due.
-static NEXT: Mutex<Option<Instant>> = Mutex::new(None);
+/// When the keeper is to look next.
+static NEXT_LOOK: Mutex<Option<Instant>> = Mutex::new(None);
 
-/// Sees to it that a hold which lasts beyond `due` is reported. Without one it lies so far in the
-/// future that no clock gets there.
-pub(super) fn report_at(due: Option<Instant>) {
+/// Makes the keeper report what is held beyond `due`. `None` is a time that no clock reaches.
+pub(super) fn look_at(due: Option<Instant>) {
     let Some(due) = due else { return };
-    let mut next = NEXT.lock();
-    if next.is_none_or(|earlier| due < earlier) {
+    let mut next = NEXT_LOOK.lock();
+    if next.is_none_or(|scheduled| due < scheduled) {
         *next = Some(due);
-        keeper::after(due.saturating_duration_since(Instant::now()), report_all);
+        keeper::after(due.saturating_duration_since(Instant::now()), look);
     }
 }
 
-fn report_all() {
-    *NEXT.lock() = None;
-    let (overdue, next) = slot::long_holds();
+fn look() {
+    *NEXT_LOOK.lock() = None;
+    let (overdue, next_due) = slot::take_overdue();
     for (place, hold) in &overdue {
         report(place.session(), hold);
     }
-    report_at(next);
+    look_at(next_due);
 }
 
 fn report(session: &Path, hold: &Hold) {
@@ -40,15 +40,15 @@ fn report(session: &Path, hold: &Hold) {
         owner = %hold.owner,
         label = hold.label.as_deref(),
         ?held,
-        "a turn is held long"
+        "turn held for long"
     );
-    let Some(tell) = &hold.rules.on_long_hold else { return };
-    let long = LongHold {
+    let Some(callback) = &hold.rules.on_long_hold else { return };
+    let long_hold = LongHold {
         session: session.to_owned(),
         owner: hold.owner,
         label: hold.label.as_deref().map(str::to_owned),
         held,
     };
-    // Whatever else is to be told is told all the same.
-    let _ = catch_unwind(AssertUnwindSafe(|| tell(&long)));
+    // A callback that panics must not keep the other reports back.
+    let _ = catch_unwind(AssertUnwindSafe(|| callback(&long_hold)));
 }

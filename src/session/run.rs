@@ -1,52 +1,48 @@
-//! How long a process may keep a session for itself while others wait (I8).
+//! How long a process may keep a session for its own tasks while others wait (I8).
 
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-/// While other processes wait, a process keeps a session for its own tasks only this long …
+/// The longest time that a run may last.
 const RUN: Duration = Duration::from_millis(1);
-/// … and for at most so many turns.
-const RUN_LENGTH: u32 = 128;
+/// The largest number of turns in a run.
+const RUN_TURNS: u32 = 128;
 
-/// Turns in a row inside this process.
+/// Consecutive turns of this process.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Run {
     began: Instant,
-    length: u32,
+    /// How many turns followed the first.
+    turns: u32,
+    /// The owner of the latest turn.
+    owner: Uuid,
 }
 
 impl Run {
-    pub(crate) fn new() -> Self {
-        Self { began: Instant::now(), length: 0 }
+    /// The run that begins with the turn of `owner`.
+    pub(super) fn new(owner: Uuid) -> Self {
+        Self { began: Instant::now(), turns: 0, owner }
     }
 
-    /// With one turn more.
-    pub(crate) fn next(self) -> Self {
-        Self { length: self.length + 1, ..self }
+    /// The run with one more turn, which `owner` has.
+    pub(super) fn next(self, owner: Uuid) -> Self {
+        Self { turns: self.turns + 1, owner, ..self }
     }
 
-    /// When it ends at the latest, if it is a run: a process that came back once is likely to come again.
-    pub(crate) fn end(self) -> Option<Instant> {
-        (self.length > 0 && !self.is_over()).then(|| self.began + RUN)
+    /// Whether `predecessor`, the owner whose lock is taken over, had the run's latest turn. Then
+    /// nobody else had the session since.
+    pub(super) fn ended_with(self, predecessor: Option<Uuid>) -> bool {
+        predecessor == Some(self.owner)
     }
 
-    pub(crate) fn is_over(self) -> bool {
-        self.length >= RUN_LENGTH || self.began.elapsed() >= RUN
+    /// When the run ends at the latest. `None` if it is over, or if it has had one turn only: a
+    /// process that has come back once is likely to come again.
+    pub(super) fn end(self) -> Option<Instant> {
+        (self.turns > 0 && !self.is_over()).then(|| self.began + RUN)
     }
-}
 
-/// A run that ended in letting the lock go to others, who may not have come to it yet.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Left {
-    /// Who left it.
-    pub(crate) owner: Uuid,
-    pub(crate) run: Run,
-}
-
-impl Left {
-    /// The run of a turn that begins now: it goes on if nobody else had the session in between.
-    pub(crate) fn continued(self, predecessor: Option<Uuid>) -> Option<Run> {
-        (predecessor == Some(self.owner)).then(|| self.run.next())
+    pub(super) fn is_over(self) -> bool {
+        self.turns >= RUN_TURNS || self.began.elapsed() >= RUN
     }
 }

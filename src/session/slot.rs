@@ -9,104 +9,111 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::data_queue::SectionGrant;
+use super::data_lock::SectionGrant;
 use super::queue::WaitQueue;
-use super::run::{Left, Run};
+use super::run::Run;
 use super::turn::Turn;
 use crate::lock::{Lingering, Want};
 use crate::place::Place;
 use crate::rules::Rules;
 use crate::sys::FileId;
 
-/// The truth about this process's own hold of a session.
+/// What the registry knows of this process's own hold of a session.
 #[derive(Debug, Clone)]
 pub(crate) struct Hold {
     pub(crate) owner: Uuid,
-    /// Which lock file it is.
-    pub(crate) lock: FileId,
+    /// Which lock file is held.
+    pub(crate) lock_id: FileId,
     pub(crate) label: Option<Arc<str>>,
     pub(crate) since: Instant,
     pub(crate) rules: Arc<Rules>,
+    /// Whether it was reported as a long hold.
     pub(crate) reported: bool,
 }
 
 /// One session that this process is busy with.
 pub(crate) struct Slot {
     pub(crate) place: Place,
-    /// The line for the turn.
-    pub(crate) turns: Arc<WaitQueue<Want, Turn>>,
-    /// The line for the data lock.
-    pub(crate) data: Arc<WaitQueue<(), SectionGrant>>,
-    /// Who of this process holds the turn, and owns the stage of its line.
+    /// The queue for the turn lock.
+    pub(crate) turn_queue: Arc<WaitQueue<Want, Turn>>,
+    /// The queue for the data lock.
+    pub(crate) data_queue: Arc<WaitQueue<(), SectionGrant>>,
+    /// The turn of this process, if it has one. Whoever ends the hold owns the stage of the turn
+    /// queue.
     pub(crate) hold: Mutex<Option<Hold>>,
-    /// The run after which this process let the turn go to others.
-    pub(crate) left: Mutex<Option<Left>>,
-    /// What the last turn left on disk for others.
-    pub(crate) rest: Mutex<Rest>,
+    /// The run that this process had when it last let go for others. Nobody else may have had the
+    /// session since.
+    pub(crate) last_run: Mutex<Option<Run>>,
+    /// What lingers after the last turn.
+    pub(crate) upkeep: Mutex<Upkeep>,
     /// Whether the keeper watches the hold for those who wait behind it.
     pub(crate) watched: AtomicBool,
 }
 
-/// A lock that was let go with its file left in place.
+/// The lock file that lingers after a turn, and what the keeper is scheduled to do about it.
 #[derive(Default)]
-pub(crate) struct Rest {
+pub(crate) struct Upkeep {
     /// Boxed, since few slots have one.
-    pub(crate) leftover: Option<Box<Lingering>>,
-    /// Whether the keeper is going to look after it.
-    pub(crate) looked_after: bool,
-    /// Whether the keeper is going to end the time for which the lock is kept.
-    pub(crate) kept: bool,
+    pub(crate) lingering: Option<Box<Lingering>>,
+    /// Whether the keeper is scheduled to tidy it up.
+    pub(crate) will_tidy: bool,
+    /// Whether the keeper is scheduled to let go of the lock, if it is kept.
+    pub(crate) will_let_go: bool,
 }
 
 impl Slot {
     fn new(place: Place) -> Self {
         Self {
             place,
-            turns: WaitQueue::new(),
-            data: WaitQueue::new(),
+            turn_queue: WaitQueue::new(),
+            data_queue: WaitQueue::new(),
             hold: Mutex::new(None),
-            left: Mutex::new(None),
-            rest: Mutex::default(),
+            last_run: Mutex::new(None),
+            upkeep: Mutex::default(),
             watched: AtomicBool::new(false),
         }
     }
 
-    /// Whether this process has had the session long enough, and is to queue behind the others.
+    /// Whether this process has had the session for long enough, and is to queue behind the others.
     pub(crate) fn run_is_over(&self) -> bool {
-        self.left.lock().is_some_and(|left| left.run.is_over())
+        self.last_run.lock().is_some_and(Run::is_over)
     }
 
-    /// The run of a turn that is taken over from `predecessor`.
-    pub(crate) fn begin_run(&self, predecessor: Option<Uuid>) -> Run {
-        let left = self.left.lock().take();
-        left.and_then(|left| left.continued(predecessor)).unwrap_or_else(Run::new)
+    /// The run of a turn that `owner` takes over from `predecessor`. The last run continues if
+    /// nobody else had the session since.
+    pub(super) fn begin_run(&self, predecessor: Option<Uuid>, owner: Uuid) -> Run {
+        match self.last_run.lock().take() {
+            Some(run) if run.ended_with(predecessor) => run.next(owner),
+            _ => Run::new(owner),
+        }
     }
 
-    /// The hold of this owner ends; `false` if the line has moved on without it, since it was lost.
-    pub(crate) fn end_hold(&self, owner: Uuid) -> bool {
+    /// Ends the hold of this owner. `false` if it was lost, and the queue has moved on without it.
+    pub(super) fn end_hold(&self, owner: Uuid) -> bool {
         let mut hold = self.hold.lock();
-        let mine = hold.as_ref().is_some_and(|hold| hold.owner == owner);
-        if mine {
+        let is_held = hold.as_ref().is_some_and(|hold| hold.owner == owner);
+        if is_held {
             *hold = None;
         }
-        mine
+        is_held
     }
 
-    /// Ends the hold if its lock file is gone from its path: whoever did that owns the stage of the line now.
-    pub(crate) fn end_lost_hold(&self) -> bool {
-        let Some((owner, lock)) = self.hold.lock().as_ref().map(|hold| (hold.owner, hold.lock))
-        else {
-            return false;
-        };
-        // Without the mutex, for which the whole registry may wait: a dead mount does not answer.
-        self.place.lock_id().is_ok_and(|named| named != Some(lock)) && self.end_hold(owner)
+    /// Ends the hold if its lock file is gone from its path. If so, the caller owns the stage of
+    /// the turn queue.
+    pub(super) fn end_lost_hold(&self) -> bool {
+        let held = self.hold.lock().as_ref().map(|hold| (hold.owner, hold.lock_id));
+        let Some((owner, lock_id)) = held else { return false };
+        // Without the mutex: a dead mount does not answer, and the whole registry may wait for the
+        // mutex.
+        self.place.lock_id().is_ok_and(|named| named != Some(lock_id)) && self.end_hold(owner)
     }
 }
 
 /// All sessions that this process is busy with, by canonical path.
 static SLOTS: LazyLock<Mutex<HashMap<Place, Arc<Slot>>>> = LazyLock::new(Mutex::default);
 
-/// A use of a slot; the last one to go takes it out of the registry, so that an idle session costs nothing.
+/// A use of a slot. The last one to go removes the slot from the registry, so that an idle session
+/// costs nothing.
 pub(crate) struct SlotRef(Arc<Slot>);
 
 impl SlotRef {
@@ -137,7 +144,7 @@ impl Deref for SlotRef {
 impl Drop for SlotRef {
     fn drop(&mut self) {
         let mut slots = SLOTS.lock();
-        // Ours and the map's: whoever wants it next gets a new one.
+        // Only this one and the map's are left. Whoever wants the slot next gets a new one.
         if Arc::strong_count(&self.0) == 2 {
             slots.remove(&self.0.place);
         }
@@ -159,9 +166,9 @@ pub(crate) fn held_count() -> usize {
         .count()
 }
 
-/// The holds that have lasted longer than their `max_hold`, each handed out once; and when the next
-/// one will have.
-pub(super) fn long_holds() -> (Vec<(Place, Hold)>, Option<Instant>) {
+/// The holds that have lasted longer than their `max_hold`, each returned only once, and the time
+/// when the next one will have.
+pub(super) fn take_overdue() -> (Vec<(Place, Hold)>, Option<Instant>) {
     let mut overdue = Vec::new();
     let mut next: Option<Instant> = None;
     for slot in SLOTS.lock().values() {

@@ -1,4 +1,5 @@
-//! The way to a turn: once for tasks and threads alike.
+//! The way to a turn.
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use crate::lock::{self, Lock, Obstacle, Try, Want, cut_label};
 use crate::metrics;
 use crate::mode::{Mode, now_or_never};
 use crate::place::Place;
-use crate::rules::{Rules, deadline_after};
+use crate::rules::{Rules, WaitLimit};
 use crate::session::{self, Call, SlotRef, Ticket, Turn, fast_path, waiting};
 
 /// A turn that is to be acquired; see [`Sessions::turn`](crate::Sessions::turn).
@@ -20,15 +21,15 @@ use crate::session::{self, Call, SlotRef, Ticket, Turn, fast_path, waiting};
 #[must_use = "nothing happens before it is acquired"]
 pub struct Acquire {
     rules: Arc<Rules>,
-    at: At,
+    target: Target,
     label: Option<Arc<str>>,
     facts: Option<Arc<Map<String, Value>>>,
-    limit: Option<Duration>,
+    timeout: Option<Duration>,
 }
 
-/// What is to be acquired.
+/// What is to be acquired, by its path.
 #[derive(Debug)]
-enum At {
+enum Target {
     Session(PathBuf),
     #[cfg(feature = "gateway")]
     Gateway(PathBuf),
@@ -37,9 +38,9 @@ enum At {
 impl Acquire {
     pub(super) fn new(rules: Arc<Rules>, path: PathBuf) -> Self {
         Self {
-            limit: rules.acquire_timeout,
+            timeout: rules.acquire_timeout,
             rules,
-            at: At::Session(path),
+            target: Target::Session(path),
             label: None,
             facts: None,
         }
@@ -48,43 +49,57 @@ impl Acquire {
     /// The lock of a gateway, with further fields for its record.
     #[cfg(feature = "gateway")]
     pub(crate) fn gateway(rules: Arc<Rules>, lock: PathBuf, facts: Map<String, Value>) -> Self {
-        let facts = Some(Arc::new(facts));
-        Self { limit: rules.acquire_timeout, rules, at: At::Gateway(lock), label: None, facts }
+        Self {
+            timeout: rules.acquire_timeout,
+            rules,
+            target: Target::Gateway(lock),
+            label: None,
+            facts: Some(Arc::new(facts)),
+        }
     }
 
-    /// What the holder is doing, for those who wait and those who look: cut after 1024 bytes.
+    /// What the holder is doing, for those who wait and those who look. Cut after 1024 bytes.
     pub fn label(mut self, label: impl AsRef<str>) -> Self {
         self.label = Some(Arc::from(cut_label(label.as_ref())));
         self
     }
 
-    /// How long this acquire may wait, instead of the rules' timeout. Zero means one try.
+    /// How long this acquire may wait, instead of the timeout of the rules. Zero means one try.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.limit = Some(timeout);
+        self.timeout = Some(timeout);
         self
     }
 
-    /// Wait without limit.
+    /// Waits without limit.
     pub fn no_timeout(mut self) -> Self {
-        self.limit = None;
+        self.timeout = None;
         self
     }
 
-    /// Waits for the turn, in the order of asking.
+    /// Waits for the turn: first come, first served.
     ///
-    /// There is no re-entry: a task that holds the turn and asks for it again waits for itself, and the timeout's message says so.
+    /// There is no re-entry. A task that holds the turn and asks for it again waits for itself, and
+    /// the message of the timeout says so.
     ///
-    /// **Cancel safe** at every await: dropped, it leaves the queue as if it had never been there.
-    /// **Blocking**: a turn that nobody has, in a directory that is known to be on a local filesystem, is taken in place, in some tens of
-    /// microseconds. If that took longer than a millisecond, and for all that is waited for, and elsewhere, file work is done on tokio's
-    /// blocking pool, and never waits there.
+    /// **Cancel safety**: safe at every await. Dropped, it leaves the queue as if it had never been
+    /// there.
+    /// **Blocking**: a turn that nobody holds, in a directory that is known to be on a local
+    /// filesystem, is acquired in place, which takes some tens of microseconds. In all other cases,
+    /// and for a while after that took longer than a millisecond, file work is done on tokio's
+    /// blocking pool. It never waits there.
     ///
     /// # Errors
-    /// [`Error::Timeout`] if the session stayed busy; [`Error::RemoteOwner`], [`Error::NotASession`], [`Error::NotALock`],
-    /// [`Error::LocksNotKept`]; [`Error::Runtime`] outside a tokio runtime; [`Error::Io`].
+    /// - [`Error::Timeout`] if the session stayed busy
+    /// - [`Error::DataLockBusy`] if another process stayed inside an append
+    /// - [`Error::RemoteOwner`] if the owner is on another host of a network filesystem
+    /// - [`Error::NotASession`], [`Error::NotALockFile`] or [`Error::LocksNotKept`] if the session
+    ///   cannot be locked
+    /// - [`Error::Runtime`] outside a tokio runtime
+    /// - [`Error::Io`] if a file operation fails
     ///
     /// # Panics
-    /// If the tokio runtime was built without its timer (`enable_time`) and the turn has to be waited for.
+    /// If the tokio runtime was built without its timer (`enable_time`) and the turn has to be
+    /// waited for.
     pub async fn acquire(self) -> Result<Turn> {
         self.acquire_as(Mode::Async).await
     }
@@ -97,10 +112,12 @@ impl Acquire {
         now_or_never(self.acquire_as(Mode::Blocking))
     }
 
-    /// Takes the turn if that needs no waiting. Blocking, for some tens of microseconds on a local disk.
+    /// Takes the turn if nobody has to be waited for.
+    ///
+    /// **Blocking**: some tens of microseconds on a local disk.
     ///
     /// # Errors
-    /// [`Error::Timeout`] if somebody has it; otherwise those of [`acquire`](Self::acquire).
+    /// [`Error::Timeout`] if somebody holds it; otherwise those of [`acquire`](Self::acquire).
     pub fn try_acquire(self) -> Result<Turn> {
         self.timeout(Duration::ZERO).acquire_blocking()
     }
@@ -108,50 +125,49 @@ impl Acquire {
     pub(crate) async fn acquire_as(self, mode: Mode) -> Result<Turn> {
         mode.begin().await?;
         let began = Instant::now();
-        let deadline = deadline_after(self.limit);
-        let acquired = |turn: Turn| {
-            metrics::acquired(turn.place(), began.elapsed());
-            turn
-        };
-        let asked = Asked { limit: self.limit, deadline };
-        let near = self.found_in_place(mode);
-        let is_near = near.is_some();
-        let mut step = match near {
+        let limit = WaitLimit::after(self.timeout);
+        let turn = self.acquire_within(limit, mode).await?;
+        metrics::acquired(turn.place(), began.elapsed());
+        Ok(turn)
+    }
+
+    async fn acquire_within(self, limit: WaitLimit, mode: Mode) -> Result<Turn> {
+        let found = self.find_on_fast_path(mode);
+        let mut on_fast_path = found.is_some();
+        let mut progress = match found {
             Some(place) => self.queue(place),
-            None => mode.run(move || asked.begin(self)).await??,
+            None => mode.run(move || self.begin(limit)).await??,
         };
-        // Once: what is busy, or comes after a wait, is left to the blocking pool.
-        let mut in_place = is_near && matches!(&step, Step::Wait(_, ticket) if ticket.is_called());
         loop {
-            let (slot, ticket) = match step {
-                Step::Held(turn) => return Ok(acquired(turn)),
-                Step::Wait(slot, ticket) => (slot, ticket),
+            let (slot, ticket) = match progress {
+                Progress::Acquired(turn) => return Ok(turn),
+                Progress::Queued(slot, ticket) => (slot, ticket),
             };
-            match ticket.called(mode, deadline).await {
-                Some(Call::Granted(granted)) => return granted.map(acquired),
-                Some(Call::Go) if std::mem::take(&mut in_place) => {
-                    step = fast_path::in_place(|| asked.attempt(slot, ticket, false))?;
+            // Only the first attempt, and only if nobody is before: what is busy stays busy.
+            let is_quick = std::mem::take(&mut on_fast_path) && ticket.is_called();
+            progress = match ticket.wait_for_call(mode, limit.deadline()).await {
+                Some(Call::Granted(granted)) => return granted,
+                Some(Call::Attempt) if is_quick => {
+                    fast_path::run(|| attempt(slot, ticket, limit, false))?
                 }
-                Some(Call::Go) => {
-                    step = mode.run(move || asked.attempt(slot, ticket, true)).await??
+                Some(Call::Attempt) => {
+                    mode.run(move || attempt(slot, ticket, limit, true)).await??
                 }
                 None => {
                     let rules = Arc::clone(&ticket.want().rules);
                     drop(ticket);
-                    return Err(mode.run(move || asked.timed_out(&slot, &rules)).await?);
+                    return Err(mode.run(move || timed_out(&slot, limit, &rules)).await?);
                 }
-            }
+            };
         }
     }
-}
 
-impl Acquire {
-    /// A task looks the session's directory up without a detour over the blocking pool if that is known to be quick.
-    fn found_in_place(&self, mode: Mode) -> Option<Place> {
-        match &self.at {
-            // What is missing, or wrong, is met on the longer way.
-            At::Session(path)
-                if mode == Mode::Async && !self.rules.shared && fast_path::is_near(path) =>
+    /// Finds the session's directory on the async thread, if that is known to be quick.
+    fn find_on_fast_path(&self, mode: Mode) -> Option<Place> {
+        match &self.target {
+            // A directory that is missing or wrong is left to the blocking pool.
+            Target::Session(path)
+                if mode == Mode::Async && !self.rules.shared && fast_path::is_open_for(path) =>
             {
                 Place::resolve(path, false).ok()
             }
@@ -159,10 +175,29 @@ impl Acquire {
         }
     }
 
+    /// Finds the session's directory, joins the queue, and tries for the turn if nobody is before.
+    fn begin(self, limit: WaitLimit) -> Result<Progress> {
+        let place = match &self.target {
+            Target::Session(path) => {
+                let place = Place::resolve(path, true)?;
+                fast_path::remember_if_local(path, &place);
+                place
+            }
+            #[cfg(feature = "gateway")]
+            Target::Gateway(lock) => Place::of_gateway(lock, true)?,
+        };
+        match self.queue(place) {
+            Progress::Queued(slot, ticket) if ticket.is_called() => {
+                attempt(slot, ticket, limit, true)
+            }
+            progress => Ok(progress),
+        }
+    }
+
     /// Joins the queue of this process.
-    fn queue(self, place: Place) -> Step {
+    fn queue(self, place: Place) -> Progress {
         let slot = SlotRef::of(place);
-        let ticket = slot.turns.join(Want {
+        let ticket = slot.turn_queue.join(Want {
             owner: Uuid::now_v7(),
             label: self.label,
             facts: self.facts,
@@ -171,111 +206,94 @@ impl Acquire {
         if !ticket.is_called() {
             waiting::watch_hold(&slot);
         }
-        Step::Wait(slot, ticket)
+        Progress::Queued(slot, ticket)
     }
 }
 
 /// How far an acquire has come.
-enum Step {
-    Held(Turn),
-    Wait(SlotRef, Ticket<Want, Turn>),
+enum Progress {
+    Acquired(Turn),
+    Queued(SlotRef, Ticket<Want, Turn>),
 }
 
-/// How long the mode is willing to wait.
-#[derive(Clone, Copy)]
-struct Asked {
-    limit: Option<Duration>,
-    deadline: Option<Instant>,
+/// Tries for the turn, with a ticket that was called. If somebody has the turn, a thread waits for
+/// it from now on. An attempt that is not patient does not wait for the data lock either: if that
+/// is busy, the ticket stays called.
+fn attempt(
+    slot: SlotRef,
+    ticket: Ticket<Want, Turn>,
+    limit: WaitLimit,
+    patient: bool,
+) -> Result<Progress> {
+    match try_for(&slot, ticket.want(), patient)? {
+        Attempt::Acquired(lock, section) => {
+            ticket.pass_to_grant();
+            let turn = Turn::begin(slot.clone(), ticket.want(), lock, section);
+            return Ok(Progress::Acquired(turn));
+        }
+        Attempt::PutOff => return Ok(Progress::Queued(slot, ticket)),
+        Attempt::Busy => {}
+    }
+    if limit.has_passed() {
+        return Err(timed_out(&slot, limit, &ticket.want().rules));
+    }
+    tracing::debug!(
+        session = %slot.place.session().display(),
+        owner = %ticket.want().owner,
+        "wait"
+    );
+    ticket.pass_to_thread();
+    waiting::for_turn_lock(&slot);
+    Ok(Progress::Queued(slot, ticket))
 }
 
-impl Asked {
-    fn begin(self, acquire: Acquire) -> Result<Step> {
-        let place = match &acquire.at {
-            At::Session(path) => {
-                let place = Place::resolve(path, true)?;
-                fast_path::remember_if_near(path, &place);
-                place
-            }
-            #[cfg(feature = "gateway")]
-            At::Gateway(lock) => Place::of_gateway(lock, true)?,
-        };
-        match acquire.queue(place) {
-            Step::Wait(slot, ticket) if ticket.is_called() => self.attempt(slot, ticket, true),
-            step => Ok(step),
-        }
-    }
-
-    /// This waiter is the one of its process at the lock file's door. What would have to wait a moment is put off unless `patient`.
-    fn attempt(self, slot: SlotRef, ticket: Ticket<Want, Turn>, patient: bool) -> Result<Step> {
-        match try_for(&slot, ticket.want(), patient)? {
-            Tried::Held(lock, data) => {
-                ticket.granted();
-                return Ok(Step::Held(Turn::begin(slot.clone(), ticket.want(), lock, data)));
-            }
-            // The ticket stays called.
-            Tried::NotAtOnce => return Ok(Step::Wait(slot, ticket)),
-            Tried::Busy => {}
-        }
-        if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            return Err(self.timed_out(&slot, &ticket.want().rules));
-        }
-        tracing::debug!(session = %slot.place.session().display(), owner = %ticket.want().owner, "wait");
-        ticket.wait_in_kernel();
-        waiting::start(&slot);
-        Ok(Step::Wait(slot, ticket))
-    }
-
-    fn timed_out(self, slot: &SlotRef, rules: &Rules) -> Error {
-        let waited = self.limit.unwrap_or_default();
-        metrics::timed_out(&slot.place);
-        let own = session::owner_here(&slot.place);
-        match lock::holder_at(&slot.place, own, rules) {
-            // Nobody holds it: then somebody keeps the data lock, without which nobody can.
-            None if !matches!(slot.place.stat_lock(), Ok(Some(_))) => Error::DataLockBusy {
-                session: slot.place.session().to_owned(),
-                pid: who_is_inside(&slot.place),
-                waited,
-            },
-            holder => Error::Timeout {
-                lock: slot.place.lock().to_owned(),
-                waited,
-                holder: holder.map(Box::new),
-            },
-        }
-    }
-}
-
-/// What one try for the turn brought.
-enum Tried {
-    Held(Lock, Section),
-    /// Somebody has it, or is to have it first.
+/// How one attempt went.
+enum Attempt {
+    Acquired(Lock, Section),
+    /// Somebody has the turn, or is to have it first.
     Busy,
-    /// The data lock is not free just now, and was not waited for.
-    NotAtOnce,
+    /// The data lock is busy, and was not waited for.
+    PutOff,
 }
 
-fn try_for(slot: &SlotRef, want: &Want, patient: bool) -> Result<Tried> {
+fn try_for(slot: &SlotRef, want: &Want, patient: bool) -> Result<Attempt> {
     let place = &slot.place;
     if slot.run_is_over() && lock::others_wait(place, &want.rules) {
-        session::leave_to_others(slot);
-        return Ok(Tried::Busy);
+        session::let_go_of_kept_lock(slot);
+        return Ok(Attempt::Busy);
     }
-    if let Some((lock, data)) = session::resume(slot, want) {
-        return Ok(Tried::Held(lock, data));
+    if let Some((lock, section)) = session::resume(slot, want) {
+        return Ok(Attempt::Acquired(lock, section));
     }
-    let data =
+    let section =
         if patient { Section::lock_within(SOON, place, true)? } else { Section::try_lock(place)? };
-    let Some(mut data) = data else {
-        return Ok(if patient { Tried::Busy } else { Tried::NotAtOnce });
+    let Some(mut section) = section else {
+        return Ok(if patient { Attempt::Busy } else { Attempt::PutOff });
     };
-    match lock::try_take(place, &data, want)
-        .inspect_err(|_| data.discard_unused(false, || Ok(())))?
-    {
-        Try::Held(lock) => Ok(Tried::Held(lock, data)),
+    let tried = lock::try_take(place, &section, want)
+        .inspect_err(|_| section.discard_unused(false, || Ok(())))?;
+    match tried {
+        Try::Held(lock) => Ok(Attempt::Acquired(lock, section)),
         Try::Busy(Obstacle::Remote(record)) => {
             let holder = Box::new(record.holder(false, record.owner.is_none()));
             Err(Error::RemoteOwner { lock: place.lock().to_owned(), holder })
         }
-        Try::Busy(_) => Ok(Tried::Busy),
+        Try::Busy(_) => Ok(Attempt::Busy),
+    }
+}
+
+fn timed_out(slot: &SlotRef, limit: WaitLimit, rules: &Rules) -> Error {
+    let (place, waited) = (&slot.place, limit.timeout());
+    metrics::timed_out(place);
+    match lock::holder_at(place, session::owner_here(place), rules) {
+        // Nobody holds the turn. Then somebody keeps the data lock, without which nobody can.
+        None if !matches!(place.stat_lock(), Ok(Some(_))) => Error::DataLockBusy {
+            session: place.session().to_owned(),
+            pid: who_is_inside(place),
+            waited,
+        },
+        holder => {
+            Error::Timeout { lock: place.lock().to_owned(), waited, holder: holder.map(Box::new) }
+        }
     }
 }

@@ -1,7 +1,7 @@
-//! A post: one append by somebody who does not hold the turn (I10).
+//! A post: one append by a process that does not hold the turn (I10).
+
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use uuid::Uuid;
 
@@ -11,51 +11,48 @@ use crate::error::{Error, Result};
 use crate::lock::{self, Try, Want};
 use crate::mode::Mode;
 use crate::place::Place;
-use crate::session::data_queue::{in_section, section_of};
+use crate::rules::WaitLimit;
+use crate::session::data_lock::{enter_section, in_section};
 use crate::session::{SlotRef, let_go_of_post};
 
 /// How a post went.
 enum Posted {
     Done(Appended),
-    /// A foreign owner lives there: the post must wait for a turn of its own.
+    /// A foreign owner may be alive: the post has to wait for a turn of its own.
     NeedsTurn,
 }
 
 impl Sessions {
-    pub(super) async fn post_lines(
+    pub(super) async fn post_batch(
         &self,
         mode: Mode,
         path: &Path,
-        lines: Batch,
+        batch: Batch,
         create: bool,
     ) -> Result<Appended> {
-        let deadline = self.rules.deadline();
-        let resolve = {
-            let path = path.to_owned();
-            move || find(&path, create)
-        };
-        let slot = mode.run(resolve).await??;
+        let limit = self.rules.wait_limit();
+        let path = path.to_owned();
+        let slot = mode.run(move || find(&path, create)).await??;
         let want = Want {
             owner: Uuid::now_v7(),
             label: Some(Arc::from("post")),
             facts: None,
             rules: Arc::clone(&self.rules),
         };
-        let limit = self.rules.acquire_timeout;
         loop {
             let operation = {
-                let (slot, lines, want) = (slot.clone(), lines.clone(), want.clone());
-                move |granted| post(granted, &slot, &lines, &want, create)
+                let (slot, batch, want) = (slot.clone(), batch.clone(), want.clone());
+                move |granted| post(granted, &slot, &batch, &want, create)
             };
-            match in_section(slot.clone(), mode, deadline, limit, create, operation).await? {
-                Posted::Done(appended) => return Ok(appended),
-                Posted::NeedsTurn => {
-                    match self.post_in_turn(mode, &slot, &lines, deadline, create).await {
-                        // Somebody took the turn away before anything was written: a post has none to lose, and tries again.
-                        Err(Error::LockLost { .. }) => {}
-                        posted => return posted,
-                    }
-                }
+            let posted = in_section(slot.clone(), mode, limit, create, operation).await?;
+            if let Posted::Done(appended) = posted {
+                return Ok(appended);
+            }
+            match self.post_in_turn(mode, &slot, &batch, limit, create).await {
+                // Somebody took the turn away before anything was written. A post has no turn to
+                // lose, and tries again.
+                Err(Error::LockLost { .. }) => {}
+                posted => return posted,
             }
         }
     }
@@ -64,28 +61,28 @@ impl Sessions {
         &self,
         mode: Mode,
         slot: &SlotRef,
-        lines: &Batch,
-        deadline: Option<Instant>,
+        batch: &Batch,
+        limit: WaitLimit,
         create: bool,
     ) -> Result<Appended> {
         let mut acquire = self.turn(slot.place.session()).label("post");
-        if let Some(deadline) = deadline {
-            acquire = acquire.timeout(deadline.saturating_duration_since(Instant::now()));
+        if let Some(remaining) = limit.remaining() {
+            acquire = acquire.timeout(remaining);
         }
         let mut turn = acquire.acquire_as(mode).await?;
         if !create && turn.made_session() {
-            // It was removed meanwhile; what the turn has made goes with it.
+            // The session was removed meanwhile. What the turn has created goes with the turn.
             turn.release_as(mode).await?;
             return Err(Error::NoSession { path: slot.place.session().to_owned() });
         }
-        let appended = turn.append_lines(mode, lines.clone()).await?;
-        // The line is written: what becomes of the turn after that is nothing to tell.
+        let appended = turn.append_batch(mode, batch.clone()).await?;
+        // The lines are written. If the turn is lost after that, it does not matter to the post.
         let _ = turn.release_as(mode).await;
         Ok(appended)
     }
 }
 
-/// The session's slot; a post does not create what is missing unless told to.
+/// The session's slot. What is missing is created only on request.
 fn find(path: &Path, create: bool) -> Result<SlotRef> {
     match Place::resolve(path, create) {
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
@@ -98,16 +95,17 @@ fn find(path: &Path, create: bool) -> Result<SlotRef> {
 fn post(
     granted: Option<Section>,
     slot: &SlotRef,
-    lines: &Batch,
+    batch: &Batch,
     want: &Want,
     create: bool,
 ) -> Result<Option<Posted>> {
-    let Some(mut data) = section_of(granted, &slot.place, create)? else { return Ok(None) };
-    let tried = lock::try_take(&slot.place, &data, want);
-    let (held, lock) = match tried.inspect_err(|_| data.discard_unused(false, || Ok(())))? {
+    let Some(mut section) = enter_section(granted, &slot.place, create)? else { return Ok(None) };
+    let tried = lock::try_take(&slot.place, &section, want)
+        .inspect_err(|_| section.discard_unused(false, || Ok(())))?;
+    let (held, lock_id) = match tried {
         Try::Held(held) => {
-            // A foreign owner, who knows no data lock, may have written until a moment ago.
-            data.look_again()?;
+            // A foreign owner, which takes no data lock, may have written until a moment ago.
+            section.look_again()?;
             let id = held.id();
             (Some(held), id)
         }
@@ -116,10 +114,10 @@ fn post(
             None => return Ok(Some(Posted::NeedsTurn)),
         },
     };
-    let seen = data.len();
-    let appended = data.writer(want.rules.durability, seen, lock).append(lines);
+    let seen = section.len();
+    let appended = section.writer(want.rules.durability, seen, lock_id).append(batch);
     if let Some(held) = held {
-        let_go_of_post(slot, held, data, &want.rules);
+        let_go_of_post(slot, held, section, &want.rules);
     }
     Ok(Some(Posted::Done(appended?)))
 }
@@ -132,16 +130,16 @@ mod tests {
     use crate::datafile::SOON;
 
     #[test]
-    fn what_a_foreign_owner_wrote_just_before_it_went_is_seen() {
+    fn what_a_foreign_owner_wrote_before_it_ended_is_seen() {
         let dir = tempfile::tempdir().unwrap();
         let session = dir.path().join("s.jsonl");
         fs::write(&session, "{}\n").unwrap();
         let slot = find(&session, false).unwrap();
-        let data = Section::lock_within(SOON, &slot.place, false).unwrap().unwrap();
-        // Between the look at the file's length and the look at the lock file.
+        let section = Section::lock_within(SOON, &slot.place, false).unwrap().unwrap();
+        // Written after the look at the file's length, before the look at the lock file.
         fs::write(&session, "{}\n{\"torn").unwrap();
         let want = Want { owner: Uuid::now_v7(), label: None, facts: None, rules: Arc::default() };
-        let posted = post(Some(data), &slot, &Batch::of([1]).unwrap(), &want, false).unwrap();
+        let posted = post(Some(section), &slot, &Batch::of([1]).unwrap(), &want, false).unwrap();
         let Some(Posted::Done(appended)) = posted else { panic!() };
         assert_eq!((appended.offset, appended.sealed, appended.intervening), (10, true, 0));
         assert_eq!(fs::read_to_string(&session).unwrap(), "{}\n{\"torn\n1\n");

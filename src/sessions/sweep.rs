@@ -1,10 +1,11 @@
-//! Many locks in many directories: look, and clean. One bad entry never stops the rest.
+//! Status and sweep: looks at the locks of many directories, and removes the stale ones.
+//!
+//! A lock or directory that cannot be read is reported and never stops the rest.
 
 pub(crate) mod leftover;
 pub(crate) mod look;
 pub(crate) mod pool;
 
-use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,28 +17,29 @@ pub use crate::lock::LockState;
 use crate::lock::{Reason, Seen};
 use crate::place::Place;
 use crate::rules::Rules;
-use look::{Directory, Looker};
+use look::{Directory, Inspector, LockEntry};
 
-/// What was found at a lock path, and what was done about it.
+/// The state of one lock file, and what was done about it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct LockReport {
-    /// The lock file.
+    /// The path of the lock file.
     #[serde(serialize_with = "lossy")]
     pub lock: PathBuf,
     /// Its state.
     pub state: LockState,
-    /// Who is named in it.
+    /// The holder that its record names.
     pub holder: Option<Holder>,
-    /// Why it is stale; or, for a living owner, what is remarkable about it (`too-old`).
+    /// Why it is stale. For a living owner: what is remarkable about it (`too-old`).
     pub reasons: Vec<Reason>,
-    /// Whether a sweep has removed it.
+    /// Whether this sweep removed it.
     pub removed: bool,
-    /// Why it could not be looked at.
+    /// Why it could not be read, or not be removed.
     pub error: Option<String>,
 }
 
+/// Serializes a path as text. Bytes that are not UTF-8 are replaced.
 pub(crate) fn lossy<S: serde::Serializer>(
     path: &Path,
     serializer: S,
@@ -56,143 +58,148 @@ impl LockReport {
     }
 
     fn unreadable(lock: PathBuf, error: &Error) -> Self {
-        let told = match error {
-            // The path is told beside it.
+        let reason = match error {
+            // The report has the path already.
             Error::NotALockFile { reason, .. } => {
                 format!("not a lock file: {reason}; move it away")
             }
             other => other.to_string(),
         };
-        Self { error: Some(told), ..Self::new(lock, LockState::Unreadable) }
+        Self { error: Some(reason), ..Self::new(lock, LockState::Unreadable) }
     }
 
-    /// Whether its record names this very process, which does not hold it.
+    /// Whether its record names this process, which does not hold it.
     #[must_use]
     pub fn is_orphaned(&self) -> bool {
         self.reasons.contains(&Reason::OrphanSelfPid)
     }
 
-    /// The session file that the lock is for.
+    /// The path of the session file that the lock is for.
     #[must_use]
     pub fn session(&self) -> PathBuf {
         self.lock.with_extension("")
     }
 }
 
-/// An entry that does not get on for longer than this is given up: a network mount whose server is gone.
+/// An entry that makes no progress for this long is abandoned, as on a network mount without its
+/// server.
 pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(10);
 
-/// The locks of one of many directories.
+/// The locks of one directory.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct DirectoryReport {
-    /// The directory, as it was named.
+    /// The directory, as the caller named it.
     pub dir: PathBuf,
-    /// Its locks in the order of their names, or why it cannot be read.
+    /// Its locks, in the order of their names. An error if the directory cannot be read.
     pub locks: Result<Vec<LockReport>>,
 }
 
+/// What to do with a lock.
 #[derive(Clone, Copy)]
-enum Deed {
+enum Action {
     Look,
     Sweep,
 }
 
-impl Deed {
-    fn on(self, looker: &Looker, dir: &Directory, name: &OsStr) -> Option<LockReport> {
+impl Action {
+    fn apply(self, inspector: &Inspector, lock: &LockEntry) -> Option<LockReport> {
         match self {
-            Self::Look => looker.look(dir, name),
-            Self::Sweep => looker.sweep(dir, name),
+            Self::Look => inspector.look(lock),
+            Self::Sweep => inspector.sweep(lock),
         }
     }
 }
 
-/// Looks at every lock of a directory; changes nothing.
+/// Looks at every lock of a directory. Changes nothing.
 pub(crate) fn look_at_all(dir: &Path, rules: &Arc<Rules>) -> Result<Vec<LockReport>> {
-    one(Deed::Look, dir, rules)
+    in_directory(Action::Look, dir, rules)
 }
 
-/// Looks at every lock of many directories; changes nothing.
+/// Looks at every lock of many directories. Changes nothing.
 pub(crate) fn look_at_many(dirs: Vec<PathBuf>, rules: &Arc<Rules>) -> Vec<DirectoryReport> {
-    many(Deed::Look, dirs, rules)
+    in_directories(Action::Look, dirs, rules)
 }
 
-/// Removes the stale locks of a directory, keeps and reports the rest.
+/// Removes the stale locks of a directory. Keeps and reports the rest.
 pub(crate) fn sweep(dir: &Path, rules: &Arc<Rules>) -> Result<Vec<LockReport>> {
-    one(Deed::Sweep, dir, rules)
+    in_directory(Action::Sweep, dir, rules)
 }
 
-/// Removes the stale locks of many directories, keeps and reports the rest.
+/// Removes the stale locks of many directories. Keeps and reports the rest.
 pub(crate) fn sweep_many(dirs: Vec<PathBuf>, rules: &Arc<Rules>) -> Vec<DirectoryReport> {
-    many(Deed::Sweep, dirs, rules)
+    in_directories(Action::Sweep, dirs, rules)
 }
 
-/// Looks at a lock, without touching it; `None` if there is none.
+/// Looks at one lock. Changes nothing. `None` if there is no lock file.
 pub(crate) fn look(lock: &Path, rules: &Arc<Rules>) -> Option<LockReport> {
-    one_lock(Deed::Look, lock, rules)
+    on_path(Action::Look, lock, rules)
 }
 
-/// Removes a lock if it is stale; `None` if there is none any more.
+/// Removes one lock if it is stale. `None` if there is no lock file any more.
 #[cfg(feature = "gateway")]
 pub(crate) fn sweep_one(lock: &Path, rules: &Arc<Rules>) -> Option<LockReport> {
-    one_lock(Deed::Sweep, lock, rules)
+    on_path(Action::Sweep, lock, rules)
 }
 
-fn one_lock(deed: Deed, lock: &Path, rules: &Arc<Rules>) -> Option<LockReport> {
+fn on_path(action: Action, lock: &Path, rules: &Arc<Rules>) -> Option<LockReport> {
     let (dir, name) = look::split(lock)?;
     match Directory::open(&dir) {
-        Ok(dir) => deed.on(&Looker::new(rules), &dir, name),
+        Ok(dir) => action.apply(&Inspector::new(rules), &LockEntry { dir, name: name.to_owned() }),
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => Some(LockReport::unreadable(lock.to_owned(), &error)),
     }
 }
 
-fn one(deed: Deed, dir: &Path, rules: &Arc<Rules>) -> Result<Vec<LockReport>> {
-    match many(deed, vec![dir.to_owned()], rules).pop() {
+fn in_directory(action: Action, dir: &Path, rules: &Arc<Rules>) -> Result<Vec<LockReport>> {
+    match in_directories(action, vec![dir.to_owned()], rules).pop() {
         Some(report) => report.locks,
         None => Ok(Vec::new()),
     }
 }
 
-fn many(deed: Deed, dirs: Vec<PathBuf>, rules: &Arc<Rules>) -> Vec<DirectoryReport> {
-    let mut entries: Vec<(Directory, OsString)> = Vec::new();
-    let mut reports: Vec<(PathBuf, Result<usize>)> = Vec::new();
-    for dir in dirs {
-        let listed = Directory::open(&dir).and_then(|directory| {
-            let names = directory.locks()?;
-            let count = names.len();
-            entries.extend(names.into_iter().map(|name| (directory.clone(), name)));
-            Ok(count)
-        });
-        reports.push((dir, listed));
-    }
-    let paths: Vec<_> =
-        entries.iter().map(|(dir, name)| (Arc::clone(&dir.named), name.clone())).collect();
-    let looker = Looker::new(rules);
-    let work =
-        move |(dir, name): &(Directory, OsString), _: &pool::Pulse| deed.on(&looker, dir, name);
-    let results =
-        pool::each(entries, pool::Pace { limit: STUCK_AFTER, per_thread: 64 }, work, |_| {});
-    let mut found = results.into_iter().zip(paths);
-    let mut take = |count: usize| {
-        let locks = found.by_ref().take(count);
-        locks
-            .filter_map(|(report, (dir, name))| {
-                report.unwrap_or_else(|| Some(stuck(dir.join(name))))
-            })
-            .collect()
-    };
-    reports
-        .into_iter()
+fn in_directories(action: Action, dirs: Vec<PathBuf>, rules: &Arc<Rules>) -> Vec<DirectoryReport> {
+    let mut locks = Vec::new();
+    let counts: Vec<_> = dirs.iter().map(|dir| list_locks(dir, &mut locks)).collect();
+    let mut reports = apply_to_all(action, locks, rules).into_iter();
+    let mut take = |count| reports.by_ref().take(count).flatten().collect();
+    dirs.into_iter()
+        .zip(counts)
         .map(|(dir, count)| DirectoryReport { dir, locks: count.map(&mut take) })
         .collect()
 }
 
-/// The report on a lock at which the system did not answer.
-pub(crate) fn stuck(lock: PathBuf) -> LockReport {
+/// Appends the locks of a directory to `locks`, and returns their number.
+fn list_locks(dir: &Path, locks: &mut Vec<LockEntry>) -> Result<usize> {
+    let dir = Directory::open(dir)?;
+    let names = dir.lock_names()?;
+    let count = names.len();
+    locks.extend(names.into_iter().map(|name| LockEntry { dir: dir.clone(), name }));
+    Ok(count)
+}
+
+/// One result for each lock. `None` for a lock that is gone.
+fn apply_to_all(
+    action: Action,
+    locks: Vec<LockEntry>,
+    rules: &Arc<Rules>,
+) -> Vec<Option<LockReport>> {
+    let limits = pool::Limits { stuck_after: STUCK_AFTER, per_thread: 64 };
+    let inspector = Inspector::new(rules);
+    let work = move |lock: &LockEntry, _: &pool::Heartbeat| action.apply(&inspector, lock);
+    pool::map(locks.clone(), limits, work, |_| {})
+        .into_iter()
+        .zip(locks)
+        .map(|(report, lock)| report.unwrap_or_else(|| Some(stuck(lock.path()))))
+        .collect()
+}
+
+/// The report on a lock for which a system call did not return.
+fn stuck(lock: PathBuf) -> LockReport {
     LockReport { error: Some(no_answer()), ..LockReport::new(lock, LockState::Unreadable) }
 }
 
+/// The error text for a system call that did not return.
 pub(crate) fn no_answer() -> String {
     format!(
         "the system gave no answer for {} s; is its filesystem reachable?",
@@ -200,7 +207,7 @@ pub(crate) fn no_answer() -> String {
     )
 }
 
-pub(crate) fn data_lock_busy(place: &Place) -> Error {
+fn data_lock_busy(place: &Place) -> Error {
     Error::DataLockBusy {
         session: place.session().to_owned(),
         pid: crate::datafile::who_is_inside(place),

@@ -1,36 +1,26 @@
-//! Who may use a file, and what is noted about it: a new file takes after the one whose place it is to take.
+//! Owner, mode and extended attributes. A new file takes them over from the file that it replaces.
+
+#[cfg_attr(target_os = "linux", path = "attributes/linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "attributes/portable.rs")]
+mod system;
 
 use std::fs::{File, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 
-use rustix::buffer::spare_capacity;
-use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr};
-use rustix::io::Errno;
-
-/// The kernel keeps no longer lists of names, and no longer values.
-const LONGEST: usize = 1 << 16;
-/// About the content. The kernel takes them away, or makes them anew, when a file is written to.
-const OF_THE_CONTENT: [&[u8]; 3] = [b"security.capability", b"security.evm", b"security.ima"];
-
-/// Gives `new` the owner, the extended attributes with the access control list, and the mode of `old`.
+/// Gives `new` the owner, the extended attributes including the access control list, and the mode
+/// of `old`.
 ///
-/// In this order nobody can do more with `new` in between than with `old`: the mode's bits of the group are the list's mask.
+/// In this order `new` never allows anybody more than `old` does: the group bits of the mode are
+/// the mask of the access control list.
 pub(crate) fn take_after(new: &File, old: &File) -> io::Result<()> {
     let from = old.metadata()?;
     let to = new.metadata()?;
     if (from.uid(), from.gid()) != (to.uid(), to.gid()) {
         fchown(new, Some(from.uid()), Some(from.gid()))?;
     }
-    let names = names(old)?;
-    drop_inherited(new, &names)?;
-    for name in names.iter().filter(|name| !OF_THE_CONTENT.contains(&&name[..])) {
-        match copy(name, old, new) {
-            Err(Errno::NOTSUP | Errno::PERM | Errno::ACCESS) if !rules_access(name) => {}
-            copied => copied?,
-        }
-    }
-    // The list has brought it; to set it again could change the list.
+    system::copy_attributes(new, old)?;
+    // An access control list has set the mode already. Setting it again could change the list.
     let mode = from.mode() & 0o7777;
     if new.metadata()?.mode() & 0o7777 != mode {
         new.set_permissions(Permissions::from_mode(mode))?;
@@ -38,93 +28,11 @@ pub(crate) fn take_after(new: &File, old: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives `new` the owner and the group of `old`, if the owner is another.
+/// Gives `new` the owner and the group of `old`, if their owners differ.
 pub(crate) fn give_owner_of(old: &File, new: &File) -> io::Result<()> {
     let from = old.metadata()?;
     if new.metadata()?.uid() == from.uid() {
         return Ok(());
     }
     fchown(new, Some(from.uid()), Some(from.gid()))
-}
-
-/// From the directory's default list. With the mode, that would let more people in.
-fn drop_inherited(new: &File, wanted: &[Vec<u8>]) -> io::Result<()> {
-    for name in names(new)?.iter().filter(|name| rules_access(name) && !wanted.contains(name)) {
-        fremovexattr(new, &name[..])?;
-    }
-    Ok(())
-}
-
-fn copy(name: &[u8], old: &File, new: &File) -> Result<(), Errno> {
-    let value = match value(old, name) {
-        // Removed since it was listed.
-        Err(Errno::NODATA) => return Ok(()),
-        value => value?,
-    };
-    if self::value(new, name).as_ref() == Ok(&value) {
-        return Ok(());
-    }
-    fsetxattr(new, name, &value, XattrFlags::empty())
-}
-
-/// Access control lists: without one the mode would mean something else.
-fn rules_access(name: &[u8]) -> bool {
-    name.starts_with(b"system.")
-}
-
-fn names(file: &File) -> io::Result<Vec<Vec<u8>>> {
-    let mut list = Vec::with_capacity(LONGEST);
-    match flistxattr(file, spare_capacity(&mut list)) {
-        Err(Errno::NOTSUP | Errno::NOSYS) => return Ok(Vec::new()),
-        listed => listed?,
-    };
-    Ok(list.split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect())
-}
-
-fn value(file: &File, name: &[u8]) -> Result<Vec<u8>, Errno> {
-    let mut value = Vec::with_capacity(LONGEST);
-    fgetxattr(file, name, spare_capacity(&mut value))?;
-    Ok(value)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_access_list_that_cannot_be_had_is_an_error_and_another_attribute_is_left_out() {
-        let old = tempfile::tempfile().unwrap();
-        // Of a filesystem that knows neither.
-        let new = File::open("/proc/self/comm").unwrap();
-        old.set_permissions(new.metadata().unwrap().permissions()).unwrap();
-        let set = |name, value: &[u8]| fsetxattr(&old, name, value, XattrFlags::empty());
-        if let Err(why) = set("user.note", b"x") {
-            return eprintln!("skipped: {why}");
-        }
-        take_after(&new, &old).unwrap();
-        // Of the owner, the group and the others, who may read, and of one user more.
-        let entries = [
-            (1, 6, u32::MAX),
-            (2, 4, 1234),
-            (4, 4, u32::MAX),
-            (16, 4, u32::MAX),
-            (32, 4, u32::MAX),
-        ];
-        let mut list = 2_u32.to_le_bytes().to_vec();
-        for (tag, may, id) in entries {
-            list.extend(
-                u16::to_le_bytes(tag)
-                    .into_iter()
-                    .chain(u16::to_le_bytes(may))
-                    .chain(u32::to_le_bytes(id)),
-            );
-        }
-        if let Err(why) = set("system.posix_acl_access", &list) {
-            return eprintln!("skipped: {why}");
-        }
-        assert_eq!(
-            take_after(&new, &old).unwrap_err().raw_os_error(),
-            Some(Errno::NOTSUP.raw_os_error())
-        );
-    }
 }

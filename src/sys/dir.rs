@@ -1,5 +1,9 @@
-//! A directory by its descriptor. Its path is walked once; whatever is done in it afterwards is
-//! relative to the descriptor, so that a path which changes meanwhile leads nowhere else.
+//! A directory by its descriptor. Its path is walked once. Whatever is done in it afterwards is
+//! relative to the descriptor, so that a change of the path has no effect.
+
+#[cfg_attr(target_os = "linux", path = "dir/linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "dir/portable.rs")]
+mod system;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -13,13 +17,6 @@ use rustix::io::Errno;
 
 use super::file::{CAREFUL, FileId, Stat};
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
-#[path = "dir/linux.rs"]
-mod system;
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-#[path = "dir/portable.rs"]
-mod system;
-
 const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// An open directory.
@@ -27,16 +24,16 @@ const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 pub(crate) struct Dir {
     fd: OwnedFd,
     id: FileId,
-    /// Where it was when it was opened, links resolved. For messages.
+    /// The path that it had when it was opened, with links resolved. For messages.
     path: Box<Path>,
 }
 
-/// What a file is opened for.
+/// The access with which a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     Read,
     ReadWrite,
-    /// Reading anywhere, writing at the end.
+    /// Reads go anywhere, writes to the end.
     Append,
 }
 
@@ -51,17 +48,17 @@ impl Access {
 }
 
 impl Dir {
-    /// Opens the directory that `path` names, links followed.
+    /// Opens the directory that `path` names. Follows links.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let fd = rustix::fs::open(path, system::TO_NAME, Mode::empty())?;
         Self::from_descriptor(fd, path)
     }
 
-    /// Opens the directory that `path` names, and creates what is missing of it (0700), each name
-    /// synced.
+    /// Opens the directory that `path` names. Creates missing directories (0700), and syncs each
+    /// new name.
     ///
-    /// Only what this call created is given to the owner of the directory above it. What somebody
-    /// else creates meanwhile is entered only if it is a directory, never through a link.
+    /// A directory that this call created gets the owner of its parent. What another process
+    /// creates meanwhile is entered only if it is a directory, and never through a link.
     pub(crate) fn create_all(path: &Path) -> io::Result<Self> {
         let (mut dir, missing) = deepest_existing(path)?;
         for name in missing {
@@ -76,16 +73,26 @@ impl Dir {
         Ok(Self { fd, id, path: path.into() })
     }
 
+    /// Returns the path that it had when it was opened.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Which directory it is.
+    /// Returns the identity of the directory.
     pub(crate) fn id(&self) -> FileId {
         self.id
     }
 
-    /// What is known of what `name` names, links not followed; `None` if it names nothing.
+    /// Returns the identity of what its path names now, or `None` if that names nothing.
+    pub(crate) fn path_id(&self) -> io::Result<Option<FileId>> {
+        match rustix::fs::stat(&*self.path) {
+            Ok(stat) => Ok(Some(Stat::from(&stat).id)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Returns the metadata of what `name` names, or `None` if it names nothing. Follows no link.
     pub(crate) fn stat(&self, name: &OsStr) -> io::Result<Option<Stat>> {
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(Stat::from(&stat))),
@@ -94,44 +101,47 @@ impl Dir {
         }
     }
 
-    /// Which file `name` names right now, links not followed; `None` if it names none.
+    /// Returns the identity of what `name` names now, or `None` if it names nothing. Follows no
+    /// link.
     pub(crate) fn id_of(&self, name: &OsStr) -> io::Result<Option<FileId>> {
         Ok(self.stat(name)?.map(|stat| stat.id))
     }
 
-    /// Opens a file. Follows no link and waits for nothing, whatever the name names.
+    /// Opens a file. Follows no link, and never waits, whatever `name` names.
     pub(crate) fn open_file(&self, name: &OsStr, access: Access) -> io::Result<File> {
         let flags = access.flags() | CAREFUL;
         Ok(rustix::fs::openat(&self.fd, name, flags, Mode::empty())?.into())
     }
 
-    /// Creates a file, private to the user (0600), under a name that is free.
+    /// Creates a file that only the user can access (0600). Fails if the name is taken.
     pub(crate) fn create_file(&self, name: &OsStr, access: Access) -> io::Result<File> {
         let flags = access.flags() | CAREFUL | OFlags::CREATE | OFlags::EXCL;
         Ok(rustix::fs::openat(&self.fd, name, flags, PRIVATE)?.into())
     }
 
-    /// Creates a file without a name (0600); `None` where there are none.
+    /// Creates a file without a name (0600); `None` where that is not supported.
     pub(crate) fn create_unnamed(&self) -> io::Result<Option<File>> {
         system::create_unnamed(self.fd.as_fd())
     }
 
-    /// Gives an unnamed file a name that is free; `Unsupported` where that cannot be done.
+    /// Gives an unnamed file a name. Fails if the name is taken, and with `Unsupported` where this
+    /// cannot be done.
     pub(crate) fn name_unnamed(&self, file: &File, name: &OsStr) -> io::Result<()> {
         system::name_unnamed(self.fd.as_fd(), file, name)
     }
 
-    /// Gives a file another name that is free; `Unsupported` where that cannot be done.
+    /// Renames a file. Fails if the new name is taken, and with `Unsupported` where this cannot be
+    /// done.
     pub(crate) fn rename_to_free(&self, old: &OsStr, new: &OsStr) -> io::Result<()> {
         system::rename_to_free(self.fd.as_fd(), old, new)
     }
 
-    /// Gives a file a second name that is free.
+    /// Gives a file a second name. Fails if that name is taken.
     pub(crate) fn link(&self, old: &OsStr, new: &OsStr) -> io::Result<()> {
         Ok(rustix::fs::linkat(&self.fd, old, &self.fd, new, AtFlags::empty())?)
     }
 
-    /// Gives a file another name, and takes that from whichever file has it.
+    /// Renames a file, and replaces the file that has the new name.
     pub(crate) fn rename(&self, old: &OsStr, new: &OsStr) -> io::Result<()> {
         Ok(rustix::fs::renameat(&self.fd, old, &self.fd, new)?)
     }
@@ -141,7 +151,7 @@ impl Dir {
         Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())?)
     }
 
-    /// The names in it, in no order.
+    /// Returns the names in the directory, in no order.
     pub(crate) fn names(&self) -> io::Result<impl Iterator<Item = io::Result<OsString>> + use<>> {
         let mut entries = rustix::fs::Dir::new(self.readable()?)?;
         Ok(std::iter::from_fn(move || {
@@ -158,24 +168,24 @@ impl Dir {
         }))
     }
 
-    /// Makes its names survive the loss of power.
+    /// Syncs the directory, so that its names survive the loss of power.
     pub(crate) fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::fsync(self.readable()?)?)
     }
 
-    /// The descriptor may be good for names only.
+    /// Opens the directory for reading: its own descriptor may serve only to look up names.
     fn readable(&self) -> io::Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(rustix::fs::openat(&self.fd, ".", flags, Mode::empty())?)
     }
 
-    /// Where root creates a file in somebody's directory, it gets the directory's owner.
+    /// Gives a file that root created in another user's directory the owner of the directory.
     pub(crate) fn give_to_owner(&self, file: &File) -> io::Result<()> {
         give_to_owner_of(self.fd.as_fd(), file.as_fd())
     }
 }
 
-/// The descriptor of the deepest directory of `path` that exists, and the names below it.
+/// Returns the descriptor of the deepest existing directory of `path`, and the names below it.
 fn deepest_existing(path: &Path) -> io::Result<(OwnedFd, Vec<OsString>)> {
     let mut missing = Vec::new();
     let mut existing = path;
@@ -197,7 +207,7 @@ fn deepest_existing(path: &Path) -> io::Result<(OwnedFd, Vec<OsString>)> {
     }
 }
 
-/// The last component; `file_name` has none for `..`.
+/// The last component, also if it is `..`, for which `file_name` has none.
 fn last_name(path: &Path) -> Option<OsString> {
     match path.components().next_back()? {
         Component::Normal(name) => Some(name.to_owned()),
@@ -216,7 +226,7 @@ fn enter_or_create(dir: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
     if created {
         give_to_owner_of(dir.as_fd(), system::to_change_owner(&inner)?.as_fd())?;
     }
-    // Also if somebody else created it, who may have died before the sync.
+    // Synced even if another process created it, which may have died before its own sync.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::fsync(rustix::fs::openat(dir, ".", flags, Mode::empty())?)?;
     Ok(inner)

@@ -1,20 +1,20 @@
-//! Refusals of the system that have no name in `std`.
+//! System errors that have no kind of their own in `std`.
 
 use std::io;
 
 use rustix::io::Errno;
 
-/// Whether an open was refused because the path names a symbolic link.
+/// Whether an open failed because the path names a symbolic link.
 pub(crate) fn is_link_refusal(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::LOOP)
 }
 
-/// Whether an open was refused because the path names a socket, or a pipe that nobody reads.
+/// Whether an open failed because the path names a socket, or a pipe that nobody reads.
 pub(crate) fn is_pipe_refusal(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::NXIO)
 }
 
-/// Whether this process has as many descriptors as it may have.
+/// Whether this process has reached its limit of open descriptors.
 pub(crate) fn is_descriptor_limit(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::MFILE)
 }

@@ -1,46 +1,42 @@
-//! Files by their descriptors: which file it is, what is known of it, and positioned I/O.
+//! Files by their descriptors: identity, metadata, and positioned reads and writes.
 
-use std::fs::{File, Permissions};
+#[cfg_attr(target_os = "linux", path = "file/linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "file/portable.rs")]
+mod system;
+
+use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-/// Added to every open: it follows no link, waits for no pipe or terminal, and no child inherits
+/// Added to every open. It follows no link, waits for no pipe or terminal, and no child inherits
 /// the descriptor by accident.
 pub(super) const CAREFUL: OFlags =
     OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
-/// Which filesystem a file is on, as the kernel numbers them.
+/// The identity of a filesystem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Device(pub(super) u64);
 
-/// Which file it is, whatever its name.
+/// The identity of a file, whatever its names are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct FileId {
-    device: Device,
-    number: u64,
+    pub(super) device: Device,
+    pub(super) number: u64,
 }
 
 impl FileId {
-    /// The filesystem that the file is on.
+    /// Returns the filesystem that the file is on.
     pub(crate) fn device(self) -> Device {
         self.device
     }
-
-    /// The file as `/proc/locks` names it.
-    pub(super) fn in_proc_locks(self) -> String {
-        let device = self.device.0;
-        let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-        format!("{major:02x}:{minor:02x}:{}", self.number)
-    }
 }
 
-/// What a path can name.
+/// The kind of what a path names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileKind {
     /// A regular file.
@@ -50,23 +46,23 @@ pub(crate) enum FileKind {
     Other,
 }
 
-/// What is known of a file at a moment.
+/// The metadata of a file at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stat {
     pub(crate) id: FileId,
     pub(crate) kind: FileKind,
-    /// In bytes.
+    /// The length in bytes.
     pub(crate) len: u64,
-    /// How many names it has.
+    /// The number of its names.
     pub(crate) links: u64,
-    /// When it was written to last, since 1970; zero for a time before that.
+    /// When it was last written to, as time since 1970; zero if that was earlier.
     pub(crate) modified: Duration,
-    /// The permission bits; `None` where files have none.
+    /// The permission bits; `None` on a system whose files have none.
     pub(crate) mode: Option<u32>,
 }
 
 impl Stat {
-    /// Widths and signs of these fields differ between systems and processors.
+    /// The widths and signs of these fields differ between systems and processors.
     #[allow(clippy::unnecessary_cast, clippy::cast_lossless, clippy::useless_conversion)]
     pub(super) fn from(stat: &rustix::fs::Stat) -> Self {
         let kind = match FileType::from_raw_mode(stat.st_mode) {
@@ -88,12 +84,12 @@ impl Stat {
     }
 }
 
-/// What is known of an open file.
+/// Returns the metadata of an open file.
 pub(crate) fn stat(file: &File) -> io::Result<Stat> {
     Ok(Stat::from(&rustix::fs::fstat(file)?))
 }
 
-/// What is known of what `path` names, links not followed; `None` if it names nothing.
+/// Returns the metadata of what `path` names, or `None` if it names nothing. Follows no link.
 pub(crate) fn stat_path(path: &Path) -> io::Result<Option<Stat>> {
     match rustix::fs::lstat(path) {
         Ok(stat) => Ok(Some(Stat::from(&stat))),
@@ -102,7 +98,7 @@ pub(crate) fn stat_path(path: &Path) -> io::Result<Option<Stat>> {
     }
 }
 
-/// What `path` names, in words for a message, if it is no regular file.
+/// Describes in words, for a message, a kind that is not a regular file.
 pub(crate) fn kind_of(kind: std::fs::FileType) -> &'static str {
     match kind {
         _ if kind.is_dir() => "a directory",
@@ -112,28 +108,33 @@ pub(crate) fn kind_of(kind: std::fs::FileType) -> &'static str {
     }
 }
 
-/// Opens a file for reading. Follows no link and waits for nothing, whatever the path names.
+/// Opens a file for reading. Follows no link, and never waits, whatever the path names.
 pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
     Ok(rustix::fs::open(path, OFlags::RDONLY | CAREFUL, Mode::empty())?.into())
 }
 
-/// Sets the permission bits of the very file that was looked at, if the path still names it.
+/// Sets the permission bits of the file that was looked at. Follows no link.
+///
+/// # Errors
+/// If the path names another file by now.
 pub(crate) fn set_mode(path: &Path, looked_at: FileId, mode: u32) -> io::Result<()> {
-    // Named, not opened: its mode may forbid the opening.
-    let named = File::from(rustix::fs::open(path, OFlags::PATH | CAREFUL, Mode::empty())?);
-    if stat(&named)?.id != looked_at {
-        return Err(io::Error::other("another file stands there by now"));
-    }
-    let by_descriptor = format!("/proc/self/fd/{}", named.as_raw_fd());
-    std::fs::set_permissions(by_descriptor, Permissions::from_mode(mode))
+    system::set_mode(path, looked_at, mode)
 }
 
-/// Reads some bytes at `offset`; 0 at the end of the file. Neither uses nor moves the cursor.
+fn ensure_same(named: FileId, looked_at: FileId) -> io::Result<()> {
+    if named == looked_at {
+        return Ok(());
+    }
+    Err(io::Error::other("the path names another file by now"))
+}
+
+/// Reads some bytes at `offset`, and returns how many; 0 at the end of the file. Neither uses nor
+/// moves the cursor.
 pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     file.read_at(buffer, offset)
 }
 
-/// Fills `buffer` from `offset`.
+/// Fills `buffer` with the bytes at `offset`.
 pub(crate) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
     file.read_exact_at(buffer, offset)
 }

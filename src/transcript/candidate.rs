@@ -1,4 +1,4 @@
-//! One attempt to read a record that may begin at a certain byte of a damaged line.
+//! One attempt to read a record that may begin at a given byte of a damaged line.
 
 use std::ops::Range;
 
@@ -7,33 +7,36 @@ use super::json::{Validator, is_space};
 /// What ended an attempt.
 #[derive(Clone, Copy)]
 pub(super) enum Stop {
-    /// A byte that cannot follow.
+    /// A byte that cannot follow what was read.
     Byte(u8),
     /// The end of the line.
     EndOfLine {
-        /// Whether there is a newline.
+        /// Whether a newline ends the line.
         terminated: bool,
     },
 }
 
-/// An attempt, or room for one: there may be one at every byte of a long line, so its memory is used again.
+/// An attempt to read a record, or room for one.
+///
+/// A long line may need an attempt at every byte, so the memory of an attempt is reused.
 #[derive(Default)]
 pub(super) struct Candidate {
     live: bool,
     json: Validator,
     /// Where each open array and object begins.
     open: Vec<u64>,
-    /// It begins where a record is expected: where the line begins, behind a whole record, or behind NUL bytes.
+    /// It begins where a record is expected: at the start of the line, after a whole record, or
+    /// after NUL bytes.
     expected: bool,
     start: u64,
-    /// Where the object begins that has just been closed, if nothing but whitespace followed.
+    /// The start of the object that was closed last, if only whitespace has followed it.
     closed: Option<u64>,
-    /// The last byte that was not whitespace.
+    /// The last byte that is not whitespace.
     last: u8,
 }
 
 impl Candidate {
-    /// Begins with the `{` at `start`.
+    /// Begins an attempt with the `{` at `start`.
     pub(super) fn begin(&mut self, start: u64, expected: bool) {
         self.live = true;
         self.json.reset();
@@ -43,12 +46,12 @@ impl Candidate {
         self.step(b'{', start);
     }
 
-    /// Whether it has begun and not failed yet.
+    /// Whether the attempt has begun and has not failed.
     pub(super) fn is_live(&self) -> bool {
         self.live
     }
 
-    /// What was read does not go on.
+    /// Ends the attempt: what was read is not continued.
     pub(super) fn give_up(&mut self) {
         self.live = false;
         self.closed = None;
@@ -63,12 +66,12 @@ impl Candidate {
         self.json.in_text()
     }
 
-    /// Whether the next byte is part of a string, and not of an escape in it.
+    /// Whether the next byte is part of a string, but not of an escape in it.
     pub(super) fn in_plain_text(&self) -> bool {
         self.json.in_plain_text()
     }
 
-    /// Takes the byte at `at`; false if it cannot follow.
+    /// Takes the byte at `at`. Returns false if it cannot follow.
     #[inline]
     pub(super) fn step(&mut self, byte: u8, at: u64) -> bool {
         let depth = self.json.depth();
@@ -90,17 +93,18 @@ impl Candidate {
         true
     }
 
-    /// The whole record that the bytes before `at` end with, given what came there.
+    /// The whole record that ends at `at`, given what stopped the attempt there.
     ///
-    /// Closed objects count at any depth: `{"a":{"b":1}` at the end of a line may be a record that was cut behind `{"a":`,
-    /// and then one that is whole. It may as well be a nested object of the cut record; that is not to be told apart, and
-    /// one line too many is better than a record lost. At the end of a file without a newline it is taken for what it is
-    /// nearly always: a write that did not get to its end.
+    /// A closed object counts at any depth. `{"a":{"b":1}` at the end of a line may be a record
+    /// that was cut after `{"a":`, followed by a whole one. It may also be a cut record with a
+    /// nested object. The two cannot be told apart, and one line too many is better than a lost
+    /// record. At the end of a file without a newline, it is nearly always an interrupted write,
+    /// and no record is taken from it.
     pub(super) fn record(&self, stop: Stop, at: u64) -> Option<Range<u64>> {
         let whole = self.closed?..at;
         let believed = match stop {
             _ if self.is_expected_record() => true,
-            // So goes on what the object is nested in.
+            // The object may be nested: the enclosing value can continue with these bytes.
             Stop::Byte(byte) => !matches!(byte, b',' | b']' | b'}' | b':'),
             Stop::EndOfLine { terminated } => terminated || self.json.depth() == 0,
         };

@@ -1,4 +1,4 @@
-//! What can be wrong with a line, and what of it can be saved.
+//! What can be wrong with a line, and which records in it can be saved.
 
 use std::fmt;
 use std::ops::Range;
@@ -10,19 +10,19 @@ use serde::Serialize;
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum DamageKind {
-    /// The last line has no newline and is not a whole value: a write that did not get to its end. While somebody
-    /// writes, a reader without the data lock sees this too, for a moment.
+    /// The last line has no newline and is not a whole value: an interrupted write. A reader
+    /// without the data lock can also see this for a moment while a writer is at work.
     TornTail,
-    /// Whole records share a line with something that is not: a cut record with the next one glued to it.
+    /// Whole records share a line with other bytes, such as a cut record before a whole one.
     Splice,
-    /// Whole records without a newline between them or, on the last line, behind them.
+    /// A newline is missing between whole records, or after the last record of the file.
     MissingNewline,
-    /// NUL bytes and nothing else beside the whole records of the line, if it has any: a file that grew before a crash
-    /// without its data reaching the disk.
+    /// The line has NUL bytes and, apart from whole records and whitespace, nothing else. A crash
+    /// leaves them when the file grew but its data did not reach the disk.
     NulRun,
-    /// The line has no whole record, and is not UTF-8.
+    /// The line has no whole record and is not UTF-8.
     InvalidUtf8,
-    /// The line has no whole record, and is no JSON value.
+    /// The line has no whole record and is not a JSON value.
     NotJson,
 }
 
@@ -37,7 +37,7 @@ impl DamageKind {
         Self::NotJson,
     ];
 
-    /// The name in JSON and in reports, such as `torn-tail`.
+    /// The name that is used in JSON and in reports, such as `torn-tail`.
     pub fn name(self) -> &'static str {
         match self {
             Self::TornTail => "torn-tail",
@@ -68,39 +68,43 @@ impl fmt::Display for DamageKind {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Damage {
-    /// What is wrong.
+    /// The kind of damage.
     pub kind: DamageKind,
-    /// The bytes of the line, without its newline.
+    /// The byte range of the line, or of the part, in the file. The newline is not included.
     pub range: Range<u64>,
-    /// The whole records in it, in order, each with the whitespace behind it. Everything between them is to be taken out.
+    /// The byte ranges of the whole records in it, in order. Each includes the whitespace after the
+    /// record. A repair removes everything between them.
     ///
-    /// A line with more of them than [`MAX_SAVED`](crate::transcript::scan::MAX_SAVED) is reported in several parts, one
-    /// behind the other, so that a hostile line costs no memory.
+    /// At most 1024 records are listed. A line with more is reported in several consecutive parts,
+    /// so that the memory needed for a hostile line is bounded.
     pub saved: Vec<Range<u64>>,
-    /// The number of the line, from 1; `None` when the file was not read from its beginning.
+    /// The line number, counted from 1. `None` if the file was not read from its beginning.
     pub line: Option<u64>,
-    /// Whether a newline follows `range`. It does not at the end of the file, nor where a part of a line ends.
+    /// Whether a newline follows `range`. None follows at the end of the file, or between two parts
+    /// of one line.
     pub terminated: bool,
 }
 
 impl Damage {
-    /// The ranges to be taken out, in order; none of them is empty. A line of which nothing can be saved goes with its newline.
+    /// The byte ranges that a repair removes, in order and never empty. A line of which nothing can
+    /// be saved is removed together with its newline.
     pub fn removed(&self) -> impl Iterator<Item = Range<u64>> {
         self.edits().map(|edit| edit.removed).filter(|range| !range.is_empty())
     }
 
-    /// How many bytes are to be taken out.
+    /// The number of bytes that a repair removes.
     pub fn removed_bytes(&self) -> u64 {
         self.removed().map(|range| range.end - range.start).sum()
     }
 
-    /// What turns the damaged bytes into whole lines.
+    /// The edits that turn the damaged bytes into whole lines.
     pub(super) fn edits(&self) -> impl Iterator<Item = Edit> {
         let last = self.saved.len();
         (0..=last).filter_map(move |index| self.edit_before(index))
     }
 
-    /// The change between the saved records `index - 1` and `index`; 0 is the front, and their number is the end.
+    /// The edit between the saved records `index - 1` and `index`. Index 0 is the edit before the
+    /// first record, and `saved.len()` the one after the last.
     fn edit_before(&self, index: usize) -> Option<Edit> {
         let at_end = index == self.saved.len();
         let start = match index.checked_sub(1) {
@@ -135,7 +139,7 @@ impl fmt::Display for Damage {
     }
 }
 
-/// One change that a repair makes: some bytes go, and perhaps a newline comes in their place.
+/// One edit of a repair: it removes bytes, and may insert a newline in their place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Edit {
     pub(super) removed: Range<u64>,

@@ -2,25 +2,31 @@
 //!
 //! # The rule
 //!
-//! A record is a JSON object. Where one is expected (where the line begins, behind a whole record, behind NUL bytes) every
-//! whole object is one. Anywhere else an object counts when it is not empty and what follows it is not
-//! what would follow it inside of a record that goes on (`,` `]` `}` `:`). Of records that overlap, the one that begins first is
-//! taken, so no whole record is lost; the price is explained at `Candidate::record`.
-//! Arrays, numbers and other values that are not alone on their line cannot be told from pieces of a record: they are taken out.
+//! A record is a JSON object. Where a record is expected, every whole object is one. A record is
+//! expected at the start of the line, after a whole record, and after NUL bytes. Anywhere else, an
+//! object counts if it is not empty and if the next byte cannot continue an enclosing record (`,`
+//! `]` `}` `:`). Of overlapping records, the one that begins first is taken, so no whole record is
+//! lost. `Candidate::record` explains the price.
+//!
+//! Arrays, numbers and other values that share a line with something else cannot be told from parts
+//! of a record. They are removed.
 //!
 //! # Why it takes linear time
 //!
-//! A record may begin at every `{`, but two attempts are enough. An attempt that reads outside of a string either takes a `{` as a
-//! nested object, and will notice when that one ends, or fails at it. So a new attempt is needed only where all live ones are
-//! inside of a string; and two live ones are never both inside or both outside, because every quote turns both over. (One
-//! behind a backslash turns only the one inside; but the other has failed at the backslash.)
+//! A record may begin at every `{`, but two attempts at a time are enough. An attempt that is
+//! outside of a string at a `{` either takes it as a nested object, and notices where that object
+//! ends, or fails. So a new attempt is needed only where every live attempt is inside a string. Two
+//! live attempts are never both inside a string or both outside, because every quote flips both. (A
+//! quote after a backslash flips only the attempt outside. But that attempt has already failed at
+//! the backslash.)
 //!
-//! When the later attempt finds a record while the earlier one is alive, it waits for that one to fail, and the bytes behind the
-//! record are read again then. Hostile lines could have that done at every record, so the bytes read again are counted: when
-//! they are [`REREAD`] times the line, nothing waits any more.
+//! If the later attempt finds a record while the earlier one is alive, the record is held until the
+//! earlier attempt fails. The bytes after the record are then read again. A hostile line could
+//! cause that at every record, so the bytes that are read again are counted. When they reach
+//! [`REREAD`] times the length of the line, no record is held any longer.
 //!
-//! Memory: two windows, and eight bytes for each open level of each attempt, which are bounded by
-//! [`MAX_DEPTH`](super::json::MAX_DEPTH).
+//! The memory needed is two windows, and eight bytes for each open level of each attempt. The
+//! levels are bounded by [`MAX_DEPTH`](super::json::MAX_DEPTH).
 
 use std::io;
 use std::ops::Range;
@@ -33,15 +39,15 @@ use super::scan::MAX_SAVED;
 use super::source::{ReadAt, Window, each_piece};
 use super::utf8::Utf8;
 
-/// How many times the length of the line may be read again.
+/// The bytes that may be read again, as a multiple of the length of the line.
 const REREAD: u64 = 4;
 
-/// A damaged line on the table.
+/// A damaged line whose whole records are being found.
 pub(super) struct Dissection {
     line: Range<u64>,
     terminated: bool,
     number: Option<u64>,
-    /// Up to here everything is reported.
+    /// Everything before this offset has been reported.
     at: u64,
     /// How many bytes may still be read again.
     reread: u64,
@@ -69,7 +75,7 @@ impl Dissection {
         }
     }
 
-    /// The next part of the line, with at most [`MAX_SAVED`] records.
+    /// Finds the next part of the line, with at most [`MAX_SAVED`] records. `None` at its end.
     pub(super) fn next_damage(&mut self, source: &impl ReadAt) -> io::Result<Option<Damage>> {
         if self.at == self.line.end {
             return Ok(None);
@@ -95,7 +101,7 @@ impl Dissection {
         Ok(Some(damage))
     }
 
-    /// The next whole record behind `self.at`.
+    /// Finds the next whole record from `self.at` on.
     fn next_record(&mut self, source: &impl ReadAt) -> io::Result<Option<Range<u64>>> {
         let search = &mut self.search;
         search.reset();
@@ -132,43 +138,43 @@ impl Dissection {
     }
 
     fn kind(&mut self, source: &impl ReadAt, damage: &Damage) -> io::Result<DamageKind> {
-        let mut rest = Rest::Nothing;
+        let mut outside = Outside::Nothing;
         for range in damage.removed() {
-            // The newline of a line that goes altogether is no part of the damage.
+            // The newline of a line that is removed entirely is not part of the damage.
             let range = range.start..range.end.min(self.line.end);
             each_piece(source, &mut self.window, range, |piece| {
-                rest = rest.and(piece);
-                Ok(rest != Rest::Other)
+                outside = outside.and(piece);
+                Ok(outside != Outside::Other)
             })?;
         }
-        Ok(match rest {
-            Rest::Nul => DamageKind::NulRun,
-            Rest::Nothing => DamageKind::MissingNewline,
-            Rest::Other if !damage.saved.is_empty() => DamageKind::Splice,
-            Rest::Other if !damage.terminated => DamageKind::TornTail,
-            Rest::Other if is_utf8(source, &mut self.window, damage.range.clone())? => {
+        Ok(match outside {
+            Outside::Nul => DamageKind::NulRun,
+            Outside::Nothing => DamageKind::MissingNewline,
+            Outside::Other if !damage.saved.is_empty() => DamageKind::Splice,
+            Outside::Other if !damage.terminated => DamageKind::TornTail,
+            Outside::Other if is_utf8(source, &mut self.window, damage.range.clone())? => {
                 DamageKind::NotJson
             }
-            Rest::Other => DamageKind::InvalidUtf8,
+            Outside::Other => DamageKind::InvalidUtf8,
         })
     }
 }
 
-/// What is left of a line besides its whole records, at worst.
+/// The worst kind of byte in a line outside of its whole records.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Rest {
+enum Outside {
     Nothing,
     Nul,
     Other,
 }
 
-impl Rest {
+impl Outside {
     fn and(self, piece: &[u8]) -> Self {
         let worse = |rest, byte: &u8| match (rest, *byte) {
-            (Rest::Other, _) => Rest::Other,
-            (_, 0) => Rest::Nul,
+            (Outside::Other, _) => Outside::Other,
+            (_, 0) => Outside::Nul,
             (rest, byte) if is_space(byte) => rest,
-            _ => Rest::Other,
+            _ => Outside::Other,
         };
         piece.iter().fold(self, worse)
     }
@@ -184,12 +190,12 @@ fn is_utf8(source: &impl ReadAt, window: &mut Window, range: Range<u64>) -> io::
     Ok(good && utf8.is_whole())
 }
 
-/// The live attempts, at most one inside and one outside of a string.
+/// The live attempts: at most one inside and one outside of a string.
 struct Search {
     live: [Candidate; 2],
-    /// The next byte is where a record is expected.
+    /// A record is expected at the next byte.
     expected: bool,
-    /// The record that begins first of those found, kept while an attempt that began before it is alive.
+    /// The earliest record found so far, held while an attempt that began before it is alive.
     held: Option<Range<u64>>,
 }
 
@@ -200,14 +206,14 @@ impl Default for Search {
 }
 
 impl Search {
-    /// Where a record is expected again; the memory is kept.
+    /// Starts anew, where a record is expected. The memory is kept.
     fn reset(&mut self) {
         self.live.iter_mut().for_each(Candidate::give_up);
         self.expected = true;
         self.held = None;
     }
 
-    /// How many bytes at the front change nothing.
+    /// The number of bytes at the front that change nothing.
     #[inline]
     fn skip(&self, bytes: &[u8]) -> usize {
         let [one, other] = &self.live;
@@ -221,7 +227,7 @@ impl Search {
         }
     }
 
-    /// Takes the byte at `at`; the whole records that it puts an end to.
+    /// Takes the byte at `at`. Returns the whole records that end before it.
     #[inline]
     fn take(&mut self, byte: u8, at: u64) -> [Option<Range<u64>>; 2] {
         let mut found = [None, None];
@@ -243,7 +249,7 @@ impl Search {
         if self.live().any(|one| !one.in_text()) {
             return;
         }
-        // There is always one that is free: if both were live, one would be outside.
+        // One of them is always free: if both were live, one would be outside of a string.
         if let Some(free) = self.live.iter_mut().find(|one| !one.is_live()) {
             free.begin(at, self.expected);
         }
@@ -253,7 +259,7 @@ impl Search {
         self.live.iter().filter(|one| one.is_live())
     }
 
-    /// The line ends at `at`; the whole records that it ends with.
+    /// Returns the whole records that end at `at`, where the line ends.
     fn finish(&self, at: u64, terminated: bool) -> [Option<Range<u64>>; 2] {
         let stop = Stop::EndOfLine { terminated };
         self.live.each_ref().map(|one| one.record(stop, at))
@@ -265,12 +271,13 @@ impl Search {
         }
     }
 
-    /// The record to take, once no attempt that began before it is alive, or it has waited too long.
+    /// The record to take, once no earlier attempt is alive, or once `limit` bytes after the record
+    /// were read.
     #[inline]
-    fn decided(&self, at: u64, patience: u64) -> Option<Range<u64>> {
+    fn decided(&self, at: u64, limit: u64) -> Option<Range<u64>> {
         let held = self.held.as_ref()?;
         let earlier = |one: &Candidate| one.start() < held.start;
         let contested = self.live().any(earlier);
-        (!contested || at - held.end >= patience).then(|| held.clone())
+        (!contested || at - held.end >= limit).then(|| held.clone())
     }
 }

@@ -1,20 +1,22 @@
-//! A strict JSON validator (RFC 8259) that is fed in pieces of any size.
+//! A strict JSON validator (RFC 8259) that takes its input in pieces of any size.
 //!
-//! It keeps no bytes: a line of 1 GB costs it nothing but time. What it keeps is one bit per level of nesting, up to
-//! [`MAX_DEPTH`] levels (125 KB); deeper than that is "not JSON" here. It does not recurse.
+//! It keeps no input, so the length of a line costs time but no memory. It keeps one bit per level
+//! of nesting, up to [`MAX_DEPTH`] levels (125 KB). Deeper nesting is rejected. It does not
+//! recurse.
 //!
-//! UTF-8 is not its business: the bytes of a string are only looked at for quotes, escapes and control characters. A
-//! lone surrogate (`"\ud800"`) and a number out of every machine's range (`1e999`) are well-formed, as the RFC says.
+//! It does not check UTF-8: in a string, it looks only for quotes, escapes and control characters.
+//! A lone surrogate (`"\ud800"`) and a number beyond the range of any machine type (`1e999`) are
+//! well-formed, as the RFC says.
 
 use super::runs::plain_run;
 
-/// How deep arrays and objects may be nested.
+/// The greatest accepted depth of nested arrays and objects.
 pub const MAX_DEPTH: usize = 1_000_000;
 
-/// What may come next.
+/// What may come next in the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// A value; at depth 0 that is the beginning of the text.
+    /// A value. At depth 0, this is the beginning of the text.
     Value,
     /// A value or `]`.
     FirstElement,
@@ -32,13 +34,13 @@ enum State {
     Text,
     /// The character after a backslash.
     Escape,
-    /// So many more digits of `\uXXXX`.
+    /// This many more digits of `\uXXXX`.
     Hex(u8),
     /// The rest of `true`, `false`, `null`.
     Literal(&'static [u8]),
     /// A digit after `-`.
     Minus,
-    /// A number that began with 0.
+    /// `.`, `e`, or the end of a number that began with 0.
     Zero,
     /// More digits, `.`, `e`, or the end of the number.
     Integer,
@@ -54,19 +56,7 @@ enum State {
     ExponentDigits,
 }
 
-/// Checks one JSON value, with whitespace around it, as its bytes arrive.
-///
-/// ```
-/// use turnlock::transcript::json::Validator;
-///
-/// let mut json = Validator::new();
-/// assert_eq!(json.feed(b"{\"text\":\"one "), Ok(()));
-/// assert!(!json.is_whole());
-/// assert_eq!(json.feed(b"two\"}"), Ok(()));
-/// assert!(json.is_whole());
-/// // A second value does not belong to it: the index tells where the first one ended.
-/// assert_eq!(json.feed(b" {"), Err(1));
-/// ```
+/// Checks one JSON value, with optional whitespace around it, as its bytes arrive.
 #[derive(Clone, Debug)]
 pub struct Validator {
     state: State,
@@ -75,8 +65,9 @@ pub struct Validator {
     /// The innermost container is an object.
     in_object: bool,
     depth: usize,
-    /// One bit per level: 1 for an object. The innermost level is in `in_object` only until something is opened in it.
-    outer: Vec<u64>,
+    /// One bit per level, 1 for an object. [`open`](Self::open) sets the bit of the level that it
+    /// opens.
+    objects: Vec<u64>,
 }
 
 impl Default for Validator {
@@ -88,10 +79,10 @@ impl Default for Validator {
 impl Validator {
     /// A validator that has seen nothing.
     pub fn new() -> Self {
-        Self { state: State::Value, is_key: false, in_object: false, depth: 0, outer: Vec::new() }
+        Self { state: State::Value, is_key: false, in_object: false, depth: 0, objects: Vec::new() }
     }
 
-    /// Forgets everything but its memory, for the next text.
+    /// Starts anew for the next text. The allocated memory is kept.
     pub fn reset(&mut self) {
         self.state = State::Value;
         self.depth = 0;
@@ -101,8 +92,8 @@ impl Validator {
     ///
     /// # Errors
     ///
-    /// The index of the first byte that cannot follow. After an error the validator must be [`reset`](Self::reset)
-    /// before it is fed again.
+    /// The index in `bytes` of the first byte that cannot follow. After an error, the validator
+    /// must be [`reset`](Self::reset) before the next call.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), usize> {
         let mut at = 0;
         while at < bytes.len() {
@@ -120,33 +111,33 @@ impl Validator {
         Ok(())
     }
 
-    /// Whether the bytes so far are one whole value.
+    /// Whether the input so far is one whole value.
     pub fn is_whole(&self) -> bool {
         use State::{Done, ExponentDigits, Fraction, Integer, Zero};
         self.depth == 0 && matches!(self.state, Done | Zero | Integer | Fraction | ExponentDigits)
     }
 
-    /// Whether the bytes so far are nothing but whitespace.
+    /// Whether the input so far is only whitespace.
     pub fn is_blank(&self) -> bool {
         self.depth == 0 && self.state == State::Value
     }
 
-    /// How many arrays and objects are open.
+    /// The number of open arrays and objects.
     pub fn depth(&self) -> usize {
         self.depth
     }
 
-    /// Whether the next byte belongs to a string that has begun.
+    /// Whether the next byte is part of a string.
     pub(super) fn in_text(&self) -> bool {
         matches!(self.state, State::Text | State::Escape | State::Hex(_))
     }
 
-    /// The same, and not to an escape in it.
+    /// Whether the next byte is part of a string, but not of an escape in it.
     pub(super) fn in_plain_text(&self) -> bool {
         self.state == State::Text
     }
 
-    /// Takes one byte; false if it cannot follow.
+    /// Takes one byte. Returns false if it cannot follow.
     #[inline]
     pub(super) fn step(&mut self, byte: u8) -> bool {
         match self.state {
@@ -265,7 +256,7 @@ impl Validator {
             (Exponent, b'+' | b'-') => ExponentSign,
             (Exponent | ExponentSign | ExponentDigits, b'0'..=b'9') => ExponentDigits,
             (Zero | Integer | Fraction | ExponentDigits, _) => {
-                // Only the byte behind a number tells that it has ended.
+                // Only the byte after a number shows that the number has ended.
                 self.end_value();
                 return self.step_after_value(byte);
             }
@@ -288,14 +279,14 @@ impl Validator {
             return false;
         }
         let (word, bit) = (self.depth / 64, 1 << (self.depth % 64));
-        if word == self.outer.len() {
-            self.outer.push(0);
+        if word == self.objects.len() {
+            self.objects.push(0);
         }
         if object {
-            self.outer[word] |= bit;
+            self.objects[word] |= bit;
             self.state = State::FirstKey;
         } else {
-            self.outer[word] &= !bit;
+            self.objects[word] &= !bit;
             self.state = State::FirstElement;
         }
         self.in_object = object;
@@ -306,14 +297,14 @@ impl Validator {
     fn close(&mut self) -> bool {
         self.depth -= 1;
         if let Some(outer) = self.depth.checked_sub(1) {
-            self.in_object = self.outer[outer / 64] & (1 << (outer % 64)) != 0;
+            self.in_object = self.objects[outer / 64] & (1 << (outer % 64)) != 0;
         }
         self.end_value();
         true
     }
 }
 
-/// JSON's whitespace. (A newline never gets here: it ends the line.)
+/// Whether a byte is whitespace in JSON.
 #[inline]
 pub(crate) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')

@@ -1,4 +1,4 @@
-//! The lines of a source in order, and what is damaged between them.
+//! An iterator over the lines of a source and the damage between them.
 
 use std::collections::VecDeque;
 use std::io;
@@ -7,20 +7,22 @@ use std::ops::Range;
 use super::scan::{Item, Line, Scanner};
 use super::source::{ReadAt, read_exact};
 
-/// The lines of a source. Each damage is followed by the whole records that it saves, as lines.
-/// After an error it ends.
+/// The lines and the damage of a source, in order. Each damage is followed by the whole records
+/// that it saves, as lines. The iterator ends after the first error.
 pub(crate) struct Lines<S> {
     source: S,
     max_line: usize,
     /// `None` after an error.
     scanner: Option<Scanner<S>>,
-    /// What the last damage saves, and the number of its line.
+    /// The records that the last damage saves and that were not returned yet.
     saved: VecDeque<Range<u64>>,
+    /// The line number of the last damage.
     number: Option<u64>,
 }
 
 impl<S: ReadAt + Copy> Lines<S> {
-    /// The lines of `part`. The bytes of lines longer than `max_line` are not handed out.
+    /// The lines of the byte range `part`. Lines longer than `max_line` bytes come without their
+    /// bytes.
     pub(crate) fn new(source: S, part: Range<u64>, max_line: usize) -> Self {
         let scanner = Scanner::new(source).part(part).max_line(max_line);
         Self { source, max_line, scanner: Some(scanner), saved: VecDeque::new(), number: None }

@@ -1,7 +1,8 @@
-//! The quarantine, `<session>.jsonl.damaged`: what repairs took out, so that nothing is ever thrown away.
+//! The quarantine, `<session>.jsonl.damaged`: what repairs removed from a session.
 //!
-//! It is a JSONL file itself, only appended to, and may hold any number of repairs, each from its `begin` to its `end`. A
-//! repair without an `end` did not come to its end and changed nothing. `undone` says that a repair was taken back.
+//! It is a JSONL file that is only appended to. It may contain any number of repairs. Each goes
+//! from a `begin` to an `end`. A repair without an `end` was interrupted and changed nothing. An
+//! `undone` entry says that a repair was undone.
 
 use std::io::{self, Write};
 
@@ -12,79 +13,80 @@ use uuid::Uuid;
 
 /// One line of a quarantine file.
 ///
-/// Offsets and lengths count bytes of the session file as it was before the repair. Times are RFC 3339, UTC, with
-/// milliseconds.
+/// Offsets and lengths are in bytes and refer to the session file before the repair. Times are RFC
+/// 3339, UTC, with milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "entry", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 #[non_exhaustive]
 pub enum Entry {
     /// A repair begins.
     Begin {
-        /// The repair (a UUID v7).
+        /// The id of the repair (a UUID v7).
         repair: Uuid,
-        /// When.
+        /// When the repair began.
         time: String,
-        /// How long the session file was.
+        /// The length of the session file in bytes.
         original_length: u64,
     },
-    /// One change. What is larger than [`PIECE`] comes in several entries.
+    /// One edit. An edit that removes more than [`PIECE`] bytes is split into several entries.
     Piece {
-        /// The repair.
+        /// The id of the repair.
         repair: Uuid,
-        /// Where the piece was.
+        /// The offset of the removed bytes.
         offset: u64,
-        /// How many bytes were taken out; 0 where only a newline was put in.
+        /// The number of removed bytes. 0 if only a newline was inserted.
         length: u64,
         /// The name of the [`DamageKind`](super::damage::DamageKind).
         reason: String,
-        /// The bytes, in base64.
+        /// The removed bytes, in base64.
         bytes: String,
-        /// What was put in their place.
+        /// What was inserted in their place: a newline, or nothing.
         inserted: String,
-        /// When.
+        /// When the repair began.
         time: String,
     },
     /// A repair is complete.
     End {
-        /// The repair.
+        /// The id of the repair.
         repair: Uuid,
-        /// When.
+        /// When the repair ended.
         time: String,
-        /// How many pieces it has.
+        /// The number of its `piece` entries.
         pieces: u64,
-        /// The session file before.
+        /// The session file before the repair.
         original: Fingerprint,
-        /// The session file after.
+        /// The session file after the repair.
         repaired: Fingerprint,
     },
-    /// A repair was taken back.
+    /// A repair was undone.
     Undone {
-        /// The repair.
+        /// The id of the repair.
         repair: Uuid,
-        /// When.
+        /// When it was undone.
         time: String,
     },
 }
 
-/// How many bytes one [`Entry::Piece`] holds at most.
+/// The most bytes that one [`Entry::Piece`] holds.
 pub const PIECE: usize = 256 * 1024;
 
-/// By what a file is known again.
+/// Length and checksum of a file, by which a later call recognises it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
-    /// Its length in bytes.
+    /// The length in bytes.
     pub length: u64,
-    /// The CRC-32 (IEEE) of its bytes, in eight hexadecimal digits.
+    /// The CRC-32 (IEEE) of the bytes, as eight hexadecimal digits.
     pub crc32: String,
 }
 
-/// Says in the quarantine that a repair was taken back, so that the next undo goes to the one before.
+/// Writes to the quarantine that a repair was undone, so that the next restore undoes the one
+/// before.
 ///
-/// To be written when the restored file is in place.
+/// Call it when the restored file is in place.
 ///
 /// # Errors
 ///
-/// Those of writing.
+/// The errors of writing.
 pub fn mark_undone(quarantine: &mut impl Write, repair: Uuid) -> io::Result<()> {
     let time = now();
     write_entry(quarantine, &Entry::Undone { repair, time })
@@ -108,7 +110,7 @@ pub(super) fn now() -> String {
     format!("{:.3}", jiff::Timestamp::now())
 }
 
-/// Passes bytes on and takes their fingerprint.
+/// A writer that passes bytes on and computes their fingerprint.
 pub(super) struct Tally<W> {
     inner: W,
     length: u64,

@@ -1,8 +1,11 @@
-//! Takes the damage out of a session file, into the quarantine.
+//! Repair: moves the damaged bytes of a session file to the quarantine.
 //!
-//! Nothing here locks, renames or syncs: a turn does that around it. Two things hold for whatever the file contains: the
-//! repaired file and the quarantine together give the original, byte for byte ([`restore`](super::restore::restore)); and every
-//! record that was whole before is there after, once, in order.
+//! Nothing here locks, renames or syncs. The turn that repairs does so. Two properties hold for any
+//! contents of the file:
+//!
+//! - The repaired file and the quarantine together give the original, byte for byte
+//!   ([`restore`](super::restore::restore)).
+//! - Every whole record of the original is in the repaired file, once and in order.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -16,25 +19,25 @@ use super::quarantine::{Entry, PIECE, Tally, encode, now, write_entry};
 use super::scan::{Item, Scanner};
 use super::source::{ReadAt, Window};
 
-/// What is wrong with a session file, in numbers.
+/// Counts of the lines and the damage in a session file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Survey {
-    /// Whole lines, blank ones not counted.
+    /// The number of whole lines. Blank lines are not counted.
     pub lines: u64,
-    /// How many times each kind of damage was found; kinds not found are left out.
+    /// How often each kind of damage was found. Kinds that were not found are left out.
     pub damages: BTreeMap<DamageKind, u64>,
-    /// Whole records in damaged lines.
+    /// The number of whole records in damaged lines.
     pub records_saved: u64,
-    /// Bytes to be taken out, or taken out.
+    /// The number of bytes that a repair removes, or has removed.
     pub bytes_removed: u64,
-    /// Newlines to be put in, or put in.
+    /// The number of newlines that a repair inserts, or has inserted.
     pub newlines_inserted: u64,
 }
 
 impl Survey {
-    /// Whether there is nothing to repair.
+    /// Whether nothing is damaged.
     pub fn is_healthy(&self) -> bool {
         self.damages.is_empty()
     }
@@ -54,24 +57,26 @@ impl Survey {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Repair {
-    /// Its name in the quarantine; `None` if there was nothing to repair, and nothing was written.
+    /// The id of the repair in the quarantine. `None` if nothing was damaged. Nothing was written
+    /// then.
     pub id: Option<Uuid>,
-    /// What was found, and put right.
+    /// What was found and repaired.
     pub survey: Survey,
-    /// How many bytes of the original were taken into account. What others appended since is behind them.
+    /// The length in bytes of the part of the session file that was repaired. Lines that others
+    /// appended during the repair follow it and stay as they are.
     pub original_length: u64,
-    /// How long the repaired file is.
+    /// The length in bytes of that part after the repair.
     pub repaired_length: u64,
 }
 
 impl Repair {
-    /// Whether anything was written.
+    /// Whether the session file was changed.
     pub fn changed(&self) -> bool {
         self.id.is_some()
     }
 }
 
-/// Why a repair did not come to its end.
+/// Why a repair failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RepairError {
@@ -86,13 +91,14 @@ pub enum RepairError {
     WriteQuarantine(#[source] io::Error),
 }
 
-/// Counts what is wrong with the first `length` bytes of a file, and changes nothing.
+/// Counts the lines and the damage in the first `length` bytes of a file. Changes nothing.
 ///
-/// Blocks while they are read.
+/// Blocks while the bytes are read.
 ///
 /// # Errors
 ///
-/// Those of reading.
+/// The errors of reading.
+#[cfg(any(test, feature = "testing"))]
 pub fn survey(original: &impl ReadAt, length: u64) -> io::Result<Survey> {
     let mut survey = Survey::default();
     let mut scanner = scanner(original, length);
@@ -105,16 +111,21 @@ pub fn survey(original: &impl ReadAt, length: u64) -> io::Result<Survey> {
     Ok(survey)
 }
 
-/// Writes the first `length` bytes of a session file to `repaired` without what is damaged, and that to `quarantine`.
+/// Writes the first `length` bytes of a session file to `repaired`, without the damaged bytes.
+/// Writes the damaged bytes to `quarantine`.
 ///
-/// It looks first: if nothing is damaged, nothing is written. `quarantine` should be at the beginning of a line. Both are
-/// written in pieces that may be small, so buffer them, and in order. Make them durable, the quarantine first, before the repaired file takes the place of
-/// the original. Blocks; memory is bounded whatever the file contains.
+/// The file is scanned first. If nothing is damaged, nothing is written.
+///
+/// `quarantine` must be at the beginning of a line. Both outputs are written sequentially, in
+/// pieces that may be small, so they should be buffered. Sync them, the quarantine first, before
+/// the repaired file replaces the original. Blocks while the file is read twice. Memory is bounded
+/// for any contents.
 ///
 /// # Errors
 ///
-/// Those of reading and writing. The original is as it was; what was written to the quarantine by then is not valid without
-/// its `end` and does no harm.
+/// The errors of reading and writing. The original is unchanged. Entries of an interrupted repair
+/// in the quarantine have no `end` and are ignored.
+#[cfg(any(test, feature = "testing"))]
 pub fn repair(
     original: &impl ReadAt,
     length: u64,
@@ -127,7 +138,8 @@ pub fn repair(
     }
 }
 
-/// The repair of a file in which nothing is damaged.
+/// The result for a file in which nothing is damaged. `None` if something is. Blocks while the
+/// first `length` bytes are read, up to the first damage.
 pub(crate) fn needless(original: &impl ReadAt, length: u64) -> io::Result<Option<Repair>> {
     Ok(healthy_lines(original, length)?.map(|lines| Repair {
         id: None,
@@ -137,17 +149,17 @@ pub(crate) fn needless(original: &impl ReadAt, length: u64) -> io::Result<Option
     }))
 }
 
-/// [`repair`] without the first look.
+/// [`repair`] without the first scan.
 pub(crate) fn take_out(
     original: &impl ReadAt,
     length: u64,
     repaired: &mut impl Write,
     quarantine: &mut impl Write,
 ) -> Result<Repair, RepairError> {
-    Run::new(original, repaired, quarantine).finish(length)
+    Repairer::new(original, repaired, quarantine).finish(length)
 }
 
-/// How many whole lines there are, if nothing is damaged.
+/// The number of whole lines, if nothing is damaged.
 fn healthy_lines(original: &impl ReadAt, length: u64) -> io::Result<Option<u64>> {
     let mut lines = 0;
     let mut scanner = scanner(original, length);
@@ -161,25 +173,25 @@ fn healthy_lines(original: &impl ReadAt, length: u64) -> io::Result<Option<u64>>
 }
 
 fn scanner<S: ReadAt>(original: &S, length: u64) -> Scanner<&S> {
-    // The bytes are copied by range, so none need be handed out.
+    // The bytes are copied by range, so the scanner need not return any.
     Scanner::new(original).part(0..length).max_line(0)
 }
 
-/// A repair at work.
-struct Run<'a, S, R, Q> {
+/// A repair in progress.
+struct Repairer<'a, S, R, Q> {
     id: Uuid,
     time: String,
     original: &'a S,
     repaired: Tally<R>,
     quarantine: Q,
-    /// Everything that was read, in order.
+    /// The fingerprint of everything that was read.
     read: Tally<io::Sink>,
     window: Window,
     pieces: u64,
     survey: Survey,
 }
 
-impl<'a, S: ReadAt, R: Write, Q: Write> Run<'a, S, R, Q> {
+impl<'a, S: ReadAt, R: Write, Q: Write> Repairer<'a, S, R, Q> {
     fn new(original: &'a S, repaired: R, quarantine: Q) -> Self {
         Self {
             id: Uuid::now_v7(),
@@ -232,7 +244,7 @@ impl<'a, S: ReadAt, R: Write, Q: Write> Run<'a, S, R, Q> {
         Ok(())
     }
 
-    /// Copies a healthy stretch.
+    /// Copies healthy bytes to the repaired file.
     fn keep(&mut self, mut range: Range<u64>) -> Result<(), RepairError> {
         while !range.is_empty() {
             let front = self.window.front(self.original, range.clone());
@@ -245,7 +257,7 @@ impl<'a, S: ReadAt, R: Write, Q: Write> Run<'a, S, R, Q> {
         Ok(())
     }
 
-    /// Moves a stretch to the quarantine and puts in the newline, if it needs one.
+    /// Moves the bytes of an edit to the quarantine, and inserts its newline if it has one.
     fn take_out(&mut self, edit: &Edit, kind: DamageKind) -> Result<(), RepairError> {
         let mut range = edit.removed.clone();
         loop {

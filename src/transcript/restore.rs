@@ -1,4 +1,4 @@
-//! Takes a repair back: from the repaired file and the quarantine comes the original, byte for byte.
+//! Restore: undoes a repair. The repaired file and the quarantine give the original, byte for byte.
 
 use std::io::{self, Write};
 
@@ -9,14 +9,14 @@ use super::quarantine::{Entry, Fingerprint, PIECE, Tally, decode};
 use super::scan::{Item, MAX_LINE};
 use super::source::{ReadAt, Window};
 
-/// Why a repair cannot be taken back.
+/// Why a repair cannot be undone.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RestoreError {
     /// The quarantine cannot be read.
     #[error("cannot read the quarantine: {0}")]
     Quarantine(#[source] io::Error),
-    /// The quarantine has no repair that came to its end and was not taken back.
+    /// The quarantine has no complete repair that was not undone yet.
     #[error("there is no repair to take back")]
     NothingToUndo,
     /// The session file is not as the repair left it.
@@ -33,7 +33,8 @@ pub enum RestoreError {
         /// The session file as it is.
         found: Fingerprint,
     },
-    /// The session file is as it was before the repair, which has been taken back or never took effect.
+    /// The session file is as it was before the repair. The repair was undone, or never took
+    /// effect.
     #[error(
         "the session file is as it was before its repair of {time}: there is nothing to take back"
     )]
@@ -41,10 +42,10 @@ pub enum RestoreError {
         /// When the repair was made.
         time: String,
     },
-    /// The entries of the repair do not fit the session file or each other.
+    /// The entries of the repair do not match the session file or each other.
     #[error("the quarantine is damaged ({why}), so the repair cannot be taken back")]
     Corrupt {
-        /// What does not fit.
+        /// What does not match.
         why: &'static str,
     },
     /// The session file cannot be read.
@@ -55,27 +56,28 @@ pub enum RestoreError {
     Write(#[source] io::Error),
 }
 
-/// What was restored.
+/// A repair that was undone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Restored {
-    /// The repair that was taken back; for [`mark_undone`](super::quarantine::mark_undone).
+    /// The id of the repair.
     pub repair: Uuid,
-    /// When it was made.
+    /// When the repair was made (RFC 3339, UTC).
     pub time: String,
-    /// The session file as it was before, and as `out` is now.
+    /// The session file as it was before the repair, and is again.
     pub original: Fingerprint,
 }
 
-/// Writes to `out` the session file as it was before its latest repair that was not taken back yet.
+/// Writes to `out` the session file as it was before its latest repair that was not undone yet.
 ///
-/// `repaired` is the session file as it is, `length` its length. Blocks; memory is bounded.
+/// `repaired` is the session file as it is now, and `length` its length in bytes. Blocks while both
+/// files are read twice. Memory is bounded.
 ///
 /// # Errors
 ///
-/// If something was appended or changed since the repair; before anything is written. If the quarantine turns out to be damaged,
-/// `out` has been written to and must be thrown away: it is the original only when this succeeds, for its checksum is
-/// compared at the end.
+/// [`RestoreError::Changed`] if the session file was changed after the repair, before anything is
+/// written. After any other error, `out` may have been written to and must be discarded. It is the
+/// original only if this succeeds, because the checksum is compared at the end.
 pub fn restore(
     repaired: &impl ReadAt,
     length: u64,
@@ -86,7 +88,7 @@ pub fn restore(
     let mut undo =
         Undo { repaired, out: Tally::new(out), window: Window::new(PIECE), at: 0, pieces: 0 };
     undo.check(&repair, length)?;
-    for entry in all(quarantine) {
+    for entry in entries(quarantine) {
         if let Entry::Piece { repair: id, offset, length, bytes, inserted, .. } = entry?
             && id == repair.id
         {
@@ -97,7 +99,7 @@ pub fn restore(
     Ok(Restored { repair: repair.id, time: repair.time, original: repair.original })
 }
 
-/// A repair that came to its end.
+/// A complete repair.
 struct Complete {
     id: Uuid,
     time: String,
@@ -106,8 +108,8 @@ struct Complete {
     repaired: Fingerprint,
 }
 
-/// The entries that can be read. Whether something is missing shows in the checksum.
-fn all(quarantine: &impl ReadAt) -> impl Iterator<Item = Result<Entry, RestoreError>> {
+/// The entries that can be read. The checksum shows whether one is missing.
+fn entries(quarantine: &impl ReadAt) -> impl Iterator<Item = Result<Entry, RestoreError>> {
     Lines::new(quarantine, 0..u64::MAX, MAX_LINE).filter_map(|item| match item {
         Ok(Item::Line(line)) => serde_json::from_slice(line.bytes.as_deref()?).ok().map(Ok),
         Ok(Item::Damage(_)) => None,
@@ -117,7 +119,7 @@ fn all(quarantine: &impl ReadAt) -> impl Iterator<Item = Result<Entry, RestoreEr
 
 fn latest(quarantine: &impl ReadAt) -> Result<Complete, RestoreError> {
     let mut repairs = Vec::new();
-    for entry in all(quarantine) {
+    for entry in entries(quarantine) {
         match entry? {
             Entry::End { repair: id, time, pieces, original, repaired } => {
                 repairs.push(Complete { id, time, pieces, original, repaired })
@@ -129,18 +131,18 @@ fn latest(quarantine: &impl ReadAt) -> Result<Complete, RestoreError> {
     repairs.pop().ok_or(RestoreError::NothingToUndo)
 }
 
-/// An undo at work.
+/// A restore in progress.
 struct Undo<'a, S, W> {
     repaired: &'a S,
     out: Tally<W>,
     window: Window,
-    /// How far the repaired file has been read.
+    /// The offset up to which the repaired file has been copied.
     at: u64,
     pieces: u64,
 }
 
 impl<S: ReadAt, W: Write> Undo<'_, S, W> {
-    /// Compares the session file with what the repair left.
+    /// Checks that the session file is as the repair left it.
     fn check(&mut self, repair: &Complete, length: u64) -> Result<(), RestoreError> {
         let mut tally = Tally::new(io::sink());
         while tally.length() < length {
@@ -177,7 +179,7 @@ impl<S: ReadAt, W: Write> Undo<'_, S, W> {
         Ok(())
     }
 
-    /// Copies so many bytes of the repaired file.
+    /// Copies the next `count` bytes of the repaired file.
     fn copy(&mut self, count: u64) -> Result<(), RestoreError> {
         let end = self.at.checked_add(count);
         let end = end.ok_or_else(|| corrupt("a piece lies beyond the end"))?;

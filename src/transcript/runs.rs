@@ -1,15 +1,15 @@
-//! How far the inside of a string goes on without a byte that matters; eight bytes at a time.
+//! Runs of ordinary bytes inside strings, measured eight bytes at a time.
 
 const ONES: u64 = u64::MAX / 255;
 const HIGH: u64 = ONES << 7;
 
-/// The high bit of the lowest byte of `word` that is zero (bytes above it may be marked wrongly).
+/// Sets the high bit of the lowest zero byte of `word`. Bytes above it may be marked wrongly.
 #[inline]
 fn zero_bytes(word: u64) -> u64 {
     word.wrapping_sub(ONES) & !word & HIGH
 }
 
-/// How many bytes at the front are neither quote, backslash nor control character.
+/// The number of bytes at the front that are no quote, backslash or control character.
 #[inline]
 pub(super) fn plain_run(bytes: &[u8]) -> usize {
     run(bytes, |word| {
@@ -19,7 +19,8 @@ pub(super) fn plain_run(bytes: &[u8]) -> usize {
     })
 }
 
-/// The same, and no opening brace.
+/// The number of bytes at the front that are no quote, backslash, control character or opening
+/// brace.
 #[inline]
 pub(super) fn quiet_run(bytes: &[u8]) -> usize {
     run(bytes, |word| {
@@ -39,7 +40,8 @@ fn run(bytes: &[u8], marks: impl Fn(u64) -> u64) -> usize {
             return index * 8 + found.trailing_zeros() as usize / 8;
         }
     }
-    let mut last = [0; 8]; // zeros count as control characters and end the run
+    // The zeros behind the rest count as control characters and end the run.
+    let mut last = [0; 8];
     last[..rest.len()].copy_from_slice(rest);
     words.len() * 8 + marks(u64::from_le_bytes(last)).trailing_zeros() as usize / 8
 }

@@ -1,10 +1,11 @@
-//! Reads a session file line by line and reports what is damaged, instead of stopping or skipping in silence.
+//! The scanner: reads a session file line by line and reports damage.
 //!
-//! A line is whole when it is one JSON value in UTF-8, with whitespace around it if need be (a carriage return before the
-//! newline is whitespace). Lines of nothing but whitespace are passed over. The rest is [`Damage`].
+//! A line is whole if it is one JSON value in UTF-8, with optional whitespace around it. A carriage
+//! return before the newline is whitespace. Blank lines are skipped. Everything else is [`Damage`].
 //!
-//! Memory is bounded however large the file or a line: by the chunk size, the longest line that is to be handed out
-//! ([`Scanner::max_line`]) and [`MAX_SAVED`]. Time is linear in the size of the file, for hostile files too.
+//! The chunk size, the longest line that is returned ([`Scanner::max_line`]) and [`MAX_SAVED`]
+//! bound the memory, whatever the size of the file and its lines. The time is linear in the size of
+//! the file, also for hostile files.
 
 use std::borrow::Cow;
 use std::io;
@@ -16,30 +17,30 @@ use super::json::Validator;
 use super::source::{ReadAt, read_some};
 use super::utf8::Utf8;
 
-/// How many saved records one [`Damage`] lists at most.
+/// The most saved records that one [`Damage`] lists.
 pub const MAX_SAVED: usize = 1024;
 
 const CHUNK: usize = 256 * 1024;
 pub(crate) const MAX_LINE: usize = 64 * 1024 * 1024;
 
-/// What a scanner finds.
+/// A line or a damage in a session file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item<'a> {
     /// A whole line.
     Line(Line<'a>),
-    /// A damaged one.
+    /// A damaged line, or a part of one.
     Damage(Damage),
 }
 
-/// A whole record: valid JSON in UTF-8.
+/// A whole line, or a whole record of a damaged line: a JSON value in UTF-8.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Line<'a> {
-    /// Where it is, without the newline.
+    /// The byte range in the file. The newline is not included.
     pub range: Range<u64>,
-    /// The number of the line, from 1; `None` when the file was not read from its beginning.
+    /// The line number, counted from 1. `None` if the file was not read from its beginning.
     pub number: Option<u64>,
-    /// The bytes; `None` if there are more than [`Scanner::max_line`] of them.
+    /// The bytes. `None` if the line is longer than the limit of the reader (64 MiB unless set).
     pub bytes: Option<Cow<'a, [u8]>>,
 }
 
@@ -52,7 +53,7 @@ impl Line<'_> {
         Line { range, number, bytes: bytes.map(Cow::Owned) }
     }
 
-    /// The same with bytes of its own.
+    /// Converts it into a line that owns its bytes.
     pub fn into_owned(self) -> Line<'static> {
         Line {
             range: self.range,
@@ -62,44 +63,32 @@ impl Line<'_> {
     }
 }
 
-/// Reads through a file (or anything with [`ReadAt`]) once.
-///
-/// ```
-/// use turnlock::transcript::scan::{Item, Scanner};
-///
-/// let file = b"{\"a\":1}\n{\"text\":\"cut he{\"b\":2}\n";
-/// let mut scanner = Scanner::new(&file[..]);
-/// let Some(Item::Line(line)) = scanner.next_item()? else { panic!() };
-/// assert_eq!(line.range, 0..7);
-/// let Some(Item::Damage(damage)) = scanner.next_item()? else { panic!() };
-/// assert_eq!(damage.to_string(),
-///     "line 2, bytes 8..30: a cut record with whole ones glued to it; 1 whole record, 15 bytes to take out");
-/// assert_eq!(damage.saved, [23..30]);
-/// # std::io::Result::Ok(())
-/// ```
+/// Reads a source once, from beginning to end, and returns its lines and its damage.
 pub struct Scanner<S> {
     source: S,
     chunk: usize,
     max_line: usize,
     end: u64,
-    /// Bytes that were read; those before `cursor` have been dealt with.
+    /// Bytes that were read. Those before `cursor` have been judged.
     buffer: Vec<u8>,
     cursor: usize,
     filled: usize,
-    /// Where `buffer` begins in the file.
+    /// The offset of `buffer` in the file.
     start: u64,
+    /// The number of the current line. `None` if it is not known.
     lines: Option<u64>,
     validator: Validator,
     damaged: Option<Dissection>,
 }
 
-/// What the next line turned out to be; `Range<usize>` is in the buffer.
+/// The next line as judged. A `Range<u64>` refers to the file, a `Range<usize>` to the buffer.
 enum Found {
     End,
     Blank,
     Whole(Range<u64>, Option<Range<usize>>),
-    /// Whole, but without a newline.
+    /// A whole value without a newline.
     Unterminated(Range<u64>),
+    /// A damaged line, and whether a newline follows.
     Damaged(Range<u64>, bool),
 }
 
@@ -121,22 +110,22 @@ impl<S: ReadAt> Scanner<S> {
         }
     }
 
-    /// Hands out the bytes of lines up to this length (64 MiB if not said); longer ones are checked all the same, and
-    /// reported by their range. With 0 the memory needed is that of a few chunks.
+    /// Returns the bytes of lines up to this length, 64 MiB unless set. Longer lines are checked as
+    /// well, but only their range is returned. With 0, the memory needed is a few chunks.
     pub fn max_line(mut self, bytes: usize) -> Self {
         self.max_line = bytes;
         self
     }
 
-    /// Reads so many bytes at a time (256 KiB if not said). What is found does not depend on it.
+    /// Reads this many bytes at a time, 256 KiB unless set. The result does not depend on it.
+    #[cfg(any(test, feature = "testing"))]
     pub fn chunk_size(mut self, bytes: usize) -> Self {
         self.chunk = bytes.max(1);
         self
     }
 
-    /// Reads a part of the file only: it is taken to begin with a line and to end at its end.
-    ///
-    /// Unless it begins at 0, lines have no numbers.
+    /// Reads only this byte range, which must begin at the start of a line. Its end counts as the
+    /// end of the file. Lines have numbers only if it begins at 0.
     pub fn part(mut self, part: Range<u64>) -> Self {
         self.start = part.start;
         self.end = part.end;
@@ -144,13 +133,13 @@ impl<S: ReadAt> Scanner<S> {
         self
     }
 
-    /// The next line or damage, in the order of the file; `None` at its end.
+    /// Returns the next line or damage, in the order of the file. `None` at the end.
     ///
     /// Blocks while the file is read.
     ///
     /// # Errors
     ///
-    /// Only those of reading. Damage is an item, not an error.
+    /// Only the errors of reading. Damage is an item, not an error.
     pub fn next_item(&mut self) -> io::Result<Option<Item<'_>>> {
         loop {
             if let Some(dissection) = &mut self.damaged {
@@ -210,7 +199,7 @@ impl<S: ReadAt> Scanner<S> {
         }
     }
 
-    /// Judges the line of `length` bytes at the cursor.
+    /// Judges the line of `length` bytes at the cursor, and moves the cursor behind it.
     fn complete(&mut self, length: usize, terminated: bool) -> Found {
         let at = self.cursor..self.cursor + length;
         let line = &self.buffer[at.clone()];
@@ -242,7 +231,8 @@ impl<S: ReadAt> Scanner<S> {
         }
     }
 
-    /// Judges the line at the cursor without keeping it; all that is in the buffer belongs to it.
+    /// Judges the line at the cursor without keeping its bytes. Everything in the buffer is part of
+    /// it.
     fn long_line(&mut self) -> io::Result<Found> {
         let first = self.start + self.cursor as u64;
         let mut utf8 = Utf8::default();
@@ -267,7 +257,8 @@ impl<S: ReadAt> Scanner<S> {
         Ok(self.judge(range, None, fits, good, terminated))
     }
 
-    /// Reads another chunk behind what is pending, which moves to the front; says how many bytes came.
+    /// Moves the pending bytes to the front of the buffer and reads another chunk behind them.
+    /// Returns the number of bytes that were read.
     fn fill(&mut self) -> io::Result<usize> {
         self.buffer.copy_within(self.cursor..self.filled, 0);
         self.start += self.cursor as u64;

@@ -1,18 +1,19 @@
-//! Bytes that can be read at any place, without a cursor that somebody else could move.
+//! Reading at an offset, without a cursor.
 
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 
-/// Something that can be read at an offset.
+/// Bytes that can be read at any offset.
 ///
-/// The descriptor of a session file may be shared with an appender, so nothing here uses its cursor.
+/// A writer may share the descriptor of a session file, so nothing here uses the descriptor's
+/// cursor.
 pub trait ReadAt {
-    /// Reads some bytes at `offset`; 0 means that there are none.
+    /// Reads some bytes at `offset` into `buffer` and returns their number. 0 means the end.
     ///
     /// # Errors
     ///
-    /// Whatever the system says.
+    /// The errors of the system.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 }
 
@@ -37,7 +38,7 @@ impl<T: ReadAt + ?Sized> ReadAt for &T {
     }
 }
 
-/// Reads some bytes, and again when a signal came between.
+/// Reads some bytes. Retries when a signal interrupts the call.
 pub(super) fn read_some(source: &impl ReadAt, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     loop {
         match source.read_at(buffer, offset) {
@@ -47,7 +48,7 @@ pub(super) fn read_some(source: &impl ReadAt, buffer: &mut [u8], offset: u64) ->
     }
 }
 
-/// Fills the buffer.
+/// Fills the buffer. Fails with `UnexpectedEof` if the source ends before.
 pub(crate) fn read_exact(
     source: &impl ReadAt,
     mut buffer: &mut [u8],
@@ -69,7 +70,7 @@ fn shorter() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was read")
 }
 
-/// A stretch of a source, kept in memory: `size` bytes at most.
+/// A part of a source in memory, of at most `size` bytes.
 #[derive(Debug)]
 pub(super) struct Window {
     bytes: Vec<u8>,
@@ -82,7 +83,7 @@ impl Window {
         Self { bytes: Vec::new(), start: 0, size: size.max(1) }
     }
 
-    /// Some of the bytes at the front of `range`: at least one, unless it is empty.
+    /// Returns some of the bytes at the front of `range`: at least one, unless the range is empty.
     pub(super) fn front(&mut self, source: &impl ReadAt, range: Range<u64>) -> io::Result<&[u8]> {
         if range.is_empty() {
             return Ok(&[]);
@@ -109,7 +110,7 @@ impl Window {
     }
 }
 
-/// Hands the bytes of a range to `each`, a window at a time, until it says false.
+/// Passes the bytes of a range to `each`, a window at a time, until `each` returns false.
 pub(super) fn each_piece(
     source: &impl ReadAt,
     window: &mut Window,

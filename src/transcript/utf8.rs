@@ -1,15 +1,16 @@
-//! UTF-8, checked in pieces.
+//! UTF-8 validation in pieces.
 
-/// Checks bytes that arrive in pieces of any size, keeping at most the three bytes of a character cut by a border.
+/// Checks bytes that arrive in pieces of any size. It keeps at most the first three bytes of a
+/// character that a piece ends in.
 #[derive(Default)]
 pub(super) struct Utf8 {
-    /// The beginning of a character that the last piece ended in.
+    /// The first bytes of the character that the last piece ended in.
     cut: [u8; 4],
     cut_len: usize,
 }
 
 impl Utf8 {
-    /// Takes the next bytes; false if they cannot be UTF-8, whatever follows.
+    /// Takes the next bytes. Returns false if they cannot be UTF-8, whatever follows.
     pub(super) fn feed(&mut self, mut bytes: &[u8]) -> bool {
         while self.cut_len > 0 {
             let [next, rest @ ..] = bytes else {
@@ -20,7 +21,7 @@ impl Utf8 {
             bytes = rest;
             match std::str::from_utf8(&self.cut[..self.cut_len]) {
                 Ok(_) => self.cut_len = 0,
-                // With `None` the character may still become whole; it has at most three of its bytes then.
+                // Without a length, the character is incomplete and has at most three of its bytes.
                 Err(error) if error.error_len().is_some() => return false,
                 Err(_) => {}
             }
@@ -37,7 +38,7 @@ impl Utf8 {
         true
     }
 
-    /// Whether the last character is whole.
+    /// Whether the last character is complete.
     pub(super) fn is_whole(&self) -> bool {
         self.cut_len == 0
     }

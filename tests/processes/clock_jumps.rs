@@ -1,19 +1,19 @@
-//! The wall clock jumps, forwards and backwards, while processes run by it: who holds is a matter of the kernel's locks, and how long one waits
-//! of a clock that only runs on.
+//! The wall clock jumps, forwards and backwards, while processes run by it: who holds is a matter
+//! of the kernel's locks, and how long one waits of a clock that only runs on.
 
 use std::collections::HashSet;
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use turnlock_testing::clock::{Clock, HOUR};
+use turnlock_testing::namespace::time_namespace;
+use turnlock_testing::process::through;
+use turnlock_testing::{DEADLINE, Room, Running, Sleeper, foreign_record, room, start_time_of};
 use uuid::Uuid;
 
 use crate::child::{Answer, Ask, Child, How, child};
-use crate::clock::{Clock, HOUR};
-use crate::containers::Sleeper;
 use crate::mutual_exclusion::check;
-use crate::room::{DEADLINE, Room, foreign_record, room, start_time_of};
 
 /// The years 1970 and 2199, in seconds.
 const EXTREMES: [i64; 2] = [1000, 7_243_000_000];
@@ -154,7 +154,8 @@ fn a_jump_neither_ends_a_wait_nor_draws_it_out() {
 #[test]
 fn a_living_foreign_owner_is_kept_while_the_clock_jumps() {
     let Some([clock]) = clocks() else { return };
-    // Without a start time only a clock set back leaves no doubt (I13): one set forward makes the owner younger than its record.
+    // Without a start time only a clock set back leaves no doubt (I13): one set forward makes the
+    // owner younger than its record.
     for (name, with_start_time, jumps) in
         [("sleep", true, &[5, -5, 0][..]), ("node", false, &[-5, 0])]
     {
@@ -199,29 +200,12 @@ fn an_empty_lock_from_the_future_blocks_nobody() {
     }
 }
 
-/// What starts a process whose own clocks, those that only run on, are eleven days ahead.
-fn time_namespace() -> Option<Vec<String>> {
-    let ahead = ["--monotonic", "1000000", "--boottime", "1000000"];
-    let through: Vec<_> = ["unshare", "--time", "--fork", "--kill-child"]
-        .into_iter()
-        .chain(ahead)
-        .map(String::from)
-        .collect();
-    if Command::new(&through[0])
-        .args(&through[1..])
-        .arg("true")
-        .output()
-        .is_ok_and(|done| done.status.success())
-    {
-        return Some(through);
-    }
-    eprintln!("skipped: no right to make a time namespace");
-    None
-}
+/// Eleven days, in seconds.
+const AHEAD: u32 = 1_000_000;
 
 #[test]
 fn processes_of_two_time_namespaces_take_turns() {
-    let Some(through) = time_namespace() else { return };
+    let Some(through) = time_namespace(AHEAD) else { return };
     let room = room();
     let mut ahead = Child::start(&room.session, How { through, ..How::default() });
     let mut here = child(&room);
@@ -241,25 +225,18 @@ fn processes_of_two_time_namespaces_take_turns() {
     room.expect_clean();
 }
 
-/// The kernel tells a process's start time by the reader's time namespace, and not by that in which the record was written (I13).
+/// The kernel tells a process's start time by the reader's time namespace, and not by that in which
+/// the record was written (I13).
 #[test]
 fn a_living_foreign_owner_of_another_time_namespace_is_kept() {
-    let Some(through) = time_namespace() else { return };
+    let Some(program) = time_namespace(AHEAD) else { return };
     let room = room();
     let itself = "cut -d' ' -f22 /proc/$$/stat; echo $$; exec sleep 1000";
-    let mut foreign = Command::new(&through[0]);
-    foreign.args(&through[1..]).args(["sh", "-c", itself]).stdout(Stdio::piped());
-    let mut foreign = foreign.spawn().unwrap();
-    let said = BufReader::new(foreign.stdout.take().unwrap()).lines();
-    let mut foreign = Sleeper::of(foreign);
-    let [start_time, pid]: [u64; 2] = said
-        .take(2)
-        .map(|line| line.unwrap().parse().unwrap())
-        .collect::<Vec<_>>()
-        .try_into()
-        .unwrap();
-    assert_ne!(start_time, start_time_of(pid as u32));
-    room.put_lock(foreign_record(pid as u32, Some(start_time)));
+    let mut foreign = Running::start(through(&program, Command::new("sh").args(["-c", itself])));
+    let start_time = foreign.line().parse().unwrap();
+    let pid = foreign.line().parse().unwrap();
+    assert_ne!(start_time, start_time_of(pid));
+    room.put_lock(foreign_record(pid, Some(start_time)));
     let mut waiter = child(&room);
     assert_eq!(waiter.refused(&Ask::Acquire(100)).0, "Timeout");
     waiter.tell(&Ask::Acquire(60_000));

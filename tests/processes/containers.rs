@@ -5,9 +5,10 @@ use std::process::Command;
 
 use serde_json::json;
 use turnlock::{Error, LockState};
-pub use turnlock_testing::Sleeper;
 use turnlock_testing::namespace::pid_namespace;
-use turnlock_testing::{NOBODY, Room, foreign_record, room, start_time_of, state_of, until};
+use turnlock_testing::{
+    NOBODY, Room, Sleeper, foreign_record, room, start_time_of, state_of, until,
+};
 
 use crate::child::{Answer, Ask, Child, How};
 use crate::sessions::buffered;

@@ -203,7 +203,9 @@ fn a_rewrite_whose_name_could_not_be_synced_can_be_done_again() {
 fn posts_are_told_of_once_although_a_repair_failed_in_between() {
     let room = room();
     fs::write(&room.session, "{\"n\":1}\n{\"cut\n").unwrap();
-    let Some(mut child) = with_failing("inject=rename,renameat:error=EIO:when=1", &room) else { return };
+    let Some(mut child) = with_failing("inject=rename,renameat:error=EIO:when=1", &room) else {
+        return;
+    };
     child.acquire();
     buffered().post_blocking(&room.session, &json!({"n": 2})).unwrap();
     child.refused(&Ask::Repair);

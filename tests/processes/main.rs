@@ -2,13 +2,13 @@
 
 mod cancelled;
 mod child;
-mod clock;
 mod clock_jumps;
 mod containers;
 mod fallbacks;
 mod foreign;
 mod forked;
 mod full_disk;
+mod hostile_world;
 mod killed;
 mod mutual_exclusion;
 mod paths;
@@ -16,7 +16,6 @@ mod posts;
 mod quota;
 mod removed;
 mod revoked;
-mod room;
 mod runtime;
 mod scale;
 mod sessions;

@@ -1,8 +1,10 @@
-//! The library in one process: taking turns, what a turn can do, and posts.
+//! The library in one process: taking turns, what a turn can do, posts, and gateways.
 
+mod architecture;
 mod attributes;
 mod basics;
 mod contents;
+mod gateway;
 mod post_beside_foreign;
 mod repair;
 mod sessions;

@@ -1,5 +1,6 @@
-// An actor of the comparison (see benches/common/actor.rs): a lock of the Node world, told what to do line by line.
-// Usage: node actor.mjs LOCK SESSION, with the packages in NODE_MODULES.
+// An actor of the comparison (see benches/common/actor.rs) for a lock that is a Node package. It
+// obeys commands, one per line.
+// Usage: node actor.mjs LOCK SESSION, with NODE_MODULES naming the directory of the packages.
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import { readdirSync, readFileSync } from "node:fs";
@@ -9,9 +10,9 @@ import { join } from "node:path";
 const [, , name, session] = process.argv;
 const modules = process.env.NODE_MODULES;
 const require = createRequire(join(modules, "package.json"));
-const PATIENCE = 60_000;
+const TIMEOUT_MS = 60_000;
 
-// Each is what its own users get: its defaults, but for a wait that is long enough.
+// Each lock has its defaults, except for a wait that is long enough.
 const locks = {
   "proper-lockfile": () => {
     const lockfile = require("proper-lockfile");
@@ -19,11 +20,12 @@ const locks = {
     return () => lockfile.lock(session, { retries, realpath: false });
   },
   "fs-safe": async () => {
-    const { acquireFileLock } = await import(pathToFileURL(join(modules, "node_modules/@openclaw/fs-safe/dist/file-lock.js")));
-    // OpenClaw's own settings of this lock: fs-safe itself has no default for the first three.
+    const file = join(modules, "node_modules/@openclaw/fs-safe/dist/file-lock.js");
+    const { acquireFileLock } = await import(pathToFileURL(file));
+    // The settings that OpenClaw uses. fs-safe has no defaults for the first three.
     const options = {
       staleMs: 30 * 60_000,
-      timeoutMs: PATIENCE,
+      timeoutMs: TIMEOUT_MS,
       retry: { retries: 100_000, minTimeout: 50, maxTimeout: 1000, factor: 1 },
       payload: () => ({ pid: process.pid, createdAt: new Date().toISOString() }),
     };
@@ -34,20 +36,21 @@ const locks = {
   },
   openclaw: async () => {
     const acquire = await acquireSessionWriteLock(join(modules, "node_modules/openclaw/dist"));
-    // Its newer versions hold only those for alive who bear this word in their arguments.
+    // Newer versions take an owner for alive only if its arguments contain "openclaw".
     return async () => {
-      const held = await acquire({ sessionFile: session, timeoutMs: PATIENCE });
+      const held = await acquire({ sessionFile: session, timeoutMs: TIMEOUT_MS });
       return () => held.release();
     };
   },
 };
 
-// The function is in one of the chunks of a bundle, under a short name.
+// The function is in a chunk of the bundle, exported under a short name.
 async function acquireSessionWriteLock(dist) {
   for (const file of readdirSync(dist)) {
     if (!/^session-write-lock-.*\.m?js$/.test(file)) continue;
     const text = readFileSync(join(dist, file), "utf8");
-    const exported = /acquireSessionWriteLock(?: as (\w+))?[,\s}]/.exec(text.slice(text.lastIndexOf("export")));
+    const exports = text.slice(text.lastIndexOf("export"));
+    const exported = /acquireSessionWriteLock(?: as (\w+))?[,\s}]/.exec(exports);
     if (!exported) continue;
     const chunk = await import(pathToFileURL(join(dist, file)));
     return chunk[exported[1] ?? "acquireSessionWriteLock"];

@@ -1,4 +1,4 @@
-//! What was aimed at, and whether it was met.
+//! Performance goals, and whether they were met.
 
 use crate::common::show::Table;
 
@@ -8,12 +8,12 @@ pub struct Goals {
 }
 
 impl Goals {
-    /// A figure that is to be this small.
+    /// Adds a figure that must not exceed the goal.
     pub fn at_most(&mut self, what: &str, figure: f64, goal: f64, unit: &str) {
         self.add(what, figure, format!("≤ {goal}{unit}"), unit, figure <= goal);
     }
 
-    /// A figure that is to be this large.
+    /// Adds a figure that must reach the goal.
     pub fn at_least(&mut self, what: &str, figure: f64, goal: f64, unit: &str) {
         self.add(what, figure, format!("≥ {goal}{unit}"), unit, figure >= goal);
     }

@@ -8,7 +8,7 @@ use crate::common::lock::{self, Lock};
 
 pub const RUST: [&str; 3] = ["fd-lock", "named-lock", "gix-lock"];
 
-/// Every lock that an actor of this program can play.
+/// Creates the lock of this name, for an actor of this program. `None` if there is no such lock.
 pub fn named(name: &str, session: &Path) -> Option<Box<dyn Lock>> {
     match name {
         "fd-lock" => {
@@ -24,7 +24,7 @@ pub fn named(name: &str, session: &Path) -> Option<Box<dyn Lock>> {
     }
 }
 
-/// A blocking `flock` on a file that stays.
+/// A blocking `flock` on the session file.
 struct FdLock(fd_lock::RwLock<File>);
 
 impl Lock for FdLock {
@@ -34,7 +34,7 @@ impl Lock for FdLock {
     }
 }
 
-/// The same, on a file of its own.
+/// A blocking `flock` on a file beside the session.
 struct Named(named_lock::NamedLock);
 
 impl Lock for Named {
@@ -44,14 +44,13 @@ impl Lock for Named {
     }
 }
 
-/// A file that exists while the lock is held; waiters poll.
+/// A file that exists while the lock is held. Waiters poll.
 struct GixLock(PathBuf);
 
 impl Lock for GixLock {
     fn turn(&mut self, held: &mut dyn FnMut()) {
-        let patience = gix_lock::acquire::Fail::AfterDurationWithBackoff(Duration::from_secs(60));
-        let _guard =
-            gix_lock::Marker::acquire_to_hold_resource(&self.0, patience, None, 0).unwrap();
+        let fail = gix_lock::acquire::Fail::AfterDurationWithBackoff(Duration::from_secs(60));
+        let _guard = gix_lock::Marker::acquire_to_hold_resource(&self.0, fail, None, 0).unwrap();
         held();
     }
 }

@@ -1,4 +1,5 @@
-//! turnlock beside other locks, beside SQLite, and beside the system calls that it cannot do without: one command, one page of tables.
+//! Compares turnlock with other locks, with SQLite, and with the bare system calls. Prints one page
+//! of tables.
 //!
 //! `cargo run --release --manifest-path benches/peers/Cargo.toml [-- --test]`
 

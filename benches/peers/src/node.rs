@@ -1,4 +1,5 @@
-//! The peers of the Node world: installed into this package's target directory, driven by a script.
+//! The peers that are Node packages. They are installed into the target directory of this package,
+//! and a script runs them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,13 +9,13 @@ use crate::common::actor::Actor;
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/node/actor.mjs");
 const CACHE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target");
 
-/// What can be played, and where its packages are.
+/// A peer, and the directory in which its packages are installed.
 pub struct Peer {
     pub name: &'static str,
     modules: PathBuf,
 }
 
-/// Those that can be had here; says which cannot, and why.
+/// The peers that can be installed here. Prints which ones cannot, and why.
 pub fn peers() -> Vec<Peer> {
     let mut peers = Vec::new();
     for (package, names) in
@@ -30,7 +31,7 @@ pub fn peers() -> Vec<Peer> {
     peers
 }
 
-/// The packages of `node/` or `openclaw/`, installed once.
+/// Installs the packages of `node/` or `openclaw/`, unless that was done. Returns their directory.
 fn installed(package: &str) -> Result<PathBuf, String> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(package);
     let cache = Path::new(CACHE).join(package);

@@ -1,4 +1,4 @@
-//! SQLite, as what one would use instead of JSONL: WAL, `synchronous=FULL`, one INSERT per transaction.
+//! SQLite as the alternative to JSONL: WAL, `synchronous=FULL`, and one INSERT per transaction.
 
 use std::path::Path;
 use std::thread;
@@ -19,7 +19,8 @@ fn open(path: &Path) -> Connection {
     connection
 }
 
-/// Lines a second, of as many sessions at once as ours have, in one database or in one for each session.
+/// Appends to [`AT_ONCE`] sessions concurrently, in the given number of databases. Returns lines
+/// per second.
 pub fn lines_per_second(dir: &Path, databases: usize, bytes: usize, each: u32) -> f64 {
     let connections: Vec<_> =
         (0..AT_ONCE).map(|n| open(&dir.join(format!("lines-{}.db", n % databases)))).collect();

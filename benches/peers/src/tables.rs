@@ -1,4 +1,4 @@
-//! The measurements, each beside its floor and its peers, and what they mean for the goals.
+//! The measurements, each with its floor, its peers and its goals.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use crate::goals::Goals;
 use crate::node::Peer;
 use crate::{heap, locks, sqlite};
 
-/// Everybody who can play: the floor, ours, Rust's, Node's.
-fn everybody<'a>(peers: &'a [Peer]) -> Vec<(&'static str, Box<dyn Fn(&Path) -> Actor + 'a>)> {
+/// Every lock, with a function that starts an actor: the floor, turnlock, Rust peers, Node peers.
+fn all_locks<'a>(peers: &'a [Peer]) -> Vec<(&'static str, Box<dyn Fn(&Path) -> Actor + 'a>)> {
     let rust = [FLOOR, OURS].into_iter().chain(locks::RUST);
     let rust = rust
         .map(|name| (name, Box::new(move |session: &Path| Actor::start(name, session)) as Box<_>));
@@ -36,7 +36,7 @@ pub fn uncontended(dir: &Path, peers: &[Peer], goals: &mut Goals) {
         "acquire + release, uncontended, beside the peers",
         &["lock", "time", "per second"],
     );
-    for (name, start) in everybody(peers) {
+    for (name, start) in all_locks(peers) {
         let session = known_session(dir, &format!("cycle-{name}.jsonl"));
         let mut actor = start(&session);
         let count = either(300, 1);
@@ -58,7 +58,7 @@ pub fn tasks(dir: &Path, goals: &mut Goals) {
         &[
             "tasks",
             "tokio::sync::Mutex",
-            "the same, and the record's calls",
+            "Mutex with calls",
             OURS,
             "÷ Mutex",
             "÷ Mutex with calls",
@@ -69,7 +69,8 @@ pub fn tasks(dir: &Path, goals: &mut Goals) {
         let mut samples = [const { Vec::new() }; 3];
         for _ in 0..either(7, 1) {
             samples[0].push(in_tasks::mutex(&runtime, count, turns * 10).as_nanos() as f64);
-            samples[1].push(in_tasks::mutex_and_calls(&runtime, &session, count, turns).as_nanos() as f64);
+            let calls = in_tasks::mutex_and_calls(&runtime, &session, count, turns);
+            samples[1].push(calls.as_nanos() as f64);
             samples[2].push(in_tasks::ours(&runtime, &session, count, turns).as_nanos() as f64);
         }
         let [mutex, calls, ours] = samples.map(rounds::median);
@@ -89,18 +90,18 @@ pub fn tasks(dir: &Path, goals: &mut Goals) {
     table.print();
 }
 
-/// Everybody by turns, several rounds.
-fn by_turns(
+/// Measures every lock in turn, for several rounds.
+fn in_rounds(
     dir: &Path,
     peers: &[Peer],
     measure: impl Fn(processes::Start, &Path) -> Waits,
 ) -> Vec<(&'static str, Waits)> {
-    let everybody = everybody(peers);
-    let mut all: Vec<_> = everybody.iter().map(|(name, _)| (*name, Waits::default())).collect();
+    let locks = all_locks(peers);
+    let mut all: Vec<_> = locks.iter().map(|(name, _)| (*name, Waits::default())).collect();
     for round in 0..either(3, 1) {
-        for ((name, start), (_, waits)) in everybody.iter().zip(&mut all) {
-            // A new one, since some of the peers do not outlive an actor that was killed as the holder.
-            let session = known_session(dir, &format!("by-turns-{round}-{name}.jsonl"));
+        for ((name, start), (_, waits)) in locks.iter().zip(&mut all) {
+            // A new session, because some peers cannot recover one whose holder was killed.
+            let session = known_session(dir, &format!("round-{round}-{name}.jsonl"));
             waits.merge(&measure(&**start, &session));
         }
     }
@@ -118,7 +119,7 @@ fn show(title: &str, all: &[(&str, Waits)]) {
 
 pub fn wake_up(dir: &Path, peers: &[Peer], goals: &mut Goals) {
     let all =
-        by_turns(dir, peers, |start, session| processes::wake_up(start, session, either(60, 2)));
+        in_rounds(dir, peers, |start, session| processes::wake_up(start, session, either(60, 2)));
     show("from release to acquire, another process", &all);
     let p50 = |at: usize| all[at].1.percentile(50.0).as_nanos() as f64;
     goals.at_most("wake-up across processes, p50 ÷ flock", p50(1) / p50(0), 2.0, "");
@@ -132,9 +133,9 @@ pub fn wake_up(dir: &Path, peers: &[Peer], goals: &mut Goals) {
 
 pub fn after_kill(dir: &Path, peers: &[Peer]) {
     let quick = |name: &&'static str| !matches!(*name, "gix-lock" | "proper-lockfile" | "fs-safe");
-    let everybody = everybody(peers);
+    let locks = all_locks(peers);
     let mut all = Vec::new();
-    for (name, start) in everybody.iter().filter(|(name, _)| quick(name)) {
+    for (name, start) in locks.iter().filter(|(name, _)| quick(name)) {
         let session = known_session(dir, &format!("kill-{name}.jsonl"));
         all.push((
             *name,
@@ -147,7 +148,8 @@ pub fn after_kill(dir: &Path, peers: &[Peer]) {
     }
     show("from SIGKILL of the holder to acquire, another process", &all);
     println!(
-        "\ngix-lock and fs-safe (as it comes): never, their files stay; proper-lockfile: after the 10 s of its lease"
+        "\ngix-lock and fs-safe (by default): never, because their files stay; \
+         proper-lockfile: after its lease of 10 s"
     );
 }
 
@@ -155,7 +157,7 @@ pub fn contention(dir: &Path, peers: &[Peer], goals: &mut Goals) {
     for (processes, hold) in
         [(8, Duration::ZERO), (8, Duration::from_millis(1)), (16, Duration::from_millis(1))]
     {
-        let all: Vec<_> = everybody(peers)
+        let all: Vec<_> = all_locks(peers)
             .into_iter()
             .map(|(name, start)| {
                 let session = known_session(dir, &format!("contention-{name}.jsonl"));
@@ -297,7 +299,8 @@ pub fn scale(goals: &mut Goals) {
     waiting_threads(goals);
 }
 
-/// Contended paths of one process, each with a crowd of waiting tasks: how many threads wait, and how many when it is over.
+/// Lets many tasks wait on each of several contended paths. Counts the waiting threads meanwhile
+/// and afterwards.
 fn waiting_threads(goals: &mut Goals) {
     const PATHS: usize = 8;
     let (dir, runtime) = (directory(), in_tasks::runtime());
@@ -328,7 +331,8 @@ fn waiting_threads(goals: &mut Goals) {
         (during, threads_that_wait())
     });
     println!(
-        "\n{PATHS} contended paths with 20 waiting tasks each: {during} waiting threads; {after} when idle"
+        "\n{PATHS} contended paths with 20 waiting tasks each: \
+         {during} waiting threads, {after} when idle"
     );
     goals.at_most("waiting threads per contended path", during as f64 / PATHS as f64, 1.0, "");
     goals.at_most("waiting threads when idle", after as f64, 0.0, "");

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use turnlock::transcript::repair::repair;
+use turnlock::testing::repair;
 
 use super::protocol::line;
 
@@ -89,7 +89,7 @@ impl Session {
         turn
     }
 
-    /// A turn that was lost keeps the others of its process in line until it is let go.
+    /// A turn that was lost keeps the others of its process waiting until it is let go.
     pub fn is_open_to(&self, actor: usize) -> bool {
         self.holder().is_none()
             && self.turns.iter().all(|turn| process_of(turn.actor) != process_of(actor))

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::sample::Index;
-use turnlock::transcript::json::Validator;
+use turnlock::testing::Validator;
 
 /// A session file.
 #[derive(Clone)]

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
-use turnlock::transcript::json::Validator;
+use turnlock::testing::Validator;
 
 use super::damaged::{soup, value};
 use crate::cases::cases;

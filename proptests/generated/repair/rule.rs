@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use turnlock::transcript::json::Validator;
+use turnlock::testing::Validator;
 
 /// What is to be saved of a damaged line.
 pub fn saved(line: &[u8], terminated: bool) -> Vec<Range<usize>> {

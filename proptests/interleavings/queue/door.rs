@@ -65,7 +65,7 @@ impl Door {
     ) -> Outcome {
         loop {
             let ticket = place.ticket.as_ref().unwrap();
-            let call = shuttle::future::block_on(ticket.called(mode, deadline));
+            let call = shuttle::future::block_on(ticket.wait_for_call(mode, deadline));
             match self.meet(&mut place, call) {
                 Some(outcome) => return outcome,
                 None => continue,
@@ -75,7 +75,7 @@ impl Door {
 
     pub(crate) async fn acquire_async(self: &Arc<Self>, mut place: Place) -> Outcome {
         loop {
-            let call = place.ticket.as_ref().unwrap().called(Mode::Async, None).await;
+            let call = place.ticket.as_ref().unwrap().wait_for_call(Mode::Async, None).await;
             if let Some(outcome) = self.meet(&mut place, call) {
                 return outcome;
             }
@@ -91,22 +91,22 @@ impl Door {
                 drop(grant);
                 Some(Outcome::Served)
             }
-            Some(Call::Go) => self.attempt(place),
+            Some(Call::Attempt) => self.attempt(place),
         }
     }
 
-    /// As `Asked::attempt`: the kernel lock is free, or a thread waits for it.
+    /// As `sessions::acquire::attempt`: the kernel lock is free, or a thread waits for it.
     fn attempt(self: &Arc<Self>, place: &mut Place) -> Option<Outcome> {
         if self.try_kernel() {
             let ticket = place.ticket.take().unwrap();
             assert_eq!(*ticket.want(), place.n);
-            ticket.granted();
+            ticket.pass_to_grant();
             let grant = Grant { door: Arc::clone(self) };
             self.served(place.n);
             drop(grant);
             return Some(Outcome::Served);
         }
-        place.ticket.as_ref().unwrap().wait_in_kernel();
+        place.ticket.as_ref().unwrap().pass_to_thread();
         self.start_waiting();
         None
     }
@@ -122,7 +122,7 @@ impl Door {
         !self.held.swap(true, Ordering::SeqCst)
     }
 
-    /// As `waiter::start`: whoever is first when the lock comes gets it.
+    /// As `session::waiting::for_turn_lock`: whoever is first when the lock comes gets it.
     fn start_waiting(self: &Arc<Self>) {
         let door = Arc::clone(self);
         let thread = thread::spawn(move || {
@@ -137,21 +137,21 @@ impl Door {
     }
 
     fn wait_in_kernel(self: &Arc<Self>) {
-        while self.queue.leave_to_kernel() {
+        while self.queue.keep_waiting() {
             thread::yield_now();
             if !self.try_kernel() {
-                if shuttle::rand::thread_rng().gen_bool(0.5) && !self.rest() {
+                if shuttle::rand::thread_rng().gen_bool(0.5) && !self.pause() {
                     return;
                 }
                 continue;
             }
-            let Some(ticket) = self.queue.next() else {
+            let Some(waiter) = self.queue.take_first() else {
                 self.held.store(false, Ordering::SeqCst);
                 continue;
             };
             if shuttle::rand::thread_rng().gen_bool(0.2) {
-                // As after a lock file that moved: nothing was had, the ticket keeps its place.
-                self.queue.put_back(ticket);
+                // As after a lock file that moved: nothing was had, the waiter keeps its place.
+                self.queue.put_back(waiter);
                 self.held.store(false, Ordering::SeqCst);
                 continue;
             }
@@ -159,12 +159,12 @@ impl Door {
             if self.fails.swap(false, Ordering::SeqCst) {
                 self.threads.fetch_add(1, Ordering::SeqCst);
                 self.held.store(false, Ordering::SeqCst);
-                self.left(ticket.want);
-                drop(ticket.grant(Err("the kernel is out of order")));
+                self.left(waiter.want);
+                drop(waiter.grant(Err("the kernel is out of order")));
                 continue;
             }
-            self.queue.granted();
-            drop(ticket.grant(Ok(Grant { door: Arc::clone(self) })));
+            self.queue.pass_to_grant();
+            drop(waiter.grant(Ok(Grant { door: Arc::clone(self) })));
             return;
         }
         self.threads.fetch_sub(1, Ordering::SeqCst);
@@ -172,13 +172,13 @@ impl Door {
 
     /// Like a wait for a foreign owner, who wakes nobody. Returns whether somebody still waits for
     /// this thread afterwards.
-    fn rest(&self) -> bool {
+    fn pause(&self) -> bool {
         self.threads.fetch_sub(1, Ordering::SeqCst);
-        if !self.queue.rest() {
+        if !self.queue.begin_pause() {
             return false;
         }
         thread::yield_now();
-        let goes_on = self.queue.end_rest();
+        let goes_on = self.queue.end_pause();
         if goes_on {
             assert_eq!(
                 self.threads.fetch_add(1, Ordering::SeqCst),
@@ -216,17 +216,17 @@ impl Door {
         assert!(!self.held.load(Ordering::SeqCst), "the lock is let go");
         assert!(self.queue.is_empty(), "nobody is forgotten");
         let ticket = self.queue.join(99);
-        assert!(ticket.is_called(), "the line is idle: a newcomer is called at once");
+        assert!(ticket.is_called(), "the queue is idle: a newcomer is called at once");
     }
 }
 
 impl Drop for Grant {
-    /// As `Inner::let_go`: handed over to the next, or let go, and then the next is called.
+    /// As the release of a turn: handed over to the next, or let go, and then the next is called.
     fn drop(&mut self) {
         let door = &self.door;
         assert!(door.held.load(Ordering::SeqCst), "one holder");
-        if let Some(ticket) = door.queue.next() {
-            drop(ticket.grant(Ok(Grant { door: Arc::clone(door) })));
+        if let Some(waiter) = door.queue.take_first() {
+            drop(waiter.grant(Ok(Grant { door: Arc::clone(door) })));
             return;
         }
         door.held.store(false, Ordering::SeqCst);

@@ -1,7 +1,8 @@
 //! The library's queue, compiled here once more on shuttle's locks. All that must follow when the
-//! library's source moves is in this file, and in the names that `main.rs` imports.
+//! library's source moves is in this file, and in the names that `door.rs` imports.
 
-#[allow(dead_code)] // a rest is for those who wait for foreign owners
+// Not played here: alerts, threads that cannot be had, and grants that pass the stage to a thread.
+#[allow(dead_code)]
 #[path = "../../../src/session/queue.rs"]
 pub(crate) mod queue;
 #[path = "sync.rs"]

@@ -1,4 +1,5 @@
-//! The fence (I4) for a child of the holder, which knows the turn by its owner but may not have its descriptor.
+//! The fence (I4) for a child of the holder, which was told the owner but may not have the
+//! descriptor.
 
 use std::io;
 
@@ -12,11 +13,12 @@ use crate::place::Place;
 use crate::rules::Rules;
 use crate::sys::{FileId, flock};
 
-/// The lock file of `owner`'s turn, if that is not lost.
+/// The lock file of `owner`'s turn, if the turn is not lost.
 ///
-/// The holder may let go at any moment, also while the data lock is held. But whoever is next needs the data lock to begin, so that
-/// what is written under it still lies before the next turn.
-pub(crate) fn pass(place: &Place, _data: &Section, owner: Uuid, rules: &Rules) -> Result<FileId> {
+/// The holder may let go at any moment, even while this process has the data lock. But the next
+/// holder needs the data lock to begin, so what is written under it still precedes the next turn.
+pub(crate) fn pass(place: &Place, section: &Section, owner: Uuid, rules: &Rules) -> Result<FileId> {
+    debug_assert!(section.is_of(place));
     let lost = |cause| Err(Error::LockLost { lock: place.lock().to_owned(), cause });
     let (file, id) = match open(place)? {
         Opened::File(file, stat) => (file, stat.id),
@@ -25,6 +27,9 @@ pub(crate) fn pass(place: &Place, _data: &Section, owner: Uuid, rules: &Rules) -
             return Err(io::ErrorKind::PermissionDenied).context("open", place.lock());
         }
     };
+    if !place.is_where_it_was()? {
+        return lost(LostCause::Moved);
+    }
     match record::read(&file).context("read", place.lock())? {
         Reading::Ours(record) if record.owner == Some(owner) => {}
         _ => return lost(LostCause::TakenOver),
@@ -32,7 +37,7 @@ pub(crate) fn pass(place: &Place, _data: &Section, owner: Uuid, rules: &Rules) -
     if rules.marks(id.device()) && marks::somebody_holds(&file) {
         return Ok(id);
     }
-    // No mark is no proof; the kernel's lock is. If it is granted here, it is for no longer than this look.
+    // A missing mark proves nothing; the kernel's lock does. If it is granted here, nobody has it.
     if flock::try_lock(&file).context("lock", place.lock())? {
         flock::unlock(&file);
         return lost(LostCause::HolderGone);

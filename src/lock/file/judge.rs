@@ -1,4 +1,5 @@
-//! What a lock file whose `flock` is free is worth: the record decides. And who stands behind one that is not.
+//! Judging a lock file by its record: whether one whose `flock` is free may be taken over, and who
+//! holds one whose `flock` is not.
 
 use std::fs::File;
 use std::time::{Duration, SystemTime};
@@ -15,19 +16,19 @@ use crate::place::Place;
 use crate::rules::Rules;
 use crate::sys::{Stat, process};
 
-/// What a record whose `flock` nobody has is worth.
+/// Whether a lock file whose `flock` is free may be taken over.
 #[derive(Debug)]
 pub(crate) enum Judgement {
-    /// Nobody holds it, and why.
+    /// Nobody holds it, for these reasons.
     Free(Vec<Reason>),
-    /// Somebody may.
+    /// Somebody may hold it.
     Obstacle(Obstacle),
 }
 
-/// Judges a lock file whose `flock` is free: the record decides.
+/// Judges a lock file whose `flock` is free, by its record.
 pub(crate) fn judge(reading: &Reading, stat: &Stat, rules: &Rules) -> Judgement {
-    // Who contends for a lock holds none: a hold of this process would have been met at the first door.
-    judge_by(reading, stat, &Processes { registry_knows: false }, rules)
+    // A process that contends for a lock does not hold it: its own tasks queue in memory first.
+    judge_by(reading, stat, &Processes { held_here: false }, rules)
 }
 
 /// The same, by facts about processes that are known already.
@@ -54,9 +55,9 @@ pub(crate) fn judge_by(
     }
 }
 
-/// What a foreign record's process says.
-pub(crate) fn verdict_on(record: &Record, registry_knows: bool, rules: &Rules) -> Verdict {
-    verdict_by(record, &Processes { registry_knows }, rules)
+/// Judges the owner of a foreign record by its process.
+pub(crate) fn verdict_on(record: &Record, held_here: bool, rules: &Rules) -> Verdict {
+    verdict_by(record, &Processes { held_here }, rules)
 }
 
 /// The same, by facts about processes that are known already.
@@ -73,11 +74,12 @@ fn judge_foreign(record: &Record, stat: &Stat, facts: &impl Facts, rules: &Rules
     }
 }
 
-/// A foreign writer may be between creating its file and writing into it: respected while fresh.
+/// Respects a record without an owner while it is fresh: a foreign program may have created the
+/// file and not written into it yet.
 fn judge_malformed(stat: &Stat, rules: &Rules, reason: Reason) -> Judgement {
     let changed = stat.modified;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    // A time in the future, or from before the boot, tells nothing: it counts as expired.
+    // A time in the future, or before the boot, tells nothing: the grace counts as expired.
     let fresh = now.checked_sub(changed).is_some_and(|age| age < rules.malformed_grace)
         && since_epoch(process::boot_time()) <= changed;
     if fresh { Judgement::Obstacle(Obstacle::Fresh) } else { Judgement::Free(vec![reason]) }
@@ -88,13 +90,13 @@ fn since_epoch(time: Option<Timestamp>) -> Duration {
         .unwrap_or_default()
 }
 
-/// Who stands in the way at a lock path, for messages. Takes no lock. `own`: the owner of this
-/// process's own hold of the session, if it has one.
+/// Who holds the lock at a path, for messages. Takes no lock. `own` is the owner of this process's
+/// own hold of the session, if it has one.
 pub(crate) fn holder_at(place: &Place, own: Option<Uuid>, rules: &Rules) -> Option<Holder> {
     let Ok(Opened::File(file, stat)) = open_to_look(place) else { return None };
     match record::read(&file).ok()? {
         Reading::Ours(record) => {
-            // A turn that was lost is not the one that the record tells of.
+            // The record may name another owner, if the own turn was lost.
             let is_ours = own.is_some() && own == record.owner;
             let alive = is_ours || somebody_lives(&file, &stat, rules);
             Some(record.holder(alive, false))
@@ -107,8 +109,8 @@ pub(crate) fn holder_at(place: &Place, own: Option<Uuid>, rules: &Rules) -> Opti
     }
 }
 
-/// Whether a holder of our protocol lives, by its mark, without touching its lock.
+/// Whether a holder of this protocol lives, by its mark. Does not touch its lock.
 pub(crate) fn somebody_lives(file: &File, stat: &Stat, rules: &Rules) -> bool {
-    // Without marks only the lock itself could tell, and that must not be disturbed.
+    // Without marks only the lock itself could tell, and it must not be disturbed.
     !rules.marks(stat.id.device()) || marks::somebody_holds(file)
 }

@@ -1,4 +1,4 @@
-//! A lock, looked at without taking its `flock`, so that nobody is disturbed.
+//! Looking at a lock without taking its `flock`, so that nobody is disturbed.
 
 use std::io;
 use std::path::Path;
@@ -23,7 +23,7 @@ pub(crate) struct Seen {
     pub(crate) reasons: Vec<Reason>,
 }
 
-/// Who looks: with which rules, and what it knows of processes.
+/// The rules and the knowledge by which a lock is looked at.
 pub(crate) struct Look<'a> {
     pub(crate) rules: &'a Rules,
     pub(crate) known: &'a Known,
@@ -31,7 +31,7 @@ pub(crate) struct Look<'a> {
     pub(crate) own: Option<Uuid>,
 }
 
-/// Looks at the lock of a session; `None` if there is none. `named`: how errors call it.
+/// Looks at the lock of a session; `None` if there is none. Errors call it `named`.
 pub(crate) fn look(place: &Place, named: &Path, by: &Look<'_>) -> Result<Option<Seen>> {
     let (file, stat) = match open_to_look(place)? {
         Opened::File(file, stat) => (file, stat),
@@ -40,7 +40,7 @@ pub(crate) fn look(place: &Place, named: &Path, by: &Look<'_>) -> Result<Option<
     };
     let reading = record::read(&file).context("read", named)?;
     let is_elsewhere = |record: &Record| by.rules.remote(stat.id.device()) && !record.same_boot();
-    // A turn of this process that was lost, but not released yet, is not the one in the record.
+    // The record may name another owner: a turn of this process can be lost and not released yet.
     let is_ours = |record: &Record| by.own.is_some() && by.own == record.owner;
     let lives = |record: &Record| is_ours(record) || somebody_lives(&file, &stat, by.rules);
     Ok(Some(match &reading {
@@ -50,9 +50,19 @@ pub(crate) fn look(place: &Place, named: &Path, by: &Look<'_>) -> Result<Option<
     }))
 }
 
+/// The record at a lock path, whoever wrote it; `None` if there is none.
+#[cfg(feature = "gateway")]
+pub(crate) fn read_record(place: &Place) -> Result<Option<Record>> {
+    let Opened::File(file, _) = open_to_look(place)? else { return Ok(None) };
+    Ok(match record::read(&file).context("read", place.lock())? {
+        Reading::Ours(record) | Reading::Foreign(record) => Some(record),
+        Reading::Spoiled | Reading::Malformed { .. } => None,
+    })
+}
+
 impl Look<'_> {
-    /// A holder of our protocol lives by the kernel's word, whatever its age: that is told, and
-    /// changes nothing.
+    /// By the kernel's lock, a holder of this protocol lives. Its age is reported and decides
+    /// nothing (I13).
     fn held(&self, record: &Record) -> Seen {
         let holder = record.holder(true, false);
         let is_too_old = holder.age().is_some_and(|age| age > self.rules.too_old);

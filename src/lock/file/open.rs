@@ -1,4 +1,4 @@
-//! How a lock file is opened, and how one is made: complete before anyone can see it (I5).
+//! Opening a lock file, and publishing one: complete before it is visible (I5).
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -16,7 +16,7 @@ use crate::sys::{self, Access, FileId, FileKind, Stat, flock};
 pub(super) enum Opened {
     File(File, Stat),
     None,
-    /// Another user's.
+    /// This process may not open it: it is another user's.
     Denied,
 }
 
@@ -46,29 +46,30 @@ fn open_for(place: &Place, access: Access) -> Result<Opened> {
     };
     let mut stat = sys::stat(&file).context("look at", lock)?;
     if stat.kind == FileKind::File && stat.links == 2 {
-        remove_first_name(place, stat.id).context("look for the other name of", lock)?;
+        remove_temporary_name(place, stat.id).context("look for the other name of", lock)?;
         stat = sys::stat(&file).context("look at", lock)?;
     }
     match (stat.kind, stat.links) {
-        // It was removed in between: whoever locks it will see that the path names it no more.
+        // No name: it was removed in between. Whoever locks it compares it with the path (I3).
         (FileKind::File, 0 | 1) => Ok(Opened::File(file, stat)),
         (FileKind::File, _) => Err(not_ours("it has several names (hard links)")),
         (FileKind::Directory, _) => Err(not_ours("it is a directory")),
-        (FileKind::Other, _) => Err(not_ours("it is no regular file")),
+        (FileKind::Other, _) => Err(not_ours("it is not a regular file")),
     }
 }
 
-/// Makes a lock file, complete before anyone can see it (I5); `None` if the name is taken.
+/// Publishes a lock file, complete before it is visible (I5). `None` if something came between: the
+/// caller looks again.
 pub(super) fn publish(place: &Place, want: &Want) -> Result<Option<LockFile>> {
     if !want.rules.portable
         && let Some(file) =
             place.dir().create_unnamed().context("create a lock file in", place.dir().path())?
+        && let Some(held) = fill(file, place, want)?
     {
-        let held = fill(file, place, want)?;
-        match place.dir().name_unnamed(&held.file, place.lock_name()) {
+        match place.dir().name_unnamed(held.file(), place.lock_name()) {
             Ok(()) => return Ok(Some(held)),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
-            // The portable way finds out why.
+            // The portable way works, or its error says why not.
             Err(e) if e.kind() == io::ErrorKind::Unsupported => {}
             Err(e) => return Err(e).context("publish", place.lock()),
         }
@@ -83,23 +84,26 @@ fn publish_by_rename(place: &Place, want: &Want) -> Result<Option<LockFile>> {
         .dir()
         .create_file(&temporary, Access::ReadWrite)
         .context("create a lock file", &path)?;
-    let published = fill(file, place, want).and_then(|held| match name_anew(place, &temporary) {
-        Ok(()) => Ok(Some(held)),
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(None),
-        Err(e) => Err(e).context("publish", place.lock()),
+    let published = fill(file, place, want).and_then(|filled| {
+        let Some(held) = filled else { return Ok(None) };
+        match name_temporary(place, &temporary) {
+            Ok(()) => Ok(Some(held)),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+            Err(e) => Err(e).context("publish", place.lock()),
+        }
     });
     if !matches!(published, Ok(Some(_))) {
-        // The first error is the one to tell.
+        // The first error is the one to report.
         let _ = place.dir().remove(&temporary);
     }
     published
 }
 
 /// Gives a temporary file the lock file's name, if that is free.
-fn name_anew(place: &Place, temporary: &OsStr) -> io::Result<()> {
+fn name_temporary(place: &Place, temporary: &OsStr) -> io::Result<()> {
     match place.dir().rename_to_free(temporary, place.lock_name()) {
-        // NFS and its like have hard links instead. For a moment, or if this process dies now, the
-        // file has both names.
+        // NFS and its like have hard links instead. For a moment the file has both names, and if
+        // this process dies now, it keeps them.
         Err(e) if e.kind() == io::ErrorKind::Unsupported => {
             place.dir().link(temporary, place.lock_name())?;
             let _ = place.dir().remove(temporary);
@@ -109,8 +113,8 @@ fn name_anew(place: &Place, temporary: &OsStr) -> io::Result<()> {
     }
 }
 
-/// Removes the name under which a lock file was made before it got its own.
-fn remove_first_name(place: &Place, lock: FileId) -> io::Result<()> {
+/// Removes the temporary name of a lock file whose maker died before it could.
+fn remove_temporary_name(place: &Place, lock: FileId) -> io::Result<()> {
     for name in place.dir().names()? {
         let name = name?;
         if is_temporary(&name) && place.dir().id_of(&name)? == Some(lock) {
@@ -128,16 +132,18 @@ fn is_temporary(name: &OsStr) -> bool {
     name.starts_with(PREFIX.as_bytes()) && name.ends_with(SUFFIX.as_bytes())
 }
 
-fn fill(file: File, place: &Place, want: &Want) -> Result<LockFile> {
+/// Locks a new file and writes the record into it; `None` if a sweep has locked it, since it took
+/// it for a leftover.
+fn fill(file: File, place: &Place, want: &Want) -> Result<Option<LockFile>> {
     let dir = place.dir();
     let bytes = record::encode(want, SystemTime::now(), 0);
-    let filled = flock::try_lock(&file)
-        .and_then(|_| sys::write_all_at(&file, &bytes, 0))
-        .and_then(|()| dir.give_to_owner(&file));
-    filled.context("write a lock file in", dir.path())?;
+    let written = "write a lock file in";
+    if !flock::try_lock(&file).context(written, dir.path())? {
+        return Ok(None);
+    }
+    sys::write_all_at(&file, &bytes, 0)
+        .and_then(|()| dir.give_to_owner(&file))
+        .context(written, dir.path())?;
     let stat = sys::stat(&file).context("look at", dir.path())?;
-    let mut held = LockFile::new(file, stat.id);
-    held.bears(bytes, want.owner);
-    held.mark(want);
-    Ok(held)
+    Ok(Some(LockFile::filled(file, stat.id, bytes, want)))
 }

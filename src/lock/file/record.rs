@@ -1,4 +1,7 @@
-//! The owner record: the JSON inside a lock file. A superset of OpenClaw's, so that its processes understand ours.
+//! The owner record: the JSON in a lock file. It is a superset of OpenClaw's, so that OpenClaw's
+//! processes understand it.
+
+mod write;
 
 use std::fmt;
 use std::fs::File;
@@ -7,135 +10,34 @@ use std::net::IpAddr;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::super::Want;
 use super::verdict::{Claim, PidClaim};
-use super::{Opened, open_to_look};
-use crate::error::{Context, Holder, iso, printable};
-use crate::place::Place;
+use crate::error::{Holder, printable};
 use crate::sys::{self, process};
+pub(crate) use write::{cut_label, encode, is_still, rewrite, spoil};
 
-/// What our records say in `protocol`.
-const PROTOCOL: &str = "turnlock/1";
-/// A record that we write is always smaller than this, so that it lies in one block.
-const MAX_WRITTEN: usize = 4095;
 /// A record larger than this is not read.
 const MAX_READ: usize = 64 * 1024;
-/// A label is cut to this many bytes.
-const MAX_LABEL: usize = 1024;
-/// The first byte of a record that is being rewritten (I7). No JSON begins so.
+/// The first byte of a record that is being rewritten (I7). No JSON begins with it.
 const SPOILED: u8 = b'~';
-
-/// Our own record, as it is written.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Written<'a> {
-    pid: i32,
-    created_at: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    starttime: Option<u64>,
-    protocol: &'static str,
-    owner: Uuid,
-    host: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    boot_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pid_ns: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    label: Option<&'a str>,
-    #[serde(flatten)]
-    facts: Option<&'a Map<String, Value>>,
-}
-
-/// The bytes of the record for a new hold, at least `length` of them.
-pub(crate) fn encode(want: &Want, began: SystemTime, length: usize) -> Vec<u8> {
-    let me = process::own();
-    let mut bytes = Vec::with_capacity(512);
-    let mut written = Written {
-        pid: me.pid,
-        created_at: iso(began).unwrap_or_default(),
-        starttime: me.start_time,
-        protocol: PROTOCOL,
-        owner: want.owner,
-        host: &me.host,
-        boot_id: me.boot_id.as_deref(),
-        pid_ns: me.pid_namespace,
-        label: want.label.as_deref(),
-        facts: want.facts.as_deref(),
-    };
-    // Strings and numbers into memory: nothing in this can fail.
-    let _ = serde_json::to_writer(&mut bytes, &written);
-    if bytes.len() >= MAX_WRITTEN {
-        // Escapes can make a label six times as long; the record matters more.
-        written.label = None;
-        bytes.clear();
-        let _ = serde_json::to_writer(&mut bytes, &written);
-    }
-    if bytes.len() >= MAX_WRITTEN {
-        // Paths can be as long; who holds it matters most.
-        written.facts = None;
-        bytes.clear();
-        let _ = serde_json::to_writer(&mut bytes, &written);
-    }
-    bytes.resize(bytes.len().max(length.saturating_sub(1).min(MAX_WRITTEN)), b' ');
-    bytes.push(b'\n');
-    bytes
-}
-
-/// A label, cut to its longest allowed length.
-pub(crate) fn cut_label(label: &str) -> &str {
-    &label[..label.floor_char_boundary(MAX_LABEL)]
-}
-
-/// Rewrites the record of a lock file that we hold, so that no reader sees a mix of two owners (I7).
-pub(crate) fn rewrite(file: &File, bytes: &[u8]) -> io::Result<()> {
-    spoil(file)?;
-    sys::write_all_at(file, &bytes[1..], 1)?;
-    sys::write_all_at(file, &bytes[..1], 0)
-}
-
-/// Makes the record nobody's, for as long as its file stays.
-pub(crate) fn spoil(file: &File) -> io::Result<()> {
-    sys::write_all_at(file, &[SPOILED], 0)
-}
-
-/// Whether the record is still, to the byte, the one that was written.
-pub(crate) fn is_still(file: &File, bytes: &[u8]) -> io::Result<bool> {
-    let mut buffer = [0; MAX_WRITTEN + 1];
-    let Some(buffer) = buffer.get_mut(..bytes.len()) else { return Ok(false) };
-    let read = read_at_most(file, buffer)?;
-    Ok(buffer[..read] == *bytes)
-}
-
-fn read_at_most(file: &File, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut read = 0;
-    while read < buffer.len() {
-        match sys::read_at(file, &mut buffer[read..], read as u64) {
-            Ok(0) => break,
-            Ok(n) => read += n,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(read)
-}
 
 /// What a lock file says.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Reading {
-    /// A record of our protocol.
+    /// A record of this protocol.
     Ours(Record),
     /// A record of a program that takes no kernel lock.
     Foreign(Record),
-    /// One of ours died while rewriting it.
+    /// A record that a process of this protocol was rewriting, or is (I7).
     Spoiled,
-    /// Nothing, or no record.
+    /// No record.
     Malformed {
-        /// No bytes at all.
+        /// Whether the file is empty.
         empty: bool,
     },
 }
@@ -143,7 +45,7 @@ pub(crate) enum Reading {
 /// A record, whoever wrote it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Record {
-    /// As written; a foreign one may be anything.
+    /// As written: in a foreign record, it may be anything.
     pub(crate) pid: PidClaim,
     pub(crate) created_at: Option<Timestamp>,
     pub(crate) start_time: Option<u64>,
@@ -152,13 +54,48 @@ pub(crate) struct Record {
     pub(crate) boot_id: Option<String>,
     pub(crate) pid_ns: Option<u64>,
     pub(crate) label: Option<String>,
-    /// A gateway's.
+    /// The port that a gateway listens on.
     pub(crate) port: Option<u64>,
-    /// A gateway's, if it says so.
+    /// The address that a gateway listens on, if it says so.
     pub(crate) address: Option<IpAddr>,
 }
 
-/// The fields of a record that are understood, whatever is in them. Others are passed over.
+impl Record {
+    /// What the record says about a foreign owner.
+    pub(crate) fn claim(&self) -> Claim {
+        Claim { pid: self.pid, created_at: self.created_at, start_time: self.start_time }
+    }
+
+    /// Whether it was written since this machine was booted, as far as it says.
+    pub(crate) fn same_boot(&self) -> bool {
+        self.boot_id.is_none() || self.boot_id == process::own().boot_id
+    }
+
+    /// The holder that it names, for messages.
+    pub(crate) fn holder(&self, alive: bool, foreign: bool) -> Holder {
+        let me = process::own();
+        let pid = match self.pid {
+            PidClaim::Pid(pid) => Some(i64::from(pid)),
+            _ => None,
+        };
+        Holder {
+            pid,
+            alive,
+            owner: self.owner,
+            host: self.host.as_deref().map(printable),
+            label: self.label.as_deref().map(printable),
+            since: self.created_at.map(SystemTime::from),
+            foreign,
+            this_process: !foreign
+                && pid == Some(i64::from(me.pid))
+                && self.start_time == me.start_time
+                && self.pid_ns == me.pid_namespace
+                && self.same_boot(),
+        }
+    }
+}
+
+/// The fields of a record that are understood, with any values. Others are skipped.
 #[derive(Default)]
 struct Fields {
     pid: Value,
@@ -194,8 +131,8 @@ enum Field {
     Other,
 }
 
-/// As JavaScript reads it: an object and nothing else, in which the last of several values counts. Whoever writes one that is odd may
-/// be alive (I13).
+/// Reads a record as JavaScript does: as an object, in which the last of several values counts. An
+/// odd record is accepted too, since its writer may be alive (I13).
 impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Self::default())
@@ -235,41 +172,7 @@ impl<'de> Visitor<'de> for Fields {
     }
 }
 
-impl Record {
-    /// What a foreign owner claims about itself.
-    pub(crate) fn claim(&self) -> Claim {
-        Claim { pid: self.pid, created_at: self.created_at, start_time: self.start_time }
-    }
-
-    pub(crate) fn same_boot(&self) -> bool {
-        self.boot_id.is_none() || self.boot_id == process::own().boot_id
-    }
-
-    /// Who is named here, for messages.
-    pub(crate) fn holder(&self, alive: bool, foreign: bool) -> Holder {
-        let me = process::own();
-        let pid = match self.pid {
-            PidClaim::Pid(pid) => Some(i64::from(pid)),
-            _ => None,
-        };
-        Holder {
-            pid,
-            alive,
-            owner: self.owner,
-            host: self.host.as_deref().map(printable),
-            label: self.label.as_deref().map(printable),
-            since: self.created_at.map(SystemTime::from),
-            foreign,
-            this_process: !foreign
-                && pid == Some(i64::from(me.pid))
-                && self.start_time == me.start_time
-                && self.pid_ns == me.pid_namespace
-                && self.same_boot(),
-        }
-    }
-}
-
-/// Reads a record. An error is a failure to read, never a judgement of what stands there (I13).
+/// Reads a record. An error is a failure to read; it says nothing about the content (I13).
 pub(crate) fn read(file: &File) -> io::Result<Reading> {
     let mut buffer = vec![0; 2048];
     let mut read = read_at_most(file, &mut buffer)?;
@@ -280,17 +183,20 @@ pub(crate) fn read(file: &File) -> io::Result<Reading> {
     Ok(parse(&buffer[..read]))
 }
 
-#[cfg(feature = "gateway")]
-/// The record at a lock path, whoever wrote it; `None` if there is none.
-pub(crate) fn read_record(place: &Place) -> crate::Result<Option<Record>> {
-    let Opened::File(file, _) = open_to_look(place)? else { return Ok(None) };
-    Ok(match read(&file).context("read", place.lock())? {
-        Reading::Ours(record) | Reading::Foreign(record) => Some(record),
-        Reading::Spoiled | Reading::Malformed { .. } => None,
-    })
+fn read_at_most(file: &File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut read = 0;
+    while read < buffer.len() {
+        match sys::read_at(file, &mut buffer[read..], read as u64) {
+            Ok(0) => break,
+            Ok(n) => read += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(read)
 }
 
-/// What these bytes of a lock file say.
+/// Parses the content of a lock file.
 pub(crate) fn parse(bytes: &[u8]) -> Reading {
     match bytes.first() {
         None => return Reading::Malformed { empty: true },
@@ -324,101 +230,4 @@ pub(crate) fn parse(bytes: &[u8]) -> Reading {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Arc;
-
-    fn want(label: &str) -> Want {
-        Want {
-            owner: Uuid::now_v7(),
-            label: Some(Arc::from(label)),
-            facts: None,
-            rules: Arc::default(),
-        }
-    }
-
-    #[test]
-    fn what_is_written_is_read_back() {
-        let want = want("a \"reply\"\nto\tsomebody");
-        let bytes = encode(&want, SystemTime::now(), 0);
-        let Reading::Ours(record) = parse(&bytes) else {
-            panic!("{}", String::from_utf8_lossy(&bytes))
-        };
-        assert_eq!(record.owner, Some(want.owner));
-        assert_eq!(record.label.as_deref(), want.label.as_deref());
-        assert_eq!(record.pid, PidClaim::Pid(std::process::id() as i32));
-        assert!(record.holder(true, false).this_process);
-        assert!(
-            !record.holder(true, false).label.unwrap().contains('\n'),
-            "shown without control characters"
-        );
-    }
-
-    #[test]
-    fn a_record_stays_under_4096_bytes_whatever_the_label() {
-        let label = "\u{1}".repeat(5000);
-        let bytes = encode(&want(cut_label(&label)), SystemTime::now(), 100_000);
-        assert!(bytes.len() <= 4096);
-        assert!(matches!(parse(&bytes), Reading::Ours(_)));
-    }
-
-    #[test]
-    fn further_facts_are_written_unless_they_are_too_long() {
-        let facts =
-            |path: String| Some(Arc::new(Map::from_iter([("configPath".to_owned(), path.into())])));
-        let written = Want { facts: facts("/etc/x".into()), ..want("gateway") };
-        let bytes = encode(&written, SystemTime::now(), 0);
-        assert_eq!(serde_json::from_slice::<Value>(&bytes).unwrap()["configPath"], "/etc/x");
-        let written = Want { facts: facts("x".repeat(4096)), ..want("gateway") };
-        let bytes = encode(&written, SystemTime::now(), 0);
-        assert_eq!(serde_json::from_slice::<Value>(&bytes).unwrap().get("configPath"), None);
-        let Reading::Ours(record) = parse(&bytes) else { panic!() };
-        assert_eq!(record.owner, Some(written.owner));
-    }
-
-    #[test]
-    fn a_shorter_record_is_padded_over_a_longer_one() {
-        let file = tempfile::tempfile().unwrap();
-        let long = encode(&want(&"long ".repeat(50)), SystemTime::now(), 0);
-        rewrite(&file, &long).unwrap();
-        let short = want("short");
-        let bytes = encode(&short, SystemTime::now(), long.len());
-        rewrite(&file, &bytes).unwrap();
-        assert!(is_still(&file, &bytes).unwrap());
-        assert!(!is_still(&file, &long).unwrap());
-        let Reading::Ours(record) = read(&file).unwrap() else { panic!() };
-        assert_eq!(record.owner, Some(short.owner));
-    }
-
-    #[test]
-    fn hostile_records_are_told_apart() {
-        assert_eq!(parse(b""), Reading::Malformed { empty: true });
-        assert_eq!(parse(b"{"), Reading::Malformed { empty: false });
-        assert_eq!(parse(&vec![b' '; MAX_READ + 1]), Reading::Malformed { empty: false });
-        assert_eq!(parse(b"~\"pid\":1}"), Reading::Spoiled);
-        assert_eq!(parse(b"[4242]"), Reading::Malformed { empty: false });
-        assert_eq!(parse(b"4242"), Reading::Malformed { empty: false });
-        assert_eq!(parse("[".repeat(60_000).as_bytes()), Reading::Malformed { empty: false });
-        for (text, pid) in [
-            (r#"{"pid":-1}"#, PidClaim::Invalid),
-            (r#"{"pid":0}"#, PidClaim::Invalid),
-            (r#"{"pid":18446744073709551616}"#, PidClaim::Invalid),
-            (r#"{"pid":"1; rm -rf /"}"#, PidClaim::Invalid),
-            (r#"{"pid":1.5}"#, PidClaim::Invalid),
-            (r#"{}"#, PidClaim::Missing),
-            (r#"{"pid":77}"#, PidClaim::Pid(77)),
-            (r#"{"pid":1,"x":[{}],"pid":77,"x":0}"#, PidClaim::Pid(77)),
-        ] {
-            let Reading::Foreign(record) = parse(text.as_bytes()) else { panic!("{text}") };
-            assert_eq!(record.pid, pid, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_foreign_record_is_understood() {
-        let text = r#"{ "pid": 42, "createdAt": "2026-04-15T10:00:00.123Z", "starttime": 99, "maxHoldMs": 300000 }"#;
-        let Reading::Foreign(record) = parse(text.as_bytes()) else { panic!() };
-        assert_eq!((record.pid, record.start_time), (PidClaim::Pid(42), Some(99)));
-        assert_eq!(format!("{:.3}", record.created_at.unwrap()), "2026-04-15T10:00:00.123Z");
-    }
-}
+mod tests;

@@ -1,4 +1,5 @@
-//! How a lock file goes that is not its holder's to remove: revoked, or swept. Always under the data lock, after comparing.
+//! Removing a lock file that somebody else left or holds: revoke and sweep. Both act under the data
+//! lock, and compare first (I3).
 
 use std::io;
 
@@ -12,9 +13,9 @@ use crate::datafile::Section;
 use crate::error::{Context, Error, Holder, Result};
 use crate::place::Place;
 use crate::rules::Rules;
-use crate::sys::{flock, process};
+use crate::sys::{FileId, flock, process};
 
-/// Who is named in a revoke.
+/// Whom a revoke names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Named {
     Owner(Uuid),
@@ -30,53 +31,63 @@ impl std::fmt::Display for Named {
     }
 }
 
-/// Takes the lock from the named owner, and from no other, by removing its file under the data
-/// lock. `held_here`: whether this process holds the session.
+/// Takes the lock from the named owner, and from no other, by removing its file. `held_here` says
+/// whether this process holds the session.
 pub(crate) fn revoke(
     place: &Place,
-    _data: &Section,
+    section: &Section,
     named: Named,
     held_here: bool,
     rules: &Rules,
 ) -> Result<Holder> {
+    debug_assert!(section.is_of(place));
     let not_the_holder = |holder: Option<Holder>| Error::NotTheHolder {
         lock: place.lock().to_owned(),
         named: named.to_string(),
         holder: holder.map(Box::new),
     };
-    let (file, stat) = match open_to_look(place)? {
-        Opened::File(file, stat) => (file, stat),
-        Opened::None => return Err(not_the_holder(None)),
-        Opened::Denied => {
-            return Err(io::ErrorKind::PermissionDenied).context("open", place.lock());
-        }
+    let Some((id, record, holder)) = recorded_holder(place, held_here, rules)? else {
+        return Err(not_the_holder(None));
     };
-    let (record, foreign) = match record::read(&file).context("read", place.lock())? {
-        Reading::Ours(record) => (record, false),
-        Reading::Foreign(record) => (record, true),
-        Reading::Spoiled | Reading::Malformed { .. } => return Err(not_the_holder(None)),
-    };
-    let alive = if foreign {
-        verdict_on(&record, held_here, rules).alive()
-    } else {
-        somebody_lives(&file, &stat, rules)
-    };
-    let holder = record.holder(alive, foreign);
     if !is_named(&record, named) {
         return Err(not_the_holder(Some(holder)));
     }
-    if foreign && alive {
-        return Err(Error::ForeignHolder {
-            lock: place.lock().to_owned(),
-            holder: Box::new(holder),
-        });
+    if holder.foreign && holder.alive {
+        let (lock, holder) = (place.lock().to_owned(), Box::new(holder));
+        return Err(Error::ForeignHolder { lock, holder });
     }
-    // Nobody of our protocol puts another file there while we have the data lock.
-    if place.lock_id()? != Some(stat.id) {
+    // No program of this protocol puts another file there while this process has the data lock.
+    if place.lock_id()? != Some(id) {
         return Err(not_the_holder(None));
     }
     place.dir().remove(place.lock_name()).context("remove", place.lock())?;
     Ok(holder)
+}
+
+/// The holder that a lock file names, with the record and the file that it is in.
+fn recorded_holder(
+    place: &Place,
+    held_here: bool,
+    rules: &Rules,
+) -> Result<Option<(FileId, Record, Holder)>> {
+    let (file, stat) = match open_to_look(place)? {
+        Opened::File(file, stat) => (file, stat),
+        Opened::None => return Ok(None),
+        Opened::Denied => {
+            return Err(io::ErrorKind::PermissionDenied).context("open", place.lock());
+        }
+    };
+    Ok(match record::read(&file).context("read", place.lock())? {
+        Reading::Ours(record) => {
+            let holder = record.holder(somebody_lives(&file, &stat, rules), false);
+            Some((stat.id, record, holder))
+        }
+        Reading::Foreign(record) => {
+            let holder = record.holder(verdict_on(&record, held_here, rules).alive(), true);
+            Some((stat.id, record, holder))
+        }
+        Reading::Spoiled | Reading::Malformed { .. } => None,
+    })
 }
 
 /// A pid means something only in its own PID namespace.
@@ -103,7 +114,8 @@ pub(crate) enum Swept {
 }
 
 /// Removes a lock file that nobody holds, under its own `flock` and the data lock.
-pub(crate) fn remove_stale(place: &Place, data: &mut Section, rules: &Rules) -> Result<Swept> {
+pub(crate) fn remove_stale(place: &Place, section: &mut Section, rules: &Rules) -> Result<Swept> {
+    debug_assert!(section.is_of(place));
     let (file, stat) = match open(place)? {
         Opened::File(file, stat) => (file, stat),
         Opened::None => return Ok(Swept::Gone),
@@ -112,20 +124,20 @@ pub(crate) fn remove_stale(place: &Place, data: &mut Section, rules: &Rules) -> 
     if !flock::try_lock(&file).context("lock", place.lock())? {
         return Ok(Swept::Kept);
     }
-    let held = LockFile::new(file, stat.id);
+    let locked = LockFile::locked(file, stat.id);
     let stat = match place.stat_lock()? {
-        Some(stat) if stat.id == held.id => stat,
+        Some(stat) if stat.id == locked.id() => stat,
         _ => return Ok(Swept::Gone),
     };
-    let reading = record::read(&held.file).context("read", place.lock())?;
+    let reading = record::read(locked.file()).context("read", place.lock())?;
     match judge(&reading, &stat, rules) {
         Judgement::Obstacle(_) => Ok(Swept::Kept),
         Judgement::Free(reasons) => {
-            // A foreign program may have judged as we did meanwhile, and put its own there.
-            if place.lock_id()? != Some(held.id) {
+            // A foreign program may have come to the same judgement, and put its own file there.
+            if place.lock_id()? != Some(locked.id()) {
                 return Ok(Swept::Gone);
             }
-            data.discard_unused(false, || held.disown());
+            section.discard_unused(false, || locked.disown());
             place.dir().remove(place.lock_name()).context("remove", place.lock())?;
             Ok(Swept::Removed(reasons))
         }

@@ -1,8 +1,9 @@
-//! Judging a *foreign* owner record: one written by a program that takes no kernel lock, so that only its process id, its start
-//! time and its command line can tell whether the owner lives.
+//! Judging the owner of a *foreign* record. The program that wrote it takes no kernel lock, so only
+//! process id, start time and command line can tell whether it lives.
 //!
-//! Certain evidence comes first, guesses come last, and what cannot be read speaks for the owner: taking a lock from a living
-//! process costs a session's data, respecting a dead one costs a wait. Age is reported and decides nothing (I13).
+//! Certain evidence comes first, and guesses come last. What cannot be read counts in favour of the
+//! owner: to take a lock from a living process costs a session's data, to respect a dead one costs
+//! a wait. Age is reported and decides nothing (I13).
 
 mod facts;
 mod known;
@@ -10,7 +11,6 @@ mod known;
 #[cfg(test)]
 mod tests;
 
-use std::ffi::OsString;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -19,13 +19,14 @@ pub(crate) use facts::{Facts, Processes};
 pub(crate) use known::Known;
 
 use super::super::Reason;
+use crate::compat::openclaw;
 use crate::sys::process::ProcessState;
 
-/// What a foreign record says of its owner.
+/// What a foreign record says about its owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Claim {
     pub pid: PidClaim,
-    /// `None`: it has none, or none that can be read.
+    /// `None` if there is no date, or none that can be read.
     pub created_at: Option<Timestamp>,
     /// Field 22 of the owner's `/proc/<pid>/stat`, in records of newer programs.
     pub start_time: Option<u64>,
@@ -35,7 +36,7 @@ pub(crate) struct Claim {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PidClaim {
     Missing,
-    /// There is something that no process id can be: a text, zero, a fraction, 2^31.
+    /// Something that cannot be a process id: a string, zero, a fraction, 2^31.
     Invalid,
     Pid(i32),
 }
@@ -57,35 +58,35 @@ impl PidClaim {
     }
 }
 
-/// What becomes of a lock file with a foreign record.
+/// What happens to a lock file with a foreign record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// Somebody holds it, as far as can be seen: wait.
     Alive,
     /// Its owner is gone: take over.
     Dead,
-    /// The record names no process, so there is nobody to ask. As for a malformed one, the file's age decides: respect it
-    /// while it is fresh, then take over.
+    /// The record names no process that could be looked up. As with a malformed record, the file's
+    /// age decides: respect it while it is fresh, then take over.
     Nobody,
 }
 
-/// A judgement, with what there is to report about the record.
+/// The outcome, and what to report about the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub outcome: Outcome,
-    /// The reason for [`Outcome::Dead`] or [`Outcome::Nobody`] first, then what is only worth a remark: a living owner may have
-    /// [`Reason::TooOld`] or [`Reason::InvalidCreatedAt`] too.
+    /// First the reason for [`Outcome::Dead`] or [`Outcome::Nobody`], then what is only reported: a
+    /// living owner may have [`Reason::TooOld`] or [`Reason::InvalidCreatedAt`] too.
     pub reasons: Vec<Reason>,
 }
 
 impl Verdict {
-    /// Whether the lock is to be respected for its owner's sake.
+    /// Whether the owner lives, as far as can be seen.
     pub(crate) fn alive(&self) -> bool {
         self.outcome == Outcome::Alive
     }
 }
 
-/// Judges the owner named by `claim`. `too_old`: from which age on to report it.
+/// Judges the owner named by `claim`. An age of more than `too_old` is reported.
 pub(crate) fn judge(
     claim: &Claim,
     facts: &impl Facts,
@@ -103,10 +104,10 @@ fn dead(reason: Reason) -> (Outcome, Option<Reason>) {
     (Outcome::Dead, Some(reason))
 }
 
-/// The evidence in its order.
+/// Weighs the evidence, in its order.
 fn weigh(claim: &Claim, facts: &impl Facts) -> (Outcome, Option<Reason>) {
-    // Our own memory is beyond doubt, whatever somebody wrote into the file.
-    if facts.registry_knows() {
+    // What this process knows of itself is certain, whatever is written in the file.
+    if facts.held_here() {
         return ALIVE;
     }
     let PidClaim::Pid(pid) = claim.pid else {
@@ -125,14 +126,15 @@ fn weigh(claim: &Claim, facts: &impl Facts) -> (Outcome, Option<Reason>) {
     }
 }
 
-/// The start time of the live process beside the recorded one.
+/// The start time of the live process, compared with the recorded one.
 enum Started {
     AsRecorded,
     AtAnotherTime,
-    /// The process ended since we looked.
+    /// The process has ended since its state was read.
     Gone,
+    /// It cannot be read.
     Unseen,
-    /// Or nothing that can be compared.
+    /// Nothing was recorded, or nothing that can be compared.
     NotRecorded,
 }
 
@@ -149,10 +151,10 @@ fn compare_start(recorded: Option<u64>, pid: i32, facts: &impl Facts) -> Started
     }
 }
 
-/// `createdAt` is taken a little before it is written, and clocks are set.
+/// `createdAt` is read a little before it is written, and clocks are adjusted.
 const SLACK: SignedDuration = SignedDuration::from_secs(2);
 
-/// The record of an older program, without a start time.
+/// Judges the record of an older program, which has no start time.
 fn guess(claim: &Claim, pid: i32, facts: &impl Facts) -> (Outcome, Option<Reason>) {
     if let (Some(created), Some(started)) = (claim.created_at, facts.started_at(pid))
         && started.duration_since(created) > SLACK
@@ -160,21 +162,9 @@ fn guess(claim: &Claim, pid: i32, facts: &impl Facts) -> (Outcome, Option<Reason
         return dead(Reason::RecycledPid);
     }
     match facts.command_line(pid) {
-        Some(words) if !is_agent(&words) => dead(Reason::NonOpenclawOwner),
+        Some(words) if !openclaw::is_agent(&words) => dead(Reason::NonOpenclawOwner),
         _ => ALIVE,
     }
-}
-
-/// What the programs run as that write such records.
-const AGENT_WORDS: [&str; 6] = ["node", "bun", "deno", "openclaw", "clawdbot", "moltbot"];
-
-/// An empty command line is an unreadable one, not that of another program.
-fn is_agent(command_line: &[OsString]) -> bool {
-    command_line.is_empty()
-        || command_line.iter().any(|word| {
-            let word = word.to_string_lossy().to_lowercase();
-            AGENT_WORDS.iter().any(|agent| word.contains(agent))
-        })
 }
 
 fn remark_on_age(claim: &Claim, now: Timestamp, too_old: Duration) -> Option<Reason> {

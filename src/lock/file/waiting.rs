@@ -9,21 +9,21 @@ use crate::error::Result;
 use crate::place::Place;
 use crate::sys::{FileId, flock};
 
-/// How long a woken waiter of another process may take to come to the lock; it may be stopped too.
+/// How long others are let go first (I8). The waiter that was woken may be stopped.
 const PATIENCE: Duration = Duration::from_millis(2);
-/// How often it is looked for meanwhile.
-const LOOK: Duration = Duration::from_micros(20);
+/// The pause between two looks for it.
+const PAUSE: Duration = Duration::from_micros(20);
 
 /// What there is to wait for.
 pub(crate) enum ToWaitFor {
     Lock(Waiting),
-    /// No lock file.
+    /// There is no lock file.
     Nothing,
-    /// Another user's lock file, that we may not open.
+    /// A lock file of another user, which this process may not open.
     Denied,
 }
 
-/// A lock file, open to wait for its `flock`, or with the `flock` granted.
+/// A lock file that is open for a wait for its `flock`, or whose `flock` was granted.
 pub(crate) struct Waiting {
     pub(super) file: File,
     pub(super) id: FileId,
@@ -44,21 +44,21 @@ impl Waiting {
         self.id
     }
 
-    /// Queues behind the waiters of other processes (I8): waits until one of them has come to the
-    /// lock. The kernel has woken the first of them, but whoever runs already is faster.
+    /// Queues behind the waiters of other processes (I8): waits until one of them has reached the
+    /// lock. The kernel has woken the first of them, but a thread that already runs is faster.
     pub(crate) fn let_others_go_first(&self) {
-        // Two that let each other go first do not wait for each other.
+        // The mark by which two such processes do not wait for each other.
         marks::let_others_go_first(&self.file);
         let until = Instant::now() + PATIENCE;
         while marks::somebody_is_next(&self.file)
             && !marks::somebody_holds(&self.file)
             && Instant::now() < until
         {
-            std::thread::sleep(LOOK);
+            std::thread::sleep(PAUSE);
         }
     }
 
-    /// Says that somebody waits. To be followed by [`wait`](Self::wait).
+    /// Marks the file: somebody waits. Followed by [`wait`](Self::wait).
     pub(crate) fn announce(&self) {
         marks::wait(&self.file);
     }
@@ -68,12 +68,12 @@ impl Waiting {
         flock::wait(&self.file)
     }
 
-    /// Says that the wait is over.
+    /// Takes the mark back: the wait is over.
     pub(crate) fn end(&self) {
         marks::end_wait(&self.file);
     }
 
-    /// Lets go of what was granted.
+    /// Lets go of the lock that was granted.
     pub(crate) fn let_go(self) {
         flock::unlock(&self.file);
     }

@@ -1,199 +1,236 @@
-//! How a turn ends: handed over, unlinked, or left for others.
+//! How a turn ends: handed over, unlinked, or left in place for others.
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::linger::{leave_behind, leave_to_others};
-use super::{Grip, Inner, Turn};
+use super::lingering::{begin_upkeep, let_go_of_kept_lock};
+use super::open::OpenTurn;
+use super::{Inner, Turn};
 use crate::datafile::{Locking, SOON, Section, SessionFile};
 use crate::error::{LostCause, Result};
 use crate::keeper;
+use crate::lock::Want;
 use crate::metrics;
-use crate::session::run::Left;
+use crate::session::queue::Waiter;
 use crate::session::{fast_path, waiting};
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        // An abandoned append that is still writing has the grip: then, as for all that would have to wait, the keeper sees to it.
-        let Some(mut slot) = self.inner.grip.try_lock() else { return self.inner.release_later() };
-        let Some(grip) = slot.take() else { return };
-        drop(slot);
-        if let Let::NotNow(grip) = self.inner.let_go(grip, false) {
-            *self.inner.grip.lock() = Some(*grip);
+        // An abandoned append that is still writing has the mutex. Then, and if the release would
+        // have to wait, the keeper releases the turn.
+        let Some(mut open) = self.inner.open.try_lock() else { return self.inner.release_later() };
+        let Some(taken) = open.take() else { return };
+        drop(open);
+        if let Released::NotYet(taken) = self.inner.let_go(taken, false) {
+            *self.inner.open.lock() = Some(*taken);
             self.inner.release_later();
         }
     }
 }
 
 /// How a release went.
-pub(super) enum Let {
-    /// The lock is let go; whether it had been lost before.
-    Gone(Option<LostCause>),
-    /// The data lock is busy.
-    NotNow(Box<Grip>),
+enum Released {
+    /// The lock was let go. If the turn had been lost before, this says how.
+    Done(Option<LostCause>),
+    /// The data lock is busy. Nothing was changed.
+    NotYet(Box<OpenTurn>),
 }
 
 impl Inner {
-    /// Hands over, unlinks, or leaves the lock for others; never waits longer than a few milliseconds,
-    /// and not at all unless `patient`.
-    pub(super) fn let_go(&self, mut grip: Grip, patient: bool) -> Let {
-        if grip.lock.is_forked() {
-            // The parent's lock, the parent's line (I14).
-            return Let::Gone(Some(LostCause::Forked));
-        }
-        let turns = &self.slot.turns;
-        let others = grip.lock.somebody_waits(&self.rules);
-        if others && (turns.is_empty() || grip.run.is_over()) {
-            self.leave(grip, true);
-            return Let::Gone(None);
-        }
-        let mut data = match self.data_lock_for_release(&mut grip, patient) {
-            Ok(data) => data,
-            Err(_) if patient => {
-                self.leave(grip, others);
-                return Let::Gone(None);
-            }
-            Err(_) => return Let::NotNow(Box::new(grip)),
-        };
-        match grip.lock.lost(&self.slot.place) {
-            Ok(None) => self.hand_over_or_unlink(grip, data, others),
-            // Nothing of ours stands there. What cannot be looked at is left alone as well.
-            lost => {
-                if data.id() != grip.file {
-                    // The session file had gone, and was made only now.
-                    data.discard_unused(false, || Ok(()));
-                }
-                drop(data);
-                self.leave(grip, false);
-                Let::Gone(lost.ok().flatten())
+    /// Closes the turn and releases it.
+    pub(super) fn release(&self) -> Result<()> {
+        let Some(open) = self.open.lock().take() else { return Ok(()) };
+        match self.let_go(open, true) {
+            Released::Done(None) => Ok(()),
+            Released::Done(Some(cause)) => Err(self.lost(cause)),
+            // A patient release is never put off.
+            Released::NotYet(open) => {
+                self.leave(*open, false);
+                Ok(())
             }
         }
     }
 
-    /// A task releases without a detour over the blocking pool, as a drop does; `None` if that is not so quickly done.
-    pub(super) fn release_in_place(&self) -> Option<Result<()>> {
-        let mut held = self.grip.try_lock()?;
-        if !fast_path::is_quick()
-            || !held.as_ref().is_some_and(|grip| grip.lock.is_local(&self.rules))
-        {
+    /// Releases the turn on the async thread, if that is quickly done; otherwise `None`.
+    pub(super) fn release_on_fast_path(&self) -> Option<Result<()>> {
+        let mut open = self.open.try_lock()?;
+        let is_local = open.as_ref().is_some_and(|open| open.lock.is_local(&self.rules));
+        if !fast_path::is_open() || !is_local {
             return None;
         }
-        let grip = held.take()?;
-        match fast_path::in_place(|| self.let_go(grip, false)) {
-            Let::Gone(None) => Some(Ok(())),
-            Let::Gone(Some(cause)) => Some(Err(self.lost(cause))),
-            Let::NotNow(grip) => {
-                *held = Some(*grip);
+        let taken = open.take()?;
+        match fast_path::run(|| self.let_go(taken, false)) {
+            Released::Done(None) => Some(Ok(())),
+            Released::Done(Some(cause)) => Some(Err(self.lost(cause))),
+            Released::NotYet(taken) => {
+                *open = Some(*taken);
                 None
             }
         }
     }
 
-    fn data_lock_for_release(&self, grip: &mut Grip, patient: bool) -> Result<Section, ()> {
-        let place = &self.slot.place;
-        let session = match grip.session.take() {
-            Some(session) => session,
-            None => SessionFile::open(place, true).ok().flatten().ok_or(())?,
-        };
-        if patient {
-            return match session.lock_within(SOON, place, true) {
-                Ok(Ok(data)) => Ok(data),
-                Ok(Err(session)) => {
-                    grip.session = Some(session);
-                    Err(())
-                }
-                Err(_) => Err(()),
+    /// The keeper closes the turn and releases it.
+    fn release_later(self: &Arc<Self>) {
+        let inner = Arc::clone(self);
+        keeper::after(Duration::ZERO, move || {
+            let Some(mut open) = inner.open.try_lock() else {
+                // An append is still writing. It will not take long.
+                let again = Arc::clone(&inner);
+                return keeper::after(Duration::from_millis(1), move || again.release_later());
             };
+            let Some(taken) = open.take() else { return };
+            drop(open);
+            drop(inner.let_go(taken, true));
+        });
+    }
+
+    /// Hands over, unlinks, or leaves the lock file in place. A patient release waits a few
+    /// milliseconds at most for the data lock. Any other does not wait at all, and may be put off.
+    fn let_go(&self, mut open: OpenTurn, patient: bool) -> Released {
+        if open.lock.is_forked() {
+            // The lock and the queue are the parent's (I14).
+            return Released::Done(Some(LostCause::Forked));
         }
-        match session.try_lock(place, true) {
-            Ok(Locking::Locked(data)) => Ok(data),
-            Ok(Locking::Busy(session)) => {
-                grip.session = Some(session);
-                Err(())
+        let others = open.lock.somebody_waits(&self.rules);
+        if others && (self.slot.turn_queue.is_empty() || open.run.is_over()) {
+            self.leave(open, true);
+            return Released::Done(None);
+        }
+        let Some(mut section) = self.section_for_release(&mut open, patient) else {
+            if !patient {
+                return Released::NotYet(Box::new(open));
             }
-            Ok(Locking::Missing) | Err(_) => Err(()),
+            self.leave(open, others);
+            return Released::Done(None);
+        };
+        match open.lock.lost(&self.slot.place) {
+            Ok(None) => self.let_go_in_section(open, section, others),
+            // What is at the path is not this turn's. If that cannot be told, it is left alone too.
+            lost => {
+                if !open.seen.is_of(section.id()) {
+                    // The session file was gone, and was created only for this section.
+                    section.discard_unused(false, || Ok(()));
+                }
+                drop(section);
+                self.leave(open, false);
+                Released::Done(lost.ok().flatten())
+            }
         }
     }
 
-    /// Under the data lock, with the lock still ours.
-    fn hand_over_or_unlink(&self, mut grip: Grip, mut data: Section, others: bool) -> Let {
+    fn section_for_release(&self, open: &mut OpenTurn, patient: bool) -> Option<Section> {
         let place = &self.slot.place;
-        if !self.slot.end_hold(self.owner) {
-            metrics::released(place, self.since.elapsed());
-            return Let::Gone(Some(LostCause::Removed));
-        }
-        let next = if grip.lock.is_lent() { None } else { self.slot.turns.next() };
-        if let Some(waiter) = next {
-            if grip.lock.hand_over(&data, &waiter.want).is_err() {
-                // The record may be spoiled now: the next one takes it over through the front door.
-                self.slot.turns.put_back(waiter);
-                drop(data);
-                self.leave_to_line(grip, others);
-                return Let::Gone(None);
+        let session = match open.session.take() {
+            Some(session) => session,
+            None => SessionFile::open(place, true).ok().flatten()?,
+        };
+        let busy = if patient {
+            match session.lock_within(SOON, place, true).ok()? {
+                Ok(section) => return Some(section),
+                Err(busy) => busy,
             }
-            tracing::debug!(session = %place.session().display(), to = %waiter.want.owner, "hand over");
-            metrics::released(place, self.since.elapsed());
-            let next = Grip::new(grip.lock, data, grip.run.next());
-            // A waiter that gave up just now: its turn ends at once, and passes the lock on.
-            drop(waiter.grant(Ok(Turn::with(self.slot.clone(), &waiter.want, next))));
-            return Let::Gone(None);
-        }
-        if others {
-            drop(data);
-            self.leave_to_line(grip, true);
-            return Let::Gone(None);
-        }
-        tracing::debug!(session = %place.session().display(), owner = %self.owner, "release");
-        metrics::released(place, self.since.elapsed());
-        data.discard_unused(false, || grip.lock.disown());
-        grip.lock.unlink(place, &data);
-        drop(data);
-        self.slot.turns.advance();
-        Let::Gone(None)
+        } else {
+            match session.try_lock(place, true).ok()? {
+                Locking::Locked(section) => return Some(section),
+                Locking::Busy(busy) => busy,
+                Locking::Missing => return None,
+            }
+        };
+        open.session = Some(busy);
+        None
     }
 
-    /// Unlocks, and leaves the file for whoever waits in the kernel; the line moves on.
-    ///
-    /// Unless the line has moved on already, since the turn was lost.
-    pub(super) fn leave(&self, grip: Grip, others: bool) {
+    /// Under the data lock, with the turn not lost.
+    fn let_go_in_section(&self, open: OpenTurn, section: Section, others: bool) -> Released {
+        if !self.slot.end_hold(self.owner) {
+            metrics::released(&self.slot.place, self.since.elapsed());
+            return Released::Done(Some(LostCause::Removed));
+        }
+        let next = if open.lock.is_lent() { None } else { self.slot.turn_queue.take_first() };
+        match next {
+            Some(waiter) => self.hand_over(open, section, waiter, others),
+            None if others => {
+                drop(section);
+                self.leave_in_place(open, true);
+            }
+            None => self.unlink(open, section),
+        }
+        Released::Done(None)
+    }
+
+    fn hand_over(
+        &self,
+        mut open: OpenTurn,
+        section: Section,
+        waiter: Arc<Waiter<Want, Turn>>,
+        others: bool,
+    ) {
+        let slot = &self.slot;
+        if open.lock.hand_over(&section, &waiter.want).is_err() {
+            // The record may be spoiled now. The next holder takes it over like any other.
+            slot.turn_queue.put_back(waiter);
+            drop(section);
+            return self.leave_in_place(open, others);
+        }
+        tracing::debug!(
+            session = %slot.place.session().display(),
+            to = %waiter.want.owner,
+            "hand over"
+        );
+        metrics::released(&slot.place, self.since.elapsed());
+        let open = OpenTurn::new(open.lock, section, open.run.next(waiter.want.owner));
+        // If the waiter gave up just now, its turn ends here and passes the lock on.
+        drop(waiter.grant(Ok(Turn::with(slot.clone(), &waiter.want, open))));
+    }
+
+    fn unlink(&self, open: OpenTurn, mut section: Section) {
+        let place = &self.slot.place;
+        tracing::debug!(
+            session = %place.session().display(),
+            owner = %self.owner,
+            "release"
+        );
+        metrics::released(place, self.since.elapsed());
+        section.discard_unused(false, || open.lock.disown());
+        open.lock.unlink(place, &section);
+        drop(section);
+        self.slot.turn_queue.advance();
+    }
+
+    /// Ends the hold and leaves the lock file in place. If the turn was lost and the queue has
+    /// moved on without it, the lock is dropped.
+    fn leave(&self, open: OpenTurn, others: bool) {
         if self.slot.end_hold(self.owner) {
-            self.leave_to_line(grip, others);
+            self.leave_in_place(open, others);
         } else {
             metrics::released(&self.slot.place, self.since.elapsed());
         }
     }
 
-    fn leave_to_line(&self, grip: Grip, others: bool) {
-        tracing::debug!(session = %self.slot.place.session().display(), owner = %self.owner, "release, leaving the lock to others");
-        metrics::released(&self.slot.place, self.since.elapsed());
+    /// Lets go of the lock, or keeps it until the run ends (I8), and leaves the file in place. The
+    /// queue moves on: its waiters queue behind the other processes if `others` wait.
+    fn leave_in_place(&self, open: OpenTurn, others: bool) {
+        let slot = &self.slot;
+        tracing::debug!(
+            session = %slot.place.session().display(),
+            owner = %self.owner,
+            "release, leaving the lock file in place"
+        );
+        metrics::released(&slot.place, self.since.elapsed());
         if others {
-            *self.slot.left.lock() = Some(Left { owner: self.owner, run: grip.run });
+            *slot.last_run.lock() = Some(open.run);
         }
-        let may_be_kept = others && !grip.lock.is_lent() && keeper::is_free();
-        let leftover = match grip.run.end().filter(|_| may_be_kept) {
-            Some(end) => grip.lock.keep_until(end, grip.session),
-            None => grip.lock.unlock(grip.session),
+        let may_be_kept = others && !open.lock.is_lent() && keeper::is_free();
+        let lingering = match open.run.end().filter(|_| may_be_kept) {
+            Some(end) => open.lock.keep_until(end, open.session),
+            None => open.lock.unlock(open.session),
         };
-        leave_behind(&self.slot, leftover);
+        begin_upkeep(slot, lingering);
         if !others {
-            self.slot.turns.advance();
-        } else if self.slot.turns.leave_to_kernel() {
-            // Our own tasks queue behind the others.
-            leave_to_others(&self.slot);
-            waiting::start(&self.slot);
+            slot.turn_queue.advance();
+        } else if slot.turn_queue.pass_to_thread() {
+            let_go_of_kept_lock(slot);
+            waiting::for_turn_lock(slot);
         }
-    }
-
-    fn release_later(self: &Arc<Self>) {
-        let inner = Arc::clone(self);
-        keeper::after(Duration::ZERO, move || {
-            let Some(mut slot) = inner.grip.try_lock() else {
-                // An append is still writing: it will not take long.
-                let again = Arc::clone(&inner);
-                return keeper::after(Duration::from_millis(1), move || again.release_later());
-            };
-            let Some(grip) = slot.take() else { return };
-            drop(slot);
-            drop(inner.let_go(grip, true));
-        });
     }
 }

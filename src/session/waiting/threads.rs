@@ -1,5 +1,5 @@
-//! The threads that wait in the kernel. One that has done its wait stays for a moment, since who contends once contends again,
-//! and starting a thread takes longer than many a turn; when nothing comes it ends.
+//! The waiting threads themselves. A thread whose wait is over stays for a moment: a session that
+//! was contended once soon is again, and to start a thread takes longer than many a turn.
 
 use std::collections::VecDeque;
 use std::io;
@@ -7,19 +7,19 @@ use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 type Job = Box<dyn FnOnce() + Send>;
 
 /// How long an idle thread stays.
 const STAY: Duration = Duration::from_millis(50);
 /// A waiting thread needs little.
-const STACK: usize = 256 * 1024;
+const STACK_BYTES: usize = 256 * 1024;
 
 #[derive(Default)]
-struct Crew {
+struct Threads {
     state: Mutex<State>,
-    called: Condvar,
+    job_added: Condvar,
 }
 
 #[derive(Default)]
@@ -28,37 +28,42 @@ struct State {
     jobs: VecDeque<Job>,
 }
 
-static CREW: LazyLock<Crew> = LazyLock::new(Crew::default);
+static THREADS: LazyLock<Threads> = LazyLock::new(Threads::default);
 
-/// Does a job that waits, on a thread that has nothing else to do.
+/// Runs a job that waits, on a thread that has nothing else to do.
 ///
 /// # Errors
-/// If there is none, and none can be started; the job is dropped then.
-pub(crate) fn send(job: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let mut state = CREW.state.lock();
+/// If no thread is idle and none can be started. The job is dropped then.
+pub(super) fn run(job: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let mut state = THREADS.state.lock();
     if state.idle > state.jobs.len() {
         state.jobs.push_back(Box::new(job));
-        CREW.called.notify_one();
+        THREADS.job_added.notify_one();
         return Ok(());
     }
     drop(state);
     let work = move || {
         job();
-        CREW.stay();
+        THREADS.run_more();
     };
-    thread::Builder::new().name("turnlock-wait".into()).stack_size(STACK).spawn(work).map(drop)
+    thread::Builder::new()
+        .name("turnlock-wait".into())
+        .stack_size(STACK_BYTES)
+        .spawn(work)
+        .map(drop)
 }
 
-impl Crew {
-    fn stay(&self) {
+impl Threads {
+    /// Runs jobs until none has come for a while.
+    fn run_more(&self) {
         let mut state = self.state.lock();
         loop {
             state.idle += 1;
             let timed_out =
-                state.jobs.is_empty() && self.called.wait_for(&mut state, STAY).timed_out();
+                state.jobs.is_empty() && self.job_added.wait_for(&mut state, STAY).timed_out();
             state.idle -= 1;
             match state.jobs.pop_front() {
-                Some(job) => parking_lot::MutexGuard::unlocked(&mut state, job),
+                Some(job) => MutexGuard::unlocked(&mut state, job),
                 None if timed_out => return,
                 None => {}
             }

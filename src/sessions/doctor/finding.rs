@@ -1,134 +1,135 @@
-//! What a doctor finds, and what becomes of it.
+//! Findings: what is wrong, and what is done about it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::lineage::Chain;
+use super::chain::Chain;
 use crate::error::Holder;
 use crate::sessions::sweep::leftover::Leftover;
 use crate::sessions::sweep::{LockReport, LockState, lossy};
 use crate::transcript::repair::Survey;
 
-/// One thing that is wrong, or worth a remark.
+/// One thing that is wrong, or that is listed for completeness.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Finding {
-    /// Where.
+    /// The path that the finding is about.
     #[serde(serialize_with = "lossy")]
     pub path: PathBuf,
-    /// What.
+    /// The problem.
     pub problem: Problem,
-    /// What becomes of it.
+    /// What is done about it.
     pub treatment: Treatment,
 }
 
-/// What is wrong.
+/// A problem of a lock, a session or a directory.
 #[derive(Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 #[non_exhaustive]
 pub enum Problem {
-    /// A lock: stale, held, foreign, fresh, of another host, or not to be looked at.
+    /// A lock, in any state. A lock that is held is no trouble (see [`Finding::is_trouble`]).
     Lock(LockReport),
-    /// Left behind by work that did not come to its end.
+    /// A temporary file that interrupted work left behind.
     Leftover {
-        /// What it was to become.
+        /// The kind of file.
         leftover: Leftover,
     },
     /// A session file with damaged lines.
     DamagedTranscript {
-        /// What is wrong with it, in numbers.
+        /// Counts of its lines and its damage.
         survey: Survey,
     },
     /// A session file with more than one header.
     DuplicateHeader {
-        /// How many there are besides the first line's.
+        /// The number of headers after the first record.
         more: u64,
-        /// The number of the first of them, where it is known.
+        /// The line number of the first of them, if known.
         first_line: Option<u64>,
     },
-    /// Records whose `parentId` names no record before them: readers that follow the chain lose what is before the break.
+    /// Records whose `parentId` names no earlier record. Readers that follow the chain lose what
+    /// precedes the break.
     BrokenChain {
-        /// How many, and the first.
+        /// The number of such records, and the first of them.
         #[serde(flatten)]
         chain: Chain,
     },
-    /// A session file that cannot be read, or is no file at all.
+    /// A session file that cannot be read, or that is not a regular file.
     UnreadableTranscript {
         /// Why.
         error: String,
     },
-    /// A directory that cannot be read, or that is a link to somewhere else.
+    /// A directory that cannot be read, or that is a symbolic link.
     UnreadableDirectory {
         /// Why.
         error: String,
     },
     /// A directory on a filesystem that does not keep locks.
     LocksNotKept {
-        /// Which mount, and why.
+        /// The mount, and why it does not keep locks.
         reason: String,
     },
-    /// A file that its owner cannot use, or that everybody can write to.
+    /// A file or directory that its owner cannot read and write, or that everybody can write to.
     WrongMode {
-        /// Its mode.
+        /// The mode.
         #[serde(serialize_with = "octal")]
         mode: u32,
-        /// What it should be.
+        /// The right mode.
         #[serde(serialize_with = "octal")]
         right: u32,
     },
 }
 
-/// What becomes of a finding.
+/// What is done about a finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "action", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 #[non_exhaustive]
 pub enum Treatment {
-    /// Nothing is wrong with it; it is told for completeness' sake.
+    /// Nothing is wrong. It is listed for completeness.
     None,
-    /// It is reported, and is left to people: why.
+    /// It is only reported. A person must decide what to do.
     Report {
         /// Why nothing is done about it.
         reason: String,
     },
-    /// What a doctor that is to fix things would do.
+    /// It would be fixed with [`Doctor::fix`](super::Doctor::fix).
     Would {
         /// The remedy.
         remedy: Remedy,
     },
-    /// It was put right.
+    /// It was fixed.
     Done {
         /// The remedy.
         remedy: Remedy,
-        /// What was done, in numbers.
+        /// Details of what was done.
         note: Option<String>,
     },
-    /// It was left alone, because somebody holds it: another time.
+    /// It was left alone, because somebody holds the session or may hold it.
     Kept {
-        /// Who, and what they do.
+        /// Who holds it, or why somebody may hold it.
         reason: String,
-        /// Who, where that is known.
+        /// The holder, if known.
         holder: Option<Box<Holder>>,
     },
-    /// It could not be put right.
+    /// Fixing it failed.
     Failed {
         /// Why.
         error: String,
     },
 }
 
-/// What puts a finding right.
+/// What fixes a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Remedy {
     /// Remove the lock file, or the leftover.
     Remove,
-    /// Move what is damaged to `<session>.jsonl.damaged`.
+    /// Move the damaged bytes to `<session>.jsonl.damaged`.
     Repair,
-    /// Set the mode.
+    /// Set the right mode.
     SetMode,
 }
 
@@ -138,30 +139,59 @@ impl Finding {
     }
 
     pub(crate) fn reported(path: PathBuf, problem: Problem, reason: &str) -> Self {
-        Self::new(path, problem, Treatment::Report { reason: reason.to_owned() })
+        Self::new(path, problem, Treatment::report(reason))
     }
 
-    /// Whether something is wrong there still.
+    /// Whether something is still wrong.
     #[must_use]
     pub fn remains(&self) -> bool {
         !matches!(self.treatment, Treatment::None | Treatment::Done { .. })
     }
 
-    /// Whether it was put right.
+    /// Whether it was fixed.
     #[must_use]
     pub fn is_fixed(&self) -> bool {
         matches!(self.treatment, Treatment::Done { .. })
     }
 
-    /// Whether anything is or was wrong. If not, it is only told.
+    /// Whether anything is or was wrong. If not, the finding is listed for completeness.
     #[must_use]
     pub fn is_trouble(&self) -> bool {
         self.treatment != Treatment::None
     }
+
+    /// The directory that the path is in. For findings about unreadable directories and
+    /// filesystems, the path itself.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        match self.problem {
+            Problem::UnreadableDirectory { .. } | Problem::LocksNotKept { .. } => &self.path,
+            _ => self.path.parent().unwrap_or(&self.path),
+        }
+    }
+}
+
+impl Treatment {
+    /// The treatment by a remedy that was applied with this result.
+    pub(super) fn from_result<E: fmt::Display>(remedy: Remedy, result: Result<(), E>) -> Self {
+        match result {
+            Ok(()) => Self::Done { remedy, note: None },
+            Err(error) => Self::Failed { error: error.to_string() },
+        }
+    }
+
+    pub(super) fn report(reason: &str) -> Self {
+        Self::Report { reason: reason.to_owned() }
+    }
+
+    /// The session is left alone. Nothing is known about its holder.
+    pub(super) fn kept(reason: impl Into<String>) -> Self {
+        Self::Kept { reason: reason.into(), holder: None }
+    }
 }
 
 impl Problem {
-    /// A word for it, as in reports.
+    /// The name of the problem in reports, such as `stale lock`.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -186,19 +216,19 @@ impl Problem {
     }
 }
 
-/// What there is to know about it, besides path and name; control characters are not in it.
+/// The facts about the problem, without path and name. The text contains no control characters.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lock(report) => lock_facts(report, f),
             Self::Leftover { leftover: Leftover::Rewrite } => {
-                f.write_str("a new file whose rewrite did not come to its end")
+                f.write_str("the new file of an interrupted rewrite")
             }
             Self::Leftover { leftover: Leftover::Lock } => {
                 f.write_str("a lock file that was never published")
             }
             Self::Leftover { leftover: Leftover::Probe } => {
-                f.write_str("a trial of the filesystem's locks")
+                f.write_str("a probe of the filesystem's locks")
             }
             Self::DamagedTranscript { survey } => survey_facts(survey, f),
             Self::DuplicateHeader { more, first_line } => {
@@ -249,7 +279,7 @@ pub(super) fn plural(count: u64) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
-/// What is, was or would be done.
+/// What was done, or would be done.
 impl fmt::Display for Treatment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -280,16 +310,4 @@ impl Remedy {
 
 fn octal<S: serde::Serializer>(mode: &u32, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{mode:04o}"))
-}
-
-/// The directory of a finding: its own, where it is about a directory.
-impl Finding {
-    /// The directory that it is in.
-    #[must_use]
-    pub fn dir(&self) -> &Path {
-        match self.problem {
-            Problem::UnreadableDirectory { .. } | Problem::LocksNotKept { .. } => &self.path,
-            _ => self.path.parent().unwrap_or(&self.path),
-        }
-    }
 }

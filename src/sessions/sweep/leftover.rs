@@ -1,4 +1,4 @@
-//! What interrupted work leaves behind beside the sessions.
+//! Leftovers: temporary files that interrupted work left beside the sessions.
 
 use std::ffi::OsStr;
 use std::io;
@@ -16,24 +16,24 @@ use crate::place::{Place, open_shared};
 use crate::rules::Rules;
 use crate::sys::{Access, flock};
 
-/// What a leftover was to become.
+/// A temporary file that interrupted work left behind, by what it was to become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Leftover {
-    /// A session's new file, of a rewrite or repair that did not come to its end.
+    /// The new session file of an interrupted rewrite or repair.
     Rewrite,
     /// A lock file that was never published.
     Lock,
-    /// A file with which a filesystem's locks were tried.
+    /// A file with which the locks of a filesystem were probed.
     Probe,
 }
 
-/// Work on a probe's files takes milliseconds; younger ones may still be in use.
-const PROBE_LASTS: Duration = Duration::from_secs(2);
+/// Younger files may be in use without being locked. Such work takes milliseconds.
+const IN_USE: Duration = Duration::from_secs(2);
 
 impl Leftover {
-    /// What a file of this name is, if it is one of those.
+    /// Recognises a leftover by its name.
     pub(crate) fn of(name: &OsStr) -> Option<Self> {
         let bytes = name.as_encoded_bytes();
         if is_leftover(name) {
@@ -51,12 +51,12 @@ fn is_uuid(bytes: &[u8]) -> bool {
     Uuid::try_parse_ascii(bytes).is_ok()
 }
 
-/// The session that a leftover rewrite belongs to, if its name tells.
+/// The session that the leftover of a rewrite belongs to, if its name says so.
 pub(crate) fn session_of(path: &Path) -> Option<PathBuf> {
     leftover_of(path)
 }
 
-/// Removes a leftover; `false` while somebody may still work with it.
+/// Removes a leftover. Returns `false` if somebody may still use it. Does nothing to other files.
 pub(crate) fn remove(path: &Path, rules: &Rules) -> Result<bool> {
     match (session_of(path), path.file_name().and_then(Leftover::of)) {
         (Some(session), _) => remove_rewrite(path, &session, rules),
@@ -78,7 +78,7 @@ fn remove_rewrite(path: &Path, session: &Path, rules: &Rules) -> Result<bool> {
     }
 }
 
-/// Whoever works with such a file has locked it right after making it.
+/// A process that uses such a file locks it right after creating it.
 fn remove_unlocked(path: &Path) -> Result<bool> {
     let Some((dir, name)) = split(path) else { return Ok(true) };
     let dir = match open_shared(&dir) {
@@ -87,7 +87,7 @@ fn remove_unlocked(path: &Path) -> Result<bool> {
     };
     let Some(stat) = dir.stat(name).context("look at", path)? else { return Ok(true) };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    if now.checked_sub(stat.modified).is_some_and(|age| age < PROBE_LASTS) {
+    if now.checked_sub(stat.modified).is_some_and(|age| age < IN_USE) {
         return Ok(false);
     }
     let file = dir.open_file(name, Access::ReadWrite).context("open", path)?;

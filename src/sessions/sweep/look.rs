@@ -1,4 +1,4 @@
-//! One lock in a directory: looked at, and removed if it is stale.
+//! Looks at one lock in a directory, and removes it if it is stale.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::rules::Rules;
 use crate::session;
 use crate::sys::{Dir, filesystem, strip_suffix};
 
-/// A directory whose locks are looked at: as it was named, and open.
+/// An open directory, with the path by which the caller named it.
 #[derive(Debug, Clone)]
 pub(crate) struct Directory {
     pub(crate) named: Arc<Path>,
@@ -27,20 +27,20 @@ impl Directory {
         Ok(Self { named: Arc::from(dir), open })
     }
 
-    /// Where it is, links resolved.
+    /// Its path, with links resolved.
     pub(crate) fn real(&self) -> &Path {
         self.open.path()
     }
 
-    /// The names in it, in no order.
+    /// The names of its entries, in no particular order.
     pub(crate) fn names(&self) -> Result<impl Iterator<Item = Result<OsString>>> {
-        let failed = || ("read the directory", &*self.named);
-        let names = self.open.names().context(failed().0, failed().1)?;
-        Ok(names.map(move |name| name.context(failed().0, failed().1)))
+        const ACTION: &str = "read the directory";
+        let names = self.open.names().context(ACTION, &self.named)?;
+        Ok(names.map(|name| name.context(ACTION, &self.named)))
     }
 
-    /// The names of its lock files, in their order.
-    pub(crate) fn locks(&self) -> Result<Vec<OsString>> {
+    /// The names of its lock files, sorted.
+    pub(crate) fn lock_names(&self) -> Result<Vec<OsString>> {
         let is_lock = |name: &Result<OsString>| name.as_ref().map_or(true, |name| is_lock(name));
         let mut locks = self.names()?.filter(is_lock).collect::<Result<Vec<_>>>()?;
         locks.sort_unstable();
@@ -48,33 +48,51 @@ impl Directory {
     }
 }
 
-/// Whether a file of this name is a lock file.
+/// A lock file in an open directory.
+#[derive(Debug, Clone)]
+pub(crate) struct LockEntry {
+    pub(crate) dir: Directory,
+    pub(crate) name: OsString,
+}
+
+impl LockEntry {
+    /// The path, with the directory as the caller named it.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.dir.named.join(&self.name)
+    }
+
+    fn place(&self) -> Place {
+        Place::of_lock_in(&self.dir.open, &self.name)
+    }
+}
+
+/// Whether this is the name of a lock file.
 pub(crate) fn is_lock(name: &OsStr) -> bool {
     strip_suffix(name, ".jsonl.lock").is_some_and(|session| !session.is_empty())
 }
 
-/// The name of the session that a lock file of this name is for; a session's own name stays.
+/// The name of the session file that a lock file of this name is for. Other names are returned as
+/// they are.
 pub(crate) fn session_name(name: &OsStr) -> OsString {
     let session = if is_lock(name) { strip_suffix(name, ".lock") } else { None };
     session.unwrap_or(name).to_owned()
 }
 
-/// Looks and removes by one set of rules, and looks up each owner process once.
+/// Looks at locks and removes stale ones, by one set of rules. Looks up each owner process once.
 #[derive(Clone)]
-pub(crate) struct Looker {
+pub(crate) struct Inspector {
     pub(crate) rules: Arc<Rules>,
     known: Arc<Known>,
 }
 
-impl Looker {
+impl Inspector {
     pub(crate) fn new(rules: &Arc<Rules>) -> Self {
         Self { rules: Arc::clone(rules), known: Arc::default() }
     }
 
-    /// Looks at a lock; `None` if there is none.
-    pub(crate) fn look(&self, dir: &Directory, name: &OsStr) -> Option<LockReport> {
-        let place = Place::of_lock_in(&dir.open, name);
-        let named = dir.named.join(name);
+    /// Looks at a lock. `None` if there is no lock file.
+    pub(crate) fn look(&self, lock: &LockEntry) -> Option<LockReport> {
+        let (place, named) = (lock.place(), lock.path());
         let own = session::owner_here(&place);
         let by = Look { rules: &self.rules, known: &self.known, own };
         match lock::look(&place, &named, &by) {
@@ -83,11 +101,11 @@ impl Looker {
         }
     }
 
-    /// Looks at a lock, and removes it if it is stale, by a judgement made anew under its `flock`;
-    /// `None` if there is none any more.
-    pub(crate) fn sweep(&self, dir: &Directory, name: &OsStr) -> Option<LockReport> {
-        let found = self.look(dir, name)?;
-        let place = Place::of_lock_in(&dir.open, name);
+    /// Looks at a lock, and removes it if it is stale. Before the removal, it is judged again under
+    /// its `flock`. `None` if there is no lock file any more.
+    pub(crate) fn sweep(&self, lock: &LockEntry) -> Option<LockReport> {
+        let found = self.look(lock)?;
+        let place = lock.place();
         if found.state != LockState::Stale
             && !(found.state == LockState::Held && self.is_without_marks(&place))
         {
@@ -97,16 +115,16 @@ impl Looker {
             Ok(Swept::Removed(reasons)) => {
                 Some(LockReport { state: LockState::Stale, removed: true, reasons, ..found })
             }
-            // Somebody was faster.
+            // Somebody else removed it.
             Ok(Swept::Gone) => None,
-            Ok(Swept::Kept) => self.look(dir, name),
+            Ok(Swept::Kept) => self.look(lock),
             Err(_) if found.state == LockState::Held => Some(found),
             Err(error) => Some(LockReport { error: Some(error.to_string()), ..found }),
         }
     }
 
-    /// Where there are no marks, only its `flock` could tell whether a lock is held: whoever
-    /// removes may try that.
+    /// Whether only its `flock` can tell whether a lock is held, because there are no marks here. A
+    /// sweep may try the `flock`; a look may not.
     fn is_without_marks(&self, place: &Place) -> bool {
         matches!(place.stat_lock(), Ok(Some(stat)) if !self.rules.marks(stat.id.device()))
             && session::owner_here(place).is_none()
@@ -120,7 +138,7 @@ impl Looker {
     }
 }
 
-/// The path of a lock file, taken apart.
+/// Splits the path of a file into directory and name.
 pub(crate) fn split(lock: &Path) -> Option<(PathBuf, &OsStr)> {
     let dir = match lock.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir.to_owned(),

@@ -1,7 +1,7 @@
-//! Many entries, a few threads, and a bound on the time that one entry may take.
+//! A thread pool that maps many entries and bounds the time that one entry may take.
 //!
-//! A system call on a dead network mount may never come back. Its thread is left to its fate then, the entry is reported, and a new
-//! thread goes on with the rest.
+//! A system call on a dead network mount may never return. Its thread is then abandoned, the entry
+//! is reported, and a new thread continues with the rest.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -10,53 +10,54 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-/// More would only queue up before the same disk.
-const MOST_THREADS: usize = 8;
-/// How often results are taken in and threads looked after.
+/// More threads would only compete for the same disk.
+const MAX_THREADS: usize = 8;
+/// The interval at which results are collected and stuck threads replaced.
 const ROUND: Duration = Duration::from_millis(50);
 
-/// How a pool works.
+/// The limits of a pool.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
-    /// An entry that does not get on for longer is given up.
-    pub(crate) limit: Duration,
-    /// So many entries are worth a thread of their own.
+pub(crate) struct Limits {
+    /// An entry without a heartbeat for longer than this is abandoned.
+    pub(crate) stuck_after: Duration,
+    /// The number of entries that justify another thread.
     pub(crate) per_thread: usize,
 }
 
-/// An entry's sign of life: a long one beats while it gets on.
-pub(crate) struct Pulse {
+/// The signs of progress of one thread. Long work on an entry calls [`beat`](Self::beat).
+pub(crate) struct Heartbeat {
     began: Instant,
-    /// The entry at work, counted from 1; 0 for none, and [`ABANDONED`].
+    /// The entry in progress, counted from 1. 0 if there is none, or [`ABANDONED`].
     entry: AtomicUsize,
-    /// Milliseconds from `began` to the last beat.
-    beat: AtomicU64,
+    /// The time of the last beat, in milliseconds since `began`.
+    last: AtomicU64,
 }
 
-struct Patience<'a>(&'a Pulse);
+const ABANDONED: usize = usize::MAX;
 
-impl Drop for Patience<'_> {
+/// Suspends the time limit of an entry until it is dropped.
+struct Unlimited<'a>(&'a Heartbeat);
+
+impl Drop for Unlimited<'_> {
     fn drop(&mut self) {
         self.0.beat();
     }
 }
 
-const ABANDONED: usize = usize::MAX;
-
-impl Pulse {
+impl Heartbeat {
     fn new(began: Instant) -> Self {
-        Self { began, entry: AtomicUsize::new(0), beat: AtomicU64::new(0) }
+        Self { began, entry: AtomicUsize::new(0), last: AtomicU64::new(0) }
     }
 
-    /// The entry gets on.
+    /// Tells that the entry makes progress.
     pub(crate) fn beat(&self) {
-        self.beat.store(self.began.elapsed().as_millis() as u64, Ordering::Relaxed);
+        self.last.store(self.began.elapsed().as_millis() as u64, Ordering::Relaxed);
     }
 
-    /// From now until what comes back is dropped, the entry may take as long as it takes.
-    pub(crate) fn be_patient(&self) -> impl Drop + '_ {
-        self.beat.store(u64::MAX, Ordering::Relaxed);
-        Patience(self)
+    /// Suspends the time limit of the entry until the returned guard is dropped.
+    pub(crate) fn without_limit(&self) -> impl Drop + '_ {
+        self.last.store(u64::MAX, Ordering::Relaxed);
+        Unlimited(self)
     }
 
     fn begin(&self, index: usize) {
@@ -64,25 +65,21 @@ impl Pulse {
         self.entry.store(index + 1, Ordering::Release);
     }
 
-    /// Whether the entry still counts.
+    /// Ends the work on an entry. Returns false if the entry was abandoned.
     fn end(&self, index: usize) -> bool {
-        self.entry.compare_exchange(index + 1, 0, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        self.exchange(index + 1, 0)
     }
 
-    /// Gives up on an entry that has not got on for longer than `limit`; says which.
-    fn abandon(&self, limit: Duration) -> Option<usize> {
+    /// Abandons the entry if its last beat is longer ago than `limit`. Returns whether it did.
+    fn abandon_if_stuck(&self, limit: Duration) -> bool {
         let entry = self.entry.load(Ordering::Acquire);
-        let silent = self
-            .began
-            .elapsed()
-            .saturating_sub(Duration::from_millis(self.beat.load(Ordering::Relaxed)));
-        let stuck = entry != 0 && entry != ABANDONED && silent > limit;
-        let given_up = stuck
-            && self
-                .entry
-                .compare_exchange(entry, ABANDONED, Ordering::AcqRel, Ordering::Acquire)
-                .is_ok();
-        given_up.then(|| entry - 1)
+        let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
+        let silent = self.began.elapsed().saturating_sub(last);
+        entry != 0 && entry != ABANDONED && silent > limit && self.exchange(entry, ABANDONED)
+    }
+
+    fn exchange(&self, from: usize, to: usize) -> bool {
+        self.entry.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }
 
@@ -91,37 +88,64 @@ struct Shared<T, R, W> {
     work: W,
     next: AtomicUsize,
     done: Mutex<Vec<(usize, R)>>,
+    /// The number of entries that are done or abandoned.
     finished: AtomicUsize,
     all_finished: Condvar,
 }
 
-impl<T, R, W: Fn(&T, &Pulse) -> R> Shared<T, R, W> {
-    fn run(&self, pulse: &Pulse) {
+impl<T, R, W: Fn(&T, &Heartbeat) -> R> Shared<T, R, W> {
+    fn new(entries: Vec<T>, work: W) -> Self {
+        Self {
+            entries,
+            work,
+            next: AtomicUsize::new(0),
+            done: Mutex::default(),
+            finished: AtomicUsize::new(0),
+            all_finished: Condvar::new(),
+        }
+    }
+
+    /// Works on one entry after the other until none is left, or until one was abandoned.
+    fn run(&self, heartbeat: &Heartbeat) {
         loop {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(entry) = self.entries.get(index) else { return };
-            pulse.begin(index);
-            let result = (self.work)(entry, pulse);
-            if !pulse.end(index) {
+            heartbeat.begin(index);
+            let result = (self.work)(entry, heartbeat);
+            if !heartbeat.end(index) {
                 return;
             }
             self.done.lock().push((index, result));
             if self.finished.fetch_add(1, Ordering::AcqRel) + 1 == self.entries.len() {
-                // Taken, so that the wake-up does not fall between the other's look and its sleep.
+                // The mutex is taken so that the notification cannot fall between the collector's
+                // check and its wait.
                 drop(self.done.lock());
                 self.all_finished.notify_all();
             }
         }
     }
+
+    /// Moves results into their places. Waits for one round, or until all entries are finished.
+    fn collect_into(&self, results: &mut [Option<R>]) {
+        let mut done = self.done.lock();
+        if self.finished.load(Ordering::Acquire) < self.entries.len() {
+            self.all_finished.wait_for(&mut done, ROUND);
+        }
+        for (index, result) in done.drain(..) {
+            results[index] = Some(result);
+        }
+    }
 }
 
-/// Does `work` on every entry; gives the results in the order of the entries, `None` for one that was given up.
+/// Does `work` on every entry and returns the results in the order of the entries. `None` stands
+/// for an entry that was abandoned.
 ///
-/// `progress` is told every now and then how many are done.
-pub(crate) fn each<T, R>(
+/// Calls `progress` after each round with the number of finished entries. Blocks until all entries
+/// are finished.
+pub(crate) fn map<T, R>(
     entries: Vec<T>,
-    pace: Pace,
-    work: impl Fn(&T, &Pulse) -> R + Send + Sync + 'static,
+    limits: Limits,
+    work: impl Fn(&T, &Heartbeat) -> R + Send + Sync + 'static,
     mut progress: impl FnMut(usize),
 ) -> Vec<Option<R>>
 where
@@ -129,65 +153,63 @@ where
     R: Send + 'static,
 {
     let count = entries.len();
-    let mut results: Vec<Option<R>> = (0..count).map(|_| None).collect();
     if count == 0 {
-        return results;
+        return Vec::new();
     }
-    let shared = Arc::new(Shared {
-        entries,
-        work,
-        next: AtomicUsize::new(0),
-        done: Mutex::default(),
-        finished: AtomicUsize::new(0),
-        all_finished: Condvar::new(),
-    });
-    let mut pulses: Vec<_> =
-        (0..threads_for(count, pace.per_thread)).filter_map(|_| start(&shared)).collect();
-    if pulses.is_empty() {
-        // No thread to be had: then without a bound.
-        shared.run(&Pulse::new(Instant::now()));
+    let mut results: Vec<Option<R>> = (0..count).map(|_| None).collect();
+    let shared = Arc::new(Shared::new(entries, work));
+    let threads = threads_for(count, limits.per_thread);
+    let mut heartbeats: Vec<_> = (0..threads).filter_map(|_| start(&shared)).collect();
+    if heartbeats.is_empty() {
+        // No thread can be started: the work is done here, without a time limit.
+        shared.run(&Heartbeat::new(Instant::now()));
     }
     loop {
-        let mut done = shared.done.lock();
-        if shared.finished.load(Ordering::Acquire) < count {
-            shared.all_finished.wait_for(&mut done, ROUND);
-        }
-        for (index, result) in done.drain(..) {
-            results[index] = Some(result);
-        }
-        drop(done);
+        shared.collect_into(&mut results);
         let finished = shared.finished.load(Ordering::Acquire);
         progress(finished);
         if finished >= count && shared.done.lock().is_empty() {
             return results;
         }
-        for pulse in &mut pulses {
-            if pulse.abandon(pace.limit).is_some() {
-                shared.finished.fetch_add(1, Ordering::AcqRel);
-                if let Some(new) = start(&shared) {
-                    *pulse = new;
-                }
+        replace_stuck(&mut heartbeats, &shared, limits.stuck_after);
+    }
+}
+
+fn replace_stuck<T, R, W>(
+    heartbeats: &mut [Arc<Heartbeat>],
+    shared: &Arc<Shared<T, R, W>>,
+    limit: Duration,
+) where
+    T: Send + Sync + 'static,
+    R: Send + 'static,
+    W: Fn(&T, &Heartbeat) -> R + Send + Sync + 'static,
+{
+    for heartbeat in heartbeats {
+        if heartbeat.abandon_if_stuck(limit) {
+            shared.finished.fetch_add(1, Ordering::AcqRel);
+            if let Some(new) = start(shared) {
+                *heartbeat = new;
             }
         }
     }
 }
 
 fn threads_for(entries: usize, per_thread: usize) -> usize {
-    let cores = thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST_THREADS));
+    let cores = thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_THREADS));
     entries.div_ceil(per_thread).clamp(1, cores)
 }
 
-fn start<T, R, W>(shared: &Arc<Shared<T, R, W>>) -> Option<Arc<Pulse>>
+fn start<T, R, W>(shared: &Arc<Shared<T, R, W>>) -> Option<Arc<Heartbeat>>
 where
     T: Send + Sync + 'static,
     R: Send + 'static,
-    W: Fn(&T, &Pulse) -> R + Send + Sync + 'static,
+    W: Fn(&T, &Heartbeat) -> R + Send + Sync + 'static,
 {
-    let pulse = Arc::new(Pulse::new(Instant::now()));
-    let (of_thread, shared) = (Arc::clone(&pulse), Arc::clone(shared));
+    let heartbeat = Arc::new(Heartbeat::new(Instant::now()));
+    let (of_thread, shared) = (Arc::clone(&heartbeat), Arc::clone(shared));
     let started =
         thread::Builder::new().name("turnlock-sweep".into()).spawn(move || shared.run(&of_thread));
-    started.is_ok().then_some(pulse)
+    started.is_ok().then_some(heartbeat)
 }
 
 #[cfg(test)]
@@ -196,31 +218,31 @@ mod tests {
 
     #[test]
     fn results_come_in_the_order_of_the_entries() {
-        let mut told = 0;
-        let pace = Pace { limit: Duration::from_secs(60), per_thread: 64 };
-        let results =
-            each((0..10_000).collect(), pace, |n: &u32, _: &Pulse| n * 2, |done| told = done);
-        assert_eq!(told, 10_000);
+        let mut seen = 0;
+        let limits = Limits { stuck_after: Duration::from_secs(60), per_thread: 64 };
+        let work = |n: &u32, _: &Heartbeat| n * 2;
+        let results = map((0..10_000).collect(), limits, work, |done| seen = done);
+        assert_eq!(seen, 10_000);
         assert!(results.iter().enumerate().all(|(n, result)| *result == Some(n as u32 * 2)));
     }
 
     #[test]
     fn an_entry_that_never_comes_back_is_given_up_and_stops_nobody() {
-        let stuck = |n: &u32, pulse: &Pulse| match n {
+        let work = |n: &u32, heartbeat: &Heartbeat| match n {
             7 => loop {
                 thread::park();
             },
-            // It takes longer than the limit, and gets on.
+            // It takes longer than the limit, but makes progress.
             8 => (0..10).for_each(|_| {
                 thread::sleep(Duration::from_millis(20));
-                pulse.beat();
+                heartbeat.beat();
             }),
             _ => {}
         };
-        let pace = Pace { limit: Duration::from_millis(150), per_thread: 64 };
-        let results = each((0..100).collect(), pace, stuck, |_| {});
-        let given_up: Vec<_> =
+        let limits = Limits { stuck_after: Duration::from_millis(150), per_thread: 64 };
+        let results = map((0..100).collect(), limits, work, |_| {});
+        let abandoned: Vec<_> =
             results.iter().enumerate().filter(|(_, r)| r.is_none()).map(|(n, _)| n).collect();
-        assert_eq!(given_up, [7]);
+        assert_eq!(abandoned, [7]);
     }
 }

@@ -1,4 +1,4 @@
-//! Directories on Linux: unnamed files, and renames that replace nothing.
+//! Directories on Linux: unnamed files, and renames that fail if the name is taken.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-/// How a directory is opened: for its names, which needs no permission to read it.
+/// How a directory is opened: to look up names, which needs no permission to read it.
 pub(super) const TO_NAME: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// Where the directory is; `None` if that cannot be told, or it was removed.
+/// The path of the directory; `None` if it cannot be told, or the directory was removed.
 pub(super) fn path_of(dir: BorrowedFd<'_>) -> Option<PathBuf> {
     let link = format!("/proc/self/fd/{}", dir.as_raw_fd());
     let path = rustix::fs::readlink(link, Vec::new()).ok()?.into_bytes();
@@ -21,7 +21,7 @@ pub(super) fn path_of(dir: BorrowedFd<'_>) -> Option<PathBuf> {
     is_there.then(|| OsString::from_vec(path).into())
 }
 
-/// A descriptor that was opened for names cannot change the owner.
+/// A descriptor that only looks up names cannot change the owner.
 pub(super) fn to_change_owner(dir: &OwnedFd) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(rustix::fs::openat(dir, ".", flags, Mode::empty())?)
@@ -38,7 +38,7 @@ pub(super) fn create_unnamed(dir: BorrowedFd<'_>) -> io::Result<Option<File>> {
 
 pub(super) fn name_unnamed(dir: BorrowedFd<'_>, file: &File, name: &OsStr) -> io::Result<()> {
     let named = match rustix::fs::linkat(file.as_fd(), "", dir, name, AtFlags::EMPTY_PATH) {
-        // Before Linux 6.10 this took a privilege; the way through /proc takes longer, and none.
+        // Before Linux 6.10 this took a privilege. The way through /proc is slower and takes none.
         Err(Errno::NOENT) => {
             let by_descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
             rustix::fs::linkat(CWD, by_descriptor, dir, name, AtFlags::SYMLINK_FOLLOW)
@@ -46,7 +46,7 @@ pub(super) fn name_unnamed(dir: BorrowedFd<'_>, file: &File, name: &OsStr) -> io
         done => done,
     };
     match named {
-        // No hard links here, or no /proc.
+        // There are no hard links here, or there is no /proc.
         Err(Errno::NOENT | Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::XDEV) => {
             Err(io::ErrorKind::Unsupported.into())
         }

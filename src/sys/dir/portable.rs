@@ -11,12 +11,12 @@ use rustix::fs::OFlags;
 /// How a directory is opened.
 pub(super) const TO_NAME: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// Where the directory is, if the system tells by the descriptor.
+/// The path of the directory, where the system tells it by the descriptor.
 pub(super) fn path_of(_dir: BorrowedFd<'_>) -> Option<PathBuf> {
     None
 }
 
-/// A descriptor that can change the directory's owner.
+/// Any open descriptor can change the owner.
 pub(super) fn to_change_owner(dir: &OwnedFd) -> io::Result<OwnedFd> {
     dir.try_clone()
 }

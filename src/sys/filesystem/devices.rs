@@ -1,4 +1,4 @@
-//! What is known of the devices on which this process has met sessions: asked once for each.
+//! What is known about the devices that this process has met. Each is looked up once.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,16 +12,17 @@ use super::{KeepsLocks, Locality, filesystem, probe};
 #[derive(Clone)]
 struct Known {
     locality: Locality,
-    /// Its locks are worth a trial, which it has not had.
+    /// Whether its locks need a trial and have not had one yet.
     untried: bool,
-    /// Why locks are not kept there.
+    /// Why locks are not kept there, if they are not.
     refusal: Option<String>,
 }
 
 static DEVICES: LazyLock<RwLock<HashMap<Device, Known>>> = LazyLock::new(RwLock::default);
 
-/// Why the filesystem of a directory does not keep locks, if it does not. A local one is known by
-/// its kind; elsewhere the locks are tried, once.
+/// Returns why the filesystem of a directory does not keep locks, or `None` if it keeps them.
+///
+/// A local filesystem is known by its kind. On others the locks are tried, once per device.
 pub(crate) fn refusal(dir: &Path, device: Device) -> Option<String> {
     let mut known = meet(dir, device);
     if known.untried {
@@ -32,7 +33,7 @@ pub(crate) fn refusal(dir: &Path, device: Device) -> Option<String> {
     known.refusal
 }
 
-/// Asks what the mount of a directory says, before its locks are looked at. Tries nothing.
+/// Looks up the mount of a directory, before its lock files are looked at. Tries no locks.
 pub(crate) fn ask_mount(dir: &Path, device: Device) {
     meet(dir, device);
 }
@@ -46,7 +47,7 @@ fn meet(dir: &Path, device: Device) -> Known {
     })
 }
 
-/// What cannot be asked is taken for what most are: local, and keeping locks.
+/// A filesystem that cannot be looked up is taken to be like most: local, and keeping locks.
 fn ask(dir: &Path) -> Known {
     let Ok(filesystem) = filesystem(dir) else {
         return Known { locality: Locality::Local, untried: false, refusal: None };
@@ -62,18 +63,19 @@ fn ask(dir: &Path) -> Known {
     }
 }
 
-/// Whether other hosts may share this device; one that was never met is local.
+/// Whether other hosts may share this device. A device that was never met counts as local.
 pub(crate) fn is_remote(device: Device) -> bool {
     DEVICES.read().get(&device).is_some_and(|known| known.locality == Locality::Remote)
 }
 
-/// Whether this device was met, and is on this machine: neither a server nor some daemon keeps its calls waiting.
+/// Whether this device was met and is on this machine, so that no server and no daemon delays its
+/// calls.
 pub(crate) fn is_local(device: Device) -> bool {
     DEVICES.read().get(&device).is_some_and(|known| known.locality == Locality::Local)
 }
 
-/// Whether byte-range marks can stand beside a `flock` there. Network filesystems turn the `flock` into a lock on bytes, which then
-/// collides with the marks.
+/// Whether byte-range marks work beside a `flock` there. Network filesystems turn the `flock` into
+/// a lock on bytes, which conflicts with the marks.
 pub(crate) fn marks_usable(device: Device) -> bool {
     DEVICES.read().get(&device).is_none_or(|known| known.locality == Locality::Local)
 }
@@ -83,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_behind_a_daemon_or_a_server_is_not_taken_for_local() {
+    fn a_device_behind_a_daemon_or_a_server_is_not_taken_for_local() {
         for (device, locality) in [
             (Device(u64::MAX), Locality::Local),
             (Device(u64::MAX - 1), Locality::Unknown),

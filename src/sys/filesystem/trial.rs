@@ -1,38 +1,38 @@
-//! Trying the locks of a directory, with files of its own.
+//! A trial of a directory: whether its filesystem keeps locks, shown with files of its own.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
 use uuid::Uuid;
 
-/// What a directory turned out to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use super::super::{Access, Dir, flock, stat};
+
+/// What a trial of a directory showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trial {
-    /// The first thing that makes it unfit.
+    /// The first broken promise. The directory is unfit for locks if there is one.
     pub fault: Option<Fault>,
     pub hard_links: bool,
-    /// `O_TMPFILE`, and a name given to such a file afterwards.
+    /// Whether a file can be created without a name and be given one afterwards.
     pub unnamed_files: bool,
-    /// A rename that refuses to replace. NFS has none, and has hard links.
+    /// Whether a rename can fail if the new name is taken. NFS has only hard links for that.
     pub exclusive_rename: bool,
 }
 
-/// A promise of `flock` that was not kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A promise of `flock` that was broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The call itself fails.
-    Refused(Errno),
-    /// One lock for two.
+    /// The call fails, with this error.
+    Refused(String),
+    /// Two descriptors had the lock at once.
     GrantedTwice,
-    /// Let go, and still not to be had.
+    /// The lock could not be taken again after it was unlocked.
     NeverFree,
-    /// The file's number is another one after a link or a rename, so that nobody could tell whether a path still names the
-    /// file that he has locked.
+    /// The file has another identity after a link or a rename. Nobody could tell whether a path
+    /// still names the file that is locked.
     NumberChanged,
 }
 
@@ -41,7 +41,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Refused(error) => write!(f, "flock fails ({error})"),
             Self::GrantedTwice => f.write_str("a locked file could be locked a second time"),
-            Self::NeverFree => f.write_str("a lock that was let go could not be had again"),
+            Self::NeverFree => f.write_str("a lock could not be taken again after it was unlocked"),
             Self::NumberChanged => {
                 f.write_str("inode numbers change when a file is linked or renamed")
             }
@@ -49,7 +49,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A trial either learns something, finds a fault, or cannot go on.
+/// Why a trial ends early.
 enum Stop {
     Fault(Fault),
     Error(io::Error),
@@ -62,15 +62,16 @@ impl From<io::Error> for Stop {
 }
 
 impl Trial {
-    /// # Errors
+    /// Tries the directory. Its files are removed afterwards.
     ///
-    /// When `dir` cannot be written to.
+    /// # Errors
+    /// If `dir` does not exist or cannot be written to.
     pub(super) fn run(dir: &Path) -> io::Result<Self> {
-        let files = Files::new(dir);
+        let files = Files::new(Dir::open(dir)?);
         let mut trial = Self {
             fault: None,
             hard_links: false,
-            unnamed_files: unnamed_files(dir, &files.unnamed),
+            unnamed_files: files.can_be_unnamed(),
             exclusive_rename: false,
         };
         match trial.locks(&files) {
@@ -81,116 +82,93 @@ impl Trial {
         Ok(trial)
     }
 
-    /// The lock is taken on the descriptor that made the file: this is where shared folders of Docker Desktop failed.
+    /// Takes the lock on the descriptor that created the file: this is where shared folders of
+    /// Docker Desktop failed.
     fn locks(&mut self, files: &Files) -> Result<(), Stop> {
-        let file = open(&files.first, true)?;
+        let file = files.create(&files.first)?;
         if !locked(&file)? {
             return Err(Stop::Fault(Fault::NeverFree));
         }
-        refused(&files.first)?;
-        same_number(&file, &files.first)?;
+        files.refuses(&files.first)?;
+        files.is_same(&file, &files.first)?;
 
-        self.hard_links = fs::hard_link(&files.first, &files.linked).is_ok();
+        self.hard_links = files.dir.link(&files.first, &files.linked).is_ok();
         if self.hard_links {
-            same_number(&file, &files.linked)?;
-            refused(&files.linked)?;
+            files.is_same(&file, &files.linked)?;
+            files.refuses(&files.linked)?;
         }
 
-        self.exclusive_rename = exclusive_rename(&files.first, &files.renamed);
-        // SMB may refuse to rename what is open; that is no matter of locks.
-        let moved = self.exclusive_rename || fs::rename(&files.first, &files.renamed).is_ok();
+        self.exclusive_rename = files.dir.rename_to_free(&files.first, &files.renamed).is_ok();
+        // SMB may refuse to rename an open file, which says nothing about locks.
+        let moved = self.exclusive_rename || files.dir.rename(&files.first, &files.renamed).is_ok();
         let name = if moved { &files.renamed } else { &files.first };
-        same_number(&file, name)?;
-        refused(name)?;
+        files.is_same(&file, name)?;
+        files.refuses(name)?;
 
-        flock(&file, FlockOperation::Unlock).map_err(|error| Stop::Fault(Fault::Refused(error)))?;
-        if locked(&open(name, false)?)? { Ok(()) } else { Err(Stop::Fault(Fault::NeverFree)) }
+        flock::unlock(&file);
+        if locked(&files.open(name)?)? { Ok(()) } else { Err(Stop::Fault(Fault::NeverFree)) }
     }
 }
 
-fn open(path: &Path, create: bool) -> io::Result<File> {
-    // For writing too: NFS locks no other descriptors.
-    OpenOptions::new().read(true).write(true).create_new(create).mode(0o600).open(path)
-}
-
-/// Tries the lock: `false` if somebody else has it.
+/// Tries the lock. Returns `false` if another descriptor has it.
 fn locked(file: &File) -> Result<bool, Stop> {
-    loop {
-        match flock(file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(true),
-            Err(Errno::WOULDBLOCK) => return Ok(false),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(Stop::Fault(Fault::Refused(error))),
-        }
-    }
+    flock::try_lock(file).map_err(|error| Stop::Fault(Fault::Refused(error.to_string())))
 }
 
-/// The file at `path` is locked, so another open must not get the lock.
-fn refused(path: &Path) -> Result<(), Stop> {
-    if locked(&open(path, false)?)? { Err(Stop::Fault(Fault::GrantedTwice)) } else { Ok(()) }
-}
-
-fn same_number(file: &File, path: &Path) -> Result<(), Stop> {
-    let (held, named) = (file.metadata()?, fs::symlink_metadata(path)?);
-    if (held.dev(), held.ino()) == (named.dev(), named.ino()) {
-        Ok(())
-    } else {
-        Err(Stop::Fault(Fault::NumberChanged))
-    }
-}
-
-/// Whether a lock file can be made complete before it has a name.
-#[cfg(target_os = "linux")]
-fn unnamed_files(dir: &Path, name: &Path) -> bool {
-    use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, open};
-    use std::os::fd::AsRawFd;
-    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    let Ok(file) = open(dir, flags, Mode::RUSR | Mode::WUSR) else {
-        return false;
-    };
-    let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
-    linkat(CWD, unnamed, CWD, name, AtFlags::SYMLINK_FOLLOW).is_ok()
-        && same_number(&File::from(file), name).is_ok()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn unnamed_files(_dir: &Path, _name: &Path) -> bool {
-    false
-}
-
-#[cfg(any(target_os = "linux", target_vendor = "apple"))]
-fn exclusive_rename(from: &Path, to: &Path) -> bool {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).is_ok()
-}
-
-#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
-fn exclusive_rename(_from: &Path, _to: &Path) -> bool {
-    false
-}
-
-/// The names of a trial, removed at its end however it ends.
+/// The files of a trial. They are removed when it ends, however it ends.
 struct Files {
-    first: PathBuf,
-    linked: PathBuf,
-    renamed: PathBuf,
-    unnamed: PathBuf,
+    dir: Dir,
+    first: OsString,
+    linked: OsString,
+    renamed: OsString,
+    unnamed: OsString,
 }
 
 impl Files {
-    /// No name here ends like a lock file's: a sweep, ours or somebody else's, takes no notice.
-    fn new(dir: &Path) -> Self {
+    /// No name ends like that of a lock file, so that no sweep takes notice, ours or another's.
+    fn new(dir: Dir) -> Self {
         let id = Uuid::now_v7();
-        let name = |what: &str| dir.join(format!(".turnlock-probe-{id}-{what}"));
-        Self { first: name("a"), linked: name("b"), renamed: name("c"), unnamed: name("d") }
+        let name = |what: &str| format!(".turnlock-probe-{id}-{what}").into();
+        Self { dir, first: name("a"), linked: name("b"), renamed: name("c"), unnamed: name("d") }
+    }
+
+    fn create(&self, name: &OsStr) -> io::Result<File> {
+        self.dir.create_file(name, Access::ReadWrite)
+    }
+
+    /// Opens a file for writing too: NFS locks no other descriptors.
+    fn open(&self, name: &OsStr) -> io::Result<File> {
+        self.dir.open_file(name, Access::ReadWrite)
+    }
+
+    /// Checks that a locked file is not locked a second time.
+    fn refuses(&self, name: &OsStr) -> Result<(), Stop> {
+        if locked(&self.open(name)?)? { Err(Stop::Fault(Fault::GrantedTwice)) } else { Ok(()) }
+    }
+
+    /// Checks that `name` names the open file.
+    fn is_same(&self, file: &File, name: &OsStr) -> Result<(), Stop> {
+        let held = stat(file)?.id;
+        match self.dir.id_of(name)? {
+            Some(named) if named == held => Ok(()),
+            Some(_) => Err(Stop::Fault(Fault::NumberChanged)),
+            None => Err(Stop::Error(io::ErrorKind::NotFound.into())),
+        }
+    }
+
+    /// Whether a lock file can be complete before it has a name.
+    fn can_be_unnamed(&self) -> bool {
+        let Ok(Some(file)) = self.dir.create_unnamed() else { return false };
+        self.dir.name_unnamed(&file, &self.unnamed).is_ok()
+            && self.is_same(&file, &self.unnamed).is_ok()
     }
 }
 
 impl Drop for Files {
     fn drop(&mut self) {
-        for path in [&self.first, &self.linked, &self.renamed, &self.unnamed] {
-            // Most of them are not there.
-            let _ = fs::remove_file(path);
+        for name in [&self.first, &self.linked, &self.renamed, &self.unnamed] {
+            // Most of them do not exist.
+            let _ = self.dir.remove(name);
         }
     }
 }
@@ -210,25 +188,25 @@ mod tests {
     #[test]
     fn faults_are_found() {
         let dir = tempfile::tempdir().unwrap();
-        let files = Files::new(dir.path());
-        let file = open(&files.first, true).unwrap();
-        assert_eq!(fault(refused(&files.first)), Some(Fault::GrantedTwice));
+        let files = Files::new(Dir::open(dir.path()).unwrap());
+        let file = files.create(&files.first).unwrap();
+        assert_eq!(fault(files.refuses(&files.first)), Some(Fault::GrantedTwice));
         assert!(locked(&file).is_ok_and(|granted| granted));
-        assert_eq!(fault(refused(&files.first)), None);
-        assert_eq!(fault(same_number(&file, &files.first)), None);
-        open(&files.linked, true).unwrap();
-        assert_eq!(fault(same_number(&file, &files.linked)), Some(Fault::NumberChanged));
+        assert_eq!(fault(files.refuses(&files.first)), None);
+        assert_eq!(fault(files.is_same(&file, &files.first)), None);
+        files.create(&files.linked).unwrap();
+        assert_eq!(fault(files.is_same(&file, &files.linked)), Some(Fault::NumberChanged));
     }
 
     #[test]
     fn nothing_stays_behind_after_an_error() {
         let dir = tempfile::tempdir().unwrap();
-        let files = Files::new(dir.path());
-        for path in [&files.first, &files.linked, &files.renamed, &files.unnamed] {
-            assert!(!path.to_string_lossy().ends_with(".jsonl.lock"));
-            open(path, true).unwrap();
+        let files = Files::new(Dir::open(dir.path()).unwrap());
+        for name in [&files.first, &files.linked, &files.renamed, &files.unnamed] {
+            assert!(!name.to_string_lossy().ends_with(".jsonl.lock"));
+            files.create(name).unwrap();
         }
         drop(files);
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

@@ -1,8 +1,10 @@
-//! Facts from `/proc`, read by hand: four times faster than through `sysinfo`, and it can tell "hidden" from "gone".
+//! Facts from `/proc`. Read by hand, which is four times faster than through `sysinfo`, and tells
+//! "hidden" from "gone".
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -11,22 +13,20 @@ use rustix::param::clock_ticks_per_second;
 use rustix::process::getpid;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::portable;
-
-/// What we need of `/proc/<pid>/stat`.
+/// The fields of `/proc/<pid>/stat` that are needed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stat {
     /// `R`, `S`, `T`, `Z`, …
     pub state: u8,
-    /// How many threads there still are.
+    /// The number of threads left.
     pub threads: u64,
-    /// Clock ticks from the machine's start to the process's.
+    /// Clock ticks from the start of the machine to the start of the process.
     pub start_time: u64,
 }
 
 impl Stat {
-    /// The second field is the command's name in brackets and may itself hold spaces and brackets, so counting starts
-    /// behind the *last* bracket.
+    /// The second field is the command's name in brackets. The name may itself contain spaces and
+    /// brackets, so fields are counted from the *last* bracket.
     pub(super) fn parse(line: &[u8]) -> Option<Self> {
         let close = memchr::memrchr(b')', line)?;
         let rest = std::str::from_utf8(line.get(close + 1..)?).ok()?;
@@ -39,8 +39,8 @@ impl Stat {
         })
     }
 
-    /// Z: ended, not waited for. X: being removed. A main thread that ended before the others shows as Z too, and that
-    /// process is alive.
+    /// Z means ended and not waited for; X means being removed. A process whose main thread ended
+    /// before the others shows as Z too, and is alive.
     pub(super) fn is_zombie(&self) -> bool {
         matches!(self.state, b'Z' | b'X' | b'x') && self.threads <= 1
     }
@@ -63,11 +63,12 @@ pub(super) fn started_at(pid: i32) -> Option<Timestamp> {
     after_boot(stat(pid).ok()?.start_time)
 }
 
-/// The kernel adds the *reader's* offset to a start time, so a process of another time namespace has recorded another one.
+/// Whether the process recorded the start time that we read. The kernel adds the *reader's* offset
+/// to it, so a process in another time namespace has recorded another one.
 fn is_of_our_time(pid: i32) -> bool {
     match (time_namespace(&pid.to_string()), time_namespace("self")) {
         (Ok(its), Ok(ours)) => its == ours,
-        // Another user's may not be looked at, and old kernels have none.
+        // Another user's namespace cannot be looked at, and old kernels have none.
         _ => true,
     }
 }
@@ -81,12 +82,14 @@ fn time_namespace(process: &str) -> io::Result<PathBuf> {
     fs::read_link(format!("/proc/{process}/ns/time"))
 }
 
-/// The moment `ticks` after boot. Counted back from now, with the kernel's own clock, and not forth from the `btime` line of
-/// `/proc/stat`, which has whole seconds only and which lxcfs replaces by the container's start.
+/// The moment `ticks` after boot.
+///
+/// It is counted back from now by the kernel's own clock. The `btime` line of `/proc/stat` has
+/// whole seconds only, and lxcfs replaces it by the start of the container.
 fn after_boot(ticks: u64) -> Option<Timestamp> {
     let nanos = u128::from(ticks) * 1_000_000_000 / u128::from(clock_ticks_per_second().max(1));
     let start = SignedDuration::from_nanos(i64::try_from(nanos).ok()?);
-    // A start in the future is a /proc that does not tell the truth.
+    // A /proc that tells of a start in the future is not to be believed.
     let age = since_boot().checked_sub(start).filter(|age| !age.is_negative())?;
     Timestamp::now().checked_sub(age).ok()
 }
@@ -95,7 +98,8 @@ pub(super) fn boot_time() -> Option<Timestamp> {
     Timestamp::now().checked_sub(since_boot()).ok()
 }
 
-/// Sleep of the machine included, as in the start times of processes.
+/// The time since boot. It includes the time that the machine slept, as start times of processes
+/// do.
 fn since_boot() -> SignedDuration {
     let clock = clock_gettime(ClockId::Boottime);
     // Nanoseconds are below 10^9.
@@ -106,11 +110,18 @@ pub(super) fn command_line(pid: i32) -> Option<Vec<OsString>> {
     if !proc_is_ours() {
         return None;
     }
-    portable::command_line(pid)
+    Some(words(&fs::read(format!("/proc/{pid}/cmdline")).ok()?))
+}
+
+/// Splits `/proc/<pid>/cmdline`. A program that overwrites its arguments with a title leaves zeros
+/// behind the title, which would be empty words.
+pub(super) fn words(line: &[u8]) -> Vec<OsString> {
+    let words = line.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+    words.map(|word| OsStr::from_bytes(word).to_owned()).collect()
 }
 
 pub(super) fn own_start_time() -> Option<u64> {
-    // Not by number: this is us even where /proc belongs to another PID namespace.
+    // "self" is this process even where /proc belongs to another PID namespace.
     Some(Stat::parse(&fs::read("/proc/self/stat").ok()?)?.start_time)
 }
 
@@ -134,9 +145,11 @@ fn stat(pid: i32) -> io::Result<Stat> {
     })
 }
 
-/// After `unshare --pid` without a new mount of `/proc`, the numbers there are those of the outer namespace: other processes
-/// than `kill` reaches by the same ids.
-pub(super) fn proc_is_ours() -> bool {
+/// Whether the numbers in `/proc` are those of our PID namespace.
+///
+/// After `unshare --pid` without a new mount of `/proc` they are those of the outer namespace:
+/// other processes than `kill` reaches by the same ids.
+pub(crate) fn proc_is_ours() -> bool {
     fs::read_link("/proc/self")
         .is_ok_and(|target| target.as_os_str() == getpid().to_string().as_str())
 }

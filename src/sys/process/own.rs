@@ -1,4 +1,4 @@
-//! What this process writes about itself into its owner records.
+//! The facts about this process that it writes into its owner records.
 
 use std::sync::Arc;
 
@@ -6,20 +6,20 @@ use parking_lot::RwLock;
 use rustix::process::getpid;
 use rustix::system::uname;
 
-use super::platform;
+use super::system;
 
-/// Facts about this process that do not change while it lives.
+/// Facts about this process that stay the same while it lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Own {
-    /// Its id, in its own PID namespace.
+    /// Its process id, in its own PID namespace.
     pub pid: i32,
     /// Field 22 of its `/proc/<pid>/stat`; `None` where there is no such file.
     pub start_time: Option<u64>,
-    /// Names this run of the kernel; the same in all its containers.
+    /// The id of this run of the kernel, which is the same in all its containers.
     pub boot_id: Option<String>,
-    /// The inode of its PID namespace: `pid` means something only within it.
+    /// The inode of its PID namespace. `pid` means something only within that namespace.
     pub pid_namespace: Option<u64>,
-    /// What `uname` calls this host; in a container, mostly the container's id.
+    /// The host name that `uname` reports; in a container, mostly the container's id.
     pub host: String,
 }
 
@@ -27,9 +27,9 @@ impl Own {
     fn read() -> Self {
         Self {
             pid: getpid().as_raw_pid(),
-            start_time: platform::own_start_time(),
-            boot_id: platform::boot_id(),
-            pid_namespace: platform::pid_namespace(),
+            start_time: system::own_start_time(),
+            boot_id: system::boot_id(),
+            pid_namespace: system::pid_namespace(),
             host: uname().nodename().to_string_lossy().into_owned(),
         }
     }
@@ -37,10 +37,10 @@ impl Own {
 
 static CACHE: RwLock<Option<Arc<Own>>> = RwLock::new(None);
 
-/// The facts about this process, read once; after a fork the child reads its own.
+/// Returns the facts about this process. They are read once; after a fork the child reads its own.
 ///
-/// The cache is only ever *tried*: a fork may have happened while another thread had it, and in the child nobody would ever
-/// give it back. Such a child reads the facts each time.
+/// The lock on the cache is only ever *tried*. If a fork happens while another thread holds it,
+/// nobody in the child ever releases it. Such a child reads the facts each time.
 pub(crate) fn own() -> Arc<Own> {
     let pid = getpid().as_raw_pid();
     if let Some(cache) = CACHE.try_read()
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cache_that_nobody_gives_back_blocks_nobody() {
+    fn a_cache_lock_that_is_never_released_blocks_nobody() {
         let lost = CACHE.write();
         assert_eq!(own().pid, getpid().as_raw_pid());
         drop(lost);

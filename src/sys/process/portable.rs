@@ -1,6 +1,5 @@
-//! Facts through `sysinfo`: the command line everywhere, and all the rest on systems other than Linux. Tests on Linux run all
-//! of it and compare.
-#![cfg_attr(all(target_os = "linux", not(test)), expect(dead_code, reason = "Linux reads /proc"))]
+//! Facts through `sysinfo`, on systems other than Linux. The tests on Linux run this file too, and
+//! compare.
 
 use std::ffi::OsString;
 use std::io;
@@ -16,14 +15,19 @@ pub(super) fn is_zombie(pid: i32) -> bool {
     look(pid, ProcessRefreshKind::nothing(), dead).unwrap_or(false)
 }
 
-/// `sysinfo` has seconds since 1970, a record has clock ticks since boot.
+/// `sysinfo` tells seconds since 1970, while a record has clock ticks since boot.
 pub(super) fn start_time(_pid: i32) -> io::Result<u64> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Other systems have no time namespaces.
+pub(super) fn clock_unseen(_pid: i32) -> bool {
+    false
+}
+
 pub(super) fn started_at(pid: i32) -> Option<Timestamp> {
     let seconds = look(pid, ProcessRefreshKind::nothing(), Process::start_time)?;
-    // Zero is what it has for "not allowed to see".
+    // `sysinfo` says zero for "not allowed to see".
     timestamp(seconds).filter(|_| seconds > 0)
 }
 
@@ -40,8 +44,8 @@ pub(super) fn own_start_time() -> Option<u64> {
     None
 }
 
-/// The second of the boot stands in for an id. It moves when the clock is set, which makes a record look like one of
-/// another boot: the careful side.
+/// The second of the boot stands in for an id. It moves when the clock is set. A record then looks
+/// like one of another boot, which is the cautious mistake.
 pub(super) fn boot_id() -> Option<String> {
     Some(format!("boot-time-{}", System::boot_time().ok()?))
 }

@@ -1,4 +1,5 @@
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use jiff::SignedDuration;
 use super::linux::Stat;
 use super::*;
 
-/// A child that sleeps, killed and waited for at the end.
+/// A sleeping child. It is killed and waited for when dropped.
 pub(crate) struct Sleeper(Child);
 
 impl Sleeper {
@@ -16,7 +17,8 @@ impl Sleeper {
         Self::start(Command::new("sleep").arg("1000"))
     }
 
-    /// In the middle of its exec a process has an empty command line, which counts as unreadable: wait for the end of it.
+    /// Waits for the exec to be done: in the middle of it a process has an empty command line,
+    /// which counts as unreadable.
     pub(crate) fn start(command: &mut Command) -> Self {
         let sleeper = Self(command.spawn().unwrap());
         within_10_s("exec", || command_line(sleeper.pid()).is_some());
@@ -27,14 +29,14 @@ impl Sleeper {
         i32::try_from(self.0.id()).unwrap()
     }
 
-    /// Killed, and not waited for.
+    /// Kills it and does not wait for it.
     pub(crate) fn zombie(mut self) -> Self {
         self.0.kill().unwrap();
         within_10_s("death", || state(self.pid()) != ProcessState::Alive);
         self
     }
 
-    /// Killed and waited for: its id belongs to nobody.
+    /// Returns the id of a child that was killed and waited for, so that no process has it.
     pub(crate) fn gone() -> i32 {
         let sleeper = Self::new();
         sleeper.pid()
@@ -68,7 +70,7 @@ fn stat_lines_are_parsed_whatever_the_name() {
         let line = format!("42 ({name}) {tail}\n");
         assert_eq!(Stat::parse(line.as_bytes()).as_ref(), Some(&expected), "{line}");
     }
-    // The kernel cuts names at 15 bytes, also in the middle of a character.
+    // The kernel cuts names after 15 bytes, even in the middle of a character.
     let mut line = b"42 (na\xc3) ".to_vec();
     line.extend_from_slice(tail.as_bytes());
     assert_eq!(Stat::parse(&line), Some(expected));
@@ -85,6 +87,15 @@ fn stat_lines_of_another_form_are_refused() {
     ] {
         assert_eq!(Stat::parse(line.as_bytes()), None, "{line}");
     }
+}
+
+#[test]
+fn a_command_line_is_split_into_words_that_are_not_empty() {
+    assert_eq!(linux::words(b"node\0my app.js\0\0--x=1\0"), ["node", "my app.js", "--x=1"]);
+    // A title that overwrote the arguments.
+    assert_eq!(linux::words(b"nginx: master process\0\0\0\0"), ["nginx: master process"]);
+    assert_eq!(linux::words(b"a\0\xff"), [OsStr::new("a"), OsStr::from_bytes(b"\xff")]);
+    assert!(linux::words(b"").is_empty() && linux::words(b"\0\0").is_empty());
 }
 
 #[test]
@@ -151,13 +162,15 @@ fn own_facts_are_those_of_this_process() {
 }
 
 #[test]
-fn the_portable_fall_backs_agree_with_proc() {
+fn the_portable_facts_agree_with_proc() {
     let child = Sleeper::new();
     let close =
         |a: Timestamp, b: Timestamp| a.duration_since(b).abs() < SignedDuration::from_secs(2);
     assert!(close(portable::boot_time().unwrap(), boot_time().unwrap()));
     assert!(close(portable::started_at(child.pid()).unwrap(), started_at(child.pid()).unwrap()));
+    assert_eq!(portable::command_line(child.pid()), command_line(child.pid()));
     assert!(!portable::is_zombie(child.pid()));
+    assert!(!portable::clock_unseen(child.pid()));
     assert!(portable::start_time(child.pid()).is_err());
     assert_eq!((portable::own_start_time(), portable::pid_namespace()), (None, None));
     assert_eq!(portable::boot_id(), portable::boot_id());
@@ -166,10 +179,10 @@ fn the_portable_fall_backs_agree_with_proc() {
     assert_eq!(portable::started_at(Sleeper::gone()), None);
 }
 
-/// Set for tests that are the child of another test; elsewhere they pass at once.
+/// Set for tests that run in a child process of another test. Without it they pass at once.
 const LOOK_AT: &str = "TURNLOCK_TEST_LOOK_AT";
 
-/// Runs one test of this file, in the process that `command` starts from this very program.
+/// Runs one test of this file in a child process. `command` starts this same test program.
 fn run_in(mut command: Command, test: &str, look_at: i32) -> io::Result<()> {
     let name = format!("sys::process::tests::{test}");
     let command = command.args(["--exact", &name]).env(LOOK_AT, look_at.to_string());
@@ -179,7 +192,7 @@ fn run_in(mut command: Command, test: &str, look_at: i32) -> io::Result<()> {
     Ok(())
 }
 
-/// What a process of nobody's may learn of another user's.
+/// What a process of the user `nobody` can learn about another user's process.
 #[test]
 fn look_as_another_user() {
     let Ok(pid) = std::env::var(LOOK_AT) else {
@@ -188,39 +201,39 @@ fn look_as_another_user() {
     let pid = pid.parse().unwrap();
     assert_eq!(test_kill_process(id(pid).unwrap()), Err(Errno::PERM));
     assert_eq!(state(pid), ProcessState::Alive);
-    // With `hidepid` it cannot be read; it never is "no such process".
+    // With `hidepid` it cannot be read. It is never "no such process".
     assert_ne!(start_time(pid).ok(), Some(None));
 }
 
 #[test]
 fn another_users_process_is_alive() {
     if !rustix::process::geteuid().is_root() {
-        return; // Only root may become somebody else.
+        return; // Only root can become another user.
     }
     let owner = Sleeper::new();
     let mut command = Command::new("/proc/self/exe");
     command.uid(65534).gid(65534);
     if let Err(error) = run_in(command, "look_as_another_user", owner.pid()) {
-        // Built under a strict umask.
+        // The test program was built under a strict umask.
         assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
     }
 }
 
-/// The first process of a new PID namespace, still with the `/proc` of the old one.
+/// Runs as the first process of a new PID namespace, with the `/proc` of the old one.
 #[test]
 fn look_from_a_new_namespace() {
     if std::env::var_os(LOOK_AT).is_none() {
         return;
     }
     assert_eq!(me(), 1);
-    // There is a /proc/1, and it is somebody else.
+    // There is a /proc/1, and it is another process.
     assert!(std::fs::read("/proc/1/stat").is_ok());
     assert_eq!(state(1), ProcessState::Alive);
     assert_eq!(start_time(1).unwrap_err().kind(), io::ErrorKind::Unsupported);
     assert_eq!(started_at(1), None);
     assert_eq!(command_line(1), None);
     assert!(own().start_time.is_some());
-    // Gone is gone: this the kernel tells, not /proc.
+    // That a process is gone is told by the kernel, not by /proc.
     assert_eq!(start_time(1 << 30).unwrap(), None);
 }
 

@@ -83,6 +83,16 @@ fn what_is_cut_or_wrong_is_not() {
 }
 
 #[test]
+fn a_second_value_is_rejected_at_its_first_byte() {
+    let mut json = Validator::new();
+    assert_eq!(json.feed(b"{\"text\":\"one "), Ok(()));
+    assert!(!json.is_whole());
+    assert_eq!(json.feed(b"two\"}"), Ok(()));
+    assert!(json.is_whole());
+    assert_eq!(json.feed(b" {"), Err(1));
+}
+
+#[test]
 fn the_pieces_may_be_cut_anywhere() {
     let text =
         r#"{"key":["a\u00e9\n",-12.5e-3,true,null,{"x":{}}],"long":"0123456789abcdef{0123456789"}"#;

@@ -41,6 +41,21 @@ fn a_healthy_file_has_no_damage() {
 }
 
 #[test]
+fn items_tell_where_they_are() {
+    let file = b"{\"a\":1}\n{\"text\":\"cut he{\"b\":2}\n";
+    let mut scanner = Scanner::new(&file[..]);
+    let Some(Item::Line(line)) = scanner.next_item().unwrap() else { panic!("a line") };
+    assert_eq!(line.range, 0..7);
+    let Some(Item::Damage(damage)) = scanner.next_item().unwrap() else { panic!("damage") };
+    assert_eq!(
+        damage.to_string(),
+        "line 2, bytes 8..30: a cut record with whole ones glued to it; \
+         1 whole record, 15 bytes to take out"
+    );
+    assert_eq!(damage.saved.as_slice(), std::slice::from_ref(&(23..30)));
+}
+
+#[test]
 fn a_torn_tail() {
     assert_eq!(damage("{\"a\":\"cut"), found(TornTail, &[]));
     assert_eq!(damage("{"), found(TornTail, &[]));
@@ -66,7 +81,11 @@ fn a_missing_newline_saves_both() {
 
 #[test]
 fn a_splice_saves_the_whole_record_wherever_the_other_was_cut() {
-    let cut = r#"{"type":"message","n":[1,-2.5e3,true,{"k":null}],"text":"a\"b\\ \u00e9 é{x","o":{"p":{}}}"#;
+    let cut = [
+        r#"{"type":"message","n":[1,-2.5e3,true,{"k":null}],"#,
+        r#""text":"a\"b\\ \u00e9 é{x","o":{"p":{}}}"#,
+    ]
+    .concat();
     let whole = r#"{"type":"reply","text":"{\"a\":[]}","o":{"p":[{"q":1}]}}"#;
     for at in 1..cut.len() {
         let file = [&cut.as_bytes()[..at], whole.as_bytes(), b"\n"].concat();

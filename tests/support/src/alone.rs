@@ -25,17 +25,9 @@ pub fn this_binary(test: &str) -> Command {
 
 /// The same, started by another program, given with its arguments.
 pub fn through(program: &[String], test: &str) -> Command {
-    let exe = std::env::current_exe().unwrap();
-    let mut command = match program.split_first() {
-        Some((program, arguments)) => {
-            let mut command = Command::new(program);
-            command.args(arguments).arg(exe);
-            command
-        }
-        None => Command::new(exe),
-    };
+    let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
-    command
+    if program.is_empty() { command } else { crate::process::through(program, &command) }
 }
 
 /// Runs a test's body in a process of its own, where it may count threads and descriptors, and set

@@ -4,11 +4,11 @@
 
 use std::io::{BufRead, BufReader, Write, stdin};
 use std::marker::PhantomData;
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -78,7 +78,7 @@ impl<Ask: Serialize, Answer: DeserializeOwned + Send + 'static> Child<Ask, Answe
 
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.process), signal).unwrap();
+        self.process.signal(signal);
     }
 
     /// Stops the process, and waits until it has stopped.
@@ -91,6 +91,12 @@ impl<Ask: Serialize, Answer: DeserializeOwned + Send + 'static> Child<Ask, Answe
     /// SIGKILL; when this returns, the process is gone.
     pub fn kill(&mut self) {
         self.process.kill();
+    }
+
+    /// Ends its input, and waits for its end.
+    pub fn end(mut self) -> ExitStatus {
+        drop(self.input);
+        self.process.wait().unwrap()
     }
 }
 

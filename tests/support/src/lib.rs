@@ -3,13 +3,18 @@
 
 pub mod alone;
 pub mod child;
+pub mod clock;
 pub mod disk;
 pub mod env;
 pub mod foreign;
 pub mod kernel;
+pub mod mount;
 pub mod namespace;
+pub mod port;
 pub mod process;
 pub mod room;
+pub mod running;
+pub mod signals;
 pub mod strace;
 pub mod wait;
 
@@ -19,4 +24,5 @@ pub use kernel::{census, kernel_waiters, start_time_of, state_of, threads_named}
 pub use namespace::in_a_namespace;
 pub use process::{Doomed, Sleeper, am_root};
 pub use room::{Room, names, room};
+pub use running::{Ended, Running, ended, fed};
 pub use wait::{DEADLINE, eventually, until};

@@ -19,10 +19,25 @@ pub fn pid_namespace() -> Option<Vec<String>> {
     unshare(&["--pid", "--fork", "--kill-child", "--mount-proc"], "a PID namespace")
 }
 
+/// What starts a program in a time namespace of its own, where the clocks that only run on are
+/// ahead by so many seconds. `None`, said aloud, where that is not allowed.
+pub fn time_namespace(ahead: u32) -> Option<Vec<String>> {
+    let ahead = &ahead.to_string();
+    let clocks = ["--monotonic", ahead, "--boottime", ahead];
+    let arguments = [&["--time", "--fork", "--kill-child"][..], &clocks].concat();
+    unshare(&arguments, "a time namespace")
+}
+
+/// What starts a program in a mount namespace of its own. `None`, said aloud, where that is not
+/// allowed.
+pub fn mount_namespace() -> Option<Vec<String>> {
+    unshare(&["--mount"], "a mount namespace")
+}
+
 /// Runs a test's body in a mount namespace of its own: however it ends, no mount and no loop device
 /// stays. `test` is [`test_name!`](crate::test_name).
 pub fn in_a_namespace(test: &str, body: impl FnOnce()) {
-    if let Some(program) = unshare(&["--mount"], "a mount namespace") {
+    if let Some(program) = mount_namespace() {
         alone_through(&program, test, body);
     }
 }

@@ -4,8 +4,9 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
+use turnlock_testing::{Ended, Room, fed, room};
 
-use super::harness::*;
+use crate::program::{TURNLOCK, held, turnlock};
 
 fn write(verb: &str, room: &Room, options: &[&str], input: impl AsRef<[u8]>) -> Ended {
     let mut command = turnlock([verb]);
@@ -19,7 +20,7 @@ fn lines_are_appended_as_they_were_written() {
     let answer =
         write("append", &room, &["--json"], "{\"b\":1,  \"a\":1e3}\r\n\n  \n[1.50]\n\"\\ud800\"");
     assert_eq!((answer.code, answer.err.as_str()), (Some(0), ""));
-    assert_eq!(room.content(), "{\"b\":1,  \"a\":1e3}\n[1.50]\n\"\\ud800\"\n");
+    assert_eq!(room.text(), "{\"b\":1,  \"a\":1e3}\n[1.50]\n\"\\ud800\"\n");
     let told: Value = serde_json::from_str(&answer.out).unwrap();
     assert_eq!(
         told,
@@ -27,7 +28,7 @@ fn lines_are_appended_as_they_were_written() {
     );
     let answer = write("append", &room, &["--buffered", "--timeout", "none"], "{}");
     assert_eq!((answer.code, answer.out.as_str(), answer.err.as_str()), (Some(0), "", ""));
-    assert!(room.content().ends_with("\"\n{}\n"));
+    assert!(room.text().ends_with("\"\n{}\n"));
     assert!(!room.lock.exists());
 }
 
@@ -45,7 +46,7 @@ fn one_bad_line_and_nothing_is_written() {
             let answer = write(verb, &room, options, input);
             assert_eq!(answer.code, Some(65), "{answer:?}");
             assert!(answer.err.contains(&format!("line {line} is not JSON")), "{answer:?}");
-            assert_eq!(fs::read_dir(room.dir()).unwrap().count(), 0);
+            assert_eq!(fs::read_dir(&room.dir).unwrap().count(), 0);
         }
     }
 }
@@ -58,14 +59,14 @@ fn empty_input_writes_nothing() {
         (answer.code, answer.out.as_str(), answer.err.as_str()),
         (Some(0), "{\"lines\":0}\n", "")
     );
-    assert_eq!(fs::read_dir(room.dir()).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(&room.dir).unwrap().count(), 0);
 }
 
 #[test]
 fn an_append_waits_its_turn_and_a_post_does_not() {
     let room = room();
     fs::write(&room.session, "{\"torn\":").unwrap();
-    let holder = room.held();
+    let holder = held(&room, &[]);
     let answer = write("append", &room, &["--timeout", "20ms"], "{}");
     assert_eq!(answer.code, Some(75), "{answer:?}");
     let text =
@@ -79,7 +80,7 @@ fn an_append_waits_its_turn_and_a_post_does_not() {
     );
     assert!(answer.err.contains("torn line"), "{answer:?}");
     holder.end();
-    assert_eq!(room.content(), "{\"torn\":\n{\"post\":1}\n");
+    assert_eq!(room.text(), "{\"torn\":\n{\"post\":1}\n");
 }
 
 #[test]
@@ -93,7 +94,7 @@ fn a_post_creates_a_session_only_when_told_to() {
     );
     assert!(!room.session.exists());
     assert_eq!(write("post", &room, &["--create", "--buffered"], "{}").code, Some(0));
-    assert_eq!(room.content(), "{}\n");
+    assert_eq!(room.text(), "{}\n");
 }
 
 #[test]
@@ -103,7 +104,7 @@ fn a_mistyped_path_creates_nothing() {
     for path in ["none/s.jsonl", "none/below/s.jsonl"] {
         for (verb, command) in input {
             let room = room();
-            let session = room.dir().join(path);
+            let session = room.dir.join(path);
             let mut line = turnlock(*verb);
             line.arg(&session).args(*command);
             let answer = fed(line, "{}");
@@ -113,7 +114,7 @@ fn a_mistyped_path_creates_nothing() {
                     && answer.err.contains(session.parent().unwrap().to_str().unwrap()),
                 "{answer:?}"
             );
-            assert_eq!(fs::read_dir(room.dir()).unwrap().count(), 0);
+            assert_eq!(fs::read_dir(&room.dir).unwrap().count(), 0);
 
             let mut line = turnlock(*verb);
             line.arg("--create").arg(&session).args(*command);
@@ -129,10 +130,10 @@ fn a_session_in_the_current_directory_needs_no_option() {
     let room = room();
     for (verb, command) in [(&["append"][..], &[][..]), (&["run"], &["--", "true"])] {
         let mut line = turnlock(verb);
-        line.arg("s.jsonl").args(command).current_dir(room.dir());
+        line.arg("s.jsonl").args(command).current_dir(&room.dir);
         assert_eq!(fed(line, "{}").code, Some(0));
     }
-    assert_eq!(room.content(), "{}\n");
+    assert_eq!(room.text(), "{}\n");
 }
 
 #[test]
@@ -145,7 +146,7 @@ fn beyond_the_file_size_limit_an_append_fails_and_is_not_killed() {
     let answer = fed(command, line);
     assert_eq!(answer.code, Some(1), "{answer:?}");
     assert!(answer.err.contains("file size limit"), "{answer:?}");
-    assert_eq!(room.content(), "{}\n");
+    assert_eq!(room.text(), "{}\n");
 }
 
 #[test]
@@ -158,11 +159,11 @@ fn an_answer_that_nobody_reads_is_no_failure() {
         if verb.len() > 1 {
             command.arg(&room.session);
         }
-        fs::write(room.dir().join("input"), "{}\n").unwrap();
-        let input = fs::File::open(room.dir().join("input")).unwrap();
+        fs::write(room.dir.join("input"), "{}\n").unwrap();
+        let input = fs::File::open(room.dir.join("input")).unwrap();
         let output = command.stdin(input).stdout(writer).stderr(Stdio::piped()).output().unwrap();
         let err = String::from_utf8_lossy(&output.stderr);
         assert_eq!((output.status.code(), &*err), (Some(0), ""), "{verb:?}");
     }
-    assert_eq!(room.content(), "{}\n");
+    assert_eq!(room.text(), "{}\n");
 }

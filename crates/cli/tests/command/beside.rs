@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use super::harness::*;
+use turnlock_testing::{Room, Running, room};
+
+use crate::program::turnlock;
 
 fn arguments_of_the_holder(room: &Room, options: &[&str]) -> Vec<String> {
     let mut command = turnlock(options);

@@ -1,64 +1,59 @@
 //! What the command of `turnlock run` starts: until when it holds the session.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use super::harness::*;
+use rustix::process::Signal;
+use serde_json::Value;
+use turnlock_testing::process::{children_named, is_installed, signal};
+use turnlock_testing::{Room, Running, ended, room, until};
+
+use crate::program::{TURNLOCK, run, turnlock};
 
 /// A script that says that it is there, is deaf to SIGTERM, and ends when told to go on.
 const DEAF: &str = "trap '' TERM; echo ready; read go; echo done";
-
-fn is_there(program: &str) -> bool {
-    let found = Command::new("sh")
-        .args(["-c", &format!("command -v {program}")])
-        .stdout(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    if !found {
-        eprintln!("skipped: there is no {program}");
-    }
-    found
-}
 
 /// Kills turnlock, and with `helper` also the process between it and the command.
 fn kill(holder: &mut Running, helper: bool) {
     let helpers = if helper { helpers_of(holder.pid()) } else { vec![] };
     let all = || helpers.iter().copied().chain([holder.pid()]);
     // None of them can do anything about the end of another.
-    all().for_each(|pid| signal(pid, "STOP"));
-    all().for_each(|pid| signal(pid, "KILL"));
+    all().for_each(|pid| signal(pid, Signal::STOP));
+    all().for_each(|pid| signal(pid, Signal::KILL));
     holder.wait();
 }
 
-/// The children of a process that are turnlock's own.
+/// The processes of turnlock between it and the command.
 fn helpers_of(pid: u32) -> Vec<u32> {
-    let found = Command::new("pgrep").args(["-P", &pid.to_string()]).output().unwrap();
-    let children = String::from_utf8(found.stdout).unwrap();
-    let own = |child: &u32| {
-        let line = std::fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
-        line.starts_with(b"turnlock\0")
-    };
-    children.lines().map(|line| line.parse().unwrap()).filter(own).collect()
+    children_named(pid, "turnlock")
+}
+
+/// The state of the lock on a session, and the owner of the turn.
+fn status(room: &Room) -> (Value, Value) {
+    let mut command = turnlock(["status", "--json"]);
+    command.arg(&room.session);
+    let answer = ended(command);
+    let locks: Value = serde_json::from_str(&answer.out).unwrap_or_else(|_| panic!("{answer:?}"));
+    (locks[0]["state"].clone(), locks[0]["holder"]["owner"].clone())
 }
 
 /// After a kill the session stays held until what `command` runs has ended.
 fn holds_on(command: &[&str], helper: bool) {
     let room = room();
-    let mut run = turnlock(["run"]);
-    run.arg(&room.session).arg("--").args(command);
-    let mut holder = Running::start(run);
+    let mut start = turnlock(["run"]);
+    start.arg(&room.session).arg("--").args(command);
+    let mut holder = Running::start(start);
     assert_eq!(holder.line(), "ready");
     let owner = room.record()["owner"].clone();
     kill(&mut holder, helper);
-    let found = status(&room.session);
+    assert_eq!(status(&room), ("held".into(), owner), "{command:?}");
     assert_eq!(
-        (&found["state"], &found["holder"]["owner"]),
-        (&"held".into(), &owner),
+        run(&room, &["--timeout", "300ms"], "echo never").end().code,
+        Some(75),
         "{command:?}"
     );
-    assert_eq!(room.run(&["--timeout", "300ms"], "echo never").end().code, Some(75), "{command:?}");
     holder.say("go on\n");
     assert_eq!(holder.line(), "done");
-    assert_eq!(room.run(&["--timeout", "60s"], "echo next").end().out, "next\n");
+    assert_eq!(run(&room, &["--timeout", "60s"], "echo next").end().out, "next\n");
 }
 
 #[test]
@@ -74,7 +69,7 @@ fn a_killed_turnlock_leaves_the_session_held_until_all_are_gone() {
         ("setsid", &["sh", "-c", "(setsid sh -c \"$1\" <&3 &) 3<&0; exec sleep 1000", "sh", DEAF]),
     ];
     for (needs, command) in wrapped {
-        if is_there(needs) {
+        if is_installed(needs) {
             holds_on(command, false);
         }
     }
@@ -94,7 +89,7 @@ fn the_descriptor_outlives_node_and_scripts_with_descriptors_of_their_own() {
         ("node", &["node", "-e", node, DEAF]),
     ];
     for (needs, command) in wrapped {
-        if is_there(needs) {
+        if is_installed(needs) {
             holds_on(command, true);
         }
     }
@@ -103,14 +98,14 @@ fn the_descriptor_outlives_node_and_scripts_with_descriptors_of_their_own() {
 /// Where descriptors are few, the lock gets as high a one as there is.
 #[test]
 fn a_low_limit_on_descriptors_is_no_obstacle() {
-    let run = format!("ulimit -n 40; exec {TURNLOCK} run $SESSION -- sh -c \"$0\"");
+    let start = format!("ulimit -n 40; exec {TURNLOCK} run $SESSION -- sh -c \"$0\"");
     let room = room();
     let mut command = Command::new("sh");
-    command.args(["-c", &run, DEAF]).env("SESSION", &room.session).env_remove("TURNLOCK_TURN");
+    command.args(["-c", &start, DEAF]).env("SESSION", &room.session).env_remove("TURNLOCK_TURN");
     let mut holder = Running::start(command);
     assert_eq!(holder.line(), "ready");
     kill(&mut holder, true);
-    assert_eq!(status(&room.session)["state"], "held");
+    assert_eq!(status(&room).0, "held");
     holder.say("go on\n");
     assert_eq!(holder.line(), "done");
 }
@@ -122,23 +117,23 @@ fn what_a_killed_turnlock_ran_is_told_to_end() {
     let script = "sh -c 'trap \"echo child told; exit\" TERM; echo ready; \
                   while :; do sleep 0.02; done' & \
                   trap 'echo told; exit' TERM; while :; do sleep 0.02; done";
-    let mut holder = room.run(&[], script);
+    let mut holder = run(&room, &[], script);
     assert_eq!(holder.line(), "ready");
     kill(&mut holder, false);
     assert_eq!(holder.line(), "told");
     assert_eq!(holder.line(), "child told");
-    assert_eq!(room.run(&["--timeout", "60s"], "echo next").end().out, "next\n");
+    assert_eq!(run(&room, &["--timeout", "60s"], "echo next").end().out, "next\n");
 }
 
 /// The turn is that of the command. What it leaves in the background is not in it.
 #[test]
 fn the_turn_ends_with_the_command_whatever_it_leaves_behind() {
     let room = room();
-    let mut holder = room.run(&[], &format!("exec 3<&0; ({DEAF}) <&3 & sleep 0.1; exit 4"));
+    let mut holder = run(&room, &[], &format!("exec 3<&0; ({DEAF}) <&3 & sleep 0.1; exit 4"));
     assert_eq!(holder.line(), "ready");
     assert_eq!(holder.wait().code(), Some(4));
     assert!(!room.lock.exists());
-    assert_eq!(room.run(&["--timeout", "0"], "echo next").end().out, "next\n");
+    assert_eq!(run(&room, &["--timeout", "0"], "echo next").end().out, "next\n");
     holder.say("go on\n");
     assert_eq!(holder.line(), "done");
 }
@@ -147,13 +142,13 @@ fn the_turn_ends_with_the_command_whatever_it_leaves_behind() {
 #[test]
 fn a_turnlock_whose_helper_is_killed_holds_the_session_until_all_are_gone() {
     let room = room();
-    let mut holder = room.run(&[], DEAF);
+    let mut holder = run(&room, &[], DEAF);
     assert_eq!(holder.line(), "ready");
     let helpers = helpers_of(holder.pid());
     assert_eq!(helpers.len(), 1);
-    signal(helpers[0], "KILL");
-    eventually("the helper is gone", || helpers_of(holder.pid()).is_empty().then_some(()));
-    assert_eq!(room.run(&["--timeout", "100ms"], "echo never").end().code, Some(75));
+    signal(helpers[0], Signal::KILL);
+    until("the helper is gone", || helpers_of(holder.pid()).is_empty());
+    assert_eq!(run(&room, &["--timeout", "100ms"], "echo never").end().code, Some(75));
     holder.say("go on\n");
     assert_eq!(holder.line(), "done");
     assert_eq!(holder.wait().code(), Some(128 + 9));
@@ -167,9 +162,9 @@ fn a_signal_to_the_helper_is_no_signal_to_the_command() {
     let room = room();
     let script = "n=0; trap 'n=$((n+1))' USR1; trap 'echo $n times; exit' USR2; echo ready; \
                   while :; do sleep 0.02; done";
-    let mut holder = room.run(&[], script);
+    let mut holder = run(&room, &[], script);
     assert_eq!(holder.line(), "ready");
-    signal(helpers_of(holder.pid())[0], "USR1");
-    signal(holder.pid(), "USR2");
+    signal(helpers_of(holder.pid())[0], Signal::USR1);
+    signal(holder.pid(), Signal::USR2);
     assert_eq!(holder.line(), "0 times");
 }

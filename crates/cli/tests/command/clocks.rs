@@ -3,8 +3,10 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use super::clock::{Clock, HOUR};
-use super::harness::*;
+use turnlock_testing::clock::{Clock, HOUR};
+use turnlock_testing::{Room, Running, room};
+
+use crate::program::{TURNLOCK, run};
 
 /// The years 1970 and 2199, in seconds.
 const EXTREMES: [i64; 2] = [1000, 7_243_000_000];
@@ -16,7 +18,7 @@ const DEAD: &str = r#"{"pid":1073741824,"createdAt":"2026-01-01T00:00:00.000Z"}"
 fn appender(room: &Room) -> Running {
     let script = "echo ready; while read -r line; do \
                   printf '%s\\n' \"$line\" | $TURNLOCK append $SESSION && echo appended; done";
-    let mut holder = room.run(&[], script);
+    let mut holder = run(room, &[], script);
     assert_eq!(holder.line(), "ready");
     holder
 }
@@ -28,7 +30,7 @@ fn append(holder: &mut Running, line: &str) {
 
 fn by(clock: &Clock, room: &Room, program: &[&str]) -> Command {
     let mut command = clock.command(program);
-    command.current_dir(room.dir()).env_remove("TURNLOCK_TURN").stdin(Stdio::null());
+    command.current_dir(&room.dir).env_remove("TURNLOCK_TURN").stdin(Stdio::null());
     command
 }
 
@@ -67,10 +69,10 @@ fn ages_make_sense_by_any_clock() {
     let mut holder = appender(&room);
     append(&mut holder, r#"{"n":1}"#);
     for (name, content) in [("dead", DEAD), ("empty", "")] {
-        fs::write(room.dir().join(format!("{name}.jsonl.lock")), content).unwrap();
+        fs::write(room.dir.join(format!("{name}.jsonl.lock")), content).unwrap();
     }
     let leftover = ".turnlock-019aab5e-0000-7000-8000-000000000000.tmp";
-    fs::write(room.dir().join(leftover), "").unwrap();
+    fs::write(room.dir.join(leftover), "").unwrap();
     let settings: [&dyn Fn(); 5] = [
         &|| clock.set(0),
         &|| clock.set(5 * HOUR),
@@ -96,6 +98,6 @@ fn ages_make_sense_by_any_clock() {
     told(&clock, &room, &["doctor", "--fix", "."], 0);
     append(&mut holder, r#"{"n":2}"#);
     assert_eq!(holder.end().code, Some(0));
-    let left: Vec<_> = fs::read_dir(room.dir()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let left: Vec<_> = fs::read_dir(&room.dir).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left, ["s.jsonl"]);
 }

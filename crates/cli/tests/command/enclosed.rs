@@ -1,6 +1,8 @@
 //! `turnlock append` inside `turnlock run`.
 
-use super::harness::*;
+use turnlock_testing::{Running, ended, fed, room};
+
+use crate::program::{TURNLOCK, held, run, turnlock};
 
 #[test]
 fn an_append_inside_writes_under_the_turn() {
@@ -14,14 +16,14 @@ fn an_append_inside_writes_under_the_turn() {
     // `sh` closes no descriptor of several digits.
     let mut command = turnlock(["run"]);
     command.arg(&room.session).args(["--", "bash", "-c", script]);
-    command.env("TURNLOCK", TURNLOCK).env("SESSION", &room.session).env("DIR", room.dir());
+    command.env("TURNLOCK", TURNLOCK).env("SESSION", &room.session).env("DIR", &room.dir);
     let answer = ended(command);
     let told = "{\"lines\":1,\"offset\":8,\"bytes\":8,\"intervening\":0,\"sealed\":false}\n";
     assert_eq!(
         (answer.code, answer.out, answer.err.as_str()),
         (Some(0), format!("closed\n{told}"), "")
     );
-    assert_eq!(room.content(), "{\"n\":1}\n{\"n\":2}\n");
+    assert_eq!(room.text(), "{\"n\":1}\n{\"n\":2}\n");
     assert!(!room.lock.exists());
 }
 
@@ -31,12 +33,12 @@ fn an_append_inside_is_refused_once_the_turn_is_lost() {
     let script = "echo ready; read go; echo '{}' | $TURNLOCK append $SESSION; \
                   echo append $?; read go; exit 9";
     for next in [false, true] {
-        let mut holder = room.run(&[], script);
+        let mut holder = run(&room, &[], script);
         assert_eq!(holder.line(), "ready");
         let mut revoke = turnlock(["revoke", "--owner", &holder.pid().to_string()]);
         revoke.arg(&room.session);
         assert_eq!(ended(revoke).code, Some(0));
-        let next = next.then(|| room.held());
+        let next = next.then(|| held(&room, &[]));
         holder.say("go\n");
         assert_eq!(holder.line(), "append 1");
         let answer = holder.end();
@@ -47,7 +49,7 @@ fn an_append_inside_is_refused_once_the_turn_is_lost() {
         );
         assert!(answer.err.contains("the turn was lost while the command ran"), "{answer:?}");
         drop(next.map(Running::end));
-        assert!(!room.session.exists() || room.content().is_empty());
+        assert!(!room.session.exists() || room.text().is_empty());
     }
 }
 
@@ -56,7 +58,7 @@ fn an_append_inside_is_refused_once_the_turn_is_lost() {
 fn a_command_that_succeeds_without_its_turn_is_79() {
     let room = room();
     for (how, code) in [("exit 0", 79), ("exit 9", 9), ("kill -KILL $$", 128 + 9)] {
-        let mut holder = room.run(&[], &format!("echo ready; read go; {how}"));
+        let mut holder = run(&room, &[], &format!("echo ready; read go; {how}"));
         assert_eq!(holder.line(), "ready");
         let mut revoke = turnlock(["revoke", "--owner", &holder.pid().to_string()]);
         revoke.arg(&room.session);
@@ -72,7 +74,7 @@ fn a_command_that_succeeds_without_its_turn_is_79() {
 fn an_append_that_outlives_the_run_is_refused() {
     let (room, outside) = (room(), room());
     // The turn's variable leaves the run, as through a daemon that was started inside.
-    let variable = room.run(&[], "printenv TURNLOCK_TURN").end().out;
+    let variable = run(&room, &[], "printenv TURNLOCK_TURN").end().out;
     let mut late = turnlock(["append"]);
     late.arg(&room.session).env("TURNLOCK_TURN", variable.trim_end());
     let answer = fed(late, "{}");
@@ -91,15 +93,15 @@ fn turns_on_two_sessions_can_be_nested() {
          echo 2 | $TURNLOCK append {0}'",
         inner.session.display()
     );
-    let answer = outer.run(&[], &script).end();
+    let answer = run(&outer, &[], &script).end();
     assert_eq!(answer.code, Some(0), "{answer:?}");
-    assert_eq!((outer.content().as_str(), inner.content().as_str()), ("1\n", "2\n"));
+    assert_eq!((outer.text().as_str(), inner.text().as_str()), ("1\n", "2\n"));
 }
 
 #[test]
 fn a_run_inside_a_run_on_the_same_session_does_not_wait_for_itself() {
     let room = room();
-    let answer = room.run(&[], "$TURNLOCK run --timeout none $SESSION -- echo never").end();
+    let answer = run(&room, &[], "$TURNLOCK run --timeout none $SESSION -- echo never").end();
     assert_eq!((answer.code, answer.out.as_str()), (Some(1), ""));
     assert!(answer.err.contains("inside a turn on it already"), "{answer:?}");
 }

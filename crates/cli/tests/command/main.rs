@@ -3,18 +3,13 @@
 mod append;
 mod beside;
 mod children;
-#[path = "../../../../tests/processes/clock.rs"]
-mod clock;
 mod clocks;
-#[allow(dead_code, reason = "only its namespaces and its disks are needed here")]
-#[path = "../../../../tests/power/disk.rs"]
-mod disk;
+mod doctor;
 mod enclosed;
 mod filesystems;
-#[allow(dead_code, reason = "the tests of the doctor use more of it")]
-#[path = "../support/harness.rs"]
-mod harness;
 mod pages;
+#[path = "../support/program.rs"]
+mod program;
 mod revoke;
 mod run;
 mod signals;

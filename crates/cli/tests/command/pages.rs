@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use super::harness::*;
+use turnlock_testing::{ended, fed, room};
+
+use crate::program::turnlock;
 
 const COMMANDS: [&str; 7] = ["run", "append", "post", "status", "revoke", "completions", "man"];
 
@@ -34,7 +36,7 @@ fn there_are_manual_pages() {
     let room = room();
     let answer = ended(turnlock(["man"]));
     assert!(answer.out.contains(".TH turnlock 1"), "{answer:?}");
-    let dir = room.dir().join("man1");
+    let dir = room.dir.join("man1");
     let mut command = turnlock(["man", "--dir"]);
     command.arg(&dir);
     assert_eq!(ended(command).code, Some(0));

@@ -1,8 +1,9 @@
 //! `turnlock revoke`.
 
 use serde_json::Value;
+use turnlock_testing::{Ended, Room, ended, room};
 
-use super::harness::*;
+use crate::program::{held, turnlock};
 
 fn revoke(room: &Room, owner: &str, options: &[&str]) -> Ended {
     let mut command = turnlock(["revoke"]);
@@ -13,7 +14,7 @@ fn revoke(room: &Room, owner: &str, options: &[&str]) -> Ended {
 #[test]
 fn only_the_named_holder_loses_the_turn() {
     let room = room();
-    let holder = room.held();
+    let holder = held(&room, &[]);
     for wrong in ["1", "4000000000", "0199d2f4-6a3e-7b11-a2c4-1f0e9d8c7b6a"] {
         let answer = revoke(&room, wrong, &[]);
         assert_eq!(answer.code, Some(1), "{answer:?}");
@@ -36,7 +37,7 @@ fn kind(named: &str) -> &str {
 #[test]
 fn a_holder_can_be_named_by_its_owner() {
     let room = room();
-    let holder = room.held();
+    let holder = held(&room, &[]);
     let owner = room.record()["owner"].clone();
     let answer = revoke(&room, owner.as_str().unwrap(), &["--json"]);
     let told: Value = serde_json::from_str(&answer.out).unwrap();
@@ -49,7 +50,7 @@ fn a_holder_can_be_named_by_its_owner() {
 #[test]
 fn it_has_an_older_name() {
     let room = room();
-    let holder = room.held();
+    let holder = held(&room, &[]);
     let mut command = turnlock(["break", "--owner", &holder.pid().to_string()]);
     command.arg(&room.session);
     assert_eq!(ended(command).code, Some(0));

@@ -2,17 +2,19 @@
 
 use std::fs;
 
-use super::harness::*;
+use turnlock_testing::{ended, room};
+
+use crate::program::{held, run, turnlock};
 
 #[test]
 fn the_exit_code_is_passed_on() {
     let room = room();
     for code in [0, 1, 7, 75, 255] {
-        assert_eq!(room.run(&[], &format!("exit {code}")).end().code, Some(code));
+        assert_eq!(run(&room, &[], &format!("exit {code}")).end().code, Some(code));
     }
-    assert_eq!(room.run(&[], "kill -s USR1 $$").end().code, Some(128 + 10));
-    assert_eq!(room.run(&[], "kill -s KILL $$").end().code, Some(128 + 9));
-    assert_eq!(fs::read_dir(room.dir()).unwrap().count(), 0, "nothing is left behind");
+    assert_eq!(run(&room, &[], "kill -s USR1 $$").end().code, Some(128 + 10));
+    assert_eq!(run(&room, &[], "kill -s KILL $$").end().code, Some(128 + 9));
+    assert_eq!(fs::read_dir(&room.dir).unwrap().count(), 0, "nothing is left behind");
 }
 
 #[test]
@@ -50,15 +52,15 @@ fn usage_errors_are_2() {
         let answer = ended(turnlock(*arguments));
         assert_eq!(answer.code, Some(2), "{arguments:?}: {answer:?}");
     }
-    assert_eq!(fs::read_dir(room.dir()).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(&room.dir).unwrap().count(), 0);
 }
 
 #[test]
 fn a_session_that_stays_busy_is_75_and_the_holder_is_named() {
     let room = room();
-    let holder = room.held();
+    let holder = held(&room, &[]);
     for (timeout, millis) in [("0", 0), ("50ms", 50)] {
-        let answer = room.run(&["--timeout", timeout], "echo never").end();
+        let answer = run(&room, &["--timeout", timeout], "echo never").end();
         assert_eq!((answer.code, answer.out.as_str()), (Some(75), ""));
         let text = format!(
             "session file locked (timeout {millis}ms): pid={} alive=true ageMs=",
@@ -67,15 +69,15 @@ fn a_session_that_stays_busy_is_75_and_the_holder_is_named() {
         assert!(answer.err.contains(&text) && answer.err.contains("the holder"), "{answer:?}");
     }
     assert_eq!(holder.end().code, Some(0));
-    assert_eq!(room.run(&["--timeout", "none"], "echo mine").end().out, "mine\n");
+    assert_eq!(run(&room, &["--timeout", "none"], "echo mine").end().out, "mine\n");
 }
 
 #[test]
 fn commands_follow_one_another() {
     let room = room();
-    let first = room.held();
-    let second = room.run(&["--timeout", "60s"], "echo $(cat $DIR/done)");
-    fs::write(room.dir().join("done"), "the first is done").unwrap();
+    let first = held(&room, &[]);
+    let second = run(&room, &["--timeout", "60s"], "echo $(cat $DIR/done)");
+    fs::write(room.dir.join("done"), "the first is done").unwrap();
     first.end();
     assert_eq!(second.end().out, "the first is done\n");
 }
@@ -85,7 +87,7 @@ fn the_command_inherits_the_locked_descriptor_and_is_told_of_its_turn() {
     let room = room();
     let script = "for f in /proc/$$/fd/*; do [ $f -ef $SESSION.lock ] && echo lock; done; \
                   echo $TURNLOCK_TURN; cat $SESSION.lock";
-    let answer = room.run(&["--label", "a test"], script).end();
+    let answer = run(&room, &["--label", "a test"], script).end();
     assert_eq!(answer.out.lines().filter(|line| *line == "lock").count(), 1, "{answer:?}");
     let record: serde_json::Value =
         serde_json::from_str(answer.out.lines().last().unwrap()).unwrap();

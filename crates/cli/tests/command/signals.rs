@@ -2,16 +2,27 @@
 
 use std::fs;
 
-use super::harness::*;
+use rustix::process::Signal;
+use turnlock_testing::{ended, eventually, room};
+
+use crate::program::{TURNLOCK, held, run};
+use crate::status::status;
 
 #[test]
 fn signals_are_forwarded() {
     let room = room();
-    for name in ["HUP", "INT", "QUIT", "TERM", "USR1", "USR2"] {
+    for (name, signal) in [
+        ("HUP", Signal::HUP),
+        ("INT", Signal::INT),
+        ("QUIT", Signal::QUIT),
+        ("TERM", Signal::TERM),
+        ("USR1", Signal::USR1),
+        ("USR2", Signal::USR2),
+    ] {
         let script = format!("trap 'echo got {name}; exit 3' {name}; echo ready; read go");
-        let mut running = room.run(&[], &script);
+        let mut running = run(&room, &[], &script);
         assert_eq!(running.line(), "ready");
-        running.signal(name);
+        running.signal(signal);
         assert_eq!(running.line(), format!("got {name}"));
         assert_eq!(running.wait().code(), Some(3), "{name}");
         assert!(!room.lock.exists(), "{name}");
@@ -21,25 +32,25 @@ fn signals_are_forwarded() {
 #[test]
 fn a_signal_that_ends_the_command_is_its_exit_code() {
     let room = room();
-    let mut running = room.run(&[], "echo ready; exec sleep 1000");
+    let mut running = run(&room, &[], "echo ready; exec sleep 1000");
     assert_eq!(running.line(), "ready");
-    running.signal("TERM");
+    running.signal(Signal::TERM);
     assert_eq!(running.end().code, Some(128 + 15));
 }
 
 #[test]
 fn a_waiter_is_ended_by_a_signal_and_leaves_nothing() {
     let room = room();
-    let holder = room.held();
-    let waiter = room.run(&["--timeout", "none"], "echo never");
+    let holder = held(&room, &[]);
+    let waiter = run(&room, &["--timeout", "none"], "echo never");
     eventually("the waiter to wait", || {
         let threads = fs::read_dir(format!("/proc/{}/task", waiter.pid())).ok()?;
         (threads.count() > 1).then_some(())
     });
-    waiter.signal("INT");
+    waiter.signal(Signal::INT);
     assert_eq!(waiter.end().code, None);
     holder.end();
-    assert_eq!(fs::read_dir(room.dir()).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(&room.dir).unwrap().count(), 0);
 }
 
 #[test]
@@ -67,12 +78,11 @@ fn the_command_outlives_a_killed_turnlock_only_with_the_turn() {
               echo append $?; touch $DIR/gone; exit' TERM
         echo ready
         read go"#;
-    let mut holder = room.run(&[], script);
+    let mut holder = run(&room, &[], script);
     assert_eq!(holder.line(), "ready");
     let owner = room.record()["owner"].clone();
-    let waiter = room.run(&["--timeout", "60s"], "ls $DIR/gone; cat $SESSION");
-    holder.signal("KILL");
-    holder.wait();
+    let waiter = run(&room, &["--timeout", "60s"], "ls $DIR/gone; cat $SESSION");
+    holder.kill();
     assert_eq!(holder.line(), "told");
     let found = status(&room.session);
     assert_eq!((&found["state"], &found["holder"]["owner"]), (&"held".into(), &owner));

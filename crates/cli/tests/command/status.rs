@@ -1,10 +1,19 @@
 //! `turnlock status`.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::{Value, json};
+use turnlock_testing::{Ended, ended, room, start_time_of, until};
 
-use super::harness::*;
+use crate::program::{held, turnlock};
+
+/// The state of the lock on a session as `status --json` tells it; `Null` if there is none.
+pub fn status(session: &Path) -> Value {
+    let answer = ended(turnlock(["status", "--json"]).arg(session));
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    serde_json::from_str::<Value>(&answer.out).unwrap()[0].clone()
+}
 
 fn status_of(arguments: &[&str]) -> Ended {
     let mut command = turnlock(["status"]);
@@ -15,10 +24,10 @@ fn status_of(arguments: &[&str]) -> Ended {
 #[test]
 fn a_held_lock_in_a_pipe_and_in_json() {
     let room = room();
-    let holder = room.held();
+    let holder = held(&room, &[]);
     let record = room.record();
     let (dir, session, lock) =
-        (room.dir().to_str().unwrap(), room.session.to_str().unwrap(), room.lock.to_str().unwrap());
+        (room.dir.to_str().unwrap(), room.session.to_str().unwrap(), room.lock.to_str().unwrap());
     let line = format!(
         "{session}\theld\t{}\t{}\tthe holder\t{}\n",
         holder.pid(),
@@ -48,14 +57,14 @@ fn a_held_lock_in_a_pipe_and_in_json() {
 #[test]
 fn no_locks_is_no_failure_and_no_directory_is_one() {
     let room = room();
-    let dir = room.dir().to_str().unwrap();
+    let dir = room.dir.to_str().unwrap();
     let answer = status_of(&[dir, room.session.to_str().unwrap()]);
     assert_eq!((answer.code, answer.out.as_str(), answer.err.as_str()), (Some(0), "", ""));
     assert_eq!(status_of(&["--json", dir]).out, "[]\n");
     let mut here = turnlock(["status"]);
-    here.current_dir(room.dir());
+    here.current_dir(&room.dir);
     assert_eq!(ended(here).code, Some(0));
-    let holder = room.held();
+    let holder = held(&room, &[]);
     let answer = status_of(&["/no/such/one.jsonl", dir, "/no/such/two.jsonl"]);
     assert_eq!(answer.code, Some(1));
     assert_eq!(answer.out.lines().count(), 1, "one bad path never hides the rest");
@@ -66,7 +75,7 @@ fn no_locks_is_no_failure_and_no_directory_is_one() {
 #[test]
 fn a_pattern_follows_no_links_that_lead_in_circles() {
     let room = room();
-    let dir = room.dir();
+    let dir = &room.dir;
     let deep = dir.join("a/[b]/sessions");
     fs::create_dir_all(&deep).unwrap();
     for link in ["x", "y"] {
@@ -101,16 +110,14 @@ fn a_pattern_follows_no_links_that_lead_in_circles() {
 #[test]
 fn every_state_has_its_word() {
     let room = room();
-    let path = |name: &str| room.dir().join(format!("{name}.jsonl.lock"));
-    let mut holder = room.held();
-    holder.signal("KILL");
-    holder.wait();
-    eventually("the command's end", || (status(&room.session)["state"] == "stale").then_some(()));
+    let path = |name: &str| room.dir.join(format!("{name}.jsonl.lock"));
+    let mut holder = held(&room, &[]);
+    holder.kill();
+    until("the command's end", || status(&room.session)["state"] == "stale");
     let pid = std::process::id();
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let start: u64 =
-        stat.rsplit(')').next().unwrap().split_whitespace().nth(19).unwrap().parse().unwrap();
-    let foreign = json!({"pid": pid, "createdAt": "2020-01-01T00:00:00.000Z", "starttime": start});
+    let foreign = json!({
+        "pid": pid, "createdAt": "2020-01-01T00:00:00.000Z", "starttime": start_time_of(pid),
+    });
     fs::write(path("foreign"), foreign.to_string()).unwrap();
     fs::write(
         path("dead"),
@@ -119,8 +126,8 @@ fn every_state_has_its_word() {
     .unwrap();
     fs::write(path("fresh"), "").unwrap();
     fs::create_dir(path("unreadable")).unwrap();
-    let before = names(&room);
-    let answer = status_of(&[room.dir().to_str().unwrap()]);
+    let before = room.names();
+    let answer = status_of(&[room.dir.to_str().unwrap()]);
     let states: Vec<_> = answer.out.lines().map(|line| line.split('\t').nth(1).unwrap()).collect();
     assert_eq!(
         states[..4],
@@ -132,14 +139,7 @@ fn every_state_has_its_word() {
         ]
     );
     assert!(states[4].starts_with("unreadable (not a lock file"), "{states:?}");
-    assert_eq!((answer.code, names(&room)), (Some(0), before), "it only reads");
-}
-
-fn names(room: &Room) -> Vec<std::ffi::OsString> {
-    let mut names: Vec<_> =
-        fs::read_dir(room.dir()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    names.sort();
-    names
+    assert_eq!((answer.code, room.names()), (Some(0), before), "it only reads");
 }
 
 #[test]
@@ -147,11 +147,11 @@ fn a_terminal_is_never_sent_control_characters() {
     let room = room();
     let name = "a\u{1b}[31m\u{9b}\n\tb.jsonl";
     fs::write(
-        room.dir().join(format!("{name}.lock")),
+        room.dir.join(format!("{name}.lock")),
         json!({"pid": 1, "host": "\u{1b}]0;x\u{7}", "label": "\u{9b}"}).to_string(),
     )
     .unwrap();
-    let dir = room.dir().to_str().unwrap();
+    let dir = room.dir.to_str().unwrap();
     let answer = status_of(&[dir]);
     assert_eq!(answer.out.split('\t').count(), 6, "{answer:?}");
     assert!(answer.out.contains("a\\u{1b}[31m\\u{9b}\\u{a}\\u{9}b.jsonl"), "{answer:?}");

@@ -2,92 +2,50 @@
 //! nothing behind.
 
 use std::fs;
-use std::io::Read;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
+use turnlock_testing::{Running, eventually, names, until};
 
-use super::harness::TURNLOCK;
+use crate::program::turnlock;
 
-/// A run in a temporary directory of its own; it ends with the test.
+/// A run in a temporary directory of its own; it ends with the test, and its children with it.
 struct Stress {
-    child: Child,
+    process: Running,
     tmp: tempfile::TempDir,
-}
-
-impl Drop for Stress {
-    fn drop(&mut self) {
-        // Its children die with it.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 fn start(arguments: &[&str]) -> Stress {
     let tmp = tempfile::tempdir().unwrap();
-    let child = Command::new(TURNLOCK)
-        .arg("stress")
+    let mut command = turnlock(["stress"]);
+    command
         .args(["--processes", "3", "--tasks", "4", "--sessions", "2", "--seed", "7"])
         .args(if arguments.contains(&"--seconds") { &[][..] } else { &["--seconds", "2"] })
         .args(arguments)
-        .env("TMPDIR", tmp.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    Stress { child, tmp }
+        .env("TMPDIR", tmp.path());
+    Stress { process: Running::start(command), tmp }
 }
 
 impl Stress {
-    /// Waits for the end; what it printed, and its exit code.
-    fn end(&mut self) -> (String, Option<i32>) {
-        // Both are small enough for a pipe.
-        let limit = Instant::now() + Duration::from_secs(120);
-        let status = until(limit, "the run ends", || self.child.try_wait().unwrap());
-        let (mut out, mut err) = (String::new(), String::new());
-        self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
-        self.child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
-        (out + &err, status.code())
+    /// Waits for the end; what it printed, its exit code, and its temporary directory.
+    fn end(self) -> (String, Option<i32>, tempfile::TempDir) {
+        let ended = self.process.end();
+        (ended.out + &ended.err, ended.code, self.tmp)
     }
-
-    fn pid(&self) -> Pid {
-        Pid::from_raw(self.child.id() as i32).unwrap()
-    }
-}
-
-fn until<T>(limit: Instant, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    loop {
-        if let Some(seen) = look() {
-            return seen;
-        }
-        assert!(Instant::now() < limit, "not in time: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn entries(dir: &Path) -> Vec<String> {
-    fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect()
 }
 
 /// A run without a violation; its report.
 #[track_caller]
 fn clean(arguments: &[&str]) -> Value {
-    let mut stress = start(&[arguments, &["--json"]].concat());
-    let (out, code) = stress.end();
+    let (out, code, tmp) = start(&[arguments, &["--json"]].concat()).end();
     assert_eq!(code, Some(0), "{out}");
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(report["ok"], true);
     assert!(number(&report, "turns") > 0);
     assert!(number(&report, "lines") > 0);
     assert!(report["fileLines"].as_u64() >= Some(number(&report, "lines")));
-    assert_eq!(entries(stress.tmp.path()), Vec::<String>::new(), "the temporary directory is gone");
+    assert_eq!(names(tmp.path()), Vec::<String>::new(), "the temporary directory is gone");
     report
 }
 
@@ -147,12 +105,11 @@ fn all_of_it_at_once() {
 #[test]
 fn a_directory_of_ones_own_is_kept() {
     let dir = tempfile::tempdir().unwrap();
-    let mut stress = start(&["--dir", dir.path().to_str().unwrap(), "--seconds", "1"]);
-    let (out, code) = stress.end();
+    let (out, code, _) = start(&["--dir", dir.path().to_str().unwrap(), "--seconds", "1"]).end();
     assert_eq!(code, Some(0), "{out}");
-    let run = dir.path().join(&entries(dir.path())[0]);
+    let run = dir.path().join(&names(dir.path())[0]);
     assert!(out.contains("No violation") && out.contains(run.to_str().unwrap()), "{out}");
-    let files = entries(&run);
+    let files = names(&run);
     assert!(
         files.contains(&"session-0.jsonl".to_owned())
             && files.contains(&"conductor.journal".to_owned())
@@ -172,9 +129,8 @@ fn children(tmp: &Path) -> Vec<String> {
 
 /// The run is under way: its directory stands, and sessions are written to.
 fn under_way(stress: &Stress) {
-    let limit = Instant::now() + Duration::from_secs(60);
-    until(limit, "sessions are written to", || {
-        let run = stress.tmp.path().join(entries(stress.tmp.path()).first()?);
+    eventually("sessions are written to", || {
+        let run = stress.tmp.path().join(names(stress.tmp.path()).first()?);
         fs::metadata(run.join("session-0.jsonl")).ok().filter(|metadata| metadata.len() > 0)
     });
 }
@@ -184,14 +140,14 @@ fn an_interrupt_ends_it_and_cleans_up() {
     if !Path::new("/proc/self/cmdline").exists() {
         return eprintln!("skipped: there is no /proc to find processes in");
     }
-    let mut stress = start(&["--seconds", "600", "--kill"]);
+    let stress = start(&["--seconds", "600", "--kill"]);
     under_way(&stress);
-    kill_process(stress.pid(), Signal::INT).unwrap();
-    let (out, code) = stress.end();
+    stress.process.signal(Signal::INT);
+    let (out, code, tmp) = stress.end();
     assert_eq!(code, Some(1), "{out}");
     assert!(out.contains("interrupted"), "{out}");
-    assert_eq!(entries(stress.tmp.path()), Vec::<String>::new());
-    assert_eq!(children(stress.tmp.path()), Vec::<String>::new());
+    assert_eq!(names(tmp.path()), Vec::<String>::new());
+    assert_eq!(children(tmp.path()), Vec::<String>::new());
 }
 
 #[test]
@@ -199,19 +155,18 @@ fn children_die_with_their_conductor() {
     if !cfg!(target_os = "linux") {
         return eprintln!("skipped: only Linux ends children with their parent");
     }
-    let stress = start(&["--seconds", "600"]);
+    let mut stress = start(&["--seconds", "600"]);
     under_way(&stress);
     assert_eq!(children(stress.tmp.path()).len(), 3);
-    kill_process(stress.pid(), Signal::KILL).unwrap();
-    let limit = Instant::now() + Duration::from_secs(60);
-    until(limit, "the children are gone", || children(stress.tmp.path()).is_empty().then_some(()));
+    stress.process.kill();
+    until("the children are gone", || children(stress.tmp.path()).is_empty());
 }
 
 #[test]
 fn nonsense_is_refused() {
     for nonsense in [&["--dir", ""][..], &["--seconds", "0"], &["--hold-us", "-1"], &["--sideways"]]
     {
-        let (out, code) = start(nonsense).end();
+        let (out, code, _) = start(nonsense).end();
         assert_eq!(code, Some(2), "{out}");
     }
 }

@@ -2,7 +2,11 @@
 
 use std::process::{Command, Stdio};
 
-use super::harness::*;
+use rustix::process::Signal;
+use turnlock_testing::process::signal;
+use turnlock_testing::{Running, ended, room};
+
+use crate::program::{TURNLOCK, held};
 
 /// `turnlock` on a terminal of its own; `None` where there is no `script`.
 fn on_a_terminal(line: &str) -> Option<Command> {
@@ -28,7 +32,7 @@ fn on_a_terminal(line: &str) -> Option<Command> {
 #[test]
 fn a_waiter_says_for_whom_it_waits() {
     let room = room();
-    let mut holder = room.held();
+    let mut holder = held(&room, &[]);
     let Some(command) =
         on_a_terminal(&format!("run --timeout 60s {} -- echo mine", room.session.display()))
     else {
@@ -45,8 +49,8 @@ fn a_waiter_says_for_whom_it_waits() {
 #[test]
 fn status_is_a_table_with_colours_unless_they_are_not_wanted() {
     let room = room();
-    let holder = room.held();
-    let line = format!("status {}", room.dir().display());
+    let holder = held(&room, &[]);
+    let line = format!("status {}", room.dir.display());
     let Some(command) = on_a_terminal(&line) else { return };
     let plain = on_a_terminal(&line).map(|mut command| {
         command.env("NO_COLOR", "1");
@@ -64,7 +68,7 @@ fn status_is_a_table_with_colours_unless_they_are_not_wanted() {
     assert!(plain.contains("the holder") && !plain.contains('\u{1b}'), "{plain}");
     drop(holder);
     assert_eq!(
-        ended(on_a_terminal(&format!("status {}/none.jsonl", room.dir().display())).unwrap())
+        ended(on_a_terminal(&format!("status {}/none.jsonl", room.dir.display())).unwrap())
             .out
             .trim_end(),
         "no locks"
@@ -89,6 +93,6 @@ fn an_interrupt_typed_at_the_terminal_reaches_the_command_once() {
     assert!(running.line().trim_end().ends_with("interrupted"));
     // Forwarded in the same queue, and so behind an interrupt that would have been forwarded as
     // well.
-    signal(u32::try_from(room.record()["pid"].as_u64().unwrap()).unwrap(), "USR1");
+    signal(u32::try_from(room.record()["pid"].as_u64().unwrap()).unwrap(), Signal::USR1);
     assert_eq!(running.line().trim_end(), "1 times");
 }

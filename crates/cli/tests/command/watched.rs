@@ -1,15 +1,16 @@
 //! `turnlock status`: patterns, who waits, on which filesystem, and a watch.
 
 use serde_json::Value;
+use turnlock_testing::{Running, ended, eventually, room};
 
-use super::harness::*;
+use crate::program::{held, run, turnlock};
 
 #[test]
 fn a_pattern_is_looked_up_and_a_waiter_is_named() {
     let room = room();
-    let _holder = room.held();
-    let waiter = room.run(&["--timeout", "none"], "true");
-    let pattern = room.dir().join("*.jsonl");
+    let _holder = held(&room, &[]);
+    let waiter = run(&room, &["--timeout", "none"], "true");
+    let pattern = room.dir.join("*.jsonl");
     eventually("the waiter to be seen", || {
         let mut command = turnlock(["status", "--json"]);
         command.arg(&pattern);
@@ -26,9 +27,9 @@ fn a_pattern_is_looked_up_and_a_waiter_is_named() {
 #[test]
 fn a_watch_tells_what_has_changed() {
     let room = room();
-    let holder = room.held();
+    let holder = held(&room, &[]);
     let mut command = turnlock(["status", "--watch", "--json"]);
-    command.arg(room.dir());
+    command.arg(&room.dir);
     let mut watch = Running::start(command);
     let first: Value = serde_json::from_str(&watch.line()).unwrap();
     assert_eq!(first[0]["holder"]["label"], "the holder");

@@ -3,8 +3,10 @@
 use std::net::TcpListener;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
+use turnlock_testing::process::{signal, through};
+use turnlock_testing::{Running, ended, until};
 
 use crate::rig::*;
 
@@ -18,32 +20,32 @@ fn body(answer: &str) -> &str {
 
 #[test]
 fn health_and_metrics_are_served() {
-    let room = room();
-    let sessions = room.state.join("agents/main/sessions");
+    let home = home();
+    let sessions = home.state.join("agents/main/sessions");
     std::fs::create_dir_all(&sessions).unwrap();
-    let running = Running::ready(&mut room.run(&[]));
+    let running = ready(home.run(&[]));
     let _turn =
         turnlock::Sessions::new().turn(sessions.join("s.jsonl")).acquire_blocking().unwrap();
-    let health = json(body(&get(room.address(), "/healthz")));
+    let health = json(body(&get(home.address(), "/healthz")));
     assert_eq!((&health["ok"], &health["pid"]), (&true.into(), &running.pid().into()));
     assert_eq!(
         (&health["stateDir"], &health["heldSessions"]),
-        (&text(&room.state).into(), &1.into())
+        (&text(&home.state).into(), &1.into())
     );
-    let metrics = get(room.address(), "/metrics");
+    let metrics = get(home.address(), "/metrics");
     assert!(metrics.contains("text/plain; version=0.0.4"), "{metrics}");
     assert!(body(&metrics).contains("turnlock_session_locks{state=\"held\"} 1"), "{metrics}");
-    assert!(get(room.address(), "/").starts_with("HTTP/1.1 404"));
+    assert!(get(home.address(), "/").starts_with("HTTP/1.1 404"));
 }
 
 #[test]
 fn stale_session_locks_are_removed_at_start_and_named() {
-    let room = room();
-    let sessions = room.state.join("agents/main/sessions");
+    let home = home();
+    let sessions = home.state.join("agents/main/sessions");
     std::fs::create_dir_all(&sessions).unwrap();
     let stale = sessions.join("old.jsonl.lock");
     std::fs::write(&stale, r#"{"pid":1073741824,"createdAt":"2026-01-01T00:00:00.000Z"}"#).unwrap();
-    let mut running = Running::ready(&mut room.run(&[]));
+    let mut running = ready(home.run(&[]));
     let line = running.until_it_says("removed a stale session lock");
     assert!(line.contains("old.jsonl.lock (dead-pid"), "{line}");
     assert!(!stale.exists());
@@ -51,61 +53,40 @@ fn stale_session_locks_are_removed_at_start_and_named() {
 
 #[test]
 fn it_ends_when_told_so_also_while_it_looks_for_stale_locks() {
-    let room = room();
-    let sessions = room.state.join("sessions");
+    let home = home();
+    let sessions = home.state.join("sessions");
     std::fs::create_dir(&sessions).unwrap();
-    if std::process::Command::new("strace")
-        .arg("-V")
-        .stdout(std::process::Stdio::null())
-        .status()
-        .is_err()
-    {
-        eprintln!("skipped: there is no strace");
-        return;
-    }
-    // As on a dead mount: only the tracer lets it go.
-    let mut traced = std::process::Command::new("strace");
-    traced.args([
-        "-qq",
-        "-f",
-        "-o",
-        "/dev/null",
-        "-P",
-        &text(&sessions),
-        "-e",
-        "inject=openat:delay_enter=600s",
-    ]);
-    let run = room.run(&[]);
-    let mut running = Running::start(traced.arg(run.get_program()).args(run.get_args()));
+    let Some(tracer) = dead_mount(&sessions) else { return };
+    let mut running = Running::start(through(&tracer, &home.run(&[])));
     let line = running.until_it_says("gateway on ws://");
     let pid = line.split_once("(pid ").unwrap().1.split_once(')').unwrap().0.parse().unwrap();
-    kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
-    eventually("its locks are gone", || (!room.state_lock().exists()).then_some(()));
+    signal(pid, Signal::TERM);
+    until("its locks are gone", || !home.state_lock().exists());
 }
 
 #[test]
 fn a_lock_that_cannot_be_looked_at_is_not_lost() {
-    let room = room();
-    let mut running = Running::ready(&mut room.run(&[]));
+    let home = home();
+    let mut running = ready(home.run(&[]));
     // In one step: between two it would be gone.
-    let link = room.dir.path().join("link");
-    std::os::unix::fs::symlink(&room.state, &link).unwrap();
-    let exchange = || renameat_with(CWD, &link, CWD, &room.state, RenameFlags::EXCHANGE).unwrap();
+    let link = home.dir.path().join("link");
+    std::os::unix::fs::symlink(&home.state, &link).unwrap();
+    let exchange = || renameat_with(CWD, &link, CWD, &home.state, RenameFlags::EXCHANGE).unwrap();
     exchange();
     running.until_it_says("cannot see whether the gateway's locks are still its own");
     exchange();
-    assert!(get(room.address(), "/healthz").contains("200 OK"));
+    assert!(get(home.address(), "/healthz").contains("200 OK"));
     // One that is gone is.
-    std::fs::remove_file(room.state_lock()).unwrap();
+    std::fs::remove_file(home.state_lock()).unwrap();
     running.until_it_says("the gateway's lock is lost");
     assert_eq!(running.wait().code(), Some(1));
 }
 
 #[test]
 fn owner_listener_and_health_are_three_facts() {
-    let room = room();
-    let running = Running::ready(&mut room.run(&[]));
-    let status = room.ask("status", &["--json", "--require-healthy"]);
+    let home = home();
+    let mut running = ready(home.run(&[]));
+    let status = home.ask("status", &["--json", "--require-healthy"]);
     assert_eq!(status.code, Some(0), "{status:?}");
     let status = json(&status.out);
     assert_eq!(status["stateLock"]["state"], "held");
@@ -115,9 +96,9 @@ fn owner_listener_and_health_are_three_facts() {
     assert_eq!(status["health"]["state"], "healthy");
     running.kill();
     // The owner has gone, its record stays, and somebody else answers on its port.
-    answer(TcpListener::bind(room.address()).unwrap(), "200 OK", "{}");
-    let port = room.port.to_string();
-    let status = room.ask("probe", &["--json", "--port", &port]);
+    serve(TcpListener::bind(home.address()).unwrap(), "200 OK", "{}");
+    let port = home.port.to_string();
+    let status = home.ask("probe", &["--json", "--port", &port]);
     assert_eq!(status.code, Some(1), "{status:?}");
     let status = json(&status.out);
     assert_eq!(status["stateLock"]["state"], "stale");
@@ -128,17 +109,17 @@ fn owner_listener_and_health_are_three_facts() {
 
 #[test]
 fn the_doctor_finds_what_is_wrong_and_mends_what_nobody_holds() {
-    let room = room();
-    Running::ready(&mut room.run(&[])).kill();
-    let reclaim = room.state.join("gateway.0a0b0c0d.lock.reclaim");
+    let home = home();
+    ready(home.run(&[])).kill();
+    let reclaim = home.state.join("gateway.0a0b0c0d.lock.reclaim");
     std::fs::create_dir(&reclaim).unwrap();
     let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
     std::fs::File::open(&reclaim).unwrap().set_modified(old).unwrap();
-    std::fs::create_dir(room.state.join("gateway.0f0e5000.lock.reclaim")).unwrap();
-    let port = room.port.to_string();
-    let stranger = TcpListener::bind(room.address()).unwrap();
+    std::fs::create_dir(home.state.join("gateway.0f0e5000.lock.reclaim")).unwrap();
+    let port = home.port.to_string();
+    let stranger = TcpListener::bind(home.address()).unwrap();
 
-    let found = room.ask("doctor", &["--port", &port]);
+    let found = home.ask("doctor", &["--port", &port]);
     assert_eq!(found.code, Some(1), "{found:?}");
     for words in [
         "gateway.state.lock pid=",
@@ -148,24 +129,24 @@ fn the_doctor_finds_what_is_wrong_and_mends_what_nobody_holds() {
     ] {
         assert!(found.out.contains(words), "{words}: {found:?}");
     }
-    assert!(room.state_lock().exists() && reclaim.exists());
+    assert!(home.state_lock().exists() && reclaim.exists());
     drop(stranger);
 
-    let fixed = room.ask("doctor", &["--port", &port, "--fix"]);
+    let fixed = home.ask("doctor", &["--port", &port, "--fix"]);
     assert_eq!(fixed.code, Some(0), "{fixed:?}");
-    assert!(!room.state_lock().exists() && !reclaim.exists());
-    assert!(room.state.join("gateway.0f0e5000.lock.reclaim").exists(), "its maker may live");
-    let well = room.ask("doctor", &["--port", &port]);
+    assert!(!home.state_lock().exists() && !reclaim.exists());
+    assert!(home.state.join("gateway.0f0e5000.lock.reclaim").exists(), "its maker may live");
+    let well = home.ask("doctor", &["--port", &port]);
     assert_eq!(well.code, Some(0), "{well:?}");
 }
 
 #[test]
 fn the_doctor_leaves_the_files_of_other_programs_alone() {
-    let room = room();
+    let home = home();
     let names =
         ["gateway.other.lock", "gateway.0A0B0C0D.lock", "gateway.0a0b0c0.lock", "gateway.lock"];
     for name in names {
-        let path = room.state.join(name);
+        let path = home.state.join(name);
         std::fs::write(&path, r#"{"pid":1073741824}"#).unwrap();
         std::fs::File::options()
             .write(true)
@@ -174,20 +155,20 @@ fn the_doctor_leaves_the_files_of_other_programs_alone() {
             .set_modified(std::time::UNIX_EPOCH)
             .unwrap();
     }
-    let found = room.ask("doctor", &["--port", &room.port.to_string(), "--fix"]);
+    let found = home.ask("doctor", &["--port", &home.port.to_string(), "--fix"]);
     assert_eq!(found.code, Some(0), "{found:?}");
-    assert_eq!(room.files().len(), names.len());
+    assert_eq!(home.files().len(), names.len());
 }
 
 #[test]
 fn the_doctor_leaves_a_living_gateway_alone() {
-    let room = room();
-    let mut gateway = turnlock::gateway::Gateway::builder(&room.state)
-        .port(room.port)
+    let home = home();
+    let mut gateway = turnlock::gateway::Gateway::builder(&home.state)
+        .port(home.port)
         .acquire_blocking()
         .unwrap();
     drop(gateway.take_listener());
-    let found = room.ask("doctor", &["--fix"]);
+    let found = home.ask("doctor", &["--fix"]);
     assert_eq!(found.code, Some(1), "{found:?}");
     assert!(found.out.contains("does not listen on"), "{found:?}");
     assert_eq!(gateway.lost().unwrap(), None);
@@ -195,15 +176,15 @@ fn the_doctor_leaves_a_living_gateway_alone() {
 
 #[test]
 fn there_is_no_force() {
-    let room = room();
-    for mut command in [
-        room.run(&["--force"]),
+    let home = home();
+    for command in [
+        home.run(&["--force"]),
         gateway(&["stop", "--force"]),
         gateway(&["stop", "--force", "--pid", "1"]),
     ] {
-        let refused = end(&mut command);
+        let refused = ended(command);
         assert_eq!(refused.code, Some(1), "{refused:?}");
         assert!(refused.err.contains("turnlock gateway stop --pid PID"), "{refused:?}");
     }
-    assert_eq!(end(&mut gateway(&["stop"])).code, Some(2));
+    assert_eq!(ended(gateway(&["stop"])).code, Some(2));
 }

@@ -3,35 +3,37 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use turnlock_testing::{Ended, ended};
+
 use crate::rig::*;
 
-fn gateway_with(room: &Room, name: &str, config: &str) -> PathBuf {
-    let dir = room.dir.path().join(name);
+fn gateway_with(home: &Home, name: &str, config: &str) -> PathBuf {
+    let dir = home.dir.path().join(name);
     std::fs::create_dir(&dir).unwrap();
     std::fs::write(dir.join("openclaw.json"), config).unwrap();
     dir
 }
 
 fn check(gateways: &[&PathBuf]) -> Ended {
-    end(gateway(&["check-isolation"]).args(gateways))
+    ended(gateway(&["check-isolation"]).args(gateways))
 }
 
 #[test]
 fn gateways_on_their_own_pass() {
-    let room = room();
+    let home = home();
     let a = gateway_with(
-        &room,
+        &home,
         "a",
         "{ gateway: { port: 18789 }, agents: { defaults: { workspace: '/w/a' } } }",
     );
     let b = gateway_with(
-        &room,
+        &home,
         "b",
         "// JSON5, as OpenClaw reads it\n\
          { gateway: { port: 18909, }, agents: { defaults: { workspace: '/w/b' } }, unknown: [1], }",
     );
     let c = gateway_with(
-        &room,
+        &home,
         "c",
         "{ gateway: { port: 20000 }, agents: { defaults: { workspace: '/w/c' } } }",
     );
@@ -45,23 +47,23 @@ fn gateways_on_their_own_pass() {
 
 #[test]
 fn conflicts_are_named_with_their_pair() {
-    let room = room();
+    let home = home();
     let a = gateway_with(
-        &room,
+        &home,
         "a",
         "{ gateway: { port: 18789 }, agents: { defaults: { workspace: '/w/a' } } }",
     );
     let near = gateway_with(
-        &room,
+        &home,
         "near",
         "{ gateway: { port: 18908 }, agents: { defaults: { workspace: '/w/b' } } }",
     );
     let same = gateway_with(
-        &room,
+        &home,
         "same",
         "{ agents: { list: [{ id: 'x', workspace: '/w/a' }], defaults: { workspace: '/w/c' } } }",
     );
-    let link = room.dir.path().join("link");
+    let link = home.dir.path().join("link");
     std::os::unix::fs::symlink(&a, &link).unwrap();
     let pair = |x: &PathBuf, y: &PathBuf| format!("- {} and {}: ", x.display(), y.display());
 
@@ -84,21 +86,21 @@ fn conflicts_are_named_with_their_pair() {
         assert!(checked.out.contains(&(pair(&a, &link) + words)), "{words}: {checked:?}");
     }
     assert!(!checked.out.contains(&(pair(&near, &a) + "the same")), "{checked:?}");
-    let json = end(gateway(&["check-isolation", "--json"]).args([&a, &near]));
+    let json = ended(gateway(&["check-isolation", "--json"]).args([&a, &near]));
     let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
     assert_eq!(json[0]["about"], "ports-too-close");
 }
 
 #[test]
 fn what_cannot_be_read_is_an_error() {
-    let room = room();
-    let a = gateway_with(&room, "a", "{}");
-    let broken = gateway_with(&room, "broken", "{ gateway: { port: 'ninety' } }");
-    let high = gateway_with(&room, "high", "{ gateway: { port: 65500 } }");
+    let home = home();
+    let a = gateway_with(&home, "a", "{}");
+    let broken = gateway_with(&home, "broken", "{ gateway: { port: 'ninety' } }");
+    let high = gateway_with(&home, "high", "{ gateway: { port: 65500 } }");
     for (other, words) in [
         (&broken, "cannot read the config"),
         (&high, "beyond 65535"),
-        (&room.dir.path().join("missing"), "No such file"),
+        (&home.dir.path().join("missing"), "No such file"),
     ] {
         let checked = check(&[&a, other]);
         assert!(checked.code == Some(1) && checked.err.contains(words), "{checked:?}");
@@ -107,19 +109,19 @@ fn what_cannot_be_read_is_an_error() {
 
 #[test]
 fn names_that_are_no_utf8_are_told_to_machines() {
-    let room = room();
+    let home = home();
     let name = std::ffi::OsStr::from_bytes(b"a\xff");
-    let a = room.dir.path().join(name);
+    let a = home.dir.path().join(name);
     std::fs::create_dir(&a).unwrap();
-    let json = end(gateway(&["check-isolation", "--json"]).args([&a, &a]));
+    let json = ended(gateway(&["check-isolation", "--json"]).args([&a, &a]));
     let told: serde_json::Value =
         serde_json::from_str(&json.out).unwrap_or_else(|e| panic!("{e}: {json:?}"));
     assert!(told[0]["value"].as_str().unwrap().ends_with("a\u{fffd}/openclaw.json"), "{json:?}");
-    let reclaim = room.state.join(std::ffi::OsStr::from_bytes(b"\xff.jsonl.lock.reclaim"));
+    let reclaim = home.state.join(std::ffi::OsStr::from_bytes(b"\xff.jsonl.lock.reclaim"));
     std::fs::create_dir_all(&reclaim).unwrap();
     let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
     std::fs::File::open(&reclaim).unwrap().set_modified(old).unwrap();
-    let json = room.ask("doctor", &["--json", "--port", &room.port.to_string()]);
+    let json = home.ask("doctor", &["--json", "--port", &home.port.to_string()]);
     let told: serde_json::Value =
         serde_json::from_str(&json.out).unwrap_or_else(|e| panic!("{e}: {json:?}"));
     assert!(

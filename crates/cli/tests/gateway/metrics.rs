@@ -8,8 +8,8 @@ use crate::rig::*;
 
 #[test]
 fn turns_waits_holds_take_overs_revocations_and_lost_locks_are_counted() {
-    let room = room();
-    let session = room.state.join("s.jsonl");
+    let home = home();
+    let session = home.state.join("s.jsonl");
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
     metrics::with_local_recorder(&recorder, || {
@@ -20,7 +20,7 @@ fn turns_waits_holds_take_overs_revocations_and_lost_locks_are_counted() {
         sessions.revoke(&session, turn.owner()).unwrap();
         turn.release_blocking().unwrap_err();
         let gateway =
-            turnlock::gateway::Gateway::builder(&room.state).port(0).acquire_blocking().unwrap();
+            turnlock::gateway::Gateway::builder(&home.state).port(0).acquire_blocking().unwrap();
         gateway.release_blocking().unwrap();
     });
     let text = handle.render();

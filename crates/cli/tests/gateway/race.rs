@@ -1,40 +1,37 @@
 //! Two gateways at the same instant: exactly one wins, the other says why.
 
-use std::io::Write;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
+
+use turnlock_testing::port::free_port;
+use turnlock_testing::process::through;
+use turnlock_testing::{Running, eventually};
 
 use crate::rig::*;
 
 /// For each of the three layers: 201 in all.
 const ROUNDS: usize = 67;
 
-/// A gateway that starts when its standard input says so, and ends when that closes.
-fn at_the_line(command: &Command, log: &Path) -> Child {
-    let mut waiting = Command::new("sh");
+/// A gateway that starts when its standard input says so.
+fn at_the_line(command: &Command, log: &Path) -> Running {
     // As soon as one of them is ready, or has failed, the log tells.
-    waiting
-        .args(["-c", r#"read go; exec "$0" "$@" 2>"$LOG""#])
-        .arg(command.get_program())
-        .args(command.get_args());
-    waiting.env("LOG", log).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
+    let script = r#"read go; exec "$0" "$@" 2>"$LOG""#;
+    let mut waiting = through(&["sh", "-c", script].map(String::from), command);
+    Running::start(waiting.env("LOG", log))
 }
 
 /// Each pair, made with a second port, races; of the two logs one tells of a start, the other of
 /// `refused`.
-fn race(pair: impl Fn(&Room, u16) -> [Command; 2], refused: &str) {
-    let room = room();
+fn race(pair: impl Fn(&Home, u16) -> [Command; 2], refused: &str) {
+    let home = home();
     let second = free_port();
-    let logs = [room.dir.path().join("a"), room.dir.path().join("b")];
+    let logs = [home.dir.path().join("a"), home.dir.path().join("b")];
     for round in 0..ROUNDS {
-        let commands = pair(&room, second);
-        let mut racers: Vec<_> = commands
-            .iter()
-            .zip(&logs)
-            .map(|(command, log)| Doomed(at_the_line(command, log)))
-            .collect();
+        let commands = pair(&home, second);
+        let mut racers: Vec<_> =
+            commands.iter().zip(&logs).map(|(command, log)| at_the_line(command, log)).collect();
         for racer in &mut racers {
-            racer.0.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
+            racer.say("go\n");
         }
         let said = |log| std::fs::read_to_string(log).unwrap_or_default();
         let told = eventually("both have said how it went", || {
@@ -52,10 +49,10 @@ fn race(pair: impl Fn(&Room, u16) -> [Command; 2], refused: &str) {
 #[test]
 fn on_one_state_directory() {
     race(
-        |room, second| {
+        |home, second| {
             let other =
-                Room { dir: tempfile::tempdir().unwrap(), state: room.state.clone(), port: second };
-            [room.run_within("0s"), other.run_within("0s")]
+                Home { dir: tempfile::tempdir().unwrap(), state: home.state.clone(), port: second };
+            [home.run_within("0s"), other.run_within("0s")]
         },
         "it has the state directory",
     );
@@ -64,17 +61,17 @@ fn on_one_state_directory() {
 #[test]
 fn on_one_config() {
     race(
-        |room, second| {
-            let shared = text(&room.state);
-            let config = text(&room.state.join("shared.json"));
+        |home, second| {
+            let shared = text(&home.state);
+            let config = text(&home.state.join("shared.json"));
             let run = |name: &str, port: u16| {
                 let port = port.to_string();
                 let mut command =
                     gateway(&["run", "--timeout", "0s", "--port", &port, "--lock-dir", &shared]);
-                command.args(["--config", &config, "--state-dir"]).arg(room.state.join(name));
+                command.args(["--config", &config, "--state-dir"]).arg(home.state.join(name));
                 command
             };
-            [run("a", room.port), run("b", second)]
+            [run("a", home.port), run("b", second)]
         },
         "it has the config",
     );
@@ -83,17 +80,17 @@ fn on_one_config() {
 #[test]
 fn on_one_port() {
     race(
-        |room, _| {
+        |home, _| {
             let run = |name: &str| {
                 let mut command = gateway(&[
                     "run",
                     "--timeout",
                     "0s",
                     "--port",
-                    &room.port.to_string(),
+                    &home.port.to_string(),
                     "--state-dir",
                 ]);
-                command.arg(room.state.join(name));
+                command.arg(home.state.join(name));
                 command
             };
             [run("a"), run("b")]

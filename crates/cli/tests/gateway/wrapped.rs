@@ -1,18 +1,26 @@
 //! A gateway program behind a wrapper: it never outlives the locks, however turnlock ends, and the
 //! next gateway never runs beside it.
 
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use rustix::process::Signal;
+use turnlock_testing::namespace::pid_namespace;
+use turnlock_testing::process::{am_root, children_named, is_installed, signal, through};
+use turnlock_testing::{Running, ended, kernel_waiters, until};
 
 use crate::rig::*;
 
 /// A state directory, and a gateway program that tells its process id in the file `pid`.
 struct Wrapped {
-    room: Room,
+    home: Home,
     program: PathBuf,
 }
+
+/// A user other than root.
+const USER: u32 = 65534;
 
 /// A wrapper: a name, what it needs, and its command line.
 type Wrapper = (&'static str, &'static str, fn(&Wrapped) -> Vec<String>);
@@ -41,7 +49,7 @@ const OPEN: [Wrapper; 6] = [
         words(&["node", "-e", script, &text(&it.program)])
     }),
     ("npm", "npm", |it| {
-        let dir = it.room.dir.path();
+        let dir = it.home.dir.path();
         let start = format!("sh {}; true", text(&it.program));
         let package = serde_json::json!({"name": "wrapped", "scripts": {"start": start}});
         std::fs::write(dir.join("package.json"), package.to_string()).unwrap();
@@ -57,49 +65,36 @@ const CLOSED: [Wrapper; 1] = [("python", "python3", |it| {
         .collect()
 })];
 
-/// Whether there is such a program.
-fn is_there(program: &str) -> bool {
-    let found = Command::new("sh")
-        .args(["-c", &format!("command -v {program}")])
-        .stdout(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    if !found {
-        eprintln!("skipped: there is no {program}");
-    }
-    found
-}
-
 impl Wrapped {
     fn new(deaf_to: &str) -> Self {
-        let room = room();
-        let program = room.dir.path().join("program");
-        let dir = room.dir.path().display();
+        let home = home();
+        let program = home.dir.path().join("program");
+        let dir = home.dir.path().display();
         let trap = if deaf_to.is_empty() { String::new() } else { format!("trap '' {deaf_to}; ") };
         let script = format!("{trap}echo $$ > {dir}/new; mv {dir}/new {dir}/pid; exec sleep 1000");
         std::fs::write(&program, script).unwrap();
-        Self { room, program }
+        Self { home, program }
     }
 
     fn note(&self) -> PathBuf {
-        self.room.dir.path().join("pid")
+        self.home.dir.path().join("pid")
     }
 
     /// A gateway that runs the program behind a wrapper.
     fn start(&self, (_, _, line): Wrapper) -> (Running, Program) {
-        let mut run = self.room.run(&["--"]);
-        let running = Running::ready(run.args(line(self)));
+        let mut run = self.home.run(&["--"]);
+        let running = ready(run.args(line(self)));
         (running, Program(pid_in(&self.note())))
     }
 
     /// The next gateway, which is to be the only one.
     fn next(&self) -> Command {
-        self.room.run(&["--", "sleep", "1000"])
+        self.home.run(&["--", "sleep", "1000"])
     }
 }
 
 /// A process that is killed when the test is done with it.
-struct Program(i32);
+struct Program(u32);
 
 impl Drop for Program {
     fn drop(&mut self) {
@@ -110,28 +105,12 @@ impl Drop for Program {
 }
 
 /// The processes between a gateway and its program that are turnlock's own.
-fn helpers_of(gateway: &Running) -> Vec<i32> {
-    let own = |pid: &i32| {
-        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        line.starts_with(b"turnlock\0")
-    };
-    children_of(gateway.pid()).into_iter().filter(own).collect()
-}
-
-fn children_of(pid: i32) -> Vec<i32> {
-    let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let stat = |child: &i32| std::fs::read_to_string(format!("/proc/{child}/stat")).ok();
-    let is_child = |child: &i32| {
-        let parent = stat(child)
-            .and_then(|stat| stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok());
-        parent == Some(pid)
-    };
-    pids.filter(is_child).collect()
+fn helpers_of(gateway: &Running) -> Vec<u32> {
+    children_named(gateway.pid(), "turnlock")
 }
 
 /// Kills all that is turnlock's at once: none of them can do anything about the end of another.
-fn kill_turnlock(gateway: Running) {
+fn kill_turnlock(mut gateway: Running) {
     let helpers = helpers_of(&gateway);
     let all = || helpers.iter().copied().chain([gateway.pid()]);
     all().for_each(|pid| signal(pid, Signal::STOP));
@@ -140,7 +119,7 @@ fn kill_turnlock(gateway: Running) {
 }
 
 fn all_wrappers() -> impl Iterator<Item = Wrapper> {
-    OPEN.into_iter().chain(CLOSED).filter(|(_, needs, _)| is_there(needs))
+    OPEN.into_iter().chain(CLOSED).filter(|(_, needs, _)| is_installed(needs))
 }
 
 #[test]
@@ -148,9 +127,9 @@ fn after_a_kill_the_next_gateway_does_not_run_beside_it() {
     for wrapper in all_wrappers() {
         for deaf_to in ["", "TERM INT HUP"] {
             let wrapped = Wrapped::new(deaf_to);
-            let (running, program) = wrapped.start(wrapper);
+            let (mut running, program) = wrapped.start(wrapper);
             running.kill();
-            let _next = Running::ready(&mut wrapped.next());
+            let _next = ready(wrapped.next());
             assert!(!lives(program.0), "{}: two gateways", wrapper.0);
         }
     }
@@ -164,7 +143,7 @@ fn when_it_is_told_to_end_the_program_ends_too() {
         running.signal(Signal::TERM);
         running.wait();
         assert!(!lives(program.0), "{}: it outlives its gateway", wrapper.0);
-        assert!(!wrapped.room.state_lock().exists(), "{}: {:?}", wrapper.0, wrapped.room.files());
+        assert!(!wrapped.home.state_lock().exists(), "{}: {:?}", wrapper.0, wrapped.home.files());
     }
 }
 
@@ -187,18 +166,18 @@ fn a_program_that_goes_into_the_background_is_ended() {
         text(&wrapped.program),
         text(&wrapped.note())
     );
-    let running = Running::start(&mut wrapped.room.run(&["--", "sh", "-c", &script]));
+    let running = Running::start(wrapped.home.run(&["--", "sh", "-c", &script]));
     let program = Program(pid_in(&wrapped.note()));
-    let ended = running.ended();
+    let answer = running.end();
     assert!(!lives(program.0));
-    assert_eq!(ended.code, Some(3), "{ended:?}");
-    assert!(ended.err.contains(&format!("pid {}", program.0)), "{ended:?}");
+    assert_eq!(answer.code, Some(3), "{answer:?}");
+    assert!(answer.err.contains(&format!("pid {}", program.0)), "{answer:?}");
 }
 
 /// All of turnlock is killed, and nobody ends the program but the next gateway.
 #[test]
 fn the_next_gateway_names_what_is_left_and_ends_it() {
-    let wrappers = OPEN.into_iter().filter(|(_, needs, _)| is_there(needs));
+    let wrappers = OPEN.into_iter().filter(|(_, needs, _)| is_installed(needs));
     let deaf = [(OPEN[0], "TERM INT HUP")];
     for (wrapper, deaf_to) in wrappers.map(|wrapper| (wrapper, "")).chain(deaf) {
         let wrapped = Wrapped::new(deaf_to);
@@ -206,9 +185,9 @@ fn the_next_gateway_names_what_is_left_and_ends_it() {
         let gateway = running.pid();
         kill_turnlock(running);
         assert!(lives(program.0), "{}: nobody ends it", wrapper.0);
-        let status = wrapped.room.ask("status", &[]);
+        let status = wrapped.home.ask("status", &[]);
         assert!(status.out.contains(&format!("pid {} (", program.0)), "{status:?}");
-        let mut next = Running::start(&mut wrapped.next());
+        let mut next = Running::start(wrapped.next());
         let said = next.until_it_says("is gone");
         assert!(
             said.contains(&format!("pid {gateway} ")) && said.contains("sleep 1000"),
@@ -225,11 +204,8 @@ fn the_next_gateway_names_what_is_left_and_ends_it() {
 fn a_gateway_that_waits_ends_what_is_left() {
     let wrapped = Wrapped::new("");
     let (running, program) = wrapped.start(OPEN[0]);
-    let mut next = Running::start(&mut wrapped.room.run(&["--timeout", "1h", "--", "true"]));
-    eventually("it waits", || {
-        let threads = std::fs::read_dir(format!("/proc/{}/task", next.pid())).ok()?;
-        (threads.count() > 2).then_some(())
-    });
+    let mut next = Running::start(wrapped.home.run(&["--timeout", "1h", "--", "true"]));
+    until("it waits", || kernel_waiters(&wrapped.home.state_lock()) == 1);
     kill_turnlock(running);
     next.until_it_says("gateway on ws://");
     assert!(!lives(program.0));
@@ -247,7 +223,7 @@ fn a_gateway_whose_helper_is_killed_ends_with_all_that_it_ran() {
         }
         assert_eq!(running.wait().code(), Some(128 + 9));
         assert!(!lives(program.0), "{}", wrapper.0);
-        assert!(!wrapped.room.state_lock().exists());
+        assert!(!wrapped.home.state_lock().exists());
     }
 }
 
@@ -257,32 +233,27 @@ fn a_gateway_whose_helper_is_killed_ends_with_all_that_it_ran() {
 fn nobody_else_is_ended() {
     let wrapped = Wrapped::new("");
     let (running, program) = wrapped.start(OPEN[0]);
-    assert_eq!(end(&mut wrapped.room.run_within("1500ms")).code, Some(75));
+    assert_eq!(ended(wrapped.home.run_within("1500ms")).code, Some(75));
     assert!(lives(program.0) && lives(running.pid()));
-    let read = format!("exec sleep 1000 3< {}", text(&wrapped.room.state_lock()));
+    let read = format!("exec sleep 1000 3< {}", text(&wrapped.home.state_lock()));
     let mut reader = Running::start(Command::new("sh").args(["-c", &read]));
-    eventually("it has the file open", || {
-        std::fs::read_link(format!("/proc/{}/fd/3", reader.pid())).ok()
+    until("it has the file open", || {
+        std::fs::read_link(format!("/proc/{}/fd/3", reader.pid())).is_ok()
     });
     kill_turnlock(running);
-    let mut next = Running::ready(&mut wrapped.next());
-    assert!(reader.child.try_wait().unwrap().is_none(), "it only has the file open");
-    assert!(next.child.try_wait().unwrap().is_none());
+    let mut next = ready(wrapped.next());
+    assert!(!reader.has_ended(), "it only has the file open");
+    assert!(!next.has_ended());
 }
 
 /// A record that names a process of another container tells nothing about who is gone.
 #[test]
 fn what_belongs_to_another_container_is_left_alone() {
-    if !may_unshare() {
-        return;
-    }
+    let Some(container) = pid_namespace() else { return };
     let wrapped = Wrapped::new("");
     let (running, program) = wrapped.start(OPEN[0]);
     kill_turnlock(running);
-    let next = wrapped.room.run_within("1500ms");
-    let mut inside = Command::new("unshare");
-    inside.args(["--pid", "--fork", "--mount-proc"]).arg(next.get_program()).args(next.get_args());
-    let refused = end(&mut inside);
+    let refused = ended(through(&container, &wrapped.home.run_within("1500ms")));
     assert_eq!(refused.code, Some(75), "{refused:?}");
     assert!(lives(program.0));
 }
@@ -290,11 +261,12 @@ fn what_belongs_to_another_container_is_left_alone() {
 /// There, the kernel does not say by which process a lock was taken that is gone.
 #[test]
 fn in_a_container_what_is_left_is_ended_too() {
-    if !may_unshare() || !is_there("pgrep") {
+    let Some(container) = pid_namespace() else { return };
+    if !is_installed("pgrep") {
         return;
     }
     let wrapped = Wrapped::new("");
-    let first = wrapped.room.run(&["--", "sh", "-c", &format!("sh {}; :", text(&wrapped.program))]);
+    let first = wrapped.home.run(&["--", "sh", "-c", &format!("sh {}; :", text(&wrapped.program))]);
     let script = r#"
         "$0" "$@" & first=$!
         while ! [ -e "$NOTE" ]; do sleep 0.02; done
@@ -303,40 +275,61 @@ fn in_a_container_what_is_left_is_ended_too() {
         kill -0 $(cat "$NOTE") || echo it was ended too early
         "$0" gateway run --state-dir "$STATE" --port "$PORT" -- \
             sh -c 'kill -0 $(cat "$NOTE") 2>/dev/null && echo two gateways || echo one gateway'"#;
-    let mut inside = Command::new("unshare");
+    let mut inside = Command::new("sh");
+    inside.args(["-c", script]).arg(first.get_program()).args(first.get_args());
     inside
-        .args(["--pid", "--fork", "--mount-proc", "sh", "-c", script])
-        .arg(first.get_program())
-        .args(first.get_args())
         .env("NOTE", wrapped.note())
-        .env("STATE", &wrapped.room.state)
-        .env("PORT", wrapped.room.port.to_string());
-    let ended = end(&mut inside);
-    assert_eq!(ended.out, "one gateway\n", "{ended:?}");
-    assert!(ended.err.contains("is gone, but not what it ran"), "{ended:?}");
+        .env("STATE", &wrapped.home.state)
+        .env("PORT", wrapped.home.port.to_string());
+    let answer = ended(through(&container, &inside));
+    assert_eq!(answer.out, "one gateway\n", "{answer:?}");
+    assert!(answer.err.contains("is gone, but not what it ran"), "{answer:?}");
+}
+
+/// In somebody's directory, root does nothing that this user could not do himself.
+#[test]
+fn root_ends_what_is_left_only_as_far_as_the_owner_of_the_directory_could() {
+    if !am_root("has to mind whose directory it is") || !is_installed("setpriv") {
+        return;
+    }
+    let user = USER.to_string();
+    for (as_user, is_ended) in [(&[][..], false), (&["setpriv", "--reuid", &user][..], true)] {
+        let wrapped = Wrapped::new("");
+        chown(&wrapped.home.state, Some(USER), None).unwrap();
+        std::fs::set_permissions(wrapped.home.dir.path(), Permissions::from_mode(0o777)).unwrap();
+        let program = format!("{} sh {}; true", as_user.join(" "), text(&wrapped.program));
+        let running = ready(wrapped.home.run(&["--", "sh", "-c", &program]));
+        let program = Program(pid_in(&wrapped.note()));
+        kill_turnlock(running);
+        let answer = ended(wrapped.home.run(&["--", "true"]));
+        let code = if is_ended { 0 } else { 75 };
+        assert_eq!(answer.code, Some(code), "{answer:?}");
+        assert!(answer.err.contains(&format!("pid {} (", program.0)), "{answer:?}");
+        assert_eq!(lives(program.0), !is_ended, "{answer:?}");
+    }
 }
 
 /// It answers, but nobody looks after it any more.
 #[test]
 fn a_healthy_program_without_its_gateway_is_no_healthy_gateway() {
-    if !is_there("node") {
+    if !is_installed("node") {
         return;
     }
     let wrapped = Wrapped::new("");
-    let server = wrapped.room.dir.path().join("server.js");
+    let server = wrapped.home.dir.path().join("server.js");
     let script = "const fs = require('fs'), [note, port] = process.argv.slice(2); \
                   require('http').createServer((_, answer) => answer.end('{\"ok\":true}')) \
                   .listen(port, '127.0.0.1', () => fs.writeFileSync(note, `${process.pid}`))";
     std::fs::write(&server, script).unwrap();
-    let (note, port) = (wrapped.note(), wrapped.room.port);
+    let (note, port) = (wrapped.note(), wrapped.home.port);
     let line = format!("node {} {} {port}; true", text(&server), text(&note));
-    let running = Running::ready(&mut wrapped.room.run(&["--", "sh", "-c", &line]));
+    let running = ready(wrapped.home.run(&["--", "sh", "-c", &line]));
     let program = Program(pid_in(&note));
-    assert_eq!(wrapped.room.ask("status", &["--require-healthy"]).code, Some(0));
+    assert_eq!(wrapped.home.ask("status", &["--require-healthy"]).code, Some(0));
     let supervised = ["--supervised=systemd", "--timeout", "0s", "--", "true"];
-    assert_eq!(end(&mut wrapped.room.run(&supervised)).code, Some(78));
+    assert_eq!(ended(wrapped.home.run(&supervised)).code, Some(78));
     kill_turnlock(running);
-    let ended = end(&mut wrapped.room.run(&supervised));
-    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let answer = ended(wrapped.home.run(&supervised));
+    assert_eq!(answer.code, Some(0), "{answer:?}");
     assert!(!lives(program.0));
 }

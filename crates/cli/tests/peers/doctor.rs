@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use crate::node::{Kind, Node};
-use crate::ours::Ours;
+use crate::ours::{Answer, holding};
+use crate::program::held;
 use crate::room::room;
 
 /// What `cleanStaleLockFiles` tells of the one lock.
@@ -26,8 +27,7 @@ fn their_cleaning_keeps_our_live_locks_and_removes_our_dead() {
     for peer in [Kind::April, Kind::July].into_iter().filter_map(Kind::installed) {
         let room = room();
         let mut node = peer.start(&room.session);
-        let mut ours = Ours::linked(&room, "examined");
-        assert_eq!(ours.answer(), "held");
+        let mut ours = holding(&room, "examined");
         for fix in ["look", "fix"] {
             let lock = lock(&mut node, fix);
             assert_eq!(lock["pid"], ours.pid(), "{lock}");
@@ -37,8 +37,8 @@ fn their_cleaning_keeps_our_live_locks_and_removes_our_dead() {
             );
             assert!(lock["ageMs"].as_u64().is_some_and(|age| age < 60_000), "{lock}");
         }
-        ours.go();
-        assert_eq!(ours.answer(), "appended");
+        ours.tell(&());
+        assert_eq!(ours.answer(), Answer::Appended);
         ours.kill();
         let lock = lock(&mut node, "fix");
         assert_eq!((&lock["pidAlive"], &lock["removed"]), (&false.into(), &true.into()), "{lock}");
@@ -52,7 +52,7 @@ fn the_last_openclaws_doctor_speaks_of_our_locks_in_its_own_words() {
     let Some(peer) = Kind::July.installed() else { return };
     let room = room();
     let mut node = peer.start(&room.session);
-    let mut ours = Ours::holding(&room, &["--beside", "openclaw"]);
+    let mut ours = held(&room, &["--beside", "openclaw"]);
     let told = doctor(&mut node, "fix");
     assert!(told.contains("Found 1 session lock file."), "{told}");
     assert!(told.contains(&format!("pid={} (alive) age=", ours.pid())), "{told}");
@@ -71,7 +71,7 @@ fn without_the_word_that_doctor_calls_our_owner_none_of_its_own() {
     let Some(peer) = Kind::July.installed() else { return };
     let room = room();
     let mut node = peer.start(&room.session);
-    let _ours = Ours::holding(&room, &[]);
+    let _ours = held(&room, &[]);
     let told = doctor(&mut node, "look");
     assert!(told.contains("(alive)") && told.contains("stale=yes (non-openclaw-owner)"), "{told}");
     assert!(room.lock.exists());

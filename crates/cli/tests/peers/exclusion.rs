@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use serde_json::json;
 use turnlock::{Error, LostCause};
+use turnlock_testing::{DEADLINE, fed};
 
 use crate::node::{Kind, all};
-use crate::ours::{Ours, turnlock};
-use crate::room::{DEADLINE, buffered, room};
+use crate::ours::{Answer, holding};
+use crate::program::{held, run, turnlock};
+use crate::room::{buffered, room};
 
 const BESIDE: [&str; 2] = ["--beside", "openclaw"];
 
@@ -27,12 +29,12 @@ fn while_a_peer_holds_we_wait_and_name_it() {
             format!("session file locked (timeout 300ms): pid={} alive=true ageMs=", node.pid());
         assert!(error.starts_with(&begins), "{:?}: {error}", peer.kind);
         for how in ["append", "post"] {
-            let refused = turnlock(&[how, "--timeout", "100ms"], &room.session, "{\"ours\":0}\n");
-            let text = String::from_utf8_lossy(&refused.stderr);
-            assert_eq!(refused.status.code(), Some(75), "{:?}: {how}: {text}", peer.kind);
+            let mut command = turnlock([how, "--timeout", "100ms"]);
+            let refused = fed(command.arg(&room.session), "{\"ours\":0}\n");
+            assert_eq!(refused.code, Some(75), "{:?}: {how}: {refused:?}", peer.kind);
             assert!(
-                text.contains(&format!("pid={} alive=true", node.pid())),
-                "{:?}: {how}: {text}",
+                refused.err.contains(&format!("pid={} alive=true", node.pid())),
+                "{:?}: {how}: {refused:?}",
                 peer.kind
             );
         }
@@ -59,7 +61,7 @@ fn while_we_hold_a_peer_waits_and_names_us() {
     for peer in all() {
         let room = room();
         let mut node = peer.start(&room.session);
-        let ours = Ours::holding(&room, &BESIDE);
+        let ours = held(&room, &BESIDE);
         let record = fs::read(&room.lock).unwrap();
         let refused = node.refused(1500);
         let expected = match peer.kind {
@@ -70,7 +72,7 @@ fn while_we_hold_a_peer_waits_and_names_us() {
         assert_eq!(fs::read(&room.lock).unwrap(), record, "{:?}: it was not touched", peer.kind);
 
         node.tell("acquire 30000");
-        assert_eq!(ours.end(), Some(0));
+        assert_eq!(ours.end().code, Some(0));
         assert_eq!(node.line(), "held", "{:?}", peer.kind);
         node.release();
     }
@@ -82,12 +84,11 @@ fn a_program_with_the_word_among_its_arguments_is_respected_too() {
     for peer in all() {
         let room = room();
         let mut node = peer.start(&room.session);
-        let mut ours = Ours::linked(&room, "linked");
-        assert_eq!(ours.answer(), "held");
+        let mut ours = holding(&room, "linked");
         node.refused(1200);
-        ours.go();
-        assert_eq!(ours.answer(), "appended", "{:?}", peer.kind);
-        assert_eq!(ours.end(), Some(0));
+        ours.tell(&());
+        assert_eq!(ours.answer(), Answer::Appended, "{:?}", peer.kind);
+        assert!(ours.end().success());
         node.acquire();
     }
 }
@@ -133,18 +134,18 @@ fn without_the_word_a_command_inside_the_turn_is_refused_as_well() {
     for peer in all() {
         let room = room();
         let mut node = peer.start(&room.session);
-        let mut ours = Ours::run(&room, &[], script);
+        let mut ours = run(&room, &[], script);
         assert_eq!(ours.line(), "held");
         if peer.kind == Kind::July {
             node.acquire();
-            ours.go();
+            ours.say("go\n");
             assert_eq!(ours.line(), "code 1");
             node.write("{\"theirs\":1}");
             assert_eq!(room.lines(), [json!({"theirs": 1})]);
         } else {
             // Only that version has the rule.
             node.refused(1200);
-            ours.go();
+            ours.say("go\n");
             assert_eq!(ours.line(), "code 0", "{:?}", peer.kind);
             assert_eq!(room.lines(), [json!({"ours": 1})]);
         }

@@ -11,6 +11,8 @@ mod node;
 mod npm;
 mod ours;
 mod plain;
+#[path = "../support/program.rs"]
+mod program;
 mod room;
 mod stale;
 mod together;

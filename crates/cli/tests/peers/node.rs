@@ -1,12 +1,11 @@
 //! A Node process that locks a session with a peer's own code.
 
-use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::Command;
+
+use turnlock_testing::Running;
 
 use crate::npm;
-use crate::room::DEADLINE;
 
 /// Whose lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,38 +73,27 @@ impl Peer {
 }
 
 /// A running peer.
-pub struct Node {
-    process: Child,
-    input: ChildStdin,
-    lines: Receiver<String>,
-}
+pub struct Node(Running);
 
 impl Node {
-    fn of(mut command: Command) -> Self {
-        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let input = process.stdin.take().unwrap();
-        let output = BufReader::new(process.stdout.take().unwrap());
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            output.lines().map_while(Result::ok).all(|line| sender.send(line).is_ok())
-        });
-        let mut node = Self { process, input, lines };
+    fn of(command: Command) -> Self {
+        let mut node = Self(Running::start(command));
         assert_eq!(node.line(), "ready");
         node
     }
 
     pub fn pid(&self) -> u32 {
-        self.process.id()
+        self.0.pid()
     }
 
     pub fn tell(&mut self, words: &str) {
-        writeln!(self.input, "{words}").unwrap();
+        self.0.say(&format!("{words}\n"));
     }
 
     /// The next line that it writes.
     #[track_caller]
     pub fn line(&mut self) -> String {
-        self.lines.recv_timeout(DEADLINE).expect("the peer answers")
+        self.0.line()
     }
 
     #[track_caller]
@@ -137,18 +125,8 @@ impl Node {
 
     /// SIGKILL; what it wrote before it died.
     pub fn kill(mut self) -> Vec<String> {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-        self.rest()
-    }
-
-    /// What it writes until it ends.
-    pub fn rest(&mut self) -> Vec<String> {
-        let mut lines = Vec::new();
-        while let Ok(line) = self.lines.recv_timeout(DEADLINE) {
-            lines.push(line);
-        }
-        lines
+        self.0.kill();
+        self.0.rest().lines().map(str::to_owned).collect()
     }
 
     /// What it writes until this line.
@@ -161,12 +139,5 @@ impl Node {
                 line => lines.push(line),
             }
         }
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }

@@ -1,127 +1,56 @@
-//! Our side in processes of its own: the command, and this test binary again as a program that
-//! links the library.
+//! Our side in a process of its own: this test binary again, as a program that links the library.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use turnlock::{Error, Sessions};
+use turnlock_testing::Room;
+use turnlock_testing::alone::this_binary;
+use turnlock_testing::child::{Child, obey, say};
+use turnlock_testing::process::die_with_parent;
 
-use crate::room::{DEADLINE, Room, buffered};
+use crate::room::buffered;
 
-pub const TURNLOCK: &str = env!("CARGO_BIN_EXE_turnlock");
+/// A process of ours, which goes on when it is told to.
+pub type Ours = Child<(), Answer>;
 
-/// Runs the command with this on its standard input.
-pub fn turnlock(options: &[&str], session: &Path, input: &str) -> Output {
-    let mut command = Command::new(TURNLOCK);
-    command.args(options).arg(session).env_remove("TURNLOCK_TURN");
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // It may refuse before it has read it.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
-}
-
-/// A process of ours that is told what to do through its standard input, and tells what it did.
-pub struct Ours {
-    process: Child,
-    input: Option<ChildStdin>,
-    lines: Receiver<String>,
-}
-
-impl Ours {
-    /// `turnlock <options> run <session> -- sh -c <script>`, with `$TURNLOCK` and `$SESSION`.
-    pub fn run(room: &Room, options: &[&str], script: &str) -> Self {
-        let mut command = Command::new(TURNLOCK);
-        command.args(options).arg("run").arg(&room.session).args(["--", "sh", "-c", script]);
-        command.env("TURNLOCK", TURNLOCK).env("SESSION", &room.session);
-        Self::of(command)
-    }
-
-    /// A turn that is held until the process is told to go on.
-    pub fn holding(room: &Room, options: &[&str]) -> Self {
-        let mut ours = Self::run(room, options, "echo held; read go; exit 0");
-        assert_eq!(ours.line(), "held");
-        ours
-    }
-
-    /// A program that links the library, and does one of the [`role`]s.
-    pub fn linked(room: &Room, role: &str) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        // The second filter matches no test: it is the argument by which OpenClaw knows its own.
-        command.args(["--exact", "ours::role", "openclaw", "--nocapture", "--test-threads=1"]);
-        command.env(ROLE, role).env(SESSION, &room.session);
-        Self::of(command)
-    }
-
-    fn of(mut command: Command) -> Self {
-        command.env_remove("TURNLOCK_TURN");
-        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let output = BufReader::new(process.stdout.take().unwrap());
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            output.lines().map_while(Result::ok).all(|line| sender.send(line).is_ok())
-        });
-        Self { input: process.stdin.take(), process, lines }
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.process.id()
-    }
-
-    #[track_caller]
-    pub fn line(&mut self) -> String {
-        self.lines.recv_timeout(DEADLINE).expect("a line of our process")
-    }
-
-    /// The next line that is an answer, and not what the test harness says.
-    #[track_caller]
-    pub fn answer(&mut self) -> String {
-        loop {
-            if let Some((_, answer)) = self.line().split_once(ANSWER) {
-                return answer.to_owned();
-            }
-        }
-    }
-
-    pub fn go(&mut self) {
-        self.input.as_mut().unwrap().write_all(b"\n").unwrap();
-    }
-
-    /// Lets it go on to its end.
-    pub fn end(mut self) -> Option<i32> {
-        drop(self.input.take());
-        self.process.wait().unwrap().code()
-    }
-
-    pub fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
-
-impl Drop for Ours {
-    fn drop(&mut self) {
-        drop(self.input.take());
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+/// What it tells.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    Held,
+    Appended,
+    Refused(String),
+    Begun,
+    Told(Told),
 }
 
 const ROLE: &str = "TURNLOCK_PEERS_ROLE";
 const SESSION: &str = "TURNLOCK_PEERS_SESSION";
-const ANSWER: &str = "@answer ";
+
+fn start(room: &Room, role: &str) -> Ours {
+    let mut command = this_binary("ours::role");
+    // This further filter matches no test: it is the argument by which OpenClaw knows its own.
+    command.arg("openclaw").env(ROLE, role).env(SESSION, &room.session);
+    Ours::start(command)
+}
+
+/// One that holds a turn with this label, and appends each time that it is told to go on.
+#[track_caller]
+pub fn holding(room: &Room, label: &str) -> Ours {
+    let ours = start(room, label);
+    assert_eq!(ours.answer(), Answer::Held);
+    ours
+}
+
+/// One that takes turns until it is told to go on; then it tells what became of them.
+pub fn taking_turns(room: &Room, writer: u64) -> Ours {
+    start(room, &format!("turns {writer}"))
+}
 
 /// What became of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,7 +64,7 @@ pub enum Outcome {
 }
 
 /// What one writer was told, by turn and part.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
     pub turns: BTreeMap<u64, Vec<Outcome>>,
     pub busy: u64,
@@ -147,7 +76,6 @@ fn role() {
     let (Some(role), Some(session)) = (std::env::var(ROLE).ok(), std::env::var_os(SESSION)) else {
         return;
     };
-    set_parent_process_death_signal(Some(Signal::KILL)).unwrap();
     let session = PathBuf::from(session);
     match role.strip_prefix("turns ") {
         Some(writer) => take_turns(&session, writer.parse().unwrap()),
@@ -155,37 +83,28 @@ fn role() {
     }
 }
 
-fn say(answer: &str) {
-    println!("{ANSWER}{answer}");
-}
-
-fn wait_for_a_line() -> bool {
-    std::io::stdin().lock().read_line(&mut String::new()).unwrap() > 0
-}
-
 /// Holds a turn, and appends at each line that it is told.
 fn hold(session: &Path, label: &str) {
     let mut turn = buffered().turn(session).label(label).acquire_blocking().unwrap();
-    say("held");
-    while wait_for_a_line() {
-        match turn.append_blocking(&json!({"ours": label})) {
-            Ok(_) => say("appended"),
-            Err(error) => say(&format!("refused {error}")),
-        }
-    }
+    say(&Answer::Held);
+    obey(|()| match turn.append_blocking(&json!({"ours": label})) {
+        Ok(_) => Answer::Appended,
+        Err(error) => Answer::Refused(error.to_string()),
+    });
 }
 
 /// Turns of two appends each, until it is told to stop; then what became of each, and then it waits
 /// for its end, so that nobody takes its last lock for a dead one's.
 fn take_turns(session: &Path, writer: u64) {
+    die_with_parent();
     let sessions = buffered();
     let (stop, mut told) = (AtomicBool::new(false), Told::default());
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            wait_for_a_line();
+            std::io::stdin().lock().read_line(&mut String::new()).unwrap();
             stop.store(true, Ordering::Relaxed);
         });
-        say("begun");
+        say(&Answer::Begun);
         for n in 0.. {
             if stop.load(Ordering::Relaxed) {
                 break;
@@ -200,7 +119,7 @@ fn take_turns(session: &Path, writer: u64) {
             std::thread::sleep(Duration::from_millis(5));
         }
     });
-    say(&serde_json::to_string(&told).unwrap());
+    say(&Answer::Told(told));
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
 }
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde_json::json;
 use turnlock::{Durability, Error, LostCause, Sessions};
+use turnlock_testing::{Room, until};
 
-use crate::ours::Ours;
-use crate::room::{Room, buffered, room, until};
+use crate::ours::{Answer, holding, taking_turns};
+use crate::room::{buffered, room};
 
 /// A shell command, run over and over until this is dropped.
 pub struct Remover(Child);
@@ -85,9 +86,7 @@ fn a_blocking_flock_on_the_lock_file_may_lock_a_file_that_is_gone() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let pid = script.id().to_string();
-    let blocked = |line: &str| line.contains("->") && line.split(' ').any(|word| word == pid);
-    until("it blocks", || std::fs::read_to_string("/proc/locks").unwrap().lines().any(blocked));
+    room.until_waited_for(1);
     turn.release_blocking().unwrap();
     let mut next = sessions.turn(&room.session).try_acquire().unwrap();
     next.append_blocking(&json!({"ours": 1})).unwrap();
@@ -102,14 +101,14 @@ fn a_blocking_flock_on_the_lock_file_may_lock_a_file_that_is_gone() {
 #[test]
 fn a_script_that_locks_the_session_file_appends_beside_our_turns() {
     let room = room();
-    let mut ours = Ours::linked(&room, "turns 1");
-    assert_eq!(ours.answer(), "begun");
+    let mut ours = taking_turns(&room, 1);
+    assert_eq!(ours.answer(), Answer::Begun);
     // Two writes under one lock, which nobody may come between.
     let script = "n=0; while [ $n -lt 100 ]; do \
                   flock \"$SESSION\" sh -c 'printf \"{\\\"script\\\":\" >> \"$SESSION\"; \
                   echo \"1}\" >> \"$SESSION\"'; n=$((n+1)); done";
     assert!(shell(&room, script).status().unwrap().success());
-    ours.go();
+    ours.tell(&());
     ours.answer();
     let lines = room.lines();
     assert_eq!(lines.iter().filter(|line| **line == json!({"script": 1})).count(), 100);
@@ -128,16 +127,15 @@ fn rm_of_the_lock_file_ends_the_turn_and_nothing_else() {
         matches!(refused, Err(Error::LockLost { cause: LostCause::Removed, .. })),
         "{refused:?}"
     );
-    let mut next = Ours::linked(&room, "next");
-    assert_eq!(next.answer(), "held");
+    let mut next = holding(&room, "next");
     let refused = turn.append_blocking(&json!({"ours": 3}));
     assert!(
         matches!(refused, Err(Error::LockLost { cause: LostCause::Replaced, .. })),
         "{refused:?}"
     );
     drop(turn);
-    next.go();
-    assert_eq!(next.answer(), "appended");
+    next.tell(&());
+    assert_eq!(next.answer(), Answer::Appended);
     assert_eq!(room.record()["pid"], next.pid());
     assert_eq!(room.lines(), [json!({"ours": 1}), json!({"ours": "next"})]);
 }

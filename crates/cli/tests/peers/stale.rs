@@ -3,10 +3,12 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use turnlock_testing::{threads_named, until};
 
 use crate::node::{Kind, all};
-use crate::ours::Ours;
-use crate::room::{buffered, room, until, waits_for_turns};
+use crate::ours::{Answer, holding};
+use crate::program::run;
+use crate::room::{buffered, room};
 
 #[test]
 fn the_lock_of_a_killed_peer_is_ours_at_once() {
@@ -50,7 +52,7 @@ fn a_waiter_has_the_turn_soon_after_a_peer_was_killed() {
                     turn.release_blocking().unwrap();
                     held
                 });
-                until("it waits", waits_for_turns);
+                until("it waits", || threads_named("turnlock-wait") > 0);
                 let killed = Instant::now();
                 node.kill();
                 waiter.join().unwrap().saturating_duration_since(killed)
@@ -68,10 +70,9 @@ fn the_lock_of_our_killed_process_is_theirs() {
     for peer in all() {
         let room = room();
         let mut node = peer.start(&room.session);
-        let mut ours = Ours::linked(&room, "killed");
-        assert_eq!(ours.answer(), "held");
-        ours.go();
-        assert_eq!(ours.answer(), "appended");
+        let mut ours = holding(&room, "killed");
+        ours.tell(&());
+        assert_eq!(ours.answer(), Answer::Appended);
         node.tell("acquire 30000");
         let killed = Instant::now();
         ours.kill();
@@ -98,13 +99,13 @@ fn what_outlives_its_killed_turnlock_run_is_refused_once_a_peer_has_the_lock() {
     for peer in all() {
         let room = room();
         let mut node = peer.start(&room.session);
-        let mut ours = Ours::run(&room, &["--beside", "openclaw"], script);
+        let mut ours = run(&room, &["--beside", "openclaw"], script);
         assert_eq!(ours.line(), "held");
         ours.kill();
         // Our own kind sees that the lock is still held.
         assert!(buffered().turn(&room.session).try_acquire().is_err());
         node.acquire();
-        ours.go();
+        ours.say("go\n");
         assert_eq!(ours.line(), "code 1", "{:?}", peer.kind);
         node.write("{\"theirs\":1}");
         node.release();
@@ -118,18 +119,16 @@ fn what_outlives_its_killed_turnlock_run_is_refused_once_a_peer_has_the_lock() {
 fn a_peer_respects_the_successor_of_our_dead() {
     for peer in all() {
         let room = room();
-        let mut dead = Ours::linked(&room, "dead");
-        assert_eq!(dead.answer(), "held");
+        let mut dead = holding(&room, "dead");
         dead.kill();
-        let mut successor = Ours::linked(&room, "successor");
-        assert_eq!(successor.answer(), "held");
+        let mut successor = holding(&room, "successor");
         let mut node = peer.start(&room.session);
         let refused = node.refused(1200);
         if peer.kind != Kind::FsSafe {
             assert!(refused.contains(&format!("pid={}", successor.pid())), "{refused}");
         }
-        successor.go();
-        assert_eq!(successor.answer(), "appended");
+        successor.tell(&());
+        assert_eq!(successor.answer(), Answer::Appended);
     }
 }
 
@@ -147,21 +146,17 @@ fn a_peer_that_removes_what_we_have_just_taken_over_is_not_interleaved_with() {
         assert_eq!(node.ask("pause"), "pausing");
         assert_eq!(node.ask("acquire 30000"), "removing", "{:?}", peer.kind);
         // It has judged, and not yet removed.
-        let mut ours = Ours::linked(&room, "successor");
-        assert_eq!(ours.answer(), "held");
-        ours.go();
-        assert_eq!(ours.answer(), "appended");
+        let mut ours = holding(&room, "successor");
+        ours.tell(&());
+        assert_eq!(ours.answer(), Answer::Appended);
         node.tell("resume");
         assert_eq!(node.line(), "held", "{:?}: its own race", peer.kind);
         node.write("{\"theirs\":1}");
-        ours.go();
-        let refused = ours.answer();
-        assert!(
-            refused.starts_with("refused lock lost: another lock file stands in its place"),
-            "{refused}"
-        );
+        ours.tell(&());
+        let Answer::Refused(why) = ours.answer() else { panic!("it was not refused") };
+        assert!(why.starts_with("lock lost: another lock file stands in its place"), "{why}");
         node.write("{\"theirs\":2}");
-        assert_eq!(ours.end(), Some(0));
+        assert!(ours.end().success());
         assert_eq!(room.record()["pid"], node.pid(), "{:?}: its lock was left alone", peer.kind);
         assert_eq!(
             room.lines(),

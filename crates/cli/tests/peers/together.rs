@@ -8,19 +8,20 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use turnlock_testing::Room;
+use turnlock_testing::env::number;
 
 use crate::node::{Kind, Node, Peer, all};
-use crate::ours::{Ours, Outcome, Told};
+use crate::ours::{Answer, Outcome, Told, taking_turns};
 use crate::plain::Remover;
-use crate::room::{Room, room};
+use crate::room::room;
 
 /// Peers count from here.
 const THEIRS: u64 = 100;
 
 /// How long each of the rounds takes.
 fn round() -> Duration {
-    let seconds = std::env::var("TURNLOCK_PEERS_SECONDS").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(2))
+    Duration::from_secs(number("TURNLOCK_PEERS_SECONDS", 2))
 }
 
 /// The turns that a peer told of.
@@ -96,14 +97,13 @@ fn together(
     peers: &[&Peer],
     mut meanwhile: impl FnMut(&mut Vec<(u64, Node)>, &mut Words),
 ) -> Found {
-    let start = |writer| Ours::linked(room, &format!("turns {writer}"));
-    let mut linked: Vec<_> = (0..ours).map(|writer| (writer, start(writer))).collect();
+    let mut linked: Vec<_> = (0..ours).map(|writer| (writer, taking_turns(room, writer))).collect();
     let mut nodes = Vec::new();
     for (writer, peer) in (THEIRS..).zip(peers) {
         nodes.push((writer, begin(peer, room, writer)));
     }
     for (_, ours) in &mut linked {
-        assert_eq!(ours.answer(), "begun");
+        assert_eq!(ours.answer(), Answer::Begun);
     }
     let (began, mut words) = (Instant::now(), Words::default());
     while began.elapsed() < round() {
@@ -111,7 +111,7 @@ fn together(
         std::thread::sleep(Duration::from_millis(50));
     }
     for (_, ours) in &mut linked {
-        ours.go();
+        ours.tell(&());
     }
     for (_, node) in &mut nodes {
         node.tell("stop");
@@ -119,8 +119,9 @@ fn together(
     for (writer, mut node) in nodes {
         words.theirs.push(Theirs::told(writer, &node.until("done")));
     }
-    for (writer, ours) in &mut linked {
-        words.ours.push((*writer, serde_json::from_str(&ours.answer()).unwrap()));
+    for (writer, ours) in &linked {
+        let Answer::Told(told) = ours.answer() else { panic!("it tells of its turns") };
+        words.ours.push((*writer, told));
     }
     check(room, &words)
 }

@@ -1,4 +1,4 @@
-//! What a judge may ask about processes; a trait, so that tests can set up any state of affairs.
+//! What a judge may ask about processes. A trait, so that tests can set up any state of affairs.
 
 use std::ffi::OsString;
 use std::io;
@@ -7,14 +7,16 @@ use jiff::Timestamp;
 
 use crate::sys::process::{self, ProcessState};
 
-/// The questions of [`judge`](super::judge); see [`process`] for the answers.
+/// The questions of [`judge`](super::judge). Functions of the same names in [`process`] describe
+/// the answers.
 pub(crate) trait Facts {
     fn own_pid(&self) -> i32;
-    /// Whether a turn of this very process holds the session in question.
-    fn registry_knows(&self) -> bool;
+    /// Whether a turn of this process holds the session in question.
+    fn held_here(&self) -> bool;
     fn state(&self, pid: i32) -> ProcessState;
     fn start_time(&self, pid: i32) -> io::Result<Option<u64>>;
-    /// Whether it cannot be seen if the process has our clock: it may have recorded another start time for itself than we read.
+    /// Whether the process may have another clock than this one. It may then have recorded another
+    /// start time for itself than this process reads.
     fn clock_unseen(&self, pid: i32) -> bool;
     fn started_at(&self, pid: i32) -> Option<Timestamp>;
     fn command_line(&self, pid: i32) -> Option<Vec<OsString>>;
@@ -23,8 +25,8 @@ pub(crate) trait Facts {
 /// The processes of this machine.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Processes {
-    /// The answer to [`Facts::registry_knows`]. Whoever asks as a contender for the session knows that nobody here holds it.
-    pub registry_knows: bool,
+    /// The answer to [`Facts::held_here`]. A contender for the session knows that it is not.
+    pub held_here: bool,
 }
 
 impl Facts for Processes {
@@ -32,8 +34,8 @@ impl Facts for Processes {
         process::own().pid
     }
 
-    fn registry_knows(&self) -> bool {
-        self.registry_knows
+    fn held_here(&self) -> bool {
+        self.held_here
     }
 
     fn state(&self, pid: i32) -> ProcessState {

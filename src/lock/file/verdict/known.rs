@@ -1,6 +1,7 @@
 //! Owner processes, each looked up once, however many locks name it.
 //!
-//! Good for looking. What is to be removed is judged anew, by the processes of that moment.
+//! Only for looking. Before a lock is removed, its owner is judged again, by the processes of that
+//! moment.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -13,12 +14,13 @@ use parking_lot::Mutex;
 use super::{Facts, Processes};
 use crate::sys::process::ProcessState;
 
-/// The processes of this machine, as they were when they were first asked after.
+/// The processes of this machine, as they were when each was first looked up.
 #[derive(Default)]
-pub(crate) struct Known(Mutex<HashMap<i32, Arc<Seen>>>);
+pub(crate) struct Known(Mutex<HashMap<i32, Arc<Answers>>>);
 
+/// What is known of one process.
 #[derive(Default)]
-struct Seen {
+struct Answers {
     state: OnceLock<ProcessState>,
     start_time: OnceLock<Result<Option<u64>, io::ErrorKind>>,
     started_at: OnceLock<Option<Timestamp>>,
@@ -26,51 +28,51 @@ struct Seen {
 }
 
 impl Known {
-    /// The facts for one lock. `registry_knows`: whether a turn of this very process holds its session.
-    pub(crate) fn facts(&self, registry_knows: bool) -> impl Facts + '_ {
-        Look { known: self, asked: Processes { registry_knows } }
+    /// The facts for one lock. `held_here` says whether a turn of this process holds its session.
+    pub(crate) fn facts(&self, held_here: bool) -> impl Facts + '_ {
+        KnownFacts { known: self, processes: Processes { held_here } }
     }
 
-    fn seen(&self, pid: i32) -> Arc<Seen> {
+    fn of(&self, pid: i32) -> Arc<Answers> {
         Arc::clone(self.0.lock().entry(pid).or_default())
     }
 }
 
-struct Look<'a> {
+struct KnownFacts<'a> {
     known: &'a Known,
-    asked: Processes,
+    processes: Processes,
 }
 
-impl Facts for Look<'_> {
+impl Facts for KnownFacts<'_> {
     fn own_pid(&self) -> i32 {
-        self.asked.own_pid()
+        self.processes.own_pid()
     }
 
-    fn registry_knows(&self) -> bool {
-        self.asked.registry_knows
+    fn held_here(&self) -> bool {
+        self.processes.held_here
     }
 
     fn state(&self, pid: i32) -> ProcessState {
-        *self.known.seen(pid).state.get_or_init(|| self.asked.state(pid))
+        *self.known.of(pid).state.get_or_init(|| self.processes.state(pid))
     }
 
     fn start_time(&self, pid: i32) -> io::Result<Option<u64>> {
-        let seen = self.known.seen(pid);
-        let answer = seen
+        let known = self.known.of(pid);
+        let answer = known
             .start_time
-            .get_or_init(|| self.asked.start_time(pid).map_err(|error| error.kind()));
+            .get_or_init(|| self.processes.start_time(pid).map_err(|error| error.kind()));
         (*answer).map_err(io::Error::from)
     }
 
     fn clock_unseen(&self, pid: i32) -> bool {
-        self.asked.clock_unseen(pid)
+        self.processes.clock_unseen(pid)
     }
 
     fn started_at(&self, pid: i32) -> Option<Timestamp> {
-        *self.known.seen(pid).started_at.get_or_init(|| self.asked.started_at(pid))
+        *self.known.of(pid).started_at.get_or_init(|| self.processes.started_at(pid))
     }
 
     fn command_line(&self, pid: i32) -> Option<Vec<OsString>> {
-        self.known.seen(pid).command_line.get_or_init(|| self.asked.command_line(pid)).clone()
+        self.known.of(pid).command_line.get_or_init(|| self.processes.command_line(pid)).clone()
     }
 }

@@ -1,6 +1,7 @@
 #[cfg(target_os = "linux")]
 mod real;
 
+use std::ffi::OsString;
 use std::io;
 
 use serde_json::json;
@@ -14,12 +15,12 @@ const OWN: i32 = 7;
 const OTHER: i32 = 8;
 const HALF_AN_HOUR: Duration = Duration::from_secs(30 * 60);
 
-/// The world of a test: one process of interest, alive and a Node program unless said otherwise.
+/// The world of a test: one process, which is alive and a Node program unless said otherwise.
 #[derive(Clone)]
 struct World {
-    registry_knows: bool,
+    held_here: bool,
     state: ProcessState,
-    /// The outer `None`: reading fails. The inner: no such process.
+    /// The outer `None`: reading fails. The inner `None`: there is no such process.
     start_time: Option<Option<u64>>,
     clock_unseen: bool,
     started_at: Option<Timestamp>,
@@ -29,7 +30,7 @@ struct World {
 impl World {
     fn new() -> Self {
         Self {
-            registry_knows: false,
+            held_here: false,
             state: ProcessState::Alive,
             start_time: Some(Some(500)),
             clock_unseen: false,
@@ -48,8 +49,8 @@ impl Facts for World {
     fn own_pid(&self) -> i32 {
         OWN
     }
-    fn registry_knows(&self) -> bool {
-        self.registry_knows
+    fn held_here(&self) -> bool {
+        self.held_here
     }
     fn state(&self, _pid: i32) -> ProcessState {
         self.state
@@ -76,7 +77,7 @@ fn ago(seconds: i64) -> Timestamp {
     now() - SignedDuration::from_secs(seconds)
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the form of the field")]
+#[expect(clippy::unnecessary_wraps, reason = "it is the type of the field")]
 fn words(words: &[&str]) -> Option<Vec<OsString>> {
     Some(words.iter().map(OsString::from).collect())
 }
@@ -105,7 +106,8 @@ fn certain_evidence_first() {
     let world = World::new;
     let gone = world().with(|w| w.state = ProcessState::Gone);
     let zombie = world().with(|w| w.state = ProcessState::Zombie);
-    // All that could be guessed speaks against it: no guess is made where there is something certain that we cannot see.
+    // All guesses would speak against it. None is made where there is certain evidence that only
+    // cannot be read.
     let unseen = world().with(|w| {
         w.start_time = None;
         w.started_at = Some(now());
@@ -132,19 +134,19 @@ fn certain_evidence_first() {
 #[test]
 fn our_own_pid() {
     let world = World::new();
-    let held = world.clone().with(|w| w.registry_knows = true);
+    let held = world.clone().with(|w| w.held_here = true);
     let hidden = world.clone().with(|w| w.start_time = None);
 
     check("without start time", claim(Pid(OWN)), &world, Dead, &[OrphanSelfPid]);
-    check("with ours, not in the registry", started(Pid(OWN), 500), &world, Dead, &[OrphanSelfPid]);
+    check("with ours, not held here", started(Pid(OWN), 500), &world, Dead, &[OrphanSelfPid]);
     check("with another", started(Pid(OWN), 499), &world, Dead, &[RecycledPid]);
     check("ours cannot be read", started(Pid(OWN), 499), &hidden, Dead, &[OrphanSelfPid]);
-    check("in the registry", claim(Pid(OWN)), &held, Alive, &[]);
+    check("held here", claim(Pid(OWN)), &held, Alive, &[]);
 }
 
 #[test]
-fn what_the_registry_holds_is_alive_whatever_the_record_says() {
-    let held = World::new().with(|w| w.registry_knows = true);
+fn what_is_held_here_is_alive_whatever_the_record_says() {
+    let held = World::new().with(|w| w.held_here = true);
     let gone = held.clone().with(|w| w.state = ProcessState::Gone);
     check("another start time", started(Pid(OWN), 499), &held, Alive, &[]);
     check("a dead pid", claim(Pid(OTHER)), &gone, Alive, &[]);
@@ -191,7 +193,7 @@ fn the_command_line_decides_last() {
 #[test]
 fn what_cannot_be_read_is_alive() {
     let nothing = World {
-        registry_knows: false,
+        held_here: false,
         state: ProcessState::Unknown,
         start_time: None,
         clock_unseen: false,
@@ -241,7 +243,6 @@ fn a_record_that_names_nobody_is_left_to_its_age() {
 #[test]
 fn pids_in_json() {
     assert_eq!(PidClaim::from_json(&json!(null)), Missing);
-    assert_eq!(PidClaim::from_json(&json!(null)), Missing);
     assert_eq!(PidClaim::from_json(&json!(1234)), Pid(1234));
     assert_eq!(PidClaim::from_json(&json!(i32::MAX)), Pid(i32::MAX));
     for value in [
@@ -269,7 +270,8 @@ fn reasons_are_said_and_written_in_openclaws_words() {
         NonOpenclawOwner,
     ];
     let said: Vec<String> = reasons.iter().map(ToString::to_string).collect();
-    let expected = "missing-pid dead-pid recycled-pid invalid-createdAt too-old orphan-self-pid non-openclaw-owner";
+    let expected = "missing-pid dead-pid recycled-pid invalid-createdAt too-old orphan-self-pid \
+                    non-openclaw-owner";
     assert_eq!(said.join(" "), expected);
     assert_eq!(serde_json::to_value(reasons).unwrap(), json!(said));
     assert_eq!(format!("[{Empty:>7}]"), "[  empty]");

@@ -7,7 +7,7 @@ use super::*;
 use crate::sys::process;
 use crate::sys::process::tests::Sleeper;
 
-const REAL: Processes = Processes { registry_knows: false };
+const REAL: Processes = Processes { held_here: false };
 
 #[track_caller]
 fn check_real(claim: Claim, outcome: Outcome, reasons: &[Reason]) {
@@ -46,11 +46,11 @@ fn a_real_child_without_start_time_is_known_by_its_age_and_name() {
 }
 
 #[test]
-fn our_real_self_is_an_orphan_unless_the_registry_knows() {
+fn our_real_self_is_an_orphan_unless_it_is_held_here() {
     let own = process::own();
     for start_time in [None, own.start_time] {
         check_real(made_now(own.pid, start_time), Dead, &[OrphanSelfPid]);
     }
-    let held = Processes { registry_knows: true };
+    let held = Processes { held_here: true };
     assert!(judge(&made_now(own.pid, None), &held, Timestamp::now(), HALF_AN_HOUR).alive());
 }

@@ -1,0 +1,12 @@
+//! `turnlock doctor` and `turnlock read` on real files: hostile ones, with real writers beside
+//! them, and killed in the middle.
+
+mod corpus;
+mod done;
+mod findings;
+mod following;
+mod hostile;
+mod killed;
+mod made;
+mod tree;
+mod work;

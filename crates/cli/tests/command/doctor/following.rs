@@ -1,0 +1,119 @@
+//! `turnlock read`, and what it follows.
+
+use std::fs;
+use std::io::Write;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use turnlock::Sessions;
+use turnlock_testing::{Room, Running, ended, eventually, room};
+
+use crate::program::turnlock;
+
+fn read(arguments: &[&str], room: &Room) -> std::process::Command {
+    let mut command = turnlock(["read"]);
+    command.args(arguments).arg(&room.session);
+    command
+}
+
+#[test]
+fn whole_lines_come_byte_for_byte_and_damage_on_standard_error() {
+    let room = room();
+    fs::write(&room.session, "{\"a\":1} \r\n{\"cut he{\"b\":\"ü\u{85}\"}\n{\"torn").unwrap();
+    let answer = read(&[], &room).output().unwrap();
+    assert_eq!(answer.status.code(), Some(0));
+    assert_eq!(answer.stdout, "{\"a\":1} \r\n{\"b\":\"ü\u{85}\"}\n".as_bytes());
+    let told = String::from_utf8(answer.stderr).unwrap();
+    assert!(told.contains("line 2, bytes 10..") && told.contains("a torn tail"), "{told}");
+
+    let documents: Vec<Value> = ended(read(&["--json"], &room))
+        .out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(documents[0], json!({"offset": 0, "length": 9, "line": 1, "record": {"a": 1}}));
+    assert_eq!(documents[1]["damage"]["kind"], "splice");
+    assert_eq!(documents[2]["record"]["b"], "ü\u{85}");
+    assert_eq!(documents[3]["damage"]["kind"], "torn-tail");
+
+    assert_eq!(ended(read(&["--tail", "1"], &room)).out, "{\"b\":\"ü\u{85}\"}\n");
+}
+
+#[test]
+fn a_session_is_followed_through_posts_a_repair_an_undo_and_a_rewrite() {
+    let room = room();
+    fs::write(&room.session, "{\"n\":1}\n{\"n\":2}\n").unwrap();
+    let sessions = Sessions::new();
+    let mut follow = Running::start(read(&["--follow", "--tail", "1"], &room));
+    assert_eq!(follow.line(), "{\"n\":2}");
+    sessions.post_blocking(&room.session, &json!({"n": 3})).unwrap();
+    assert_eq!(follow.line(), "{\"n\":3}");
+
+    room.scrawl("{\"cut he{\"n\":4}\n{\"half");
+    assert_eq!(follow.line(), "{\"n\":4}");
+    let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+    turn.repair_blocking().unwrap();
+    turn.append_blocking(&json!({"n": 5})).unwrap();
+    assert_eq!(follow.line(), "{\"n\":5}", "what was shown before the repair is not shown again");
+
+    turn.read().unwrap();
+    turn.rewrite_blocking([json!({"summary": "of four"}), json!({"n": 5})]).unwrap();
+    assert_eq!(follow.line(), "{\"summary\":\"of four\"}");
+    sessions.post_blocking(&room.session, &json!({"n": 6})).unwrap();
+    assert_eq!(follow.line(), "{\"n\":6}");
+
+    // Cut back to the end of a line that is there, as if the last had never been; and the next is
+    // just as long.
+    let length = fs::metadata(&room.session).unwrap().len();
+    fs::File::options().write(true).open(&room.session).unwrap().set_len(length - 8).unwrap();
+    turn.append_blocking(&json!({"n": 7})).unwrap();
+    assert_eq!(follow.line(), "{\"n\":7}");
+
+    follow.signal(Signal::INT);
+    let ended = follow.end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.out, "", "nothing else was shown");
+}
+
+#[test]
+fn a_follower_goes_on_when_an_append_is_taken_back_while_it_looks() {
+    let room = room();
+    fs::write(&room.session, "{\"n\":1}\n").unwrap();
+    for arguments in [&["--follow"][..], &["--follow", "--tail", "1"]] {
+        let mut follow = Running::start(read(arguments, &room));
+        assert_eq!(follow.line(), "{\"n\":1}");
+        let mut file = fs::File::options().append(true).open(&room.session).unwrap();
+        for _ in 0..300_000 {
+            file.write_all(b"{\"torn\":\"").unwrap();
+            file.set_len(8).unwrap();
+        }
+        room.scrawl("{\"n\":2}\n");
+        assert_eq!(follow.line(), "{\"n\":2}");
+        file.set_len(8).unwrap();
+        follow.signal(Signal::INT);
+        let ended = follow.end();
+        assert_eq!((ended.code, ended.out.as_str()), (Some(0), ""), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_follower_ends_when_nobody_reads_any_more() {
+    let room = room();
+    fs::write(&room.session, "{\"n\":1}\n").unwrap();
+    let mut command = read(&["--follow"], &room);
+    command.stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    let status = eventually("the follower to end", || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn what_is_no_session_is_refused() {
+    let room = room();
+    assert_eq!(ended(read(&[], &room)).code, Some(1));
+    std::os::unix::fs::symlink("/etc/passwd", &room.session).unwrap();
+    let answer = ended(read(&[], &room));
+    assert_eq!((answer.code, answer.out.as_str()), (Some(1), ""));
+    assert!(answer.err.contains("symbolic link"), "{}", answer.err);
+}

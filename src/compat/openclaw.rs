@@ -1,0 +1,111 @@
+//! OpenClaw and its forks: how their processes are called, where their files are, and what their
+//! gateways write.
+//!
+//! Its lock record is a JSON object with `pid`, `createdAt`, `starttime` (field 22 of
+//! `/proc/<pid>/stat`) and, in a gateway's, `configPath`, `stateDir`, `ownerId`, `role`, `port` and
+//! `startTime`. The record of this library has the same names for the same things.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+/// One of these is in the command line of each program that writes such records.
+const AGENT_WORDS: [&str; 6] = ["node", "bun", "deno", "openclaw", "clawdbot", "moltbot"];
+
+/// Whether a process may be one of those programs, by its command line. An empty command line is
+/// one that cannot be read.
+pub(crate) fn is_agent(command_line: &[OsString]) -> bool {
+    command_line.is_empty()
+        || command_line.iter().any(|word| {
+            let word = word.to_string_lossy().to_lowercase();
+            AGENT_WORDS.iter().any(|agent| word.contains(agent))
+        })
+}
+
+/// Below a state directory: a directory for each agent.
+pub(crate) const AGENTS: &str = "agents";
+/// Below an agent's directory, and in old layouts below the state directory.
+pub(crate) const SESSIONS: &str = "sessions";
+
+/// Whether a path is that of a gateway's lock, `gateway.<key>.lock`, by its name. The key is 8 hex
+/// digits for a config, or `state`, which only this library writes.
+pub(crate) fn is_gateway_lock(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    let key = name.strip_prefix(b"gateway.").and_then(|rest| rest.strip_suffix(b".lock"));
+    key.is_some_and(|key| {
+        let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        key == b"state" || key.len() == 8 && key.iter().all(is_digit)
+    })
+}
+
+#[cfg(feature = "gateway")]
+pub(crate) use gateway::*;
+
+#[cfg(feature = "gateway")]
+mod gateway {
+    use std::net::SocketAddr;
+    use std::path::{Path, PathBuf};
+    use std::time::Duration;
+
+    use serde_json::{Map, Value};
+    use sha2::{Digest, Sha256};
+    use uuid::Uuid;
+
+    /// The name of the config file in a state directory.
+    pub(crate) const CONFIG: &str = "openclaw.json";
+    /// The lock that this library takes in the state directory itself.
+    pub(crate) const STATE_LOCK: &str = "gateway.state.lock";
+
+    /// Where the locks of configs are.
+    pub(crate) fn lock_dir(state_dir: &Path, user_id: u32) -> PathBuf {
+        state_dir.join(format!("tmp/openclaw-{user_id}"))
+    }
+
+    /// The name of a config's lock: keyed by the first 8 hex digits of the SHA-256 of its path.
+    pub(crate) fn config_lock(config: &Path) -> String {
+        let digest = Sha256::digest(config.as_os_str().as_encoded_bytes());
+        let key: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        format!("gateway.{key}.lock")
+    }
+
+    /// What a gateway writes into its record, beside what every record has. The address is ours.
+    pub(crate) fn gateway_facts(
+        config: &Path,
+        state_dir: &Path,
+        address: SocketAddr,
+        owner_id: Uuid,
+        start_time: Option<u64>,
+    ) -> Map<String, Value> {
+        let mut facts = Map::new();
+        facts.insert("configPath".into(), config.to_string_lossy().into());
+        facts.insert("stateDir".into(), state_dir.to_string_lossy().into());
+        facts.insert("ownerId".into(), owner_id.to_string().into());
+        facts.insert("role".into(), "gateway".into());
+        facts.insert("address".into(), address.ip().to_string().into());
+        if address.port() != 0 {
+            facts.insert("port".into(), address.port().into());
+        }
+        if let Some(start_time) = start_time {
+            facts.insert("startTime".into(), start_time.into());
+        }
+        facts
+    }
+
+    /// A reclaim guard exists for milliseconds, unless the process that made it has died.
+    pub(crate) const RECLAIM_GRACE: Duration = Duration::from_secs(30);
+
+    /// Whether a path is that of the directory with which OpenClaw guards a reclaim, by its name.
+    pub(crate) fn is_reclaim_guard(path: &Path) -> bool {
+        path.as_os_str().as_encoded_bytes().ends_with(b".lock.reclaim")
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_key_is_the_one_that_sha256sum_gives() {
+            let lock = config_lock(Path::new("/etc/agent/openclaw.json"));
+            assert_eq!(lock, "gateway.bfbc5971.lock");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! A lock file that this process holds.
+
+mod lingering;
+
+use std::fs::File;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime};
+
+use uuid::Uuid;
+
+use super::record::Reading;
+use super::{Want, marks, record};
+use crate::datafile::{Section, SessionFile};
+use crate::error::{Context, LostCause, Result};
+use crate::place::Place;
+use crate::rules::Rules;
+use crate::sys::{AsFd, BorrowedFd, FileId, Stat, filesystem, flock};
+pub(crate) use lingering::Lingering;
+
+/// A lock file that this process holds. Dropping it lets go; the file stays, and is taken over.
+#[derive(Debug)]
+pub(crate) struct LockFile {
+    file: File,
+    id: FileId,
+    /// The record, as it was written.
+    record: Box<[u8]>,
+    /// The owner named in the record.
+    owner: Uuid,
+    /// Sequence number of this record within the process; at one path only the highest can still
+    /// exist.
+    number: u64,
+    /// The owner it was taken over from, if that one used this protocol.
+    predecessor: Option<Uuid>,
+    /// The process that acquired it; [`NOBODY`] once it has let go.
+    pid: u32,
+    /// Whether another process may have the descriptor, and so the lock.
+    lent: bool,
+}
+
+/// No process has this id.
+const NOBODY: u32 = 0;
+
+/// The sequence number of the next record that this process writes.
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
+
+impl LockFile {
+    /// A lock file whose `flock` this process has just been granted.
+    pub(super) fn locked(file: File, id: FileId) -> Self {
+        Self {
+            id,
+            file,
+            record: Box::default(),
+            owner: Uuid::nil(),
+            number: 0,
+            predecessor: None,
+            pid: std::process::id(),
+            lent: false,
+        }
+    }
+
+    /// A new lock file: locked, with its record written.
+    pub(super) fn filled(file: File, id: FileId, record: Vec<u8>, want: &Want) -> Self {
+        let mut held = Self::locked(file, id);
+        held.bears(record, want.owner);
+        held.mark(want);
+        held
+    }
+
+    /// Takes over in place (I6), over the record that was read.
+    pub(super) fn take_over(&mut self, old: &Reading, stat: &Stat, want: &Want) -> io::Result<()> {
+        debug_assert_eq!(self.id, stat.id);
+        self.write(want, usize::try_from(stat.len).unwrap_or(usize::MAX))?;
+        self.mark(want);
+        if let Reading::Ours(record) = old {
+            self.predecessor = record.owner;
+        }
+        Ok(())
+    }
+
+    /// Rewrites the record in place, for a new owner. `length` is that of the file.
+    fn write(&mut self, want: &Want, length: usize) -> io::Result<()> {
+        let bytes = record::encode(want, SystemTime::now(), length);
+        record::rewrite(&self.file, &bytes, length)?;
+        self.bears(bytes, want.owner);
+        Ok(())
+    }
+
+    /// This record has been written, under the data lock.
+    fn bears(&mut self, record: Vec<u8>, owner: Uuid) {
+        self.record = record.into_boxed_slice();
+        self.owner = owner;
+        self.number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn mark(&self, want: &Want) {
+        if want.rules.marks(self.id.device()) {
+            marks::hold(&self.file);
+        }
+    }
+
+    /// Hands the lock over to another waiter of this process: rewrites the record, and changes
+    /// nothing else on disk.
+    pub(crate) fn hand_over(&mut self, _section: &Section, want: &Want) -> io::Result<()> {
+        debug_assert!(!self.lent, "whoever has the descriptor has the lock");
+        self.write(want, self.record.len())
+    }
+
+    /// How the lock was lost, if it was (I4). Under the data lock the answer stays true.
+    pub(crate) fn lost(&self, place: &Place) -> Result<Option<LostCause>> {
+        if self.is_forked() {
+            return Ok(Some(LostCause::Forked));
+        }
+        match place.lock_id()? {
+            None => return Ok(Some(LostCause::Removed)),
+            Some(id) if id != self.id => return Ok(Some(LostCause::Replaced)),
+            Some(_) => {}
+        }
+        if !place.is_where_it_was()? {
+            return Ok(Some(LostCause::Moved));
+        }
+        let mine = record::is_still(&self.file, &self.record).context("read", place.lock())?;
+        Ok((!mine).then_some(LostCause::TakenOver))
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Which file it is.
+    pub(crate) fn id(&self) -> FileId {
+        self.id
+    }
+
+    /// Whether this process is a fork of the one that acquired the lock.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.pid != std::process::id()
+    }
+
+    /// The owner it was taken over from, if that one used this protocol.
+    pub(crate) fn predecessor(&self) -> Option<Uuid> {
+        self.predecessor
+    }
+
+    /// Whether the file is known to be on this machine.
+    pub(crate) fn is_local(&self, rules: &Rules) -> bool {
+        !rules.shared && filesystem::is_local(self.id.device())
+    }
+
+    /// Whether a waiter of another process has marked the file.
+    pub(crate) fn somebody_waits(&self, rules: &Rules) -> bool {
+        // Without marks a holder always assumes so: it leaves the file, and the keeper looks later.
+        !rules.marks(self.id.device()) || marks::somebody_waits(&self.file)
+    }
+
+    /// Spoils the record of this lock file, which is still ours and is removed next. From now on
+    /// nobody can name its owner in a revoke (I14).
+    pub(crate) fn disown(&self) -> io::Result<()> {
+        record::spoil(&self.file)
+    }
+
+    /// Removes the lock file and lets go. The caller has found it not [`lost`](Self::lost) in the
+    /// same section (I14).
+    ///
+    /// A file that cannot be removed stays, and is taken over.
+    pub(crate) fn unlink(mut self, place: &Place, section: &Section) {
+        if self.remove(place, section).is_ok() {
+            flock::unlock(&self.file);
+            // Nobody looks for marks on a file without a name.
+            self.pid = NOBODY;
+        }
+    }
+
+    fn remove(&self, place: &Place, section: &Section) -> Result<()> {
+        debug_assert!(section.is_of(place));
+        match place.dir().remove(place.lock_name()) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.context("remove", place.lock()),
+        }
+    }
+
+    /// Lets go without removing the file. What this returns can remove it later, or resume there.
+    ///
+    /// `session` is the turn's session file. If the turn created it and nobody ever writes into it,
+    /// it goes with the lock file.
+    pub(crate) fn unlock(self, session: Option<SessionFile>) -> Lingering {
+        self.release();
+        Lingering::released(self, session)
+    }
+
+    /// [`unlock`](Self::unlock), and then the data lock.
+    pub(crate) fn unlock_before(self, section: Section) -> Lingering {
+        self.release();
+        Lingering::released(self, section.unlock())
+    }
+
+    /// Keeps the lock for this process until `end`, when the keeper lets it go.
+    pub(crate) fn keep_until(self, end: Instant, session: Option<SessionFile>) -> Lingering {
+        debug_assert!(!self.lent, "whoever has the descriptor has the lock");
+        Lingering::kept(self, session, end)
+    }
+
+    fn release(&self) {
+        if !self.is_forked() {
+            marks::end_hold(&self.file);
+            flock::unlock(&self.file);
+        }
+    }
+
+    /// The descriptor, for a child that is to inherit the lock.
+    pub(crate) fn lend(&mut self) -> BorrowedFd<'_> {
+        self.lent = true;
+        self.file.as_fd()
+    }
+
+    /// Whether another process may have the descriptor. Such a lock is for this turn only: the next
+    /// turn takes another.
+    pub(crate) fn is_lent(&self) -> bool {
+        self.lent
+    }
+}
+
+impl Drop for LockFile {
+    fn drop(&mut self) {
+        self.release();
+    }
+}

@@ -1,0 +1,153 @@
+//! Appends by the holder.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::open::OpenTurn;
+use super::{Inner, Turn};
+use crate::datafile::{Appended, Batch, Failed, Section};
+use crate::error::{Context, Error, Result};
+use crate::mode::{Mode, now_or_never};
+use crate::session::data_lock::in_section;
+
+impl Turn {
+    /// Appends one line: `value` as JSON. See [`append_all`](Self::append_all).
+    ///
+    /// # Errors
+    /// Those of [`append_all`](Self::append_all).
+    pub async fn append<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<Appended> {
+        self.append_batch(Mode::Async, Batch::of([value])?).await
+    }
+
+    /// Appends a batch of lines: all of them, or nothing.
+    ///
+    /// With [`Durability::Sync`](crate::Durability::Sync), the default, they survive the loss of
+    /// power once this returns. A torn line at the end of the file is closed with a newline first.
+    ///
+    /// **Cancel safety**: every value is serialised before anything is touched. An append that is
+    /// dropped while it waits writes nothing. Dropped while it writes, it writes all or nothing,
+    /// and never into the turn of another holder.
+    /// **Blocking**: file work is done on tokio's blocking pool. The data lock is waited for as
+    /// long as a turn is, at most.
+    ///
+    /// # Errors
+    /// - [`Error::LockLost`] if the turn is not this holder's any more
+    /// - [`Error::BadLine`] if a value cannot be serialised as JSON
+    /// - [`Error::DataLockBusy`] if another process stays inside an append
+    /// - [`Error::SyncFailed`] after an earlier sync has failed
+    /// - [`Error::Overtaken`] if another program has taken over meanwhile
+    /// - [`Error::Io`], for example on a full disk
+    ///
+    /// After any of them but `Overtaken` the file is as it was before. If the disk did not let a
+    /// partial line be cut off, the error says so, and the next append closes that line.
+    pub async fn append_all<T: Serialize>(
+        &mut self,
+        values: impl IntoIterator<Item = T>,
+    ) -> Result<Appended> {
+        let batch = Batch::of(values)?;
+        self.append_batch(Mode::Async, batch).await
+    }
+
+    /// [`append`](Self::append) for threads that may block.
+    ///
+    /// # Errors
+    /// Those of [`append_all`](Self::append_all).
+    pub fn append_blocking<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<Appended> {
+        now_or_never(self.append_batch(Mode::Blocking, Batch::of([value])?))
+    }
+
+    /// [`append_all`](Self::append_all) for threads that may block.
+    ///
+    /// # Errors
+    /// Those of [`append_all`](Self::append_all).
+    pub fn append_all_blocking<T: Serialize>(
+        &mut self,
+        values: impl IntoIterator<Item = T>,
+    ) -> Result<Appended> {
+        now_or_never(self.append_batch(Mode::Blocking, Batch::of(values)?))
+    }
+
+    pub(crate) async fn append_batch(&mut self, mode: Mode, batch: Batch) -> Result<Appended> {
+        let inner = Arc::clone(&self.inner);
+        let (slot, limit) = (inner.slot.clone(), inner.rules.wait_limit());
+        in_section(slot, mode, limit, true, move |granted| inner.append(granted, &batch)).await
+    }
+
+    /// Makes everything that this turn has appended survive the loss of power.
+    ///
+    /// **Cancel safety**: dropped, the sync runs to its end. **Blocking**: file work is done on
+    /// tokio's blocking pool.
+    ///
+    /// # Errors
+    /// - [`Error::Io`] if the sync fails; from then on the turn refuses appends with
+    ///   [`Error::SyncFailed`]
+    /// - [`Error::Overtaken`] if another program has put another file in place
+    /// - [`Error::NoSession`] if another program has removed the file
+    pub async fn sync(&mut self) -> Result<()> {
+        let inner = Arc::clone(&self.inner);
+        Mode::Async.run(move || inner.sync()).await?
+    }
+
+    /// [`sync`](Self::sync) for threads that may block.
+    ///
+    /// # Errors
+    /// Those of [`sync`](Self::sync).
+    pub fn sync_blocking(&mut self) -> Result<()> {
+        self.inner.sync()
+    }
+}
+
+impl Inner {
+    /// One append, which never waits. `None` if the data lock is busy.
+    fn append(&self, granted: Option<Section>, batch: &Batch) -> Result<Option<Appended>> {
+        let mut open = self.open.lock();
+        let open = open.as_mut().ok_or_else(|| self.closed())?;
+        let place = &self.slot.place;
+        if let Some(reason) = &open.sync_failed {
+            let session = place.session().to_owned();
+            return Err(Error::SyncFailed { session, reason: reason.to_string() });
+        }
+        let Some(mut section) = open.enter_section(granted, place)? else { return Ok(None) };
+        let appended = self.append_under(open, &mut section, batch);
+        open.session = section.unlock();
+        appended.map(Some)
+    }
+
+    fn append_under(
+        &self,
+        open: &mut OpenTurn,
+        section: &mut Section,
+        batch: &Batch,
+    ) -> Result<Appended> {
+        self.fence(open)?;
+        let (durability, lock_id) = (self.rules.durability, open.lock.id());
+        match section.writer(durability, open.seen.end(), lock_id).append(batch) {
+            Ok(appended) => {
+                let intervening = open.seen.appended(appended.intervening, section.len());
+                Ok(Appended { intervening, ..appended })
+            }
+            Err(Failed::Sync(error)) => {
+                open.sync_failed = Some(error.to_string().into());
+                Err(error)
+            }
+            Err(Failed::Write(error)) => Err(error),
+        }
+    }
+
+    fn sync(&self) -> Result<()> {
+        let mut open = self.open.lock();
+        let open = open.as_mut().ok_or_else(|| self.closed())?;
+        let place = &self.slot.place;
+        let session = open.take_session(place, false)?;
+        if !open.seen.is_of(Some(session.id())) {
+            return Err(self.overtaken());
+        }
+        let synced = session.sync(place);
+        if let Err(source) = &synced {
+            open.sync_failed = Some(source.to_string().into());
+        }
+        open.session = Some(session);
+        synced.context("sync", place.session())
+    }
+}

@@ -1,0 +1,269 @@
+//! How a holder repairs the session, and takes a repair back.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::open::OpenTurn;
+use super::{Inner, Turn};
+use crate::datafile::quarantine::{QuarantineFile, quarantine_path};
+use crate::datafile::read::{ReadError, Transcript};
+use crate::datafile::rewrite::Replacement;
+use crate::datafile::{SOON, Section};
+use crate::error::{Context, Error, Result};
+use crate::mode::{Mode, now_or_never};
+use crate::sys::FileId;
+use crate::transcript::repair::{Repair, RepairError, needless, take_out};
+use crate::transcript::restore::{RestoreError, Restored, restore};
+
+impl Turn {
+    /// Moves damaged parts of the session into `<session>.jsonl.damaged`, the quarantine. They can
+    /// be taken back from there.
+    ///
+    /// The repaired file and the quarantine together give the original, byte for byte. Every record
+    /// that was whole before is there afterwards, once and in order. Posts are accepted meanwhile,
+    /// and kept. A crash at any point leaves the old file or the new one. If nothing is damaged,
+    /// nothing is written.
+    ///
+    /// **Cancel safety** and **Blocking** are those of [`rewrite`](Self::rewrite).
+    ///
+    /// # Errors
+    /// - those of [`append_all`](Self::append_all)
+    /// - [`Error::Unsynced`], the only error after which the new file is in place
+    pub async fn repair(&mut self) -> Result<Repair> {
+        self.repair_as(Mode::Async).await
+    }
+
+    /// [`repair`](Self::repair) for threads that may block.
+    ///
+    /// # Errors
+    /// Those of [`repair`](Self::repair).
+    pub fn repair_blocking(&mut self) -> Result<Repair> {
+        now_or_never(self.repair_as(Mode::Blocking))
+    }
+
+    async fn repair_as(&mut self, mode: Mode) -> Result<Repair> {
+        let view = self.view(mode).await?;
+        let inner = Arc::clone(&self.inner);
+        let (repair, repaired) = mode.run(move || inner.prepare_repair(view)).await??;
+        if let Some(repaired) = repaired {
+            self.with_section(mode, |inner, open, section| {
+                inner.finish_repair(open, section, repaired)
+            })
+            .await?;
+        }
+        Ok(repair)
+    }
+
+    /// Takes back the latest repair that was not taken back yet. The session is then as it was
+    /// before, byte for byte.
+    ///
+    /// **Cancel safety** and **Blocking** are those of [`rewrite`](Self::rewrite).
+    ///
+    /// # Errors
+    /// - [`Error::Restore`] if there is no such repair, or if anything was appended since
+    /// - those of [`append_all`](Self::append_all)
+    pub async fn restore(&mut self) -> Result<Restored> {
+        self.restore_as(Mode::Async).await
+    }
+
+    /// [`restore`](Self::restore) for threads that may block.
+    ///
+    /// # Errors
+    /// Those of [`restore`](Self::restore).
+    pub fn restore_blocking(&mut self) -> Result<Restored> {
+        now_or_never(self.restore_as(Mode::Blocking))
+    }
+
+    async fn restore_as(&mut self, mode: Mode) -> Result<Restored> {
+        let view = self.view(mode).await?;
+        let inner = Arc::clone(&self.inner);
+        let original = mode.run(move || inner.prepare_restore(view)).await??;
+        let restored = original.restored.clone();
+        self.with_section(mode, |inner, open, section| {
+            inner.finish_restore(open, section, original)
+        })
+        .await?;
+        Ok(restored)
+    }
+
+    /// The file as it is while nobody writes to it.
+    async fn view(&mut self, mode: Mode) -> Result<View> {
+        self.with_section(mode, |inner, open, section| {
+            inner.fence(open)?;
+            let session = inner.slot.place.session();
+            let file = section.file().try_clone().context("keep open", session)?;
+            let view = View { file, id: section.id(), len: section.len() };
+            open.session = section.unlock();
+            Ok(view)
+        })
+        .await
+    }
+}
+
+/// The session file at a moment when nobody wrote to it. What is behind `len` came later.
+struct View {
+    file: File,
+    id: Option<FileId>,
+    len: u64,
+}
+
+/// A repaired file that only has to be put in place.
+struct RepairedFile {
+    view: View,
+    new: Replacement,
+    quarantine: QuarantineFile,
+}
+
+/// A restored file that only has to be put in place.
+struct RestoredFile {
+    view: View,
+    new: Replacement,
+    restored: Restored,
+}
+
+impl Inner {
+    /// What there is to repair, and the repaired file if there is anything.
+    fn prepare_repair(&self, view: View) -> Result<(Repair, Option<RepairedFile>)> {
+        let place = &self.slot.place;
+        // The quarantine is opened only if there is something for it. From then on others may use
+        // it as well.
+        if let Some(repair) = needless(&view.file, view.len).context("read", place.session())? {
+            return Ok((repair, None));
+        }
+        let mut new = Replacement::beside(place, &view.file)?;
+        let mut quarantine = QuarantineFile::open(place, &view.file)?;
+        match self.write_repaired(&view, &mut new, &mut quarantine) {
+            Ok(repair) => Ok((repair, Some(RepairedFile { view, new, quarantine }))),
+            Err(error) => {
+                self.discard_unused(&quarantine);
+                Err(error)
+            }
+        }
+    }
+
+    fn write_repaired(
+        &self,
+        view: &View,
+        new: &mut Replacement,
+        quarantine: &mut QuarantineFile,
+    ) -> Result<Repair> {
+        let place = &self.slot.place;
+        let path = quarantine.path().to_owned();
+        let (mut to, mut notes) = (BufWriter::new(&mut *new), BufWriter::new(&mut *quarantine));
+        let repaired = take_out(&view.file, view.len, &mut to, &mut notes)
+            .and_then(|repair| to.flush().map_err(RepairError::WriteRepaired).map(|()| repair))
+            .and_then(|repair| {
+                notes.flush().map_err(RepairError::WriteQuarantine).map(|()| repair)
+            });
+        // What a failed repair has not written yet is not to be written.
+        let _ = (to.into_parts(), notes.into_parts());
+        let repaired = repaired.map_err(|error| repair_failed(error, place.session(), &path))?;
+        // The quarantine first: once the new file is in place, what was taken out must be there.
+        quarantine.sync()?;
+        new.sync()?;
+        Ok(repaired)
+    }
+
+    /// Removes the empty quarantine that a failed repair has created. If the turn was lost
+    /// meanwhile, it may be the new holder's, and stays.
+    fn discard_unused(&self, quarantine: &QuarantineFile) {
+        if let Some(open) = self.open.lock().as_ref()
+            && let Ok(Some(_section)) = Section::lock_within(SOON, &self.slot.place, false)
+            && self.fence(open).is_ok()
+        {
+            quarantine.discard_unused();
+        }
+    }
+
+    fn finish_repair(
+        &self,
+        open: &mut OpenTurn,
+        section: Section,
+        repaired: RepairedFile,
+    ) -> Result<()> {
+        let RepairedFile { view, mut new, quarantine } = repaired;
+        self.fence(open)?;
+        if section.id() != view.id || section.len() < view.len {
+            return Err(self.overtaken());
+        }
+        quarantine.ensure_named()?;
+        // What came meanwhile was not examined, and stays as it is.
+        new.carry(section.file(), view.len..section.len())?;
+        let unseen = section.len().saturating_sub(open.seen.end());
+        install(open, section, new, unseen)
+    }
+
+    fn prepare_restore(&self, view: View) -> Result<RestoredFile> {
+        let place = &self.slot.place;
+        let mut new = Replacement::beside(place, &view.file)?;
+        let mut to = BufWriter::new(&mut new);
+        let quarantine = quarantine_path(place.session());
+        let restored = open_quarantine(&quarantine)
+            .and_then(|entries| restore(&view.file, view.len, &entries, &mut to))
+            .map_err(|source| Error::Restore {
+                session: place.session().to_owned(),
+                quarantine,
+                source: Box::new(source),
+            })?;
+        to.flush().context("write", place.session())?;
+        drop(to);
+        new.sync()?;
+        Ok(RestoredFile { view, new, restored })
+    }
+
+    fn finish_restore(
+        &self,
+        open: &mut OpenTurn,
+        section: Section,
+        original: RestoredFile,
+    ) -> Result<()> {
+        let RestoredFile { view, new, restored } = original;
+        self.fence(open)?;
+        if section.id() != view.id || section.len() != view.len {
+            return Err(self.overtaken());
+        }
+        let quarantine = QuarantineFile::open(&self.slot.place, section.file());
+        install(open, section, new, 0)?;
+        // The session is restored, whether that is noted or not: the next restore recognises the
+        // original when it sees it.
+        let noted = quarantine.and_then(|mut quarantine| quarantine.note_undone(restored.repair));
+        if let Err(error) = noted {
+            tracing::warn!(
+                session = %self.slot.place.session().display(),
+                %error,
+                "restored, but the quarantine could not be marked"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Puts the new file in place. The holder has neither seen nor been told of `unseen` bytes of the
+/// old one.
+fn install(open: &mut OpenTurn, section: Section, new: Replacement, unseen: u64) -> Result<()> {
+    let (section, synced) = new.install(section)?;
+    open.seen.moved(&section, unseen);
+    open.session = section.unlock();
+    synced
+}
+
+fn open_quarantine(path: &Path) -> std::result::Result<File, RestoreError> {
+    match Transcript::open(path) {
+        Ok(entries) => Ok(entries.into_file()),
+        Err(ReadError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Err(RestoreError::NothingToUndo)
+        }
+        Err(error) => Err(RestoreError::Quarantine(io::Error::other(error))),
+    }
+}
+
+fn repair_failed(error: RepairError, session: &Path, quarantine: &Path) -> Error {
+    let (action, path, source) = match error {
+        RepairError::Read(source) => ("read", session, source),
+        RepairError::WriteRepaired(source) => ("write the repaired file beside", session, source),
+        RepairError::WriteQuarantine(source) => ("write", quarantine, source),
+    };
+    Error::Io { action, path: path.to_owned(), source }
+}

@@ -1,0 +1,272 @@
+//! The examination of one session: its lock, its leftovers and its transcript.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::files::SessionFiles;
+use super::finding::{Finding, Problem, Remedy, Treatment};
+use super::transcript::{TranscriptFacts, read_transcript};
+use super::{Scope, modes};
+use crate::datafile::read::Transcript;
+use crate::error::{Error, Holder, Result};
+use crate::lock::Reason;
+use crate::sessions::Sessions;
+use crate::sessions::sweep::leftover::{self, Leftover};
+use crate::sessions::sweep::look::{Inspector, LockEntry};
+use crate::sessions::sweep::pool::Heartbeat;
+use crate::sessions::sweep::{LockReport, LockState};
+use crate::sys::{self, Stat, stat_path};
+use crate::transcript::repair::Repair;
+
+/// Examines sessions, on any number of threads.
+pub(super) struct Examiner {
+    sessions: Sessions,
+    inspector: Inspector,
+    scope: Scope,
+}
+
+impl Examiner {
+    pub(super) fn new(sessions: &Sessions, scope: Scope) -> Self {
+        Self { sessions: sessions.clone(), inspector: Inspector::new(sessions.rules()), scope }
+    }
+
+    /// Examines one session, and fixes it if that is in scope.
+    pub(super) fn examine(&self, files: &SessionFiles, heartbeat: &Heartbeat) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let lock = self.lock(files);
+        let in_use = lock.as_ref().and_then(InUse::of);
+        if self.scope.locks {
+            let grace = self.inspector.rules.malformed_grace;
+            findings.extend(lock.map(|lock| lock_finding(lock, grace)));
+        }
+        let session = Session { examiner: self, files, in_use, heartbeat };
+        let leftovers = files.leftovers.iter();
+        findings.extend(leftovers.filter_map(|(name, kind)| session.leftover(name, *kind)));
+        if self.scope.transcripts
+            && let Some(name) = &files.transcript
+        {
+            findings.extend(session.transcript(name));
+        }
+        findings
+    }
+
+    fn lock(&self, files: &SessionFiles) -> Option<LockReport> {
+        let entry = LockEntry { dir: files.dir.clone(), name: files.lock.clone()? };
+        if self.scope.fix && self.scope.locks {
+            self.inspector.sweep(&entry)
+        } else {
+            self.inspector.look(&entry)
+        }
+    }
+}
+
+/// A session whose lock has been examined.
+struct Session<'a> {
+    examiner: &'a Examiner,
+    files: &'a SessionFiles,
+    /// Set if somebody holds the session, or may hold it.
+    in_use: Option<InUse>,
+    heartbeat: &'a Heartbeat,
+}
+
+impl Session<'_> {
+    fn leftover(&self, name: &OsStr, leftover: Leftover) -> Option<Finding> {
+        let Scope { locks, transcripts, .. } = self.examiner.scope;
+        let in_scope = if leftover == Leftover::Rewrite { transcripts } else { locks };
+        let path = self.files.dir.real().join(name);
+        // A living holder may still use the file, or may have put it into place by now.
+        if !in_scope || self.in_use.is_some() || is_gone(&path) {
+            return None;
+        }
+        let treatment = self.remove_leftover(&path)?;
+        let named = self.files.dir.named.join(name);
+        Some(Finding::new(named, Problem::Leftover { leftover }, treatment))
+    }
+
+    /// `None` if somebody else removed it meanwhile.
+    fn remove_leftover(&self, path: &Path) -> Option<Treatment> {
+        if !self.examiner.scope.fix {
+            return Some(Treatment::Would { remedy: Remedy::Remove });
+        }
+        match leftover::remove(path, &self.examiner.inspector.rules) {
+            Ok(true) => Some(Treatment::Done { remedy: Remedy::Remove, note: None }),
+            Ok(false) => Some(Treatment::kept("somebody may still use it")),
+            Err(_) if is_gone(path) => None,
+            Err(error) => Some(Treatment::Failed { error: error.to_string() }),
+        }
+    }
+
+    fn transcript(&self, name: &OsStr) -> Vec<Finding> {
+        let path = self.files.dir.real().join(name);
+        let named = self.files.dir.named.join(name);
+        // Nothing is wrong with a file that was removed since the directory was read.
+        let Ok(Some(stat)) = stat_path(&path) else { return Vec::new() };
+        let mut findings = Vec::new();
+        findings.extend(self.mode(&path, &named, &stat));
+        match self.read(&path, &named) {
+            Ok(facts) => findings.extend(self.contents(&path, &named, facts)),
+            Err(Error::NoSession { .. }) => {}
+            Err(error) => findings.push(unreadable(named, error)),
+        }
+        findings
+    }
+
+    fn read(&self, path: &Path, named: &Path) -> Result<TranscriptFacts> {
+        let transcript = Transcript::open(path).map_err(Error::from)?;
+        read_transcript(transcript.file(), self.heartbeat).map_err(|source| Error::Io {
+            action: "read",
+            path: named.to_owned(),
+            source,
+        })
+    }
+
+    fn mode(&self, path: &Path, named: &Path, stat: &Stat) -> Option<Finding> {
+        let (mode, right) = modes::wrong(stat)?;
+        let treatment = self.treat(Remedy::SetMode, || {
+            Treatment::from_result(Remedy::SetMode, sys::set_mode(path, stat.id, right))
+        });
+        Some(Finding::new(named.to_owned(), Problem::WrongMode { mode, right }, treatment))
+    }
+
+    fn contents(&self, path: &Path, named: &Path, facts: TranscriptFacts) -> Vec<Finding> {
+        let TranscriptFacts { survey, chain } = facts;
+        let mut findings = Vec::new();
+        let mut add = |problem, treatment| {
+            findings.push(Finding::new(named.to_owned(), problem, treatment));
+        };
+        if !survey.is_healthy() {
+            let treatment = self.treat(Remedy::Repair, || self.repair(path));
+            add(Problem::DamagedTranscript { survey }, treatment);
+        }
+        if chain.more_headers > 0 {
+            let (more, first_line) = (chain.more_headers, chain.second_header);
+            let reason = "a person must decide which of them counts";
+            add(Problem::DuplicateHeader { more, first_line }, Treatment::report(reason));
+        }
+        if chain.chain.orphans > 0 {
+            let reason = "the missing records cannot be recovered";
+            add(Problem::BrokenChain { chain: chain.chain }, Treatment::report(reason));
+        }
+        findings
+    }
+
+    /// Applies a remedy, unless somebody may hold the session, or nothing is to be changed.
+    fn treat(&self, remedy: Remedy, apply: impl FnOnce() -> Treatment) -> Treatment {
+        match &self.in_use {
+            Some(in_use) => in_use.kept(),
+            None if !self.examiner.scope.fix => Treatment::Would { remedy },
+            None => apply(),
+        }
+    }
+
+    /// Repairs the session under its turn, if the turn can be had at once.
+    fn repair(&self, path: &Path) -> Treatment {
+        // A large file takes long, but the repair makes progress, and locks are only tried.
+        let _unlimited = self.heartbeat.without_limit();
+        match repair_in_turn(&self.examiner.sessions, path) {
+            Ok(repair) => {
+                Treatment::Done { remedy: Remedy::Repair, note: Some(note(&repair, path)) }
+            }
+            Err(Error::Timeout { holder: Some(holder), .. }) => InUse::by(Some(*holder)).kept(),
+            Err(error) if error.is_busy() => Treatment::kept(error.to_string()),
+            Err(error) => Treatment::Failed { error: error.to_string() },
+        }
+    }
+}
+
+fn repair_in_turn(sessions: &Sessions, path: &Path) -> Result<Repair> {
+    let mut turn = sessions.turn(path).label("doctor").try_acquire()?;
+    let repair = turn.repair_blocking()?;
+    // The session is repaired, even if the turn is lost now.
+    let _ = turn.release_blocking();
+    Ok(repair)
+}
+
+fn note(repair: &Repair, path: &Path) -> String {
+    if !repair.changed() {
+        return "somebody else repaired it meanwhile".to_owned();
+    }
+    let session = path.file_name().unwrap_or_default().display();
+    format!("{} bytes were moved to {session}.damaged", repair.survey.bytes_removed)
+}
+
+fn unreadable(named: PathBuf, error: Error) -> Finding {
+    let error = match error {
+        // The finding has the path already.
+        Error::NotASession { reason, .. } => reason.to_owned(),
+        other => other.to_string(),
+    };
+    Finding::reported(named, Problem::UnreadableTranscript { error }, "it was not examined")
+}
+
+fn is_gone(path: &Path) -> bool {
+    stat_path(path).is_ok_and(|stat| stat.is_none())
+}
+
+/// Somebody holds the session, or may hold it.
+struct InUse {
+    reason: String,
+    holder: Option<Holder>,
+}
+
+impl InUse {
+    /// `None` if the lock is stale.
+    fn of(report: &LockReport) -> Option<Self> {
+        match report.state {
+            LockState::Stale => None,
+            LockState::Held
+            | LockState::Foreign
+            | LockState::Fresh
+            | LockState::Remote
+            | LockState::Unreadable => Some(Self::by(report.holder.clone())),
+        }
+    }
+
+    fn by(holder: Option<Holder>) -> Self {
+        let reason = match &holder {
+            Some(Holder { pid: Some(pid), label: Some(label), .. }) => {
+                format!("held by pid {pid} (\"{label}\")")
+            }
+            Some(Holder { pid: Some(pid), .. }) => format!("held by pid {pid}"),
+            _ => "somebody holds it, or may hold it".to_owned(),
+        };
+        Self { reason: format!("{reason}; try again when it is done"), holder }
+    }
+
+    fn kept(&self) -> Treatment {
+        Treatment::Kept { reason: self.reason.clone(), holder: self.holder.clone().map(Box::new) }
+    }
+}
+
+fn lock_finding(lock: LockReport, grace: Duration) -> Finding {
+    let treatment = lock_treatment(&lock, grace);
+    Finding::new(lock.lock.clone(), Problem::Lock(lock), treatment)
+}
+
+fn lock_treatment(lock: &LockReport, grace: Duration) -> Treatment {
+    let too_old = lock.reasons.contains(&Reason::TooOld);
+    match (lock.state, &lock.error) {
+        (LockState::Stale, _) if lock.removed => {
+            Treatment::Done { remedy: Remedy::Remove, note: None }
+        }
+        (LockState::Stale, Some(error)) => Treatment::Failed { error: error.clone() },
+        (LockState::Stale, None) => Treatment::Would { remedy: Remedy::Remove },
+        (LockState::Held, _) if too_old => Treatment::report(
+            "a living process holds it for very long: `turnlock revoke` takes it away",
+        ),
+        (LockState::Foreign, _) if too_old => Treatment::report(
+            "a living process holds it for very long: only ending that process frees it",
+        ),
+        (LockState::Held | LockState::Foreign, _) => Treatment::None,
+        (LockState::Fresh, _) => Treatment::kept(format!(
+            "somebody may be writing it; it counts as stale {} s after its last change",
+            grace.as_secs()
+        )),
+        (LockState::Remote, _) => Treatment::report(
+            "whether its owner is alive cannot be seen from this host; if that host is gone, use \
+             `turnlock revoke`",
+        ),
+        (LockState::Unreadable, _) => Treatment::report("a lock that cannot be read may be held"),
+    }
+}

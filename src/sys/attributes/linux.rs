@@ -1,0 +1,109 @@
+//! Extended attributes on Linux. Access control lists are among them.
+
+use std::fs::File;
+use std::io;
+
+use rustix::buffer::spare_capacity;
+use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr};
+use rustix::io::Errno;
+
+/// The kernel keeps neither longer lists of names nor longer values.
+const LONGEST: usize = 1 << 16;
+/// Attributes about the content. The kernel removes or renews them when the file is written to.
+const OF_THE_CONTENT: [&[u8]; 3] = [b"security.capability", b"security.evm", b"security.ima"];
+
+pub(super) fn copy_attributes(new: &File, old: &File) -> io::Result<()> {
+    let names = names(old)?;
+    drop_inherited(new, &names)?;
+    for name in names.iter().filter(|name| !OF_THE_CONTENT.contains(&&name[..])) {
+        match copy(name, old, new) {
+            Err(Errno::NOTSUP | Errno::PERM | Errno::ACCESS) if !rules_access(name) => {}
+            copied => copied?,
+        }
+    }
+    Ok(())
+}
+
+/// Removes the access control lists that `new` got from the directory's default list. Together with
+/// the mode of `old` they would let more users in.
+fn drop_inherited(new: &File, wanted: &[Vec<u8>]) -> io::Result<()> {
+    for name in names(new)?.iter().filter(|name| rules_access(name) && !wanted.contains(name)) {
+        fremovexattr(new, &name[..])?;
+    }
+    Ok(())
+}
+
+fn copy(name: &[u8], old: &File, new: &File) -> Result<(), Errno> {
+    let value = match value(old, name) {
+        // It was removed after the names were listed.
+        Err(Errno::NODATA) => return Ok(()),
+        value => value?,
+    };
+    if self::value(new, name).as_ref() == Ok(&value) {
+        return Ok(());
+    }
+    fsetxattr(new, name, &value, XattrFlags::empty())
+}
+
+/// Whether this is an access control list. Without it the mode would mean something else.
+fn rules_access(name: &[u8]) -> bool {
+    name.starts_with(b"system.")
+}
+
+fn names(file: &File) -> io::Result<Vec<Vec<u8>>> {
+    let mut list = Vec::with_capacity(LONGEST);
+    match flistxattr(file, spare_capacity(&mut list)) {
+        Err(Errno::NOTSUP | Errno::NOSYS) => return Ok(Vec::new()),
+        listed => listed?,
+    };
+    Ok(list.split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect())
+}
+
+fn value(file: &File, name: &[u8]) -> Result<Vec<u8>, Errno> {
+    let mut value = Vec::with_capacity(LONGEST);
+    fgetxattr(file, name, spare_capacity(&mut value))?;
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::take_after;
+    use super::*;
+
+    #[test]
+    fn an_access_list_that_cannot_be_set_is_an_error_and_another_attribute_is_left_out() {
+        let old = tempfile::tempfile().unwrap();
+        // On a filesystem that supports neither.
+        let new = File::open("/proc/self/comm").unwrap();
+        old.set_permissions(new.metadata().unwrap().permissions()).unwrap();
+        let set = |name, value: &[u8]| fsetxattr(&old, name, value, XattrFlags::empty());
+        if let Err(why) = set("user.note", b"x") {
+            return eprintln!("skipped: {why}");
+        }
+        take_after(&new, &old).unwrap();
+        // Entries for the owner, one more user, the group, the mask and the others.
+        let entries = [
+            (1, 6, u32::MAX),
+            (2, 4, 1234),
+            (4, 4, u32::MAX),
+            (16, 4, u32::MAX),
+            (32, 4, u32::MAX),
+        ];
+        let mut list = 2_u32.to_le_bytes().to_vec();
+        for (tag, may, id) in entries {
+            list.extend(
+                u16::to_le_bytes(tag)
+                    .into_iter()
+                    .chain(u16::to_le_bytes(may))
+                    .chain(u32::to_le_bytes(id)),
+            );
+        }
+        if let Err(why) = set("system.posix_acl_access", &list) {
+            return eprintln!("skipped: {why}");
+        }
+        assert_eq!(
+            take_after(&new, &old).unwrap_err().raw_os_error(),
+            Some(Errno::NOTSUP.raw_os_error())
+        );
+    }
+}
