@@ -162,8 +162,8 @@ impl Left {
         move |taker| taker == gateway || taker == 0
     }
 
-    /// Makes one of them end; `None` if it has ended, does not keep the lock any more, or is not the
-    /// lock owner's to end.
+    /// Makes one of them end. `None` if it has ended, keeps the lock no longer, or is not for the
+    /// owner of the lock to end.
     fn end(&self, pid: i32, how: End) -> Result<Option<Handle>> {
         let opened = Handle::open(pid).context("open a process that keeps", &self.lock)?;
         let Some(process) = opened else { return Ok(None) };

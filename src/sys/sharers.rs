@@ -40,7 +40,7 @@ mod tests {
     fn who_inherited_the_descriptor_shares_the_lock_and_who_opened_the_file_does_not() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a lock");
-        let file = File::create(&path).unwrap();
+        let file = File::create_new(&path).unwrap();
         flock::wait(&file).unwrap();
         let sleep = |stdin: File| {
             let mut command = std::process::Command::new("sleep");
@@ -60,10 +60,10 @@ mod tests {
         assert_eq!(found(), expected);
         assert!(is_sharer(heir_pid, &file, |_| true).unwrap());
         assert!(!is_sharer(reader_pid, &file, |_| true).unwrap());
-        assert_eq!(sharers(&file, |taker| taker != me).unwrap(), []);
+        assert!(sharers(&file, |taker| taker != me).unwrap().is_empty());
         fs::remove_file(&path).unwrap();
         assert_eq!(found(), expected, "also without a name");
         flock::unlock(&file);
-        assert_eq!(found(), []);
+        assert!(found().is_empty());
     }
 }

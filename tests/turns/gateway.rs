@@ -1,12 +1,13 @@
 //! The gateway of a program that links the library.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use tempfile::tempdir;
 use turnlock::gateway::{self, Gateway, Refused, Supervised};
 use turnlock::{Error, Sessions};
-use turnlock_testing::{alone, test_name};
+use turnlock_testing::{Doomed, alone, test_name};
 
 /// All files in a directory and below it.
 fn files_in(dir: &Path) -> Vec<PathBuf> {
@@ -79,26 +80,20 @@ fn a_lock_that_is_taken_away_is_noticed() {
 
 #[test]
 fn who_was_lent_the_locks_of_a_gateway_that_lives_is_not_left_behind() {
-    let dir = state_dir();
+    let dir = tempdir().unwrap();
     let builder = Gateway::builder(dir.path()).port(0).acquire_timeout(Duration::ZERO);
     let gateway = builder.clone().acquire_blocking().unwrap();
-    let lent = gateway.with_lock_fds(|locks| {
-        assert_eq!(locks.len(), 2);
-        locks.iter().map(|lock| std::fs::File::from(lock.try_clone_to_owned().unwrap())).collect()
-    });
-    let lent: Vec<std::fs::File> = lent.unwrap();
-    let mut child = std::process::Command::new("sleep")
-        .arg("1000")
-        .stdin(lent[0].try_clone().unwrap())
-        .spawn()
+    let mut heir = gateway
+        .with_lock_fds(|locks| {
+            assert_eq!(locks.len(), 2);
+            let inherited = locks[0].try_clone_to_owned().unwrap();
+            Doomed(Command::new("sleep").arg("1000").stdin(inherited).spawn().unwrap())
+        })
         .unwrap();
     assert_eq!(gateway::remains(&builder).unwrap(), None);
     assert_eq!(gateway::end_remains(&builder, Duration::ZERO).unwrap(), None);
     gateway.release_blocking().unwrap();
     assert_eq!(gateway::remains(&builder).unwrap(), None);
     builder.acquire_blocking().unwrap().release_blocking().unwrap();
-    let lives = child.try_wait().unwrap().is_none();
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(lives, "nobody ended it");
+    assert!(heir.try_wait().unwrap().is_none(), "nobody ended it");
 }
