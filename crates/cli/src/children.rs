@@ -49,14 +49,19 @@ fn wait_for(options: WaitOptions) -> Waited {
 }
 
 /// Asks every child, also those that are adopted meanwhile, to end, and waits until all are gone.
-/// With `grace` they are killed after that time, or as soon as `hurry` says so.
+/// With `grace` they are killed after that time, or as soon as `hurry` says so. Where children
+/// cannot be seen, nobody is asked, and those who would have to be killed are not waited for.
 pub(crate) fn see_out(grace: Option<Duration>, hurry: impl Fn() -> bool) {
     let kill_at = grace.map(|grace| Instant::now() + grace);
     let mut asked = HashSet::new();
     let mut pause = FIRST_LOOK;
     loop {
         let is_late = kill_at.is_some_and(|at| at <= Instant::now() || hurry());
-        for child in list() {
+        let children = list();
+        if children.is_none() && kill_at.is_some() {
+            return;
+        }
+        for child in children.into_iter().flatten() {
             // Not waited for yet, so that its process id is still its own.
             if is_late {
                 let _ = kill_process(child, Signal::KILL);
@@ -82,35 +87,37 @@ pub(crate) fn see_out(grace: Option<Duration>, hurry: impl Fn() -> bool) {
     }
 }
 
-/// The children that live, as far as they can be seen.
-pub(crate) fn list() -> Vec<Pid> {
+/// The children that have not been waited for. `None` where `/proc` does not tell, or numbers the
+/// processes of another PID namespace.
+fn list() -> Option<Vec<Pid>> {
     let own = getpid();
-    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let named = std::fs::read_link("/proc/self").ok()?;
+    if named.as_os_str() != own.as_raw_pid().to_string().as_str() {
+        return None;
+    }
+    let processes = std::fs::read_dir("/proc").ok()?.flatten();
     let pids = processes.filter_map(|process| process.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| living_parent(*pid) == Some(own)).filter_map(Pid::from_raw).collect()
+    Some(pids.filter(|pid| parent_of(*pid) == Some(own)).filter_map(Pid::from_raw).collect())
 }
 
-/// The parent of a process that has not ended.
-fn living_parent(pid: i32) -> Option<Pid> {
+fn parent_of(pid: i32) -> Option<Pid> {
     let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is a name in brackets, and may be anything.
+    // The fourth field. The second is a name in brackets, and may be anything.
     let after = &stat[memchr::memrchr(b')', &stat)? + 1..];
-    let mut fields = std::str::from_utf8(after).ok()?.split_ascii_whitespace();
-    let lives = !fields.next()?.starts_with(['Z', 'X']);
-    let parent = Pid::from_raw(fields.next()?.parse().ok()?)?;
-    lives.then_some(parent)
+    let parent = std::str::from_utf8(after).ok()?.split_ascii_whitespace().nth(1)?;
+    Pid::from_raw(parent.parse().ok()?)
 }
 
-/// `pid 12 (node gateway.mjs), pid 13`.
-pub(crate) fn describe(children: &[Pid]) -> String {
-    let one = |child: &Pid| {
+/// The children that live, for people: `pid 12 (node gateway.mjs), pid 13 (sh)`. Empty if there are
+/// none.
+pub(crate) fn describe() -> String {
+    let one = |child: Pid| {
         let pid = child.as_raw_pid();
-        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let words: Vec<_> = line.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
-        match words.join(" ").trim() {
-            "" => format!("pid {pid}"),
-            line => format!("pid {pid} ({})", crate::output::printable(line)),
-        }
+        let line = words.join(" ");
+        // One that has ended has no words.
+        Some(format!("pid {pid} ({})", line.trim_end())).filter(|_| !line.is_empty())
     };
-    children.iter().map(one).collect::<Vec<_>>().join(", ")
+    list().into_iter().flatten().filter_map(one).collect::<Vec<_>>().join(", ")
 }

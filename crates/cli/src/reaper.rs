@@ -154,9 +154,8 @@ impl Reaper {
             (Purpose::Turn, true) => children::see_out(None, || false),
             (Purpose::Gateway, true) => children::see_out(Some(Duration::ZERO), || true),
             (Purpose::Gateway, false) => {
-                let left = children::list();
+                let left = children::describe();
                 if !left.is_empty() {
-                    let left = children::describe(&left);
                     output::tell(&format!(
                         "the program has ended; what it left is ended too: {left}"
                     ));
