@@ -16,7 +16,7 @@ pub use lost::LostCause;
 use text::{ButBy, HolderFacts, HolderStory, Writer, remedy};
 pub(crate) use text::{NotTakenBack, iso, printable};
 
-/// The result of everything in this crate that can fail.
+/// The result of an operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong.

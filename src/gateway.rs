@@ -13,8 +13,8 @@
 //!
 //! Both locks are lock files like that of a session. The kernel's lock is the truth about life and
 //! death: a gateway that was killed, in whatever way, does not delay the next one, even if the next
-//! one has the same process id in a new container. Process id, start time and command line judge only
-//! the records of programs that take no kernel lock.
+//! one has the same process id in a new container. Process id, start time and command line judge
+//! only the records of programs that take no kernel lock.
 //!
 //! # Limitations
 //!
@@ -112,8 +112,8 @@ impl Gateway {
         self.address
     }
 
-    /// Returns the identity of this gateway. It is new at every start. Both lock files contain it as
-    /// `ownerId`.
+    /// Returns the identity of this gateway. It is new at every start. Both lock files contain it
+    /// as `ownerId`.
     #[must_use]
     pub fn owner_id(&self) -> Uuid {
         self.owner_id
@@ -147,8 +147,8 @@ impl Gateway {
 
     /// Returns how one of the locks was lost, or `None` if both are held.
     ///
-    /// A lock is lost when it is revoked or its file is removed. Another gateway may run by then, so
-    /// the program should end, and leave a new start to its supervisor.
+    /// A lock is lost when it is revoked or its file is removed. Another gateway may run by then.
+    /// The program should end, and leave a new start to its supervisor.
     ///
     /// **Blocking** only for a few quick system calls.
     ///

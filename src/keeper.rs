@@ -1,9 +1,9 @@
 //! The keeper: the one background thread of a process.
 //!
-//! It runs callbacks, and depends on no other room. They tidy up lingering lock files, complete drops
-//! that could not be completed at once, report long holds, watch the paths that threads wait on, and
-//! release a kept lock when the run is over. None of them waits longer than a few milliseconds for a
-//! lock.
+//! It runs callbacks, and depends on no other room. They tidy up lingering lock files, complete
+//! drops that could not be completed at once, report long holds, watch the paths that threads wait
+//! on, and release a kept lock when the run is over. None of them waits longer than a few
+//! milliseconds for a lock.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -62,7 +62,7 @@ pub(crate) fn is_free() -> bool {
 }
 
 impl State {
-    /// Whether there is a thread, and it is not doing a job that may take long. A fork has no thread.
+    /// Whether there is a thread, and it is not doing a job that may take long. A fork has none.
     fn is_free(&self) -> bool {
         !self.is_busy && self.pid == Some(std::process::id())
     }

@@ -32,8 +32,8 @@ pub struct Stopped {
 
 /// Ends the gateway with the process id `pid`, and waits until its port is free.
 ///
-/// The process is asked to end (SIGTERM), and killed (SIGKILL) if it has not ended after 700 ms. The
-/// port is the one that the living owner recorded, unless `port` names another.
+/// The process is asked to end (SIGTERM), and killed (SIGKILL) if it has not ended after 700 ms.
+/// The port is the one that the living owner recorded, unless `port` names another.
 ///
 /// Only the verified owner is ended: a living process that a lock of this gateway names and that
 /// was started when the lock says. The process is opened by a handle before this is checked, so
