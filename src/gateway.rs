@@ -4,17 +4,17 @@
 //! Before it touches anything else, a gateway therefore takes three layers, in this order:
 //!
 //! 1. The *state lock*: `gateway.state.lock` inside the state directory. It is one lock, whatever
-//!    name, link or mount leads to the directory, and whichever user comes. Every gateway takes it,
-//!    also where several share a config.
+//!    name, link or mount leads to the directory, and whichever user starts the gateway. Every
+//!    gateway takes it, even where several share a config.
 //! 2. The *config lock*: `gateway.<8 hex>.lock` in `<state dir>/tmp/openclaw-<uid>`. Its name holds
 //!    the first digits of the SHA-256 of the canonical config path. OpenClaw's own gateways lock
 //!    the same file, and its record is one that they understand.
 //! 3. The *socket*: bound exclusively.
 //!
 //! Both locks are lock files like that of a session. The kernel's lock is the truth about life and
-//! death: a gateway that was killed, in whatever way, does not delay the next one, even if that one
-//! has the same process id in a new container. Process id, start time and command line judge only
-//! the records of programs that take no kernel lock.
+//! death: a gateway that was killed, in whatever way, does not delay the next one, even if the next
+//! one has the same process id in a new container. Process id, start time and command line judge
+//! only the records of programs that take no kernel lock.
 //!
 //! # Limitations
 //!
@@ -83,7 +83,7 @@ const DEFAULT_HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// The right to be the gateway of a state directory, a config file and a port.
 ///
 /// Dropping it releases everything like [`release`](Self::release), without waiting and without
-/// telling of errors.
+/// reporting errors.
 #[derive(Debug)]
 #[must_use = "dropping a gateway releases its locks and its port"]
 pub struct Gateway {
@@ -97,12 +97,12 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Begins to describe the gateway of a state directory; see [`GatewayBuilder`].
+    /// Returns a builder for the gateway of a state directory.
     pub fn builder(state_dir: impl Into<std::path::PathBuf>) -> GatewayBuilder {
         GatewayBuilder::new(state_dir.into())
     }
 
-    /// Returns where its files are.
+    /// Returns the paths of its files.
     #[must_use]
     pub fn layout(&self) -> &Layout {
         &self.layout
@@ -114,7 +114,7 @@ impl Gateway {
         self.address
     }
 
-    /// Returns the identity of this gateway. It is new at every start, and both lock files have it
+    /// Returns the identity of this gateway. It is new at every start. Both lock files contain it
     /// as `ownerId`.
     #[must_use]
     pub fn owner_id(&self) -> Uuid {
@@ -149,8 +149,8 @@ impl Gateway {
 
     /// Returns how one of the locks was lost, or `None` if both are held.
     ///
-    /// A lock is lost when it is revoked or its file is removed. Another gateway may run by now:
-    /// end, and let the supervisor start anew.
+    /// A lock is lost when it is revoked or its file is removed. Another gateway may run by then.
+    /// The program should end, and leave a new start to its supervisor.
     ///
     /// **Blocking** only for a few quick system calls.
     ///
@@ -208,7 +208,7 @@ impl Gateway {
     }
 }
 
-/// What the record says of the gateway.
+/// The fields by which a gateway's record differs from that of a session.
 fn record(layout: &Layout, address: SocketAddr, owner_id: Uuid) -> Map<String, Value> {
     let start_time = process::own().start_time;
     openclaw::gateway_facts(layout.config(), layout.state_dir(), address, owner_id, start_time)

@@ -85,9 +85,9 @@ impl fmt::Display for Finding {
 
 /// Looks for what is wrong with a gateway.
 ///
-/// `port` says where to look if not where the living owner recorded. With `fix`, stale gateway
-/// locks and orphaned `.reclaim` directories are removed. It never ends a process, and never
-/// removes a lock that may be held.
+/// The port is the one that the living owner recorded, unless `port` names another. With `fix`,
+/// stale gateway locks and orphaned `.reclaim` directories are removed. It never ends a process,
+/// and never removes a lock that may be held.
 ///
 /// **Blocking**, for a second or so.
 ///
@@ -108,7 +108,7 @@ fn reported(what: Trouble) -> Finding {
     Finding { what, fixed: false, error: None }
 }
 
-/// The directories of gateway locks, and those of sessions, whose locks OpenClaw reclaims likewise.
+/// The directories of gateway locks, and those of sessions, whose locks OpenClaw reclaims too.
 fn lock_dirs(layout: &Layout) -> Vec<PathBuf> {
     let mut dirs = layout.session_dirs();
     dirs.push(layout.state_dir().to_owned());

@@ -104,7 +104,7 @@ impl How {
                 output::tell("no lines on standard input; nothing was written")
             }
             Some(Appended { sealed: true, .. }) => {
-                output::tell("the session ended in a torn line, which was closed first")
+                output::tell("the session ended in a torn line, which was sealed first")
             }
             _ => {}
         }

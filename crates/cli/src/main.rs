@@ -37,11 +37,11 @@ use failure::Failure;
 #[command(name = "turnlock", version, arg_required_else_help = true, after_help = CODES)]
 struct Cli {
     /// Be taken for one of this program's processes, so that it does not remove turnlock's locks
-    #[arg(long, global = true, value_name = "PROGRAM")]
+    #[arg(long, global = true, value_name = "PROGRAM", help_heading = "Global options")]
     beside: Option<beside::Program>,
 
     /// Log to standard error; repeat for more detail (RUST_LOG selects more precisely)
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Global options")]
     verbose: u8,
 
     #[command(subcommand)]
