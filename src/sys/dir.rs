@@ -151,6 +151,12 @@ impl Dir {
         Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())?)
     }
 
+    /// Removes a directory in it, if that is empty. Follows no link.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn remove_empty_dir(&self, name: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)?)
+    }
+
     /// Returns the names in the directory, in no order.
     pub(crate) fn names(&self) -> io::Result<impl Iterator<Item = io::Result<OsString>> + use<>> {
         let mut entries = rustix::fs::Dir::new(self.readable()?)?;
