@@ -85,7 +85,8 @@ fn verify(locks: &[LockFacts], pid: i32) -> Result<(), &'static str> {
         }
         Identity::Verified => Ok(()),
         Identity::Unverified => {
-            Err("the lock does not say when it was started, so it may be another process by now")
+            Err("its lock does not prove that it is the gateway: compared were the time of its \
+                 start, the owner of the lock file, and who has the kernel's lock")
         }
         Identity::Recycled => Err("another process has that id by now"),
         Identity::Gone => Err("it has ended"),

@@ -10,7 +10,7 @@ use turnlock_testing::{Running, ended, until};
 
 use crate::rig::*;
 
-fn json(text: &str) -> Value {
+pub fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
 }
 
