@@ -109,7 +109,7 @@ impl Slot {
     }
 }
 
-/// All sessions that this process is busy with, by canonical path.
+/// All sessions that this process is busy with, by directory and name.
 static SLOTS: LazyLock<Mutex<HashMap<Place, Arc<Slot>>>> = LazyLock::new(Mutex::default);
 
 /// A use of a slot. The last one to go removes the slot from the registry, so that an idle session

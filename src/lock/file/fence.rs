@@ -23,6 +23,9 @@ pub(crate) fn pass(place: &Place, section: &Section, owner: Uuid, rules: &Rules)
         Opened::None => return lost(LostCause::Removed),
         Opened::Denied(closed) => return Err(closed.into_error()).context("open", place.lock()),
     };
+    if !place.is_where_it_was()? {
+        return lost(LostCause::Moved);
+    }
     match record::read(&file).context("read", place.lock())? {
         Reading::Ours(record) if record.owner == Some(owner) => {}
         _ => return lost(LostCause::TakenOver),
