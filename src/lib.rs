@@ -93,6 +93,7 @@ mod keeper;
 mod lock;
 mod metrics;
 mod mode;
+mod outside;
 mod place;
 mod rules;
 mod session;
@@ -101,6 +102,7 @@ mod sys;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
+mod threads;
 mod transcript;
 
 pub use datafile::Appended;

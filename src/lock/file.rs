@@ -17,6 +17,7 @@ use super::Want;
 use crate::datafile::Section;
 use crate::error::{Context, Result};
 use crate::metrics;
+use crate::outside::note;
 use crate::place::Place;
 use crate::rules::Rules;
 use crate::sys::{FileId, flock};
@@ -48,7 +49,8 @@ pub(crate) enum Obstacle {
     Fresh,
     /// An owner of another boot or host, on a network filesystem.
     Remote(Box<Record>),
-    /// A lock file of another user, which this process may not open.
+    /// A lock file that this process may not open now: it is another user's, or somebody has a
+    /// lease on it.
     Closed,
 }
 
@@ -68,7 +70,7 @@ pub(crate) fn try_take(place: &Place, section: &Section, want: &Want) -> Result<
     loop {
         let (file, id) = match open(place)? {
             Opened::File(file, stat) => (file, stat.id),
-            Opened::Denied => return Ok(Try::Busy(Obstacle::Closed)),
+            Opened::Denied(_) => return Ok(Try::Busy(Obstacle::Closed)),
             Opened::None => match publish(place, want)? {
                 Some(held) => return Ok(Try::Held(held)),
                 // A foreign program was faster: look at its file.
@@ -126,7 +128,8 @@ fn settle_file(place: &Place, mut locked: LockFile, want: &Want) -> Result<Settl
     match judge(&reading, &stat, &want.rules) {
         Judgement::Obstacle(obstacle) => Ok(Settled::Obstacle(obstacle)),
         Judgement::Free(reasons) => {
-            tracing::info!(lock = %place.lock().display(), ?reasons, "take over");
+            note!(INFO, [place = place.clone()],
+                lock = %place.lock().display(), ?reasons, "take over");
             metrics::took_over(place);
             locked.take_over(&reading, &stat, want).context("take over", place.lock())?;
             Ok(Settled::Held(locked))

@@ -89,11 +89,14 @@ fn all_ways() {
             .unwrap();
         runtime.block_on(async {
             let turn = sessions.turn(&room.session).acquire().await.unwrap();
-            let tasks: Vec<_> =
-                (0..4).map(|_| tokio::spawn(sessions.turn(&room.session).acquire())).collect();
+            let one = || {
+                let acquire = sessions.turn(&room.session).acquire();
+                async { drop(acquire.await.unwrap()) }
+            };
+            let tasks: Vec<_> = (0..4).map(|_| tokio::spawn(one())).collect();
             turn.release().await.unwrap();
             for task in tasks {
-                drop(task.await.unwrap().unwrap());
+                task.await.unwrap();
             }
         });
         // One that was stopped and revoked: the wait is aimed anew.
@@ -233,12 +236,11 @@ fn a_waker_that_panics_stops_no_queue() {
                 Some(turn) => turn.release_blocking().unwrap(),
                 None => other.release(),
             }
-            let turn = turnlock_testing::eventually("the first has the turn", || {
-                match poll(&mut first) {
+            let turn =
+                turnlock_testing::eventually("the first has the turn", || match poll(&mut first) {
                     Poll::Ready(turn) => Some(turn),
                     Poll::Pending => None,
-                }
-            });
+                });
             turn.unwrap().release_blocking().unwrap();
             second.join().unwrap().unwrap().release_blocking().unwrap();
         });
@@ -249,7 +251,9 @@ fn a_waker_that_panics_stops_no_queue() {
 
 #[cfg(feature = "metrics")]
 mod recorded {
-    use metrics::{Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Unit};
+    use metrics::{
+        Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Unit,
+    };
 
     use super::*;
 

@@ -1,14 +1,17 @@
 //! A disk that does not answer: it stops no other disk, no runtime, and no deadline.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use turnlock::{Durability, Sessions};
 use turnlock_testing::disk::{Disk, Frozen, Kind};
-use turnlock_testing::{Room, in_a_namespace, room, test_name, until};
+use turnlock_testing::kernel::threads_stuck;
+use turnlock_testing::{
+    Room, census, in_a_namespace, kernel_waiters, names, room, test_name, until,
+};
 
-use crate::child::child;
+use crate::child::{Ask, Child, How, child};
 use crate::sessions::buffered;
 
 /// What an acquire on a frozen disk is allowed.
@@ -39,17 +42,18 @@ fn one_turn(sessions: &Sessions, session: &Path) {
 fn keep_the_keeper_busy(disk: &Disk, sessions: &Sessions) -> Frozen {
     let session = disk.point().join("left.jsonl");
     let turn = sessions.turn(&session).acquire_blocking().unwrap();
-    let mut waiter = crate::child::Child::start(&session, crate::child::How::default());
-    waiter.tell(&crate::child::Ask::Acquire(60_000));
-    until("it is waited for", || turnlock_testing::kernel_waiters(&session_lock(&session)) == 1);
+    let mut waiter = Child::start(&session, How::default());
+    waiter.tell(&Ask::Acquire(60_000));
+    until("it is waited for", || kernel_waiters(&lock_of(&session)) == 1);
     waiter.stop();
-    turn.release_blocking().unwrap();
     let frozen = disk.freeze();
+    turn.release_blocking().unwrap();
     waiter.kill();
+    until("the keeper is stuck", || threads_stuck() > 0);
     frozen
 }
 
-fn session_lock(session: &Path) -> std::path::PathBuf {
+fn lock_of(session: &Path) -> PathBuf {
     session.with_extension("jsonl.lock")
 }
 
@@ -71,12 +75,10 @@ fn a_waiter_on_another_disk_is_aimed_anew() {
     with_a_disk(&test_name!(), |disk| {
         let room = room();
         let frozen = keep_the_keeper_busy(disk, &buffered());
-        // The keeper has begun by now, whatever it did before.
-        std::thread::sleep(Duration::from_millis(200));
         a_revoke_is_noticed(&room);
         drop(frozen);
         until("the lock file that was left is gone", || {
-            !session_lock(&disk.point().join("left.jsonl")).exists()
+            !lock_of(&disk.point().join("left.jsonl")).exists()
         });
     });
 }
@@ -96,7 +98,9 @@ fn deadlines_hold_and_the_runtime_runs_on() {
             }
             let frozen = disk.freeze();
             let stuck = stuck_at(&sessions, &at(0));
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            while threads_stuck() == 0 {
+                tokio::task::yield_now().await;
+            }
             let began = Instant::now();
             let acquires: Vec<_> = (1..20)
                 .map(|n| tokio::spawn(sessions.turn(at(n)).timeout(LIMIT).acquire()))
@@ -118,7 +122,7 @@ fn deadlines_hold_and_the_runtime_runs_on() {
             }
         });
         until("nothing is left", || {
-            turnlock_testing::names(disk.point()).iter().all(|name| !name.ends_with(".lock"))
+            names(disk.point()).iter().all(|name| !name.ends_with(".lock"))
         });
     });
 }
@@ -138,7 +142,8 @@ fn threads_keep_their_deadlines_while_one_is_stuck() {
         let frozen = disk.freeze();
         std::thread::scope(|scope| {
             let stuck = scope.spawn(|| sessions.turn(at(0)).no_timeout().acquire_blocking());
-            std::thread::sleep(Duration::from_millis(200));
+            until("it is stuck", || threads_stuck() > 0);
+            std::thread::sleep(Duration::from_millis(100));
             let began = Instant::now();
             for n in 1..5 {
                 let error = sessions.turn(at(n)).timeout(LIMIT).acquire_blocking().unwrap_err();
@@ -160,7 +165,7 @@ fn acquires_that_are_tried_again_and_again_cost_a_bounded_number_of_threads() {
         let at = |n: usize| disk.point().join(format!("{n}.jsonl"));
         (0..40).for_each(|n| one_turn(&sessions, &at(n)));
         let frozen = disk.freeze();
-        let threads = turnlock_testing::census().0;
+        let threads = census().0;
         let runtime = runtime();
         runtime.block_on(async {
             for round in 0..3 {
@@ -174,7 +179,7 @@ fn acquires_that_are_tried_again_and_again_cost_a_bounded_number_of_threads() {
                 }
             }
         });
-        let more = turnlock_testing::census().0 - threads;
+        let more = census().0 - threads;
         assert!(more < 60, "{more} threads are stuck");
         drop(frozen);
         drop(runtime);

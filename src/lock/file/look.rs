@@ -1,6 +1,5 @@
 //! Looking at a lock without taking its `flock`, so that nobody is disturbed.
 
-use std::io;
 use std::path::Path;
 
 use uuid::Uuid;
@@ -36,7 +35,7 @@ pub(crate) fn look(place: &Place, named: &Path, by: &Look<'_>) -> Result<Option<
     let (file, stat) = match open_to_look(place)? {
         Opened::File(file, stat) => (file, stat),
         Opened::None => return Ok(None),
-        Opened::Denied => return Err(io::ErrorKind::PermissionDenied).context("open", named),
+        Opened::Denied(error) => return Err(error).context("open", named),
     };
     let reading = record::read(&file).context("read", named)?;
     let is_elsewhere = |record: &Record| by.rules.remote(stat.id.device()) && !record.same_boot();

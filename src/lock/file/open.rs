@@ -16,8 +16,9 @@ use crate::sys::{self, Access, FileId, FileKind, Stat, flock};
 pub(super) enum Opened {
     File(File, Stat),
     None,
-    /// This process may not open it: it is another user's.
-    Denied,
+    /// It cannot be opened now, for this reason: it is another user's, or somebody has a lease on
+    /// it, who was asked to give it back.
+    Denied(io::Error),
 }
 
 /// Opens a lock file. Follows no link and waits for nothing.
@@ -37,7 +38,8 @@ fn open_for(place: &Place, access: Access) -> Result<Opened> {
         Ok(file) => file,
         Err(e) => match e.kind() {
             io::ErrorKind::NotFound => return Ok(Opened::None),
-            io::ErrorKind::PermissionDenied => return Ok(Opened::Denied),
+            io::ErrorKind::PermissionDenied => return Ok(Opened::Denied(e)),
+            _ if sys::is_lease_refusal(&e) => return Ok(Opened::Denied(e)),
             io::ErrorKind::IsADirectory => return Err(not_ours("it is a directory")),
             _ if sys::is_link_refusal(&e) => return Err(not_ours("it is a symbolic link")),
             _ if sys::is_pipe_refusal(&e) => return Err(not_ours("it is a socket or a pipe")),

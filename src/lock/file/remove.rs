@@ -1,8 +1,6 @@
 //! Removing a lock file that somebody else left or holds: revoke and sweep. Both act under the data
 //! lock, and compare first (I3).
 
-use std::io;
-
 use uuid::Uuid;
 
 use super::super::Reason;
@@ -73,9 +71,7 @@ fn recorded_holder(
     let (file, stat) = match open_to_look(place)? {
         Opened::File(file, stat) => (file, stat),
         Opened::None => return Ok(None),
-        Opened::Denied => {
-            return Err(io::ErrorKind::PermissionDenied).context("open", place.lock());
-        }
+        Opened::Denied(error) => return Err(error).context("open", place.lock()),
     };
     Ok(match record::read(&file).context("read", place.lock())? {
         Reading::Ours(record) => {
@@ -119,7 +115,7 @@ pub(crate) fn remove_stale(place: &Place, section: &mut Section, rules: &Rules) 
     let (file, stat) = match open(place)? {
         Opened::File(file, stat) => (file, stat),
         Opened::None => return Ok(Swept::Gone),
-        Opened::Denied => return Ok(Swept::Kept),
+        Opened::Denied(_) => return Ok(Swept::Kept),
     };
     if !flock::try_lock(&file).context("lock", place.lock())? {
         return Ok(Swept::Kept);

@@ -39,6 +39,16 @@ pub fn threads_named(name: &str) -> usize {
     tasks.filter(|task| named(task.as_ref().unwrap())).count()
 }
 
+/// Number of threads of this process that wait for a disk, and cannot even be killed.
+pub fn threads_stuck() -> usize {
+    let tasks = fs::read_dir("/proc/self/task").unwrap().map_while(Result::ok);
+    let is_stuck = |task: &fs::DirEntry| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with('D'))
+    };
+    tasks.filter(is_stuck).count()
+}
+
 /// Number of threads and of descriptors of this process.
 pub fn census() -> (usize, usize) {
     let count = |dir: &str| fs::read_dir(dir).unwrap().count();
