@@ -19,6 +19,7 @@ use crate::error::{Error, Holder, Result};
 use crate::lock::{self, Named};
 use crate::metrics;
 use crate::mode::{Mode, now_or_never};
+use crate::outside::note;
 use crate::place::Place;
 use crate::rules::{Durability, LongHold, Rules};
 use crate::session::data_lock::{enter_section, in_section};
@@ -264,7 +265,8 @@ impl Sessions {
         };
         let limit = self.rules.wait_limit();
         let holder = now_or_never(in_section(slot, Mode::Blocking, limit, true, operation))?;
-        tracing::warn!(session = %path.display(), ?named, "revoked");
+        note!(WARN, [place = place.clone()],
+            session = %place.session().display(), ?named, "revoked");
         metrics::revoked(&place);
         Ok(holder)
     }

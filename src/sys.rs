@@ -30,7 +30,9 @@ pub(crate) use std::os::fd::{AsFd, BorrowedFd};
 
 pub(crate) use attributes::{replace_like, share, stand_beside};
 pub(crate) use dir::{Access, Dir, Refusal};
-pub(crate) use errors::{is_descriptor_limit, is_link_refusal, is_mount_refusal, is_pipe_refusal};
+pub(crate) use errors::{
+    is_descriptor_limit, is_lease_refusal, is_link_refusal, is_mount_refusal, is_pipe_refusal,
+};
 pub(crate) use file::{
     Device, FileId, FileKind, Stat, kind_of, open_to_read, read_at, read_exact_at, stat,
     write_all_at,

@@ -35,7 +35,8 @@ pub(crate) enum Locking {
 
 impl SessionFile {
     /// Opens the session file; `None` if there is none. With `create` a missing one is created.
-    /// Follows no link and waits for nothing.
+    /// Follows no link and waits for nothing: somebody's lease on the file is an error
+    /// ([`Error::is_lease`]), which callers take for a lock that is busy.
     pub(crate) fn open(place: &Place, create: bool) -> Result<Option<Self>> {
         let Some((file, created)) = open_or_create(place, create)? else { return Ok(None) };
         let path = place.session();
@@ -77,13 +78,15 @@ impl SessionFile {
                 return Ok(Locking::Busy(session));
             }
             // Stays open until the other is, so that the other has another inode number.
-            let _moved = match session.confirmed(place)? {
+            let moved = match session.confirmed(place)? {
                 Ok(section) => return Ok(Locking::Locked(section)),
                 Err(moved) => moved,
             };
-            match Self::open(place, create)? {
-                Some(other) => session = other,
-                None => return Ok(Locking::Missing),
+            match Self::open(place, create) {
+                Ok(Some(other)) => session = other,
+                Ok(None) => return Ok(Locking::Missing),
+                Err(error) if error.is_lease() => return Ok(Locking::Busy(moved)),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -110,26 +113,9 @@ impl SessionFile {
         }
     }
 
-    /// Waits for the data lock in the kernel; `None` if the file is gone. With `create` it is
-    /// created anew. Only for threads that exist to wait.
-    pub(super) fn wait_lock(self, place: &Place, create: bool) -> Result<Option<Section>> {
-        let mut session = self;
-        loop {
-            flock::wait(&session.file).context("lock", place.session())?;
-            let _moved = match session.confirmed(place)? {
-                Ok(section) => return Ok(Some(section)),
-                Err(moved) => moved,
-            };
-            match Self::open(place, create)? {
-                Some(other) => session = other,
-                None => return Ok(None),
-            }
-        }
-    }
-
     /// The section, if the file whose lock was granted is the one that the path names (I3).
     /// Otherwise lets go of the lock.
-    fn confirmed(self, place: &Place) -> Result<std::result::Result<Section, Self>> {
+    pub(super) fn confirmed(self, place: &Place) -> Result<std::result::Result<Section, Self>> {
         match place.stat_session() {
             Ok(Some(stat)) if stat.id == self.id => Ok(Ok(Section::new(self, &stat, place))),
             other => {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::claim;
 use super::file::{Locking, SessionFile, missing};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::place::Place;
 use crate::rules::Rules;
+use crate::sys::flock::BlockedBy;
 use crate::sys::{self, FileId, Stat, flock};
 
 /// The longest that an operation that must not wait will try for the data lock.
@@ -39,34 +40,30 @@ impl Section {
     }
 
     /// Opens the session file and takes its data lock if it is free within `limit`, a few
-    /// milliseconds. With `create` a missing session file is created.
+    /// milliseconds. With `create` a missing session file is created. `None` if it is busy.
     pub(crate) fn lock_within(
         limit: Duration,
         place: &Place,
         create: bool,
     ) -> Result<Option<Self>> {
-        match SessionFile::open(place, create)? {
-            Some(session) => Ok(session.lock_within(limit, place, create)?.ok()),
-            None => Err(missing(place)),
+        match SessionFile::open(place, create) {
+            Ok(Some(session)) => Ok(session.lock_within(limit, place, create)?.ok()),
+            Ok(None) => Err(missing(place)),
+            Err(error) if error.is_lease() => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
     /// Creates the session file if it is missing, and takes its data lock if that is free.
     pub(crate) fn try_lock(place: &Place) -> Result<Option<Self>> {
-        let session = SessionFile::open(place, true)?;
+        let session = match SessionFile::open(place, true) {
+            Err(error) if error.is_lease() => return Ok(None),
+            opened => opened?,
+        };
         match session.map(|session| session.try_lock(place, true)).transpose()? {
             Some(Locking::Locked(section)) => Ok(Some(section)),
             _ => Ok(None),
         }
-    }
-
-    /// Waits for the data lock in the kernel. Only for threads that exist to wait.
-    pub(crate) fn wait(place: &Place, create: bool) -> Result<Self> {
-        let locked = match SessionFile::open(place, create)? {
-            Some(session) => session.wait_lock(place, create)?,
-            None => None,
-        };
-        locked.ok_or_else(|| missing(place))
     }
 
     /// The file's length, as it was last measured.
@@ -196,7 +193,18 @@ pub(crate) fn is_claimed_elsewhere(place: &Place, rules: &Rules) -> bool {
     }
 }
 
-/// The process that has the data lock, if the system tells. For messages.
-pub(crate) fn who_is_inside(place: &Place) -> Option<u32> {
-    flock::holder_of(place.session_id().ok()??)
+/// Nobody could have the data lock of this session within `waited`: who keeps it, and how, as far as
+/// the system tells.
+pub(crate) fn busy(place: &Place, waited: Duration) -> Error {
+    let blocker = place.session_id().ok().flatten().and_then(flock::blocker_of);
+    Error::DataLockBusy {
+        session: place.session().to_owned(),
+        pid: blocker.map(|blocker| blocker.pid),
+        how: match blocker.map(|blocker| blocker.by) {
+            None | Some(BlockedBy::Lock) => "is inside an append to",
+            Some(BlockedBy::SharedLock) => "keeps a shared lock (`flock -s`) on",
+            Some(BlockedBy::Lease) => "keeps a lease on",
+        },
+        waited,
+    }
 }

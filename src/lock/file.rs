@@ -17,6 +17,7 @@ use super::Want;
 use crate::datafile::Section;
 use crate::error::{Context, Result};
 use crate::metrics;
+use crate::outside::note;
 use crate::place::Place;
 use crate::rules::Rules;
 use crate::sys::{FileId, flock};
@@ -48,7 +49,8 @@ pub(crate) enum Obstacle {
     Fresh,
     /// An owner of another boot or host, on a network filesystem.
     Remote(Box<Record>),
-    /// A lock file of another user, which this process may not open.
+    /// A lock file that this process may not open now: it is another user's, or somebody has a
+    /// lease on it.
     Closed,
 }
 
@@ -131,7 +133,8 @@ fn settle_file(
     match judge(&reading, &stat, &want.rules) {
         Judgement::Obstacle(obstacle) => Ok(Settled::Obstacle(obstacle)),
         Judgement::Free(reasons) => {
-            tracing::info!(lock = %place.lock().display(), ?reasons, "take over");
+            note!(INFO, [place = place.clone()],
+                lock = %place.lock().display(), ?reasons, "take over");
             metrics::took_over(place);
             if stat.links > 1 {
                 // What has the other name, as in a snapshot, is not to change (I6).

@@ -7,6 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::Sessions;
+use super::post::find_elsewhere;
 use crate::datafile::{Appended, Batch, Section};
 use crate::error::{Error, LostCause, Result};
 use crate::lock::fence;
@@ -69,8 +70,8 @@ impl Sessions {
     ) -> Result<Appended> {
         let limit = self.rules.wait_limit();
         let path = path.to_owned();
-        let find = move || Place::resolve(&path, false).map(SlotRef::of);
-        let slot = mode.run(find).await??;
+        let find = |path: &Path| Place::resolve(path, false).map(SlotRef::of);
+        let slot = find_elsewhere(mode, path, limit, find).await?;
         let (place, rules) = (slot.place.clone(), Arc::clone(&self.rules));
         in_section(slot, mode, limit, true, move |granted| {
             append(granted, &place, owner, &batch, &rules)

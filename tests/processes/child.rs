@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use turnlock::{Acquire, Durability, Error, Sessions, Turn};
 use turnlock_testing::alone::through;
 use turnlock_testing::child::{obey, say, told};
-use turnlock_testing::{DEADLINE, Room, census, flocked};
+use turnlock_testing::{DEADLINE, Room, census, flocked, leased};
 use uuid::Uuid;
 
 /// What a child is asked to do.
@@ -54,6 +54,10 @@ pub enum Ask {
     /// Take the data lock and keep it, like a poster that was stopped inside its append.
     LockData,
     UnlockData,
+    /// Take a read lease on this file, as a file server does for its clients.
+    Lease(PathBuf),
+    /// Give it back.
+    Unlease,
     /// Take the data lock through the descriptor of the turn, as an append does, and keep it.
     EnterSection,
     /// Do this in a fork, which answers and ends.
@@ -261,7 +265,8 @@ impl Me {
                 turn.release_blocking()?;
             }
             Ask::LockData => self.data = Some(flocked(&self.session)),
-            Ask::UnlockData => drop(self.data.take()),
+            Ask::UnlockData | Ask::Unlease => drop(self.data.take()),
+            Ask::Lease(path) => self.data = Some(leased(&path)),
             Ask::EnterSection => {
                 let file = crate::forked::descriptor_of(&self.session);
                 flock(file.as_fd(), FlockOperation::NonBlockingLockExclusive).unwrap();

@@ -17,7 +17,8 @@ use crate::sys::{self, Access, FileId, FileKind, Refusal, Stat, User, flock};
 pub(super) enum Opened {
     File(File, Stat),
     None,
-    /// This process may not open it: it is another user's.
+    /// This process may not open it: it is another user's, or somebody has a lease on it, who was
+    /// asked to give it back.
     Denied(Closed),
 }
 
@@ -25,6 +26,8 @@ pub(super) enum Opened {
 pub(super) struct Closed {
     /// Whose it is, if that can be told.
     pub(super) owner: Option<User>,
+    /// Why it could not be opened.
+    pub(super) why: io::Error,
 }
 
 impl Closed {
@@ -32,7 +35,7 @@ impl Closed {
     pub(super) fn into_error(self) -> io::Error {
         match self.owner {
             Some(owner) => Refusal::Closed { owner }.into(),
-            None => io::ErrorKind::PermissionDenied.into(),
+            None => self.why,
         }
     }
 }
@@ -54,7 +57,10 @@ fn open_for(place: &Place, access: Access) -> Result<Opened> {
         Ok(file) => file,
         Err(e) => match e.kind() {
             io::ErrorKind::NotFound => return Ok(Opened::None),
-            io::ErrorKind::PermissionDenied => return denied(place),
+            io::ErrorKind::PermissionDenied => return denied(place, e),
+            _ if sys::is_lease_refusal(&e) => {
+                return Ok(Opened::Denied(Closed { owner: None, why: e }));
+            }
             io::ErrorKind::IsADirectory => return Err(not_ours("it is a directory")),
             _ if sys::is_link_refusal(&e) => return Err(not_ours("it is a symbolic link")),
             _ if sys::is_pipe_refusal(&e) => return Err(not_ours("it is a socket or a pipe")),
@@ -72,12 +78,12 @@ fn open_for(place: &Place, access: Access) -> Result<Opened> {
     }
 }
 
-fn denied(place: &Place) -> Result<Opened> {
+fn denied(place: &Place, why: io::Error) -> Result<Opened> {
     let stat = place.stat_lock()?;
     if let Some(stat) = &stat {
         place.dir().ensure_trusted(stat).context("use", place.lock())?;
     }
-    Ok(Opened::Denied(Closed { owner: stat.map(|stat| stat.owner) }))
+    Ok(Opened::Denied(Closed { owner: stat.map(|stat| stat.owner), why }))
 }
 
 /// Publishes a lock file, complete before it is visible (I5). `None` if something came between: the

@@ -94,7 +94,8 @@ impl Turn {
     /// # Errors
     /// Those of [`sync`](Self::sync).
     pub fn sync_blocking(&mut self) -> Result<()> {
-        self.inner.sync()
+        let inner = Arc::clone(&self.inner);
+        now_or_never(Mode::Blocking.run(move || inner.sync()))?
     }
 }
 

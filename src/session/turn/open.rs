@@ -65,7 +65,11 @@ impl OpenTurn {
         if granted.is_some() {
             return Ok(granted);
         }
-        match self.take_session(place, true)?.try_lock(place, true)? {
+        let session = match self.take_session(place, true) {
+            Err(error) if error.is_lease() => return Ok(None),
+            session => session?,
+        };
+        match session.try_lock(place, true)? {
             Locking::Locked(section) => Ok(Some(section)),
             Locking::Busy(session) => {
                 self.session = Some(session);
@@ -97,7 +101,11 @@ impl OpenTurn {
     /// being written may yet be taken back (I9). `None` if another process stays inside an append.
     pub(super) fn settled(&mut self, place: &Place) -> Result<Option<(Option<FileId>, u64)>> {
         self.refuse_in_fork(place)?;
-        match self.take_session(place, false)?.lock_within(SOON, place, false)? {
+        let session = match self.take_session(place, false) {
+            Err(error) if error.is_lease() => return Ok(None),
+            session => session?,
+        };
+        match session.lock_within(SOON, place, false)? {
             Ok(section) => {
                 let settled = (section.id(), section.len());
                 self.session = section.unlock();

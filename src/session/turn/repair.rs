@@ -13,6 +13,7 @@ use crate::datafile::rewrite::Replacement;
 use crate::datafile::{SOON, Section};
 use crate::error::{Context, Error, Result};
 use crate::mode::{Mode, now_or_never};
+use crate::outside::note;
 use crate::place::Place;
 use crate::sys::FileId;
 use crate::transcript::repair::{Repair, RepairError, needless, take_out};
@@ -231,11 +232,10 @@ impl Inner {
         // original when it sees it.
         let noted = quarantine.and_then(|mut quarantine| quarantine.note_undone(restored.repair));
         if let Err(error) = noted {
-            tracing::warn!(
-                session = %self.slot.place.session().display(),
+            note!(WARN, [slot = self.slot.clone(), error = error.to_string()],
+                session = %slot.place.session().display(),
                 %error,
-                "restored, but the quarantine could not be marked"
-            );
+                "restored, but the quarantine could not be marked");
         }
         Ok(())
     }
