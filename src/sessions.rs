@@ -25,6 +25,8 @@ use crate::session::data_lock::{enter_section, in_section};
 use crate::session::{self, SlotRef};
 use crate::sys::filesystem;
 use doctor::Doctor;
+#[cfg(doc)]
+use crate::lock::LockState;
 use sweep::{DirectoryReport, LockReport};
 
 pub use acquire::Acquire;
@@ -85,6 +87,19 @@ impl SessionsBuilder {
     /// is never a reason to take its lock.
     pub fn too_old(mut self, age: Duration) -> Self {
         self.rules.too_old = age;
+        self
+    }
+
+    /// Whether all programs that use the sessions are in the PID namespace of this process, or in
+    /// one that can be seen from it. The default is `false`.
+    ///
+    /// A process in a container does not see the processes of its host and of other containers. A
+    /// lock of a foreign program whose process it does not find may belong to one of them. Such a
+    /// lock is left alone ([`LockState::Unseen`]), and an acquire waits for it. Set this in a
+    /// container that shares its sessions with nobody: locks of processes that are not there are
+    /// then taken over at once.
+    pub fn assume_local(mut self, assume_local: bool) -> Self {
+        self.rules.assume_local = assume_local;
         self
     }
 

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, Holder};
 use crate::lock::Want;
-use crate::lock::testing::{Processes, Reading, Record, cut_label, encode, judge, parse};
+use crate::lock::testing::{Limits, Processes, Reading, Record, cut_label, encode, judge, parse};
 use crate::sessions::SessionsBuilder;
 
 pub use crate::transcript::json::Validator;
@@ -66,8 +66,9 @@ fn check_messages(holder: Holder) {
 /// owner is alive, or there is a reason to take its lock.
 fn check_judgement(record: &Record) {
     let judged = |held_here| {
-        let facts = Processes { held_here };
-        judge(&record.claim(), &facts, Timestamp::now(), Duration::from_secs(1))
+        let facts = Processes::of_lock(held_here, None);
+        let limits = Limits { too_old: Duration::from_secs(1), assume_local: false };
+        judge(&record.claim(), &facts, Timestamp::now(), limits)
     };
     assert!(judged(true).alive());
     let unknown = judged(false);

@@ -14,7 +14,8 @@ use super::iso;
 pub struct Holder {
     /// Process id, in the holder's own PID namespace.
     pub pid: Option<i64>,
-    /// Whether the holder lives: by the kernel's lock, or, for a foreign owner, by its process.
+    /// Whether the holder lives: by the kernel's lock, or, for a foreign owner, by its process. An
+    /// owner that cannot be seen counts as alive.
     pub alive: bool,
     /// The identity of the hold; `None` for a foreign owner.
     pub owner: Option<Uuid>,
@@ -27,6 +28,13 @@ pub struct Holder {
     pub since: Option<SystemTime>,
     /// Whether it is a program that does not use this protocol.
     pub foreign: bool,
+    /// The process id here of a foreign owner that was found in another PID namespace than ours.
+    pub host_pid: Option<i64>,
+    /// The container of that process, such as `docker-3fa9c2e81b07`, if its control group tells.
+    pub container: Option<String>,
+    /// Whether it is a foreign owner that may live in a PID namespace that cannot be seen from
+    /// here.
+    pub unseen: bool,
     /// Whether it is this process.
     pub this_process: bool,
 }

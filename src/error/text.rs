@@ -32,7 +32,10 @@ impl fmt::Display for HolderFacts<'_> {
             Some(pid) => write!(f, "pid={pid}")?,
             None => f.write_str("pid=unknown")?,
         }
-        write!(f, " alive={}", holder.alive)?;
+        match holder.unseen {
+            true => f.write_str(" alive=unknown")?,
+            false => write!(f, " alive={}", holder.alive)?,
+        }
         match holder.age() {
             Some(age) => write!(f, " ageMs={}", age.as_millis()),
             None => f.write_str(" ageMs=unknown"),
@@ -57,16 +60,31 @@ impl fmt::Display for HolderStory<'_> {
             facts.push(format!("host {host}"));
         }
         if holder.foreign {
-            facts.push(match holder.pid {
-                Some(pid) => format!("a foreign program, pid {pid}"),
-                None => "a foreign program".into(),
-            });
+            facts.push(foreign_program(holder));
         }
         if holder.this_process {
-            facts.push("this very process: does a task wait for its own turn?".into());
+            facts.push(match holder.foreign {
+                true => "another library in this very process".into(),
+                false => "this very process: does a task wait for its own turn?".into(),
+            });
         }
         if facts.is_empty() { Ok(()) } else { write!(f, " ({})", facts.join(", ")) }
     }
+}
+
+/// Which process it is, and what to do about one that cannot be seen.
+fn foreign_program(holder: &Holder) -> String {
+    let Some(pid) = holder.pid else { return "a foreign program".into() };
+    if holder.unseen {
+        return format!(
+            "a foreign program, pid {pid}, that cannot be seen from this PID namespace: if no \
+             other container or host uses this directory, `turnlock doctor --fix --assume-local` \
+             removes its lock"
+        );
+    }
+    let Some(here) = holder.host_pid else { return format!("a foreign program, pid {pid}") };
+    let place = holder.container.as_deref().unwrap_or("another PID namespace");
+    format!("a foreign program, pid {here} here, pid {pid} in {place}")
 }
 
 /// All that is known about the holder, if there is one.

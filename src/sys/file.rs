@@ -59,6 +59,8 @@ pub(crate) struct Stat {
     pub(crate) modified: Duration,
     /// The permission bits; `None` on a system whose files have none.
     pub(crate) mode: Option<u32>,
+    /// The user that it belongs to; `None` on a system whose files belong to nobody.
+    pub(crate) owner: Option<u32>,
 }
 
 impl Stat {
@@ -80,6 +82,7 @@ impl Stat {
                 u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
             ),
             mode: Some(u32::from(stat.st_mode) & 0o7777),
+            owner: Some(stat.st_uid),
         }
     }
 }

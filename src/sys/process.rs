@@ -5,8 +5,9 @@
 //!
 //! - What cannot be seen is *unknown*, never *dead* (`EPERM`, a hidden `/proc`, a sandbox).
 //! - A process id means something only in its own PID namespace. A `/proc` of another namespace is
-//!   not read at all.
+//!   not read at all. A [`Census`] finds the processes of the namespaces below ours.
 
+mod census;
 #[cfg(feature = "gateway")]
 mod handle;
 #[cfg(target_os = "linux")]
@@ -32,6 +33,7 @@ use linux as system;
 #[cfg(not(target_os = "linux"))]
 use portable as system;
 
+pub(crate) use census::{Census, container};
 #[cfg(feature = "gateway")]
 pub(crate) use handle::{End, Handle};
 pub(crate) use own::own;

@@ -132,7 +132,9 @@ impl Inspector {
 
     fn remove(&self, place: &Place) -> Result<Swept> {
         match Section::lock_within(SOON, place, true)? {
-            Some(mut section) => lock::remove_stale(place, &mut section, &self.rules),
+            Some(mut section) => {
+                lock::remove_stale_by(place, &mut section, &self.rules, &self.known)
+            }
             None => Err(super::data_lock_busy(place)),
         }
     }

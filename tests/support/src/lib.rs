@@ -4,6 +4,7 @@
 pub mod alone;
 pub mod child;
 pub mod clock;
+pub mod contained;
 pub mod disk;
 pub mod env;
 pub mod foreign;
@@ -19,6 +20,7 @@ pub mod strace;
 pub mod wait;
 
 pub use alone::alone;
+pub use contained::Contained;
 pub use foreign::{NOBODY, flocked, foreign_record};
 pub use kernel::{census, kernel_waiters, start_time_of, state_of, threads_named};
 pub use namespace::in_a_namespace;

@@ -3,6 +3,7 @@
 mod append;
 mod beside;
 mod clocks;
+mod containers;
 mod doctor;
 mod enclosed;
 mod filesystems;
