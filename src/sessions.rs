@@ -16,6 +16,8 @@ use uuid::Uuid;
 
 use crate::datafile::{Appended, Batch};
 use crate::error::{Error, Holder, Result};
+#[cfg(doc)]
+use crate::lock::LockState;
 use crate::lock::{self, Named};
 use crate::metrics;
 use crate::mode::{Mode, now_or_never};
@@ -25,8 +27,6 @@ use crate::session::data_lock::{enter_section, in_section};
 use crate::session::{self, SlotRef};
 use crate::sys::filesystem;
 use doctor::Doctor;
-#[cfg(doc)]
-use crate::lock::LockState;
 use sweep::{DirectoryReport, LockReport};
 
 pub use acquire::Acquire;

@@ -2,12 +2,14 @@
 //! namespaces.
 
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::json;
 use turnlock::{Error, LockState, Sessions};
 use turnlock_testing::namespace::pid_namespace;
 use turnlock_testing::{
-    Contained, NOBODY, Room, Sleeper, foreign_record, room, start_time_of, state_of, until,
+    Contained, NOBODY, Room, Sleeper, foreign_record, foreign_record_of, room, start_time_of,
+    state_of, until,
 };
 
 use crate::child::{Answer, Ask, Child, How};
@@ -23,11 +25,46 @@ fn is_taken_over(room: &Room) {
 #[test]
 fn our_own_pid_written_by_an_earlier_life_is_orphaned() {
     let me = std::process::id();
-    for start_time in [None, Some(start_time_of(me)), Some(start_time_of(me) - 1)] {
+    for start_time in [None, Some(start_time_of(me) - 1)] {
         let room = room();
-        room.put_lock(foreign_record(me, start_time));
+        room.put_lock(foreign_record_of(me, start_time, Duration::from_secs(3600)));
         is_taken_over(&room);
     }
+}
+
+/// As in a Node program that has OpenClaw's own lock and this library in one process.
+#[test]
+fn our_own_pid_written_by_another_library_in_this_process_is_respected() {
+    let me = std::process::id();
+    let room = room();
+    let record = foreign_record(me, Some(start_time_of(me)));
+    room.put_lock(&record);
+    let sessions = buffered();
+    let error = sessions.turn(&room.session).try_acquire().unwrap_err();
+    assert!(error.to_string().contains("another library in this very process"), "{error}");
+    let reports = sessions.sweep(&room.dir).unwrap();
+    assert!(reports[0].state == LockState::Foreign && !reports[0].removed, "{reports:?}");
+    assert_eq!(std::fs::read_to_string(&room.lock).unwrap(), record, "it was not touched");
+    std::fs::remove_file(&room.lock).unwrap();
+    is_taken_over(&room);
+}
+
+/// Of a version that records no start time. Who made the record since this process began is not
+/// known, and its age decides.
+#[test]
+fn a_fresh_record_of_our_own_pid_without_start_time_is_respected_within_the_grace() {
+    let room = room();
+    room.put_lock(foreign_record(std::process::id(), None));
+    let sessions = buffered();
+    let sweep = || sessions.sweep(&room.dir).unwrap().pop().unwrap();
+    assert!(sessions.turn(&room.session).try_acquire().is_err());
+    let report = sweep();
+    assert!(report.state == LockState::Fresh && !report.removed, "{report:?}");
+    room.age_lock(Duration::from_secs(20));
+    assert!(!sweep().removed);
+    room.age_lock(Duration::from_secs(31));
+    let report = sweep();
+    assert!(report.removed && report.is_orphaned(), "{report:?}");
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde_json::json;
 use turnlock::{LockReport, LockState, Reason};
 use turnlock_testing::room::set_age;
-use turnlock_testing::{NOBODY, Room, Sleeper, foreign_record, room, start_time_of};
+use turnlock_testing::{
+    NOBODY, Room, Sleeper, foreign_record, foreign_record_of, room, start_time_of,
+};
 
 use crate::child::{Answer, Ask, Child, How, child};
 use crate::sessions::buffered;
@@ -45,7 +47,9 @@ fn the_stale_go_and_the_rest_is_kept_and_reported() {
     put(&room, "live-old.jsonl.lock", &old_record, LONG_AGO);
     put(&room, "malformed-fresh.jsonl.lock", "{\"pid\": 1", NOW);
     put(&room, "malformed-old.jsonl.lock", "{\"pid\": 1", LONG_AGO);
-    put(&room, "own-pid.jsonl.lock", &foreign_record(me, Some(start_time_of(me))), NOW);
+    put(&room, "own-pid.jsonl.lock", &foreign_record_of(me, None, LONG_AGO), NOW);
+    put(&room, "own.jsonl.lock", &foreign_record(me, Some(start_time_of(me))), LONG_AGO);
+    put(&room, "own-fresh.jsonl.lock", &foreign_record(me, None), NOW);
     fs::create_dir(room.dir.join("unreadable.jsonl.lock")).unwrap();
     put(&room, "other.lock", "", LONG_AGO);
     put(&room, "untouched.jsonl", "{}\n", LONG_AGO);
@@ -76,6 +80,8 @@ fn the_stale_go_and_the_rest_is_kept_and_reported() {
         ("live-old.jsonl.lock", LockState::Foreign),
         ("malformed-fresh.jsonl.lock", LockState::Fresh),
         ("ours.jsonl.lock", LockState::Held),
+        ("own-fresh.jsonl.lock", LockState::Fresh),
+        ("own.jsonl.lock", LockState::Foreign),
         ("theirs.jsonl.lock", LockState::Held),
         ("unreadable.jsonl.lock", LockState::Unreadable),
     ];

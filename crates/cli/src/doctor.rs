@@ -85,8 +85,7 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     } else {
         places::meant_by(&args.paths)?
     };
-    let gateways =
-        if args.transcripts_only { Vec::new() } else { gateways::look(&paths, &args) };
+    let gateways = if args.transcripts_only { Vec::new() } else { gateways::look(&paths, &args) };
     let examination = examine(&doctor(&sessions, &args), paths);
     if args.json {
         output::answer_json(&Answer::of(&examination, &gateways))?;

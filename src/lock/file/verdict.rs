@@ -105,12 +105,7 @@ pub(crate) struct Limits {
 }
 
 /// Judges the owner named by `claim`.
-pub(crate) fn judge(
-    claim: &Claim,
-    facts: &impl Facts,
-    now: Timestamp,
-    limits: Limits,
-) -> Verdict {
+pub(crate) fn judge(claim: &Claim, facts: &impl Facts, now: Timestamp, limits: Limits) -> Verdict {
     let (outcome, reason, elsewhere) = weigh(claim, facts, limits.assume_local);
     let reasons = reason.into_iter().chain(remark_on_age(claim, now, limits.too_old)).collect();
     Verdict { outcome, elsewhere, reasons }
@@ -221,7 +216,8 @@ fn is_of_an_earlier_life(claim: &Claim, facts: &impl Facts) -> bool {
     let began = start_of(INIT, facts);
     // The start of a process is known to a clock tick.
     let ended = facts.started_at(INIT).and_then(|began| began.checked_add(TICK).ok());
-    is_before(claim, ended) && claim.start_time.is_none_or(|start| began.is_some_and(|it| start < it))
+    is_before(claim, ended)
+        && claim.start_time.is_none_or(|start| began.is_some_and(|it| start < it))
 }
 
 fn start_of(pid: i32, facts: &impl Facts) -> Option<u64> {

@@ -119,7 +119,10 @@ pub(super) fn command_line(pid: i32) -> Option<Vec<OsString>> {
     if !proc_is_ours() {
         return None;
     }
-    Some(words(&fs::read(format!("/proc/{pid}/cmdline")).ok()?))
+    let words = words(&fs::read(format!("/proc/{pid}/cmdline")).ok()?);
+    // Others without words hide them, or have ended.
+    let is_kernels = words.is_empty() && stat(pid).is_ok_and(|stat| stat.is_kernel_thread());
+    Some(if is_kernels { vec![OsString::from("[kernel thread]")] } else { words })
 }
 
 /// Splits `/proc/<pid>/cmdline`. A program that overwrites its arguments with a title leaves zeros

@@ -131,6 +131,14 @@ fn a_living_child_is_seen() {
 }
 
 #[test]
+fn a_kernel_thread_is_known() {
+    // In a container there is none.
+    if linux::stat(2).is_ok_and(|stat| stat.is_kernel_thread()) {
+        assert_eq!(command_line(2).unwrap(), ["[kernel thread]"]);
+    }
+}
+
+#[test]
 fn a_zombie_and_a_killed_child_are_told_apart() {
     let zombie = Sleeper::new().zombie();
     assert_eq!(state(zombie.pid()), ProcessState::Zombie);

@@ -57,9 +57,9 @@ impl Contained {
 
 /// The grandchild of `unshare` that has this id inside and this name.
 fn find(unshare: u32, inside: u32, name: &str) -> Option<u32> {
-    let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        entry.ok()?.file_name().to_str()?.parse::<u32>().ok()
-    });
+    let pids = fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
     let is_it = |pid: &u32| {
         let parent = numbers(*pid, "PPid:").and_then(|ids| ids.first().copied());
         numbers(*pid, "NSpid:").is_some_and(|ids| ids.len() > 1 && ids.last() == Some(&inside))

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use turnlock::{Holder, LockReport};
 use turnlock::doctor::{Examination, Finding, Problem, Treatment};
+use turnlock::{Holder, LockReport};
 
 use super::count;
 use crate::output::printable;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use tokio::task::spawn_blocking;
-use turnlock::{LockReport, LockState, Sessions};
 use turnlock::gateway::{self, DEFAULT_PORT, Gateway, Layout, Supervised};
+use turnlock::{LockReport, LockState, Sessions};
 
 use super::signals::{self, Signals};
 use super::{Which, child, serve, stop};

@@ -71,7 +71,8 @@ mod tests {
 
     #[test]
     fn other_groups_are_no_containers() {
-        for path in ["/", "", "/user.slice/user-1000.slice/session-2.scope", "/init.scope", "/a/é"] {
+        for path in ["/", "", "/user.slice/user-1000.slice/session-2.scope", "/init.scope", "/a/é"]
+        {
             assert_eq!(container(&format!("0::{path}\n")), None, "{path}");
         }
         assert_eq!(container("garbage\n"), None);
