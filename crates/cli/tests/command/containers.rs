@@ -2,12 +2,16 @@
 //! inside.
 
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value;
 use turnlock_testing::namespace::pid_namespace;
 use turnlock_testing::process::through;
+use turnlock_testing::strace::strace_into;
 use turnlock_testing::{
-    Contained, Ended, Room, Sleeper, ended, foreign_record, room, start_time_of,
+    Contained, Ended, NOBODY, Room, Sleeper, ended, foreign_record, foreign_record_of, room,
+    start_time_of, until,
 };
 
 use crate::program::turnlock;
@@ -52,6 +56,60 @@ fn a_host_respects_the_lock_of_an_owner_in_a_container() {
     assert_eq!(fs::read_to_string(&room.lock).unwrap(), record, "it was not touched");
 }
 
+/// A process in a control group such as Docker makes for a container.
+struct Grouped {
+    owner: Option<Contained>,
+    group: PathBuf,
+}
+
+impl Grouped {
+    fn new(owner: Contained, name: &str) -> Option<Self> {
+        let pid = owner.outside().to_string();
+        let roots = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/pids"];
+        let roots = roots.into_iter().map(Path::new);
+        let mut groups = roots.filter(|root| root.join("cgroup.procs").exists());
+        let made = groups.find_map(|root| {
+            let group = root.join(name);
+            fs::create_dir(&group).ok()?;
+            let joined = fs::write(group.join("cgroup.procs"), &pid);
+            if joined.is_err() {
+                fs::remove_dir(&group).unwrap();
+            }
+            joined.is_ok().then_some(group)
+        });
+        if made.is_none() {
+            eprintln!("skipped: no right to make a control group");
+        }
+        Some(Self { owner: Some(owner), group: made? })
+    }
+}
+
+impl Drop for Grouped {
+    fn drop(&mut self) {
+        drop(self.owner.take());
+        until("the control group is empty", || fs::remove_dir(&self.group).is_ok());
+    }
+}
+
+#[test]
+fn the_container_of_an_owner_is_named() {
+    let room = room();
+    let Some(owner) = Contained::new("sleep") else { return };
+    let id = format!("{:0>12x}{}", std::process::id(), "5".repeat(52));
+    let (inside, outside) = (owner.inside(), owner.outside());
+    let Some(_grouped) = Grouped::new(owner, &format!("docker-{id}.scope")) else { return };
+    room.put_lock(foreign_record(inside, Some(start_time_of(outside))));
+    let name = format!("docker-{}", &id[..12]);
+    assert_eq!(status(&room.session)["holder"]["container"], name);
+    let line = ended(turnlock(["status"]).arg(&room.dir)).out;
+    assert_eq!(line.split('\t').nth(3), Some(name.as_str()), "{line}");
+    let answer = ended(turnlock(["doctor"]).arg(&room.dir));
+    let process = format!("in {name} (pid {inside} there)");
+    assert!(answer.out.contains(&process), "{answer:?}");
+    let answer = ended(turnlock(run_soon(&room)));
+    assert!(answer.err.contains(&format!("pid {inside} in {name}")), "{answer:?}");
+}
+
 #[test]
 fn a_container_respects_and_tells_of_a_lock_whose_owner_it_cannot_see() {
     let room = room();
@@ -79,6 +137,23 @@ fn a_container_respects_and_tells_of_a_lock_whose_owner_it_cannot_see() {
     assert_eq!((&told[0]["state"], &told[0]["reasons"][0]), (&"stale".into(), &"dead-pid".into()));
     let answer = inside(&["doctor", "--fix", "--assume-local", dir]).unwrap();
     assert!(answer.code == Some(0) && !room.lock.exists(), "{answer:?}");
+}
+
+/// The list of all processes is made once, however many locks name processes that are not here.
+#[test]
+fn a_sweep_looks_through_all_processes_once() {
+    let (room, other) = (room(), room());
+    let log = other.dir.join("log");
+    let Some(strace) = strace_into(&log, &["trace=openat"]) else { return };
+    for n in 0..100 {
+        let record = foreign_record_of(NOBODY - n, Some(1), Duration::from_secs(3600));
+        fs::write(room.dir.join(format!("{n}.jsonl.lock")), record).unwrap();
+    }
+    let mut doctor = turnlock(["doctor", "--fix"]);
+    let answer = ended(through(&strace, doctor.arg(&room.dir)));
+    assert!(answer.code == Some(0) && room.names().is_empty(), "{answer:?}");
+    let log = fs::read_to_string(log).unwrap();
+    assert_eq!(log.matches("\"/proc/1/status\"").count(), 1);
 }
 
 /// What an image sets for all commands in its containers.
