@@ -1,20 +1,21 @@
 //! Locks of foreign programs across PID namespaces: looked at from outside a container, and from
 //! inside.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
 use turnlock_testing::namespace::pid_namespace;
-use turnlock_testing::process::through;
+use turnlock_testing::process::{is_allowed, through};
 use turnlock_testing::strace::strace_into;
 use turnlock_testing::{
-    Contained, Ended, NOBODY, Room, Sleeper, ended, foreign_record, foreign_record_of, room,
-    start_time_of, until,
+    Contained, Ended, NOBODY, Room, Sleeper, am_root, ended, foreign_record, foreign_record_of,
+    room, start_time_of, until,
 };
 
-use crate::program::turnlock;
+use crate::program::{TURNLOCK, turnlock};
 use crate::status::status;
 
 /// Runs `turnlock` in a PID namespace of its own; `None` where that is not allowed.
@@ -137,6 +138,32 @@ fn a_container_respects_and_tells_of_a_lock_whose_owner_it_cannot_see() {
     assert_eq!((&told[0]["state"], &told[0]["reasons"][0]), (&"stale".into(), &"dead-pid".into()));
     let answer = inside(&["doctor", "--fix", "--assume-local", dir]).unwrap();
     assert!(answer.code == Some(0) && !room.lock.exists(), "{answer:?}");
+}
+
+/// Where `/proc` hides the processes of other users, one's own are seen, in all PID namespaces. Who
+/// left one's own lock file was one of those.
+#[test]
+fn with_hidden_processes_the_locks_of_others_are_respected() {
+    const USER: u32 = 65534;
+    if !am_root("becomes another user") {
+        return;
+    }
+    let script = "mount -t proc -o hidepid=invisible proc /proc && exec \
+                  setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\"";
+    let hidden = ["unshare", "--mount", "sh", "-c", script, "sh"].map(String::from);
+    if !is_allowed(&[&hidden[..], &[TURNLOCK.into(), "--version".into()]].concat()) {
+        return eprintln!("skipped: no right to mount, or the program is out of reach");
+    }
+    let room = room();
+    chown(&room.dir, Some(USER), Some(USER)).unwrap();
+    for (owner, removed) in [(USER, true), (0, false)] {
+        room.put_lock(foreign_record(NOBODY, Some(1)));
+        chown(&room.lock, Some(owner), None).unwrap();
+        fs::set_permissions(&room.lock, Permissions::from_mode(0o666)).unwrap();
+        let answer = ended(through(&hidden, turnlock(["doctor", "--fix"]).arg(&room.dir)));
+        assert_eq!(room.lock.exists(), !removed, "{answer:?}");
+        assert_eq!(answer.out.contains("unseen-namespace"), !removed, "{answer:?}");
+    }
 }
 
 /// The list of all processes is made once, however many locks name processes that are not here.
