@@ -16,6 +16,7 @@ pub mod process;
 pub mod room;
 pub mod running;
 pub mod signals;
+pub mod silent;
 pub mod strace;
 pub mod wait;
 
