@@ -53,7 +53,12 @@
 //!   of the timeout says so.
 //! - **`fork` without `exec`.** The child cannot use a turn of its parent, and it has no background
 //!   thread. It shares the kernel's lock with the parent. If the parent dies first, the session
-//!   stays held until the child is gone, or until a [`revoke`](Sessions::revoke).
+//!   stays held until the child is gone, or until a [`revoke`](Sessions::revoke). In the child:
+//!   - What nobody holds can be used by the `_blocking` functions. What would have to be waited for
+//!     fails at once ([`Error::Forked`]).
+//!   - An `async` function hangs, because the threads of the runtime are not there.
+//!   - Every function hangs if another thread of the parent was inside this crate at the moment of
+//!     the fork, since nobody releases the mutex that it had. Fork before the first use, or `exec`.
 //! - **Tested on Linux.** Other Unixes use the same code with portable fallbacks. The fallbacks are
 //!   tested by forcing them on Linux; nothing was run on another Unix. Windows is not supported.
 //!

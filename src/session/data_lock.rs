@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::queue::{Call, WaitQueue};
-use super::slot::SlotRef;
+use super::slot::{SlotRef, refuse_to_wait_in_fork};
 use super::waiting;
 use crate::datafile::{Locking, Section, SessionFile, who_is_inside};
 use crate::error::{Error, Result};
@@ -35,6 +35,9 @@ where
     let mut ticket = slot.data_queue.join(());
     let mut operation = operation;
     loop {
+        if !ticket.is_called() {
+            refuse_to_wait_in_fork(&slot)?;
+        }
         let grant = match ticket.wait_for_call(mode, limit.deadline()).await {
             Some(Call::Attempt) => None,
             Some(Call::Granted(grant)) => Some(grant?),
