@@ -35,9 +35,11 @@
 //!   hosts. Where it is not kept, this crate refuses to work ([`Error::LocksNotKept`]). A lock
 //!   whose owner may be on another host is not taken over on suspicion ([`Error::RemoteOwner`]).
 //! - **Foreign locks** (OpenClaw's own: a pid in a file, no kernel lock) are judged by process id,
-//!   start time and command line. A pid means something only in its own PID namespace. Foreign
-//!   programs have no fence, so two of *them* can still race. If the wall clock jumps forward by
-//!   more than two seconds, a living foreign owner without a recorded start time can look recycled.
+//!   start time and command line, in all PID namespaces that can be seen. A lock whose owner may be
+//!   in another one is left alone ([`LockState::Unseen`], [`SessionsBuilder::assume_local`]).
+//!   Foreign programs have no fence, so two of *them* can still race. If the wall clock jumps
+//!   forward by more than two seconds, a living foreign owner without a recorded start time can
+//!   look recycled.
 //! - **Three things are polled,** because no event tells of them:
 //!   - A foreign owner, or a lock file that cannot be judged yet, is looked at every 10 ms while
 //!     somebody waits for it.

@@ -50,5 +50,5 @@ pub(crate) use want::Want;
 #[cfg(feature = "testing")]
 pub(crate) mod testing {
     pub(crate) use super::file::record::{Reading, Record, cut_label, encode, parse};
-    pub(crate) use super::file::verdict::{Limits, Processes, judge};
+    pub(crate) use super::file::verdict::{Claim, Elsewhere, Facts, Limits, judge};
 }

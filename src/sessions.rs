@@ -188,6 +188,7 @@ impl Sessions {
     /// # Errors
     /// - [`Error::NoSession`] if there is no such session
     /// - [`Error::Timeout`] if a foreign owner kept it
+    /// - [`Error::Forked`] if it is busy, and this process is a fork
     /// - otherwise those of [`Turn::append_all`](crate::Turn::append_all), except for `LockLost`
     pub async fn post_all<T: Serialize>(
         &self,
@@ -300,7 +301,9 @@ impl Sessions {
     /// [`sweep`](Self::sweep) over many directories, in parallel.
     ///
     /// Every owner process is looked up once. A system call that does not return for 10 s, as on a
-    /// dead network mount, is given up and reported.
+    /// dead network mount, is given up and reported. It keeps a thread until it returns. Until then,
+    /// the same lock is not tried again, nor is another one of its directory after the second such
+    /// lock, nor of its mount after the third such directory. They are reported likewise.
     pub fn sweep_all(
         &self,
         dirs: impl IntoIterator<Item = impl Into<PathBuf>>,

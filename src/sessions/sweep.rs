@@ -163,7 +163,8 @@ fn in_directory(action: Action, dir: &Path, rules: &Arc<Rules>) -> Result<Vec<Lo
 
 fn in_directories(action: Action, dirs: Vec<PathBuf>, rules: &Arc<Rules>) -> Vec<DirectoryReport> {
     let mut locks = Vec::new();
-    let listed = pool::map(dirs.clone(), LIMITS, list_locks, |_| {}).into_iter().zip(&dirs);
+    let list = |dir: &PathBuf, alive: &pool::Heartbeat| list_locks(dir, alive);
+    let listed = pool::map(dirs.clone(), LIMITS, list, |_| {}).into_iter().zip(&dirs);
     let counts: Vec<_> = listed
         .map(|(listed, dir)| {
             let listed = listed.unwrap_or_else(|| Err(silent(dir)))?;
@@ -181,7 +182,7 @@ fn in_directories(action: Action, dirs: Vec<PathBuf>, rules: &Arc<Rules>) -> Vec
 }
 
 /// The locks of a directory.
-fn list_locks(dir: &PathBuf, alive: &pool::Heartbeat) -> Result<Vec<LockEntry>> {
+fn list_locks(dir: &Path, alive: &pool::Heartbeat) -> Result<Vec<LockEntry>> {
     let dir = Directory::open(dir)?;
     let names = dir.lock_names(|| alive.beat())?;
     Ok(names.into_iter().map(|name| LockEntry { dir: dir.clone(), name }).collect())

@@ -232,7 +232,9 @@ impl InUse {
             Some(Holder { pid: Some(pid), label: Some(label), .. }) => {
                 format!("held by pid {pid} (\"{label}\")")
             }
-            Some(Holder { pid: Some(pid), .. }) => format!("held by pid {pid}"),
+            Some(Holder { pid: Some(pid), host_pid, .. }) => {
+                format!("held by pid {}", host_pid.unwrap_or(*pid))
+            }
             _ => "somebody holds it, or may hold it".to_owned(),
         };
         Self { reason: format!("{reason}; try again when it is done"), holder }
