@@ -1,8 +1,9 @@
 //! The keeper: the one background thread of a process.
 //!
-//! It tidies up lingering lock files, completes drops that could not be done at once, reports long
-//! holds, watches the paths that threads wait on, and lets go of a kept lock when the run is over.
-//! It never waits longer than a few milliseconds for a lock.
+//! It runs callbacks, and depends on no other room. They tidy up lingering lock files, complete
+//! drops that could not be completed at once, report long holds, watch the paths that threads wait
+//! on, and release a kept lock when the run is over. None of them waits longer than a few
+//! milliseconds for a lock.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 type Job = Box<dyn FnOnce() + Send>;
-/// By when each is due, and in which order they came.
+/// Jobs by the time when they are due, then by the order in which they came.
 type Jobs = BTreeMap<(Instant, u64), Job>;
 
 #[derive(Default)]
@@ -32,6 +33,7 @@ struct State {
     jobs: Jobs,
     /// Quick jobs, which are done before any other begins.
     quick_jobs: Jobs,
+    /// How many jobs have come so far.
     count: u64,
 }
 
@@ -116,7 +118,7 @@ impl Keeper {
                 }
                 Some(_) => {
                     let Some(job) = state.begin() else { continue };
-                    // The panic hook has reported a panic. The other jobs are done all the same.
+                    // The panic hook has reported a panic. The other jobs must still be done.
                     let run = || catch_unwind(AssertUnwindSafe(job));
                     let _ = MutexGuard::unlocked(&mut state, run);
                     state.is_busy = false;

@@ -1,4 +1,5 @@
-//! What differs between systems, behind one face. No other room makes system calls of its own.
+//! What differs between systems, behind one face. Other rooms reach the system through this room or
+//! through `std`.
 //!
 //! Each topic is a module with one face. Where systems differ, the face has a file per system
 //! behind it: `linux.rs` for Linux, and `portable.rs` for what every Unix has. The face chooses the
@@ -18,6 +19,8 @@ pub(crate) mod limit;
 mod names;
 pub(crate) mod process;
 pub(crate) mod range_lock;
+#[cfg(feature = "gateway")]
+pub(crate) mod sharers;
 #[cfg(feature = "gateway")]
 pub(crate) mod sockets;
 

@@ -20,7 +20,7 @@ pub(crate) fn iso(time: SystemTime) -> Option<String> {
     jiff::Timestamp::try_from(time).ok().map(|time| format!("{time:.3}"))
 }
 
-/// `pid=1234 alive=true ageMs=5321`: words that log searches in the field depend on.
+/// `pid=1234 alive=true ageMs=5321`: log searches in the field depend on these words.
 pub(super) struct HolderFacts<'a>(pub(super) Option<&'a Holder>);
 
 impl fmt::Display for HolderFacts<'_> {
@@ -87,14 +87,14 @@ fn foreign_program(holder: &Holder) -> String {
     format!("a foreign program, pid {here} here, pid {pid} in {place}")
 }
 
-/// All that is known about the holder, if there is one.
-pub(super) struct Whom<'a>(pub(super) Option<&'a Holder>);
+/// `, but by pid=…`: whom a revoke met instead of the named holder.
+pub(super) struct ButBy<'a>(pub(super) Option<&'a Holder>);
 
-impl fmt::Display for Whom<'_> {
+impl fmt::Display for ButBy<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(_) => write!(f, "{}{}", HolderFacts(self.0), HolderStory(self.0)),
-            None => f.write_str("nobody known"),
+            Some(_) => write!(f, ", but by {}{}", HolderFacts(self.0), HolderStory(self.0)),
+            None => f.write_str(" (no holder is known)"),
         }
     }
 }
@@ -111,7 +111,7 @@ impl fmt::Display for Writer {
     }
 }
 
-/// Why a write failed that has left something in the file.
+/// The error of a write that failed and could not be taken back.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{0}; what was written of it stays at the end of the file: \

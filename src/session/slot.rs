@@ -110,7 +110,7 @@ impl Slot {
     }
 }
 
-/// All sessions that this process is busy with, by canonical path.
+/// All sessions that this process is busy with, by directory and name.
 static SLOTS: LazyLock<Mutex<HashMap<Place, Arc<Slot>>>> = LazyLock::new(Mutex::default);
 
 /// The process that used a session first, of this one and those that it is a fork of.

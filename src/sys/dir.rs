@@ -83,6 +83,15 @@ impl Dir {
         self.id
     }
 
+    /// Returns the identity of what its path names now, or `None` if that names nothing.
+    pub(crate) fn path_id(&self) -> io::Result<Option<FileId>> {
+        match rustix::fs::stat(&*self.path) {
+            Ok(stat) => Ok(Some(Stat::from(&stat).id)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
     /// Returns the metadata of what `name` names, or `None` if it names nothing. Follows no link.
     pub(crate) fn stat(&self, name: &OsStr) -> io::Result<Option<Stat>> {
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -140,6 +149,12 @@ impl Dir {
     /// Removes a name of a file.
     pub(crate) fn remove(&self, name: &OsStr) -> io::Result<()> {
         Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())?)
+    }
+
+    /// Removes a directory in it, if that is empty. Follows no link.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn remove_empty_dir(&self, name: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)?)
     }
 
     /// Returns the names in the directory, in no order.

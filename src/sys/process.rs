@@ -36,6 +36,8 @@ use portable as system;
 pub(crate) use census::{Census, container};
 #[cfg(feature = "gateway")]
 pub(crate) use handle::{End, Handle};
+#[cfg(all(feature = "gateway", target_os = "linux"))]
+pub(crate) use linux::proc_is_ours;
 pub(crate) use own::own;
 
 /// Whether a process lives.

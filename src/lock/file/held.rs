@@ -116,6 +116,9 @@ impl LockFile {
             Some(id) if id != self.id => return Ok(Some(LostCause::Replaced)),
             Some(_) => {}
         }
+        if !place.is_where_it_was()? {
+            return Ok(Some(LostCause::Moved));
+        }
         let mine = record::is_still(&self.file, &self.record).context("read", place.lock())?;
         Ok((!mine).then_some(LostCause::TakenOver))
     }

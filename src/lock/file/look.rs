@@ -50,14 +50,25 @@ pub(crate) fn look(place: &Place, named: &Path, by: &Look<'_>) -> Result<Option<
     }))
 }
 
+/// A lock file that names an owner.
+#[cfg(feature = "gateway")]
+pub(crate) struct Named {
+    pub(crate) record: Record,
+    /// Whether a program wrote it that takes no kernel lock.
+    pub(crate) foreign: bool,
+    pub(crate) file: std::fs::File,
+}
+
 /// The record at a lock path, whoever wrote it; `None` if there is none.
 #[cfg(feature = "gateway")]
-pub(crate) fn read_record(place: &Place) -> Result<Option<Record>> {
+pub(crate) fn read_record(place: &Place) -> Result<Option<Named>> {
     let Opened::File(file, _) = open_to_look(place)? else { return Ok(None) };
-    Ok(match record::read(&file).context("read", place.lock())? {
-        Reading::Ours(record) | Reading::Foreign(record) => Some(record),
-        Reading::Spoiled | Reading::Malformed { .. } => None,
-    })
+    let (record, foreign) = match record::read(&file).context("read", place.lock())? {
+        Reading::Ours(record) => (record, false),
+        Reading::Foreign(record) => (record, true),
+        Reading::Spoiled | Reading::Malformed { .. } => return Ok(None),
+    };
+    Ok(Some(Named { record, foreign, file }))
 }
 
 impl Look<'_> {

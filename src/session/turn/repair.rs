@@ -1,4 +1,4 @@
-//! How a holder repairs the session, and takes a repair back.
+//! How a holder repairs the session, and undoes a repair.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -18,8 +18,8 @@ use crate::transcript::repair::{Repair, RepairError, needless, take_out};
 use crate::transcript::restore::{RestoreError, Restored, restore};
 
 impl Turn {
-    /// Moves damaged parts of the session into `<session>.jsonl.damaged`, the quarantine. They can
-    /// be taken back from there.
+    /// Moves damaged parts of the session into `<session>.jsonl.damaged`, the quarantine.
+    /// [`restore`](Self::restore) puts them back.
     ///
     /// The repaired file and the quarantine together give the original, byte for byte. Every record
     /// that was whole before is there afterwards, once and in order. Posts are accepted meanwhile,
@@ -56,8 +56,8 @@ impl Turn {
         Ok(repair)
     }
 
-    /// Takes back the latest repair that was not taken back yet. The session is then as it was
-    /// before, byte for byte.
+    /// Undoes the latest repair that was not undone yet. The session is then as it was before it,
+    /// byte for byte.
     ///
     /// **Cancel safety** and **Blocking** are those of [`rewrite`](Self::rewrite).
     ///
