@@ -90,8 +90,8 @@ impl SessionsBuilder {
         self
     }
 
-    /// Whether all programs that use the sessions are in the PID namespace of this process, or in
-    /// one that can be seen from it. The default is `false`.
+    /// Sets whether all programs that use the sessions are in the PID namespace of this process, or
+    /// in one that can be seen from it. Default: `false`.
     ///
     /// A process in a container does not see the processes of its host and of other containers. A
     /// lock of a foreign program whose process it does not find may belong to one of them. Such a
@@ -301,9 +301,9 @@ impl Sessions {
     /// [`sweep`](Self::sweep) over many directories, in parallel.
     ///
     /// Every owner process is looked up once. A system call that does not return for 10 s, as on a
-    /// dead network mount, is given up and reported. It keeps a thread until it returns. Until then,
-    /// the same lock is not tried again, nor is another one of its directory after the second such
-    /// lock, nor of its mount after the third such directory. They are reported likewise.
+    /// dead network mount, is given up and reported. It keeps a thread until it returns. Until
+    /// then, the same lock is not tried again, nor is another one of its directory after the second
+    /// such lock, nor of its mount after the third such directory. They are reported likewise.
     pub fn sweep_all(
         &self,
         dirs: impl IntoIterator<Item = impl Into<PathBuf>>,

@@ -82,9 +82,9 @@ impl GatewayBuilder {
         self
     }
 
-    /// Says that all programs that use the state directory are in the PID namespace of this process,
-    /// or can be seen from it; see [`SessionsBuilder`](crate::SessionsBuilder::assume_local).
-    /// Default: `false`.
+    /// Sets whether all programs that use the state directory are in the PID namespace of this
+    /// process, or can be seen from it; see
+    /// [`SessionsBuilder::assume_local`](crate::SessionsBuilder::assume_local). Default: `false`.
     pub fn assume_local(mut self, assume_local: bool) -> Self {
         self.assume_local = assume_local;
         self

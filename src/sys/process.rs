@@ -104,8 +104,8 @@ pub(crate) fn started_at(pid: i32) -> Option<Timestamp> {
 
 /// Returns the command line of process `pid`, without empty words.
 ///
-/// `None` if it cannot be read or has no words, as that of a zombie. A kernel thread, which has none
-/// either, is named as such.
+/// `None` if it cannot be read or has no words, as that of a zombie. A kernel thread, which has
+/// none either, is named as such.
 pub(crate) fn command_line(pid: i32) -> Option<Vec<OsString>> {
     id(pid)?;
     system::command_line(pid).filter(|words| !words.is_empty())
