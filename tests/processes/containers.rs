@@ -105,6 +105,13 @@ fn contained(room: &Room) -> Option<Child> {
     Some(Child::start(&room.session, How { through, ..How::default() }))
 }
 
+/// The same, under the name of a program that takes foreign locks.
+fn contained_agent(room: &Room) -> Option<Child> {
+    let rename = ["bash", "-c", r#"exec -a node "$0" "$@""#].map(String::from);
+    let through = [pid_namespace()?, rename.to_vec()].concat();
+    Some(Child::start(&room.session, How { through, ..How::default() }))
+}
+
 #[test]
 fn a_holder_in_another_pid_namespace_is_respected_while_it_lives() {
     let room = room();
@@ -245,14 +252,17 @@ fn a_contained_process_keeps_a_foreign_lock_whose_owner_it_cannot_see() {
 fn what_an_earlier_life_of_a_container_left_blocks_nobody() {
     for with_start_time in [true, false] {
         let room = room();
-        let Some(mut life) = contained(&room) else { return };
+        let Some(mut life) = contained_agent(&room) else { return };
         // Of its first process, whose id the first process of every life has.
         life.acquire();
         let start_time = room.record()["starttime"].as_u64().filter(|_| with_start_time);
         life.release();
         room.put_lock(foreign_record(1, start_time));
         drop(life);
-        let Some(mut next) = contained(&room) else { return };
+        // Another program is no later life of this one.
+        let Some(mut other) = contained(&room) else { return };
+        assert_eq!(other.refused(&Ask::Acquire(0)).0, "Timeout");
+        let Some(mut next) = contained_agent(&room) else { return };
         next.acquire();
         next.append(json!({"n": 1}));
         next.release();

@@ -201,18 +201,21 @@ fn is_of_the_past(claim: &Claim, pid: i32, facts: &impl Facts) -> bool {
         ProcessState::Gone | ProcessState::Unknown => false,
         // The very process that is recorded, which is dead by the evidence of our own namespace.
         _ if claim.start_time.is_some() && start_of(pid, facts) == claim.start_time => true,
-        _ => is_of_an_earlier_life(claim, facts),
+        _ => is_of_an_earlier_life(claim, pid, facts),
     }
 }
 
 /// The first process of a PID namespace, which ends with it.
 const INIT: i32 = 1;
 
-/// Whether the record is older than our PID namespace, and so is the process that it names.
+/// Whether an earlier life of this container left the record, whose pid a living process here has.
 ///
-/// Where a process with the recorded id is in our namespace too, such a record is taken for one of
-/// an earlier life of this container: containers that are restarted repeat their process ids.
-fn is_of_an_earlier_life(claim: &Claim, facts: &impl Facts) -> bool {
+/// The record is older than our PID namespace then, and so is the owner. A container that is
+/// started again runs the same programs with the same ids.
+fn is_of_an_earlier_life(claim: &Claim, pid: i32, facts: &impl Facts) -> bool {
+    if !facts.command_line(pid).is_some_and(|words| openclaw::is_called_agent(&words)) {
+        return false;
+    }
     let began = start_of(INIT, facts);
     // The start of a process is known to a clock tick.
     let ended = facts.started_at(INIT).and_then(|began| began.checked_add(TICK).ok());

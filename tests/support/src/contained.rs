@@ -22,10 +22,19 @@ impl Contained {
     /// Starts one. Other programs see `name` as its first argument. `None`, said aloud, where that
     /// is not allowed.
     pub fn new(name: &str) -> Option<Self> {
-        let program = pid_namespace()?;
         // Some processes come before it, so that its id is one that containers are known for.
         let script = r#"for n in 1 2 3; do /bin/true; done
                         (exec -a "$0" sleep 1000) & echo $!; wait; read end"#;
+        Self::by(script, name)
+    }
+
+    /// The first process of its namespace.
+    pub fn first(name: &str) -> Option<Self> {
+        Self::by(r#"echo $$; exec -a "$0" sleep 1000"#, name)
+    }
+
+    fn by(script: &str, name: &str) -> Option<Self> {
+        let program = pid_namespace()?;
         let mut command = Command::new("bash");
         command.args(["-c", script, name]);
         let mut namespace = Running::start(through(&program, &command));
@@ -55,15 +64,16 @@ impl Contained {
     }
 }
 
-/// The grandchild of `unshare` that has this id inside and this name.
+/// The process below `unshare` that has this id inside and this name.
 fn find(unshare: u32, inside: u32, name: &str) -> Option<u32> {
     let pids = fs::read_dir("/proc")
         .unwrap()
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let parent = |pid| numbers(pid, "PPid:").and_then(|ids| ids.first().copied());
     let is_it = |pid: &u32| {
-        let parent = numbers(*pid, "PPid:").and_then(|ids| ids.first().copied());
+        let above = parent(*pid);
         numbers(*pid, "NSpid:").is_some_and(|ids| ids.len() > 1 && ids.last() == Some(&inside))
-            && parent.and_then(|it| numbers(it, "PPid:")).is_some_and(|it| it == [unshare])
+            && (above == Some(unshare) || above.and_then(parent) == Some(unshare))
             && fs::read(format!("/proc/{pid}/cmdline"))
                 .is_ok_and(|line| line.starts_with(format!("{name}\0").as_bytes()))
     };

@@ -183,6 +183,21 @@ fn a_sweep_looks_through_all_processes_once() {
     assert_eq!(log.matches("\"/proc/1/status\"").count(), 1);
 }
 
+/// As an operator's one-off container beside that of an agent: both have a pid 1.
+#[test]
+fn a_container_takes_nothing_from_the_first_process_of_an_older_one() {
+    let room = room();
+    let Some(owner) = Contained::first("node") else { return };
+    for start_time in [None, Some(start_time_of(owner.outside()))] {
+        let record = foreign_record(owner.inside(), start_time);
+        room.put_lock(&record);
+        let answer = inside(&["doctor", "--fix", room.dir.to_str().unwrap()]).unwrap();
+        assert!(answer.out.contains("unseen-namespace"), "{answer:?}");
+        assert_eq!(inside(&run_soon(&room)).unwrap().code, Some(75));
+        assert_eq!(fs::read_to_string(&room.lock).unwrap(), record, "it was not touched");
+    }
+}
+
 /// What an image sets for all commands in its containers.
 #[test]
 fn a_container_that_shares_nothing_can_say_so_in_its_environment() {

@@ -285,6 +285,9 @@ fn an_owner_that_may_be_in_a_namespace_that_cannot_be_seen_is_respected() {
     check("our own", earlier(started(own, 50)), &here, Dead, &old(RecycledPid));
     check("without start time", earlier(claim(other)), &here, Dead, &old(RecycledPid));
     check("our own, without", earlier(claim(own)), &here, Dead, &old(OrphanSelfPid));
+    let shell = here.clone().with(|w| w.command_line = words(&["sh", "-c", "node x"]));
+    let one_off = earlier(started(own, 50));
+    check("another program", one_off, &shell, Outcome::Unseen, &old(UnseenNamespace));
     // The owner is older than this container, and has the lock since it began: it lives elsewhere.
     check("a sibling", started(other, 50), &here, Outcome::Unseen, unseen);
     let younger = earlier(started(other, 150));
