@@ -20,7 +20,7 @@ use crate::mode::Disk;
 use crate::outside::note;
 use crate::place::Place;
 use crate::rules::Rules;
-use crate::sys::FileId;
+use crate::sys::{Device, FileId};
 
 /// What the registry knows of this process's own hold of a session.
 #[derive(Debug, Clone)]
@@ -78,14 +78,19 @@ impl Slot {
         }
     }
 
+    /// The disk that the session is on.
+    pub(crate) fn device(&self) -> Device {
+        self.place.dir().id().device()
+    }
+
     /// Where the keeper does file work for this session.
     pub(crate) fn lane(&self) -> Lane {
-        Lane::Disk(self.place.dir().id().device())
+        Lane::Disk(self.device())
     }
 
     /// Which disk is asked for this session.
     pub(crate) fn disk(&self) -> Disk {
-        Disk::Device(self.place.dir().id().device())
+        Disk::Device(self.device())
     }
 
     /// Whether this process has had the session for long enough, and is to queue behind the others.

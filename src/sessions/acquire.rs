@@ -189,7 +189,7 @@ impl Acquire {
             Target::Session(path)
                 if mode == Mode::Async && !self.rules.shared && fast_path::is_open_for(path) =>
             {
-                fast_path::run(|| Place::resolve(path, false).ok())
+                Place::resolve(path, false).ok()
             }
             _ => None,
         }

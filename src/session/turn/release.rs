@@ -56,7 +56,7 @@ impl Inner {
 
     /// Releases the turn on the async thread, if that is quickly done; otherwise `None`.
     pub(super) fn release_on_fast_path(&self) -> Option<Result<()>> {
-        if !fast_path::is_open() {
+        if !fast_path::is_open(self.slot.device()) {
             return None;
         }
         let taken = self.open.try_lock()?.take_if(|open| open.lock.is_local(&self.rules))?;
