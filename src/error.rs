@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::sys;
 use crate::transcript::restore::RestoreError;
 
 pub use holder::Holder;
@@ -42,17 +43,35 @@ pub enum Error {
     },
 
     /// The session file's data lock stayed busy until the deadline: another process is inside an
-    /// append, and may be stopped there. Nothing was written.
+    /// append, and may be stopped there. Or it keeps the lock in another way, for which it needs no
+    /// more than the right to read the file. Nothing was written.
     #[error(
-        "session file busy: {} is inside an append to {} (waited {}ms); \
+        "session file busy: {} {how} {} (waited {}ms); \
          if that process is stopped, continue or end it",
         Writer(*pid), session.display(), waited.as_millis()
     )]
     DataLockBusy {
         /// The session file.
         session: PathBuf,
-        /// The process inside the append, if the system tells.
+        /// The process that keeps the data lock, if the system tells.
         pid: Option<u32>,
+        /// What that process does with the file, as far as the system tells, as in `is inside an
+        /// append to`.
+        how: &'static str,
+        /// How long this operation was allowed to wait.
+        waited: Duration,
+    },
+
+    /// The disk of a session has not answered by the deadline. What it still does is taken back.
+    /// Nothing was written; try again later.
+    #[error(
+        "no answer from the disk of {} (waited {}ms); nothing was written: \
+         see whether its filesystem is reachable, frozen or overloaded",
+        path.display(), waited.as_millis()
+    )]
+    NoAnswer {
+        /// The session or lock file.
+        path: PathBuf,
         /// How long this operation was allowed to wait.
         waited: Duration,
     },
@@ -277,9 +296,20 @@ impl<T, E: Into<io::Error>> Context<T> for std::result::Result<T, E> {
 }
 
 impl Error {
+    /// Whether a file could not be opened because of somebody's lease on it. It is busy then.
+    pub(crate) fn is_lease(&self) -> bool {
+        matches!(self, Self::Io { action: "open", source, .. } if sys::is_lease_refusal(source))
+    }
+
     /// Whether the session was busy, so that trying again later may succeed.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        matches!(self, Self::Timeout { .. } | Self::DataLockBusy { .. } | Self::RemoteOwner { .. })
+        matches!(
+            self,
+            Self::Timeout { .. }
+                | Self::DataLockBusy { .. }
+                | Self::RemoteOwner { .. }
+                | Self::NoAnswer { .. }
+        )
     }
 }

@@ -116,6 +116,7 @@ mod keeper;
 mod lock;
 mod metrics;
 mod mode;
+mod outside;
 mod place;
 mod rules;
 mod session;
@@ -124,6 +125,7 @@ mod sys;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
+mod threads;
 mod transcript;
 
 pub use datafile::Appended;

@@ -37,7 +37,7 @@ impl Place {
         if session.as_os_str().as_encoded_bytes().contains(&0) {
             return Err(refuse("its name contains a NUL byte"));
         }
-        Ok(Self::in_dir(&directory_of(session, create)?, name))
+        Ok(Self::of_session_in(&directory_of(session, create)?, name))
     }
 
     /// The place of a gateway's lock, `<dir>/gateway.<key>.lock`. Its session file is empty, and
@@ -53,7 +53,7 @@ impl Place {
     }
 
     /// The place of a session in a directory that is already open.
-    fn in_dir(dir: &Arc<Dir>, session: &OsStr) -> Self {
+    pub(crate) fn of_session_in(dir: &Arc<Dir>, session: &OsStr) -> Self {
         let mut lock = session.to_owned();
         lock.push(LOCK_SUFFIX);
         Self::of_lock_in(dir, &lock)

@@ -21,6 +21,7 @@ use crate::lock::LockState;
 use crate::lock::{self, Named};
 use crate::metrics;
 use crate::mode::{Mode, now_or_never};
+use crate::outside::note;
 use crate::place::Place;
 use crate::rules::{Durability, LongHold, Rules};
 use crate::session::data_lock::{enter_section, in_section};
@@ -280,7 +281,8 @@ impl Sessions {
         };
         let limit = self.rules.wait_limit();
         let holder = now_or_never(in_section(slot, Mode::Blocking, limit, true, operation))?;
-        tracing::warn!(session = %path.display(), ?named, "revoked");
+        note!(WARN, [place = place.clone()],
+            session = %place.session().display(), ?named, "revoked");
         metrics::revoked(&place);
         Ok(holder)
     }
@@ -329,7 +331,7 @@ impl Sessions {
     /// # Errors
     /// If it cannot be removed.
     pub fn remove_leftover(&self, path: impl AsRef<Path>) -> Result<bool> {
-        sweep::leftover::remove(path.as_ref(), &self.rules)
+        sweep::leftover::remove_at(path.as_ref(), &self.rules)
     }
 
     /// Looks at every `*.jsonl.lock` of a directory, and changes nothing.

@@ -1,5 +1,6 @@
 //! Who holds a session, for messages and reports.
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -37,9 +38,44 @@ pub struct Holder {
     pub unseen: bool,
     /// Whether it is this process.
     pub this_process: bool,
+    /// Why nothing else is known of it: the lock file is closed to this process, or the session is
+    /// held under another name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<String>,
 }
 
 impl Holder {
+    /// Whoever holds a lock file of this user, which this process may not open.
+    pub(crate) fn behind_closed_file(user: impl fmt::Display) -> Self {
+        Self::hidden(format!(
+            "owned by {user}: this process may not open it; \
+             remove it if none of that user's processes holds it"
+        ))
+    }
+
+    /// Whoever holds the session under another name.
+    pub(crate) fn under_another_name() -> Self {
+        Self::hidden("held under another name of the session file, a hard link".into())
+    }
+
+    /// It is taken for alive (I13).
+    fn hidden(why: String) -> Self {
+        Self {
+            pid: None,
+            alive: true,
+            owner: None,
+            host: None,
+            label: None,
+            since: None,
+            foreign: false,
+            host_pid: None,
+            container: None,
+            unseen: false,
+            this_process: false,
+            hidden: Some(why),
+        }
+    }
+
     /// How long ago the hold began, by the wall clock; zero if that is in the future.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {

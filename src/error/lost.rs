@@ -19,6 +19,8 @@ pub enum LostCause {
     TakenOver,
     /// The holder has released, or is dead, and nobody has taken over yet.
     HolderGone,
+    /// The session file has another name (a hard link), and is held under that.
+    OtherName,
     /// This turn was already released.
     Closed,
     /// The process that acquired the turn forked, and this is the child.
@@ -33,6 +35,7 @@ impl fmt::Display for LostCause {
             Self::Moved => "its directory is not where it was",
             Self::TakenOver => "another owner has taken over",
             Self::HolderGone => "the holder has released it",
+            Self::OtherName => "the session is held under another name of its file (a hard link)",
             Self::Closed => "the turn was released",
             Self::Forked => "this process is a fork of the holder",
         })

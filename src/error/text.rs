@@ -32,9 +32,9 @@ impl fmt::Display for HolderFacts<'_> {
             Some(pid) => write!(f, "pid={pid}")?,
             None => f.write_str("pid=unknown")?,
         }
-        match holder.unseen {
-            true => f.write_str(" alive=unknown")?,
-            false => write!(f, " alive={}", holder.alive)?,
+        match (&holder.hidden, holder.unseen) {
+            (None, false) => write!(f, " alive={}", holder.alive)?,
+            _ => f.write_str(" alive=unknown")?,
         }
         match holder.age() {
             Some(age) => write!(f, " ageMs={}", age.as_millis()),
@@ -50,6 +50,7 @@ impl fmt::Display for HolderStory<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(holder) = self.0 else { return Ok(()) };
         let mut facts = Vec::new();
+        facts.extend(holder.hidden.clone());
         if let Some(label) = &holder.label {
             facts.push(format!("label \"{label}\""));
         }
@@ -127,6 +128,9 @@ impl NotTakenBack {
 
 /// What to do about the most common errors of system calls.
 pub(super) fn remedy(source: &io::Error) -> &'static str {
+    if let Some(refusal) = sys::Refusal::of(source) {
+        return refusal.remedy();
+    }
     match source.kind() {
         _ if source.get_ref().is_some_and(|it| it.is::<NotTakenBack>()) => "",
         io::ErrorKind::StorageFull => "; the file is as it was before: make room and try again",

@@ -11,6 +11,7 @@ use crate::compat::openclaw;
 use crate::error::printable;
 use crate::lock::{self, NamedOwner, PidClaim, Record};
 use crate::place::Place;
+use crate::sys::flock::BlockedBy;
 use crate::sys::process::{self, ProcessState};
 use crate::sys::sharers::may_signal;
 use crate::sys::{self, flock};
@@ -129,8 +130,9 @@ fn is_proved(named: &NamedOwner, pid: i32) -> bool {
         && if named.foreign {
             process::command_line(pid).is_some_and(|words| openclaw::is_agent(&words))
         } else {
-            let holder = sys::stat(&named.file).ok().and_then(|stat| flock::holder_of(stat.id));
-            holder == u32::try_from(pid).ok()
+            let blocker = sys::stat(&named.file).ok().and_then(|stat| flock::blocker_of(stat.id));
+            let holder = blocker.filter(|blocker| blocker.by == BlockedBy::Lock);
+            holder.map(|holder| holder.pid) == u32::try_from(pid).ok()
         }
 }
 

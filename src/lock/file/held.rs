@@ -72,10 +72,20 @@ impl LockFile {
         debug_assert_eq!(self.id, stat.id);
         self.write(want, usize::try_from(stat.len).unwrap_or(usize::MAX))?;
         self.mark(want);
+        self.follow(old);
+        Ok(())
+    }
+
+    /// It was published in the place of one with this record.
+    pub(super) fn after(mut self, old: &Reading) -> Self {
+        self.follow(old);
+        self
+    }
+
+    fn follow(&mut self, old: &Reading) {
         if let Reading::Ours(record) = old {
             self.predecessor = record.owner;
         }
-        Ok(())
     }
 
     /// Rewrites the record in place, for a new owner. `length` is that of the file.

@@ -28,7 +28,7 @@ pub(crate) enum Judgement {
 /// Judges a lock file whose `flock` is free, by its record.
 pub(crate) fn judge(reading: &Reading, stat: &Stat, rules: &Rules) -> Judgement {
     // A process that contends for a lock does not hold it: its own tasks queue in memory first.
-    judge_by(reading, stat, &Processes::of_lock(false, stat.owner), rules)
+    judge_by(reading, stat, &Processes::of_lock(false, Some(stat.owner.number())), rules)
 }
 
 /// The same, by facts about processes that are known already.
@@ -62,7 +62,7 @@ pub(crate) fn foreign_holder(
     held_here: bool,
     rules: &Rules,
 ) -> Holder {
-    let facts = Processes::of_lock(held_here, stat.owner);
+    let facts = Processes::of_lock(held_here, Some(stat.owner.number()));
     describe(record, &verdict_by(record, &facts, rules))
 }
 
@@ -114,7 +114,13 @@ fn since_epoch(time: Option<Timestamp>) -> Duration {
 /// Who holds the lock at a path, for messages. Takes no lock. `own` is the owner of this process's
 /// own hold of the session, if it has one.
 pub(crate) fn holder_at(place: &Place, own: Option<Uuid>, rules: &Rules) -> Option<Holder> {
-    let Ok(Opened::File(file, stat)) = open_to_look(place) else { return None };
+    let (file, stat) = match open_to_look(place) {
+        Ok(Opened::File(file, stat)) => (file, stat),
+        Ok(Opened::Denied(closed)) => {
+            return closed.owner.map(Holder::behind_closed_file);
+        }
+        _ => return None,
+    };
     match record::read(&file).ok()? {
         Reading::Ours(record) => {
             // The record may name another owner, if the own turn was lost.

@@ -1,6 +1,5 @@
 //! Looking at a lock without taking its `flock`, so that nobody is disturbed.
 
-use std::io;
 use std::path::Path;
 
 use uuid::Uuid;
@@ -36,7 +35,7 @@ pub(crate) fn look(place: &Place, named: &Path, by: &Look<'_>) -> Result<Option<
     let (file, stat) = match open_to_look(place)? {
         Opened::File(file, stat) => (file, stat),
         Opened::None => return Ok(None),
-        Opened::Denied => return Err(io::ErrorKind::PermissionDenied).context("open", named),
+        Opened::Denied(closed) => return Err(closed.into_error()).context("open", named),
     };
     let reading = record::read(&file).context("read", named)?;
     let is_elsewhere = |record: &Record| by.rules.remote(stat.id.device()) && !record.same_boot();
@@ -82,7 +81,7 @@ impl Look<'_> {
     }
 
     fn foreign(&self, record: &Record, reading: &Reading, stat: &Stat) -> Seen {
-        let facts = self.known.facts(self.own.is_some(), stat.owner);
+        let facts = self.known.facts(self.own.is_some(), Some(stat.owner.number()));
         let verdict = verdict_by(record, &facts, self.rules);
         let state = match verdict.outcome {
             _ if self.rules.remote(stat.id.device()) => None,
@@ -100,7 +99,12 @@ impl Look<'_> {
             Reading::Foreign(record) => Some(record.holder(false, true)),
             Reading::Spoiled | Reading::Malformed { .. } => None,
         };
-        match judge_by(reading, stat, &self.known.facts(false, stat.owner), self.rules) {
+        match judge_by(
+            reading,
+            stat,
+            &self.known.facts(false, Some(stat.owner.number())),
+            self.rules,
+        ) {
             Judgement::Free(reasons) => Seen { state: LockState::Stale, holder, reasons },
             Judgement::Obstacle(obstacle) => {
                 Seen { state: state_of(&obstacle), holder, reasons: Vec::new() }

@@ -89,6 +89,7 @@ impl Record {
             host_pid: None,
             container: None,
             unseen: false,
+            hidden: None,
             this_process: pid == Some(i64::from(me.pid))
                 && self.start_time == me.start_time
                 && if foreign {

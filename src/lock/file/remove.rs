@@ -1,15 +1,13 @@
 //! Removing a lock file that somebody else left or holds: revoke and sweep. Both act under the data
 //! lock, and compare first (I3).
 
-use std::io;
-
 use uuid::Uuid;
 
 use super::super::Reason;
 use super::judge::{Judgement, foreign_holder, judge_by, somebody_lives};
 use super::record::{self, Reading, Record};
 use super::verdict::Known;
-use super::{LockFile, Opened, open, open_to_look};
+use super::{LockFile, Opened, open, open_to_look, remove_temporary_names};
 use crate::datafile::Section;
 use crate::error::{Context, Error, Holder, Result};
 use crate::place::Place;
@@ -74,9 +72,7 @@ fn recorded_holder(
     let (file, stat) = match open_to_look(place)? {
         Opened::File(file, stat) => (file, stat),
         Opened::None => return Ok(None),
-        Opened::Denied => {
-            return Err(io::ErrorKind::PermissionDenied).context("open", place.lock());
-        }
+        Opened::Denied(closed) => return Err(closed.into_error()).context("open", place.lock()),
     };
     Ok(match record::read(&file).context("read", place.lock())? {
         Reading::Ours(record) => {
@@ -130,7 +126,7 @@ pub(crate) fn remove_stale_by(
     let (file, stat) = match open(place)? {
         Opened::File(file, stat) => (file, stat),
         Opened::None => return Ok(Swept::Gone),
-        Opened::Denied => return Ok(Swept::Kept),
+        Opened::Denied(_) => return Ok(Swept::Kept),
     };
     if !flock::try_lock(&file).context("lock", place.lock())? {
         return Ok(Swept::Kept);
@@ -141,14 +137,19 @@ pub(crate) fn remove_stale_by(
         _ => return Ok(Swept::Gone),
     };
     let reading = record::read(locked.file()).context("read", place.lock())?;
-    match judge_by(&reading, &stat, &known.afresh(false, stat.owner), rules) {
+    match judge_by(&reading, &stat, &known.afresh(false, Some(stat.owner.number())), rules) {
         Judgement::Obstacle(_) => Ok(Swept::Kept),
         Judgement::Free(reasons) => {
             // A foreign program may have come to the same judgement, and put its own file there.
             if place.lock_id()? != Some(locked.id()) {
                 return Ok(Swept::Gone);
             }
-            section.discard_unused(false, || locked.disown());
+            if stat.links > 1 {
+                // What has the other name is not to change, so the record is not spoiled (I14).
+                remove_temporary_names(place, locked.id());
+            } else {
+                section.discard_unused(false, || locked.disown());
+            }
             place.dir().remove(place.lock_name()).context("remove", place.lock())?;
             Ok(Swept::Removed(reasons))
         }

@@ -94,7 +94,8 @@ impl Turn {
     /// # Errors
     /// Those of [`sync`](Self::sync).
     pub fn sync_blocking(&mut self) -> Result<()> {
-        self.inner.sync()
+        let inner = Arc::clone(&self.inner);
+        now_or_never(Mode::Blocking.run(move || inner.sync()))?
     }
 }
 
@@ -108,7 +109,9 @@ impl Inner {
             let session = place.session().to_owned();
             return Err(Error::SyncFailed { session, reason: reason.to_string() });
         }
-        let Some(mut section) = open.enter_section(granted, place)? else { return Ok(None) };
+        let Some(mut section) = open.enter_section(granted, place, &self.rules)? else {
+            return Ok(None);
+        };
         let appended = self.append_under(open, &mut section, batch);
         open.session = section.unlock();
         appended.map(Some)

@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use super::open::OpenTurn;
 use super::{Inner, Turn};
-use crate::datafile::quarantine::{QuarantineFile, quarantine_path};
-use crate::datafile::read::{ReadError, Transcript};
+use crate::datafile::quarantine::{self, QuarantineFile, quarantine_path};
+use crate::datafile::read::ReadError;
 use crate::datafile::rewrite::Replacement;
 use crate::datafile::{SOON, Section};
 use crate::error::{Context, Error, Result};
 use crate::mode::{Mode, now_or_never};
+use crate::outside::note;
+use crate::place::Place;
 use crate::sys::FileId;
 use crate::transcript::repair::{Repair, RepairError, needless, take_out};
 use crate::transcript::restore::{RestoreError, Restored, restore};
@@ -200,7 +202,7 @@ impl Inner {
         let mut new = Replacement::beside(place, &view.file)?;
         let mut to = BufWriter::new(&mut new);
         let quarantine = quarantine_path(place.session());
-        let restored = open_quarantine(&quarantine)
+        let restored = open_quarantine(place)
             .and_then(|entries| restore(&view.file, view.len, &entries, &mut to))
             .map_err(|source| Error::Restore {
                 session: place.session().to_owned(),
@@ -230,11 +232,10 @@ impl Inner {
         // original when it sees it.
         let noted = quarantine.and_then(|mut quarantine| quarantine.note_undone(restored.repair));
         if let Err(error) = noted {
-            tracing::warn!(
-                session = %self.slot.place.session().display(),
+            note!(WARN, [slot = self.slot.clone(), error = error.to_string()],
+                session = %slot.place.session().display(),
                 %error,
-                "restored, but the quarantine could not be marked"
-            );
+                "restored, but the quarantine could not be marked");
         }
         Ok(())
     }
@@ -249,8 +250,8 @@ fn install(open: &mut OpenTurn, section: Section, new: Replacement, unseen: u64)
     synced
 }
 
-fn open_quarantine(path: &Path) -> std::result::Result<File, RestoreError> {
-    match Transcript::open(path) {
+fn open_quarantine(place: &Place) -> std::result::Result<File, RestoreError> {
+    match quarantine::open_to_read(place) {
         Ok(entries) => Ok(entries.into_file()),
         Err(ReadError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Err(RestoreError::NothingToUndo)

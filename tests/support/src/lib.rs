@@ -18,11 +18,12 @@ pub mod running;
 pub mod signals;
 pub mod silent;
 pub mod strace;
+pub mod user;
 pub mod wait;
 
 pub use alone::alone;
 pub use contained::Contained;
-pub use foreign::{NOBODY, flocked, foreign_record, foreign_record_of};
+pub use foreign::{NOBODY, flocked, foreign_record, foreign_record_of, leased};
 pub use kernel::{census, kernel_waiters, start_time_of, state_of, threads_named};
 pub use namespace::in_a_namespace;
 pub use process::{Doomed, Sleeper, am_root};

@@ -108,6 +108,27 @@ fn owner_listener_and_health_are_three_facts() {
 }
 
 #[test]
+fn a_killed_gateway_starts_again_although_a_snapshot_has_its_locks() {
+    let home = home();
+    for _ in 0..2 {
+        let mut running = ready(home.run(&[]));
+        let links: Vec<_> = ["snapshot", "another"].map(|name| home.dir.path().join(name)).into();
+        for link in &links {
+            std::fs::hard_link(home.state_lock(), link).unwrap();
+        }
+        assert!(get(home.address(), "/healthz").contains("200 OK"));
+        assert_eq!(home.ask("status", &["--require-healthy"]).code, Some(0));
+        running.kill();
+        let record = std::fs::read(&links[0]).unwrap();
+        ready(home.run(&[])).kill();
+        assert_eq!(std::fs::read(&links[0]).unwrap(), record);
+        for link in &links {
+            std::fs::remove_file(link).unwrap();
+        }
+    }
+}
+
+#[test]
 fn the_doctor_removes_no_directory_that_holds_files_and_follows_no_link() {
     let home = home();
     let elsewhere = home.dir.path().join("elsewhere");

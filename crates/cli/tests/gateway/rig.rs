@@ -144,7 +144,7 @@ pub fn get(address: SocketAddr, path: &str) -> String {
 /// What starts a program to which this directory is as one on a dead mount: only the tracer lets it
 /// go. `None`, said aloud, where there is no `strace` that may trace.
 pub fn dead_mount(dir: &Path) -> Option<Vec<String>> {
-    strace_at(dir, &["inject=openat:delay_enter=600s"])
+    strace_at(dir, &["inject=openat,openat2:delay_enter=600s"])
 }
 
 pub fn text(path: &Path) -> String {
