@@ -193,8 +193,8 @@ pub(crate) fn is_claimed_elsewhere(place: &Place, rules: &Rules) -> bool {
     }
 }
 
-/// Nobody could have the data lock of this session within `waited`: who keeps it, and how, as far as
-/// the system tells.
+/// The data lock of this session could not be taken within `waited`: who keeps it, and how, as far
+/// as the system tells.
 pub(crate) fn busy(place: &Place, waited: Duration) -> Error {
     let blocker = place.session_id().ok().flatten().and_then(flock::blocker_of);
     Error::DataLockBusy {
