@@ -103,8 +103,8 @@ mod gateway {
     /// A reclaim guard exists for milliseconds, unless the process that made it has died.
     pub(crate) const RECLAIM_GRACE: Duration = Duration::from_secs(30);
 
-    /// Whether it is the name of the directory with which OpenClaw guards the reclaim of a lock, of a
-    /// session or of a gateway.
+    /// Whether it is the name of the directory with which OpenClaw guards the reclaim of a lock, of
+    /// a session or of a gateway.
     pub(crate) fn is_reclaim_guard(name: &OsStr) -> bool {
         let lock = Path::new(name).with_extension("");
         name.as_encoded_bytes().ends_with(b".lock.reclaim")
