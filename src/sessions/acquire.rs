@@ -255,6 +255,7 @@ fn attempt(
         Attempt::Busy => {}
     }
     if limit.has_passed() {
+        metrics::timed_out(&slot.place);
         return Err(timed_out(&slot, limit, &ticket.want().rules));
     }
     note!(DEBUG, [slot = slot.clone(), owner = ticket.want().owner],
@@ -271,7 +272,7 @@ async fn give_up(
     limit: WaitLimit,
     mode: Mode,
 ) -> Result<Progress> {
-    let (disk, path) = (slot.disk(), slot.place.session().to_owned());
+    let (disk, place) = (slot.disk(), slot.place.clone());
     let look = move || {
         if slot.move_on_from_lost_hold() || ticket.is_called() {
             return Ok(Progress::Queued(slot, ticket));
@@ -280,10 +281,15 @@ async fn give_up(
         drop(ticket);
         Err(timed_out(&slot, limit, &rules))
     };
-    match mode.run_elsewhere(Instant::now(), disk, look).await? {
+    let given_up = match mode.run_elsewhere(Instant::now(), disk, look).await? {
         Some(given_up) => given_up,
-        None => Err(no_answer(path, limit)),
+        None => Err(no_answer(place.session().to_owned(), limit)),
+    };
+    // Here, where the caller is: its recorder may be that of its thread.
+    if given_up.is_err() {
+        metrics::timed_out(&place);
     }
+    given_up
 }
 
 fn no_answer(path: PathBuf, limit: WaitLimit) -> Error {
@@ -330,7 +336,6 @@ fn try_for(slot: &SlotRef, want: &Want, patient: bool) -> Result<Attempt> {
 
 fn timed_out(slot: &SlotRef, limit: WaitLimit, rules: &Rules) -> Error {
     let (place, waited) = (&slot.place, limit.timeout());
-    metrics::timed_out(place);
     if is_claimed_elsewhere(place, rules) {
         let holder = Some(Box::new(Holder::under_another_name()));
         return Error::Timeout { lock: place.lock().to_owned(), waited, holder };
