@@ -97,7 +97,8 @@ impl Acquire {
     ///   cannot be locked
     /// - [`Error::Forked`] if the session is busy, and this process is a fork
     /// - [`Error::Runtime`] outside a tokio runtime
-    /// - [`Error::Io`] if a file operation fails
+    /// - [`Error::Io`] if a file operation fails, or if another user may have put something there
+    ///   to lead this process astray
     ///
     /// # Panics
     /// If the tokio runtime was built without its timer (`enable_time`) and the turn has to be

@@ -303,14 +303,15 @@ fn sync_names(dir: BorrowedFd<'_>, inner: BorrowedFd<'_>) -> io::Result<()> {
 /// That owner may have put another one of root's there in between. An empty one he may have: he
 /// could remove it, and create one of his own.
 fn give_new_directory(above: BorrowedFd<'_>, new: BorrowedFd<'_>) -> io::Result<()> {
-    if !User::me().is_root() {
+    // Some network filesystems, and FAT, give root's files to another user themselves.
+    if !User::me().is_root() || !Stat::from(&rustix::fs::fstat(new)?).owner.is_root() {
         return Ok(());
     }
     let readable = open_to_read(new)?;
     let mut entries = rustix::fs::Dir::read_from(&readable)?;
     let is_empty = entries
         .all(|entry| entry.is_ok_and(|entry| matches!(entry.file_name().to_bytes(), b"." | b"..")));
-    if !is_empty || !Stat::from(&rustix::fs::fstat(new)?).owner.is_root() {
+    if !is_empty {
         return Err(io::Error::other("another directory was put in its place"));
     }
     give_to_owner_of(above, readable.as_fd())
