@@ -37,20 +37,23 @@ fn a_turn_may_be_dropped_inside_a_runtime_or_outside() {
 
 #[test]
 fn a_drop_that_would_have_to_wait_is_the_keepers() {
-    let room = room();
-    let sessions = buffered();
-    let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
-    turn.append_blocking(&json!({"n": 1})).unwrap();
-    let mut poster = child(&room);
-    assert_eq!(poster.ask(&Ask::LockData), Answer::Done);
-    poster.stop();
-    let dropped = Instant::now();
-    drop(turn);
-    assert!(dropped.elapsed() < Duration::from_secs(5), "{:?}", dropped.elapsed());
-    until("the turn is released", || Sessions::held_by_this_process() == 0);
-    poster.kill();
-    sessions.turn(&room.session).acquire_blocking().unwrap().release_blocking().unwrap();
-    room.expect_clean();
+    // By itself: what is counted are the turns of the whole process.
+    alone(&test_name!(), || {
+        let room = room();
+        let sessions = buffered();
+        let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+        turn.append_blocking(&json!({"n": 1})).unwrap();
+        let mut poster = child(&room);
+        assert_eq!(poster.ask(&Ask::LockData), Answer::Done);
+        poster.stop();
+        let dropped = Instant::now();
+        drop(turn);
+        assert!(dropped.elapsed() < Duration::from_secs(5), "{:?}", dropped.elapsed());
+        until("the turn is released", || Sessions::held_by_this_process() == 0);
+        poster.kill();
+        sessions.turn(&room.session).acquire_blocking().unwrap().release_blocking().unwrap();
+        room.expect_clean();
+    });
 }
 
 #[test]
