@@ -6,16 +6,20 @@
 
 mod append;
 mod batch;
+mod ending;
 mod file;
 pub(crate) mod quarantine;
 pub(crate) mod read;
 pub(crate) mod rewrite;
 mod section;
 mod synced;
+mod view;
 
 pub use append::Appended;
 pub(crate) use append::Failed;
 pub(crate) use batch::Batch;
+use ending::Ending;
 pub(crate) use file::{Locking, SessionFile};
 pub(crate) use rewrite::{is_leftover, leftover_of};
 pub(crate) use section::{SOON, Section, who_is_inside};
+pub(crate) use view::View;

@@ -105,7 +105,7 @@ mod transcript;
 
 pub use datafile::Appended;
 pub use datafile::read::{ReadError, RecordError, Transcript};
-pub use error::{Error, Holder, LostCause, Result};
+pub use error::{Error, Holder, LostCause, Result, SessionChange};
 pub use lock::Reason;
 pub use rules::{Durability, LongHold};
 pub use session::{Rewritten, Turn};

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::compat::openclaw;
 use crate::error::{Context, Error, Result};
-use crate::sys::{Dir, FileId, Stat, strip_suffix};
+use crate::sys::{Dir, DirNumber, Found, Pinned, Stat, strip_suffix};
 
 /// A session's directory and its name there. Two values are equal if they mean the same session,
 /// whichever path it was named by.
@@ -94,31 +94,30 @@ impl Place {
         self.session().file_name().unwrap_or_default()
     }
 
+    /// Compares what the lock path names now with an open file.
+    pub(crate) fn compare_lock(&self, lock: &Pinned) -> Result<Found> {
+        self.dir.compare(self.lock_name(), lock).context("look at", &self.lock)
+    }
+
+    /// Compares what the session path names now with an open file.
+    pub(crate) fn compare_session(&self, session: &Pinned) -> Result<Found> {
+        self.dir.compare(self.session_name(), session).context("look at", self.session())
+    }
+
     /// What the lock path names; `None` if it names nothing.
     pub(crate) fn stat_lock(&self) -> Result<Option<Stat>> {
         self.dir.stat(self.lock_name()).context("look at", &self.lock)
-    }
-
-    /// Which file the lock path names; `None` if it names none.
-    pub(crate) fn lock_id(&self) -> Result<Option<FileId>> {
-        Ok(self.stat_lock()?.map(|stat| stat.id))
     }
 
     /// What the session path names; `None` if it names nothing.
     pub(crate) fn stat_session(&self) -> Result<Option<Stat>> {
         self.dir.stat(self.session_name()).context("look at", self.session())
     }
-
-    /// Which file the session path names; `None` if it names none.
-    pub(crate) fn session_id(&self) -> Result<Option<FileId>> {
-        Ok(self.stat_session()?.map(|stat| stat.id))
-    }
 }
 
 impl PartialEq for Place {
     fn eq(&self, other: &Self) -> bool {
-        // Both directories are open, so their inode numbers cannot have been reused.
-        self.dir.id() == other.dir.id() && self.lock_name() == other.lock_name()
+        self.dir == other.dir && self.lock_name() == other.lock_name()
     }
 }
 
@@ -126,13 +125,13 @@ impl Eq for Place {}
 
 impl Hash for Place {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.dir.id().hash(state);
+        self.dir.hash(state);
         self.lock_name().hash(state);
     }
 }
 
 /// The directories in which this process uses sessions: one descriptor for each.
-static DIRECTORIES: LazyLock<Mutex<HashMap<FileId, Weak<Dir>>>> = LazyLock::new(Mutex::default);
+static DIRECTORIES: LazyLock<Mutex<HashMap<DirNumber, Weak<Dir>>>> = LazyLock::new(Mutex::default);
 /// When there are so many entries, those of closed directories are forgotten.
 const MANY: usize = 1 << 10;
 
@@ -157,14 +156,15 @@ pub(crate) fn open_shared(dir: &Path) -> io::Result<Arc<Dir>> {
 
 fn share(dir: Dir) -> Arc<Dir> {
     let mut known = DIRECTORIES.lock();
-    // As long as it is open, no other directory has its inode number.
-    if let Some(open) = known.get(&dir.id()).and_then(Weak::upgrade) {
+    if let Some(open) = known.get(&dir.number()).and_then(Weak::upgrade)
+        && *open == dir
+    {
         return open;
     }
     if known.len() >= MANY {
         known.retain(|_, dir| dir.strong_count() > 0);
     }
     let dir = Arc::new(dir);
-    known.insert(dir.id(), Arc::downgrade(&dir));
+    known.insert(dir.number(), Arc::downgrade(&dir));
     dir
 }

@@ -25,10 +25,10 @@ pub(crate) mod sockets;
 pub(crate) use std::os::fd::{AsFd, BorrowedFd};
 
 pub(crate) use attributes::{give_owner_of, take_after};
-pub(crate) use dir::{Access, Dir};
+pub(crate) use dir::{Access, Dir, DirNumber};
 pub(crate) use errors::{is_descriptor_limit, is_link_refusal, is_pipe_refusal};
 pub(crate) use file::{
-    Device, FileId, FileKind, Stat, kind_of, open_to_read, read_at, read_exact_at, set_mode, stat,
-    stat_path, write_all_at,
+    FileKind, Found, Pinned, Stat, Trace, kind_of, open_to_read, read_at, read_exact_at, set_mode,
+    stat, stat_path, write_all_at,
 };
 pub(crate) use names::strip_suffix;

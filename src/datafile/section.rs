@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::file::{Locking, SessionFile, missing};
 use crate::error::{Context, Result};
 use crate::place::Place;
-use crate::sys::{self, FileId, flock};
+use crate::sys::{self, Pinned, flock};
 
 /// The longest that an operation that must not wait will try for the data lock.
 pub(crate) const SOON: Duration = Duration::from_millis(5);
@@ -62,15 +63,20 @@ impl Section {
         self.len
     }
 
+    /// The file ends at `len`.
+    pub(super) fn measured(&mut self, len: u64) {
+        self.len = len;
+    }
+
     /// Measures the file again.
     pub(crate) fn look_again(&mut self) -> Result<()> {
         self.len = sys::stat(self.file()).context("look at", self.place.session())?.len;
         Ok(())
     }
 
-    /// Which file it is.
-    pub(crate) fn id(&self) -> Option<FileId> {
-        self.session.as_ref().map(SessionFile::id)
+    /// The session file, which is open as long as the section lasts.
+    pub(crate) fn pinned(&self) -> &Arc<Pinned> {
+        self.session().pinned()
     }
 
     /// Whether it is the section of this session: only then is it proof of exclusion there (I2).
@@ -80,6 +86,11 @@ impl Section {
 
     pub(super) fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// Whether this process created the file for its data lock, and nobody has written into it.
+    pub(crate) fn is_unused_of_ours(&self) -> bool {
+        self.len == 0 && self.session().is_made_by_us()
     }
 
     /// Removes the session file if nobody has written into it and this process created it for its
@@ -98,7 +109,7 @@ impl Section {
         };
         let is_empty = sys::stat(session.file()).is_ok_and(|stat| stat.len == 0);
         if is_empty
-            && matches!(self.place.session_id(), Ok(named) if named == Some(session.id()))
+            && matches!(self.place.compare_session(session.pinned()), Ok(found) if found.is_this())
             && disown().is_ok()
         {
             session.forget_who_made_it();
@@ -116,6 +127,14 @@ impl Section {
         // The session is taken out only by `unlock`, which consumes the section.
         match &self.session {
             Some(session) => session,
+            None => unreachable!("a section has its file until it is unlocked"),
+        }
+    }
+
+    /// Makes what was written survive the loss of power.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        match &mut self.session {
+            Some(session) => session.sync(&self.place),
             None => unreachable!("a section has its file until it is unlocked"),
         }
     }
@@ -148,5 +167,5 @@ impl Drop for Section {
 
 /// The process that has the data lock, if the system tells. For messages.
 pub(crate) fn who_is_inside(place: &Place) -> Option<u32> {
-    flock::holder_of(place.session_id().ok()??)
+    flock::holder_of(&place.stat_session().ok()??)
 }

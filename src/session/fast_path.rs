@@ -43,7 +43,7 @@ pub(crate) fn remember_if_local(session: &Path, place: &Place) {
     if LOCAL_DIRS.read().contains(dir) {
         return;
     }
-    if filesystem::is_local(place.dir().id().device()) {
+    if filesystem::is_local(place.dir()) {
         let mut dirs = LOCAL_DIRS.write();
         if dirs.len() >= MAX_LOCAL_DIRS {
             dirs.clear();

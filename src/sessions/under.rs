@@ -87,8 +87,8 @@ fn append(
     rules: &Rules,
 ) -> Result<Option<Appended>> {
     let Some(mut section) = enter_section(granted, place, true)? else { return Ok(None) };
-    let lock_id = fence::pass(place, &section, owner, rules)
+    let lock = fence::pass(place, &section, owner, rules)
         .inspect_err(|_| section.discard_unused(false, || Ok(())))?;
     let seen = section.len();
-    Ok(Some(section.writer(rules.durability, seen, lock_id).append(batch)?))
+    Ok(Some(section.writer(rules.durability, seen, &lock).append(batch)?))
 }

@@ -7,25 +7,57 @@ mod system;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::hash::{Hash, Hasher};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::file::{CAREFUL, FileId, Stat};
+use super::file::{CAREFUL, FileId, Found, Pinned, Stat, Trace};
+use super::filesystem::Known;
 
 const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// An open directory.
+/// An open directory. Two values are equal if they are the same directory.
 #[derive(Debug)]
 pub(crate) struct Dir {
     fd: OwnedFd,
     id: FileId,
+    mount: Mount,
+    /// What is known about the mount, once somebody has asked.
+    known_mount: OnceLock<Arc<Known>>,
+    /// When it was created, where the system tells.
+    born: Option<SystemTime>,
     /// The path that it had when it was opened, with links resolved. For messages.
     path: Box<Path>,
+}
+
+/// The number of a directory, by which it can be looked up. Only as long as the directory is open,
+/// it is no other's: what is found is to be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct DirNumber(FileId);
+
+/// The identity of a mount. Device numbers are not enough: those without a disk are given to the
+/// next mount after an unmount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Mount {
+    /// By an id that the system gives only once.
+    Unique(u64),
+    /// By an id and a device number, both of which the system may give again later. Zero stands for
+    /// an id that it does not tell.
+    Numbered { id: u64, device: u64 },
+}
+
+/// What the system tells of an open directory.
+struct Facts {
+    id: FileId,
+    mount: Mount,
+    born: Option<SystemTime>,
 }
 
 /// The access with which a file is opened.
@@ -68,9 +100,9 @@ impl Dir {
     }
 
     fn from_descriptor(fd: OwnedFd, named: &Path) -> io::Result<Self> {
-        let id = Stat::from(&rustix::fs::fstat(&fd)?).id;
+        let Facts { id, mount, born } = system::facts_of(fd.as_fd())?;
         let path = system::path_of(fd.as_fd()).map_or_else(|| named.canonicalize(), Ok)?;
-        Ok(Self { fd, id, path: path.into() })
+        Ok(Self { fd, id, mount, known_mount: OnceLock::new(), born, path: path.into() })
     }
 
     /// Returns the path that it had when it was opened.
@@ -78,9 +110,27 @@ impl Dir {
         &self.path
     }
 
-    /// Returns the identity of the directory.
-    pub(crate) fn id(&self) -> FileId {
-        self.id
+    /// Returns the number of the directory.
+    pub(crate) fn number(&self) -> DirNumber {
+        DirNumber(self.id)
+    }
+
+    /// Returns what is left to tell the directory by when it is closed, where the system tells it.
+    pub(crate) fn trace(&self) -> Option<Trace> {
+        self.born.map(|born| Trace::new(self.id, born))
+    }
+
+    pub(super) fn mount(&self) -> Mount {
+        self.mount
+    }
+
+    pub(super) fn known_mount(&self) -> &OnceLock<Arc<Known>> {
+        &self.known_mount
+    }
+
+    /// The descriptor.
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 
     /// Returns the metadata of what `name` names, or `None` if it names nothing. Follows no link.
@@ -92,10 +142,9 @@ impl Dir {
         }
     }
 
-    /// Returns the identity of what `name` names now, or `None` if it names nothing. Follows no
-    /// link.
-    pub(crate) fn id_of(&self, name: &OsStr) -> io::Result<Option<FileId>> {
-        Ok(self.stat(name)?.map(|stat| stat.id))
+    /// Compares what `name` names now with an open file. Follows no link.
+    pub(crate) fn compare(&self, name: &OsStr, file: &Pinned) -> io::Result<Found> {
+        Ok(file.compare(self.stat(name)?))
     }
 
     /// Opens a file. Follows no link, and never waits, whatever `name` names.
@@ -173,6 +222,29 @@ impl Dir {
     /// Gives a file that root created in another user's directory the owner of the directory.
     pub(crate) fn give_to_owner(&self, file: &File) -> io::Result<()> {
         give_to_owner_of(self.fd.as_fd(), file.as_fd())
+    }
+}
+
+impl Facts {
+    /// What every Unix tells.
+    fn of_stat(stat: &rustix::fs::Stat) -> Self {
+        let id = Stat::from(stat).id;
+        Self { id, mount: Mount::Numbered { id: 0, device: id.device }, born: None }
+    }
+}
+
+impl PartialEq for Dir {
+    fn eq(&self, other: &Self) -> bool {
+        // Both are open, so that their numbers are their own.
+        self.id == other.id
+    }
+}
+
+impl Eq for Dir {}
+
+impl Hash for Dir {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id.hash(state);
     }
 }
 

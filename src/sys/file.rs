@@ -1,8 +1,13 @@
 //! Files by their descriptors: identity, metadata, and positioned reads and writes.
+//!
+//! No other room has the number of a file in its hands: a filesystem gives the number of a removed
+//! file to the next one. Files are compared as [`Pinned`] ones, which are open.
 
 #[cfg_attr(target_os = "linux", path = "file/linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "file/portable.rs")]
 mod system;
+
+mod pinned;
 
 use std::fs::File;
 use std::io;
@@ -18,22 +23,13 @@ use rustix::io::Errno;
 pub(super) const CAREFUL: OFlags =
     OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
-/// The identity of a filesystem.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Device(pub(super) u64);
+pub(crate) use pinned::{Found, Pinned, Trace};
 
-/// The identity of a file, whatever its names are.
+/// The number of a file. It is the identity of the file only as long as somebody has the file open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct FileId {
-    pub(super) device: Device,
+pub(super) struct FileId {
+    pub(super) device: u64,
     pub(super) number: u64,
-}
-
-impl FileId {
-    /// Returns the filesystem that the file is on.
-    pub(crate) fn device(self) -> Device {
-        self.device
-    }
 }
 
 /// The kind of what a path names.
@@ -49,7 +45,7 @@ pub(crate) enum FileKind {
 /// The metadata of a file at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stat {
-    pub(crate) id: FileId,
+    pub(super) id: FileId,
     pub(crate) kind: FileKind,
     /// The length in bytes.
     pub(crate) len: u64,
@@ -71,7 +67,7 @@ impl Stat {
             _ => FileKind::Other,
         };
         Self {
-            id: FileId { device: Device(stat.st_dev as u64), number: stat.st_ino as u64 },
+            id: FileId { device: stat.st_dev as u64, number: stat.st_ino as u64 },
             kind,
             len: u64::try_from(stat.st_size).unwrap_or(0),
             links: stat.st_nlink as u64,
@@ -113,19 +109,10 @@ pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
     Ok(rustix::fs::open(path, OFlags::RDONLY | CAREFUL, Mode::empty())?.into())
 }
 
-/// Sets the permission bits of the file that was looked at. Follows no link.
-///
-/// # Errors
-/// If the path names another file by now.
-pub(crate) fn set_mode(path: &Path, looked_at: FileId, mode: u32) -> io::Result<()> {
-    system::set_mode(path, looked_at, mode)
-}
-
-fn ensure_same(named: FileId, looked_at: FileId) -> io::Result<()> {
-    if named == looked_at {
-        return Ok(());
-    }
-    Err(io::Error::other("the path names another file by now"))
+/// Sets the permission bits of the file that the path names to what `right` says of it; `None` if
+/// they are right as they are. Follows no link.
+pub(crate) fn set_mode(path: &Path, right: impl FnOnce(&Stat) -> Option<u32>) -> io::Result<()> {
+    system::set_mode(path, right)
 }
 
 /// Reads some bytes at `offset`, and returns how many; 0 at the end of the file. Neither uses nor

@@ -10,7 +10,7 @@ use std::io;
 
 use fs4::{FileExt, TryLockError};
 
-use super::file::FileId;
+use super::file::{FileId, Stat};
 
 /// Takes the lock if it is free, and says whether it did. Never waits.
 pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
@@ -40,7 +40,8 @@ pub(crate) fn unlock(file: &File) {
     let _ = FileExt::unlock(file);
 }
 
-/// Returns the process that has the lock exclusively, where the system tells.
-pub(crate) fn holder_of(file: FileId) -> Option<u32> {
-    system::holder_of(file)
+/// Returns the process that has the lock exclusively, where the system tells. For messages: the
+/// system names the file by its number.
+pub(crate) fn holder_of(file: &Stat) -> Option<u32> {
+    system::holder_of(file.id)
 }

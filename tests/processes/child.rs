@@ -31,6 +31,10 @@ pub enum Ask {
     Drop,
     Lost,
     Post(Value),
+    /// The same, and create the session if there is none.
+    PostCreating(Value),
+    /// Append under the turn of this owner, as its child.
+    AppendUnder(Uuid, Value),
     Posts {
         writer: u64,
         count: u64,
@@ -88,6 +92,8 @@ pub struct How {
     /// A program, with its arguments, that starts the child.
     pub through: Vec<String>,
     pub portable: bool,
+    /// Whether appends are synced.
+    pub synced: bool,
     pub uid: Option<u32>,
 }
 
@@ -110,6 +116,7 @@ impl DerefMut for Child {
 
 const ROLE: &str = "TURNLOCK_TEST_CHILD";
 const PORTABLE: &str = "TURNLOCK_TEST_PORTABLE";
+const SYNCED: &str = "TURNLOCK_TEST_SYNCED";
 
 pub fn child(room: &Room) -> Child {
     Child::start(&room.session, How::default())
@@ -118,9 +125,12 @@ pub fn child(room: &Room) -> Child {
 impl Child {
     pub fn start(session: &Path, how: How) -> Self {
         let mut command = through(&how.through, "child::role");
-        command.env(ROLE, session).env_remove(PORTABLE);
-        if how.portable {
-            command.env(PORTABLE, "1");
+        command.env(ROLE, session);
+        for (variable, is_set) in [(PORTABLE, how.portable), (SYNCED, how.synced)] {
+            command.env_remove(variable);
+            if is_set {
+                command.env(variable, "1");
+            }
         }
         if let Some(uid) = how.uid {
             command.uid(uid);
@@ -173,8 +183,9 @@ impl Child {
 #[test]
 fn role() {
     let Some(session) = std::env::var_os(ROLE) else { return };
+    let is_synced = std::env::var_os(SYNCED).is_some();
     let sessions = Sessions::builder()
-        .durability(Durability::Buffered)
+        .durability(if is_synced { Durability::Sync } else { Durability::Buffered })
         .acquire_timeout(DEADLINE)
         .portable(std::env::var_os(PORTABLE).is_some())
         .build()
@@ -219,6 +230,14 @@ impl Me {
             }
             Ask::Post(line) => {
                 return self.sessions.post_blocking(&self.session, &line).map(appended);
+            }
+            Ask::PostCreating(line) => {
+                let posted = self.sessions.post_all_blocking(&self.session, [line], true);
+                return posted.map(appended);
+            }
+            Ask::AppendUnder(owner, line) => {
+                let under = self.sessions.append_under_blocking(&self.session, owner, [line]);
+                return under.map(appended);
             }
             Ask::Posts { writer, count } => {
                 for n in 0..count {

@@ -9,6 +9,7 @@ mod foreign;
 mod forked;
 mod full_disk;
 mod hostile_world;
+mod identity;
 mod killed;
 mod mutual_exclusion;
 mod paths;

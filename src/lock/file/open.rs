@@ -10,11 +10,11 @@ use uuid::Uuid;
 use super::{LockFile, Want, record};
 use crate::error::{Context, Error, Result};
 use crate::place::Place;
-use crate::sys::{self, Access, FileId, FileKind, Stat, flock};
+use crate::sys::{self, Access, FileKind, Pinned, Stat, flock};
 
 /// What opening a lock file brought.
 pub(super) enum Opened {
-    File(File, Stat),
+    File(Pinned, Stat),
     None,
     /// This process may not open it: it is another user's.
     Denied,
@@ -44,10 +44,10 @@ fn open_for(place: &Place, access: Access) -> Result<Opened> {
             _ => return Err(e).context("open", lock),
         },
     };
-    let mut stat = sys::stat(&file).context("look at", lock)?;
+    let (file, mut stat) = Pinned::new(file).context("look at", lock)?;
     if stat.kind == FileKind::File && stat.links == 2 {
-        remove_temporary_name(place, stat.id).context("look for the other name of", lock)?;
-        stat = sys::stat(&file).context("look at", lock)?;
+        remove_temporary_name(place, &file).context("look for the other name of", lock)?;
+        stat = sys::stat(file.file()).context("look at", lock)?;
     }
     match (stat.kind, stat.links) {
         // No name: it was removed in between. Whoever locks it compares it with the path (I3).
@@ -114,10 +114,10 @@ fn name_temporary(place: &Place, temporary: &OsStr) -> io::Result<()> {
 }
 
 /// Removes the temporary name of a lock file whose maker died before it could.
-fn remove_temporary_name(place: &Place, lock: FileId) -> io::Result<()> {
+fn remove_temporary_name(place: &Place, lock: &Pinned) -> io::Result<()> {
     for name in place.dir().names()? {
         let name = name?;
-        if is_temporary(&name) && place.dir().id_of(&name)? == Some(lock) {
+        if is_temporary(&name) && place.dir().compare(&name, lock)?.is_this() {
             let _ = place.dir().remove(&name);
         }
     }
@@ -144,6 +144,6 @@ fn fill(file: File, place: &Place, want: &Want) -> Result<Option<LockFile>> {
     sys::write_all_at(&file, &bytes, 0)
         .and_then(|()| dir.give_to_owner(&file))
         .context(written, dir.path())?;
-    let stat = sys::stat(&file).context("look at", dir.path())?;
-    Ok(Some(LockFile::filled(file, stat.id, bytes, want)))
+    let (file, _) = Pinned::new(file).context("look at", dir.path())?;
+    Ok(Some(LockFile::filled(file, place, bytes, want)))
 }

@@ -54,8 +54,7 @@ impl Inner {
     /// Releases the turn on the async thread, if that is quickly done; otherwise `None`.
     pub(super) fn release_on_fast_path(&self) -> Option<Result<()>> {
         let mut open = self.open.try_lock()?;
-        let is_local = open.as_ref().is_some_and(|open| open.lock.is_local(&self.rules));
-        if !fast_path::is_open() || !is_local {
+        if !fast_path::is_open() || !self.rules.is_local(self.slot.place.dir()) {
             return None;
         }
         let taken = open.take()?;
@@ -91,7 +90,7 @@ impl Inner {
             // The lock and the queue are the parent's (I14).
             return Released::Done(Some(LostCause::Forked));
         }
-        let others = open.lock.somebody_waits(&self.rules);
+        let others = open.lock.somebody_waits(&self.slot.place, &self.rules);
         if others && (self.slot.turn_queue.is_empty() || open.run.is_over()) {
             self.leave(open, true);
             return Released::Done(None);
@@ -107,7 +106,7 @@ impl Inner {
             Ok(None) => self.let_go_in_section(open, section, others),
             // What is at the path is not this turn's. If that cannot be told, it is left alone too.
             lost => {
-                if !open.seen.is_of(section.id()) {
+                if !open.seen.is_of(section.pinned()) {
                     // The session file was gone, and was created only for this section.
                     section.discard_unused(false, || Ok(()));
                 }
@@ -178,7 +177,8 @@ impl Inner {
             "hand over"
         );
         metrics::released(&slot.place, self.since.elapsed());
-        let open = OpenTurn::new(open.lock, section, open.run.next(waiter.want.owner));
+        let open =
+            OpenTurn::new(open.lock, section, open.run.next(waiter.want.owner), Some(&open.seen));
         // If the waiter gave up just now, its turn ends here and passes the lock on.
         drop(waiter.grant(Ok(Turn::with(slot.clone(), &waiter.want, open))));
     }

@@ -84,7 +84,7 @@ fn block(slot: &SlotRef, lock: Waiting) -> Result<Option<Waiting>> {
     if slot.run_is_over() {
         lock.let_others_go_first();
     }
-    let wait = Arc::new(watch::Wait::new(lock.id()));
+    let wait = Arc::new(watch::Wait::new(lock.pinned()));
     lock.announce();
     watch::watch_path(Arc::clone(&wait), slot.clone());
     let granted = lock.wait();

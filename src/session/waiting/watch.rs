@@ -3,14 +3,14 @@
 //! A revoke or an `rm` takes the lock file from its path, while the former holder may keep its
 //! inode locked for hours. Whoever waits for that inode must not wait for the former holder.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::for_turn_lock;
 use crate::keeper;
 use crate::session::slot::SlotRef;
-use crate::sys::FileId;
+use crate::sys::Pinned;
 
 /// How soon the path is looked at that a thread waits on.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
@@ -21,13 +21,14 @@ const HOLD_LOOK: Duration = Duration::from_millis(200);
 
 /// The wait of one thread in the kernel, for the lock on one inode.
 pub(super) struct Wait {
-    lock_id: FileId,
+    /// The file, which the thread has open as long as it waits.
+    lock: Weak<Pinned>,
     finished: AtomicBool,
 }
 
 impl Wait {
-    pub(super) fn new(lock_id: FileId) -> Self {
-        Self { lock_id, finished: AtomicBool::new(false) }
+    pub(super) fn new(lock: &Arc<Pinned>) -> Self {
+        Self { lock: Arc::downgrade(lock), finished: AtomicBool::new(false) }
     }
 
     /// Finishes the wait: the thread does when it is granted the lock, the keeper does to abandon
@@ -52,8 +53,9 @@ fn look_at_path_after(delay: Duration, wait: Arc<Wait>, slot: SlotRef) {
         if wait.is_finished() {
             return;
         }
-        match slot.place.lock_id() {
-            Ok(named) if named != Some(wait.lock_id) => {
+        let Some(lock) = wait.lock.upgrade() else { return };
+        match slot.place.compare_lock(&lock) {
+            Ok(found) if !found.is_this() => {
                 if wait.finish() {
                     tracing::debug!(
                         lock = %slot.place.lock().display(),

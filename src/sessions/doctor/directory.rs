@@ -112,11 +112,11 @@ fn check_filesystem(dir: &Directory, scope: Scope) -> Option<Finding> {
     if !scope.locks {
         return None;
     }
-    let filesystem = filesystem::filesystem(dir.real()).ok()?;
+    let filesystem = filesystem::filesystem(&dir.open).ok()?;
     let refusal = match &filesystem.keeps_locks {
         KeepsLocks::NotKept(why) => Some(format!("{filesystem} does not keep locks: {why}")),
         _ if filesystem.wants_probe() => {
-            filesystem::probe(dir.real()).ok().and_then(|report| report.refusal())
+            filesystem::probe(&dir.open).ok().and_then(|report| report.refusal())
         }
         _ => None,
     };
@@ -130,7 +130,8 @@ fn check_mode(dir: &Directory, scope: Scope) -> Option<Finding> {
     let stat = stat_path(dir.real()).ok()??;
     let (mode, right) = modes::wrong(&stat)?;
     let treatment = if scope.fix {
-        Treatment::from_result(Remedy::SetMode, sys::set_mode(dir.real(), stat.id, right))
+        let set = sys::set_mode(dir.real(), |stat| modes::wrong(stat).map(|(_, right)| right));
+        Treatment::from_result(Remedy::SetMode, set)
     } else {
         Treatment::Would { remedy: Remedy::SetMode }
     };

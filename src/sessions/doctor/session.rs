@@ -124,7 +124,8 @@ impl Session<'_> {
     fn mode(&self, path: &Path, named: &Path, stat: &Stat) -> Option<Finding> {
         let (mode, right) = modes::wrong(stat)?;
         let treatment = self.treat(Remedy::SetMode, || {
-            Treatment::from_result(Remedy::SetMode, sys::set_mode(path, stat.id, right))
+            let set = sys::set_mode(path, |stat| modes::wrong(stat).map(|(_, right)| right));
+            Treatment::from_result(Remedy::SetMode, set)
         });
         Some(Finding::new(named.to_owned(), Problem::WrongMode { mode, right }, treatment))
     }
