@@ -44,6 +44,7 @@ mod layout;
 mod listener;
 mod owner;
 mod refused;
+mod remains;
 mod report;
 mod socket;
 mod stop;
@@ -59,7 +60,7 @@ use crate::compat::openclaw;
 use crate::error::{Context, LostCause};
 use crate::mode::{Mode, now_or_never};
 use crate::session::Turn;
-use crate::sys::process;
+use crate::sys::{BorrowedFd, process};
 
 pub use builder::GatewayBuilder;
 pub use doctor::{Finding, Trouble, doctor};
@@ -69,6 +70,7 @@ pub use layout::Layout;
 pub use listener::{Listener, listeners};
 pub use owner::{Identity, OwnerProcess};
 pub use refused::Refused;
+pub use remains::{Remainder, Remains, end_remains, remains};
 pub use report::{GatewayReport, LockFacts, status};
 pub use stop::{Stopped, stop};
 pub use supervise::{EXIT_ALREADY_HEALTHY, Supervised, under_systemd};
@@ -161,6 +163,19 @@ impl Gateway {
             (Ok(Some(lost)), _) | (_, Ok(Some(lost))) => Ok(Some(lost)),
             (state_lock, config_lock) => Ok(state_lock.and(config_lock)?),
         }
+    }
+
+    /// The locked descriptors, for a child process that is to inherit the locks; see
+    /// [`Turn::with_lock_fd`]. `None` after a release.
+    ///
+    /// No other gateway begins before all who have them are gone, unless this process releases
+    /// them. What is left of a gateway that was killed is found by [`remains`].
+    #[cfg(unix)]
+    pub fn with_lock_fds<T>(&self, use_them: impl FnOnce(&[BorrowedFd<'_>]) -> T) -> Option<T> {
+        self.state_lock.with_lock_fd(|state| match &self.config_lock {
+            Some(config) => config.with_lock_fd(|config| use_them(&[state, config])),
+            None => Some(use_them(&[state])),
+        })?
     }
 
     /// Closes the socket, unless it was taken, and then releases the locks.

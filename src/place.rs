@@ -74,6 +74,14 @@ impl Place {
         &self.dir
     }
 
+    /// Whether the path of the directory still names it. Work is done in the directory that was
+    /// opened, wherever it is by now. But a session that was moved away is not the one that its
+    /// users look for.
+    pub(crate) fn is_where_it_was(&self) -> Result<bool> {
+        let named = self.dir.path_id().context("look at", self.dir.path())?;
+        Ok(named == Some(self.dir.id()))
+    }
+
     /// The path of the lock file, for messages.
     pub(crate) fn lock(&self) -> &Path {
         &self.lock
@@ -117,7 +125,9 @@ impl Place {
 
 impl PartialEq for Place {
     fn eq(&self, other: &Self) -> bool {
-        self.dir == other.dir && self.lock_name() == other.lock_name()
+        // A directory that was moved is another place: who came by the old path is told that its
+        // turn is lost.
+        self.dir == other.dir && self.lock == other.lock
     }
 }
 
@@ -126,7 +136,7 @@ impl Eq for Place {}
 impl Hash for Place {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.dir.hash(state);
-        self.lock_name().hash(state);
+        self.lock.hash(state);
     }
 }
 
@@ -156,8 +166,10 @@ pub(crate) fn open_shared(dir: &Path) -> io::Result<Arc<Dir>> {
 
 fn share(dir: Dir) -> Arc<Dir> {
     let mut known = DIRECTORIES.lock();
+    // It may have been moved since.
     if let Some(open) = known.get(&dir.number()).and_then(Weak::upgrade)
         && *open == dir
+        && open.path() == dir.path()
     {
         return open;
     }

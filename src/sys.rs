@@ -19,6 +19,8 @@ mod names;
 pub(crate) mod process;
 pub(crate) mod range_lock;
 #[cfg(feature = "gateway")]
+pub(crate) mod sharers;
+#[cfg(feature = "gateway")]
 pub(crate) mod sockets;
 
 // A descriptor that a child process inherits is the one thing that callers see as it is.

@@ -13,6 +13,8 @@ pub enum LostCause {
     Removed,
     /// Another lock file has its path.
     Replaced,
+    /// The directory was moved away, or something else has its path.
+    Moved,
     /// The lock file's record names another owner.
     TakenOver,
     /// The holder has let go, or is dead, and nobody has taken over yet.
@@ -28,6 +30,7 @@ impl fmt::Display for LostCause {
         f.write_str(match self {
             Self::Removed => "the lock file is gone: the turn was revoked",
             Self::Replaced => "another lock file stands in its place",
+            Self::Moved => "its directory is not where it was",
             Self::TakenOver => "another owner has taken over",
             Self::HolderGone => "the holder has let go of it",
             Self::Closed => "the turn was released",

@@ -23,7 +23,7 @@ pub struct GatewayBuilder {
     pub(super) lock_dir: Option<PathBuf>,
     pub(super) host: Option<IpAddr>,
     pub(super) port: u16,
-    multi: bool,
+    pub(super) multi: bool,
     pub(super) timeout: Duration,
     pub(super) healthy_within: Duration,
     label: Option<String>,

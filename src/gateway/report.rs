@@ -11,8 +11,8 @@ use serde::Serialize;
 use super::Result;
 use super::owner::Owner;
 use super::{
-    DEFAULT_HOST, DEFAULT_PORT, GatewayBuilder, Health, Identity, Listener, OwnerProcess,
-    listeners, probe,
+    DEFAULT_HOST, DEFAULT_PORT, GatewayBuilder, Health, Identity, Listener, OwnerProcess, Remains,
+    listeners, probe, remains,
 };
 use crate::error::Holder;
 use crate::lock::Reason;
@@ -39,6 +39,8 @@ pub struct GatewayReport {
     pub state_lock: Option<LockFacts>,
     /// The lock of the config file; `None` if there is none.
     pub config_lock: Option<LockFacts>,
+    /// What is left of a gateway that was killed, and keeps the locks.
+    pub remains: Option<Remains>,
     /// The address that was looked at: the given one, or the one that the living owner recorded, or
     /// the default.
     pub address: SocketAddr,
@@ -143,6 +145,7 @@ pub fn status(gateway: &GatewayBuilder, port: Option<u16>) -> Result<GatewayRepo
         config: layout.config().to_owned(),
         state_lock,
         config_lock,
+        remains: remains(gateway).unwrap_or_default(),
         address,
         listener,
         health: probe(address, PROBE),

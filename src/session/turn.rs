@@ -223,7 +223,9 @@ impl fmt::Debug for Turn {
 
 impl Inner {
     fn lost(&self, cause: LostCause) -> Error {
-        if let LostCause::Removed | LostCause::Replaced | LostCause::TakenOver = cause {
+        if let LostCause::Removed | LostCause::Replaced | LostCause::Moved | LostCause::TakenOver =
+            cause
+        {
             metrics::lost(&self.slot.place);
         }
         Error::LockLost { lock: self.slot.place.lock().to_owned(), cause }

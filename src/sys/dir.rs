@@ -133,6 +133,15 @@ impl Dir {
         self.fd.as_fd()
     }
 
+    /// Returns the identity of what its path names now, or `None` if that names nothing.
+    pub(crate) fn path_id(&self) -> io::Result<Option<FileId>> {
+        match rustix::fs::stat(&*self.path) {
+            Ok(stat) => Ok(Some(Stat::from(&stat).id)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
     /// Returns the metadata of what `name` names, or `None` if it names nothing. Follows no link.
     pub(crate) fn stat(&self, name: &OsStr) -> io::Result<Option<Stat>> {
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {

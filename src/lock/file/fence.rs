@@ -28,6 +28,9 @@ pub(crate) fn pass(place: &Place, section: &Section, owner: Uuid, rules: &Rules)
             return Err(io::ErrorKind::PermissionDenied).context("open", place.lock());
         }
     };
+    if !place.is_where_it_was()? {
+        return lost(LostCause::Moved);
+    }
     match record::read(lock.file()).context("read", place.lock())? {
         Reading::Ours(record) if record.owner == Some(owner) => {}
         _ => return lost(LostCause::TakenOver),

@@ -120,6 +120,9 @@ impl LockFile {
             Found::Other => return Ok(Some(LostCause::Replaced)),
             Found::This(_) => {}
         }
+        if !place.is_where_it_was()? {
+            return Ok(Some(LostCause::Moved));
+        }
         let mine = record::is_still(self.file(), &self.record).context("read", place.lock())?;
         Ok((!mine).then_some(LostCause::TakenOver))
     }

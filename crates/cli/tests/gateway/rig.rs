@@ -10,7 +10,7 @@ use std::thread;
 use turnlock_testing::port::free_port;
 use turnlock_testing::signals::heed_signals;
 use turnlock_testing::strace::strace_at;
-use turnlock_testing::{DEADLINE, Ended, Running, ended};
+use turnlock_testing::{DEADLINE, Ended, Running, ended, eventually, state_of};
 
 /// Where one gateway lives.
 pub struct Home {
@@ -90,6 +90,23 @@ pub fn ready(command: impl BorrowMut<Command>) -> Running {
     let mut running = Running::start(command);
     running.until_it_says("gateway on ws://");
     running
+}
+
+/// The process id that a program has told in a file.
+pub fn pid_in(path: &Path) -> u32 {
+    eventually("the program has started", || {
+        std::fs::read_to_string(path).ok()?.trim().parse().ok()
+    })
+}
+
+/// A script that tells its process id, and lives on for long enough.
+pub fn waiting(note: &Path) -> String {
+    format!("echo $$ > {}; for n in $(seq 3000); do sleep 0.02; done", note.display())
+}
+
+/// Whether a process lives; a zombie does not.
+pub fn lives(pid: u32) -> bool {
+    state_of(pid).is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
 /// An endpoint that answers every request in the same way, for as long as the test lasts.
