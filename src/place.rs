@@ -78,8 +78,7 @@ impl Place {
     /// opened, wherever it is by now. But a session that was moved away is not the one that its
     /// users look for.
     pub(crate) fn is_where_it_was(&self) -> Result<bool> {
-        let named = self.dir.path_id().context("look at", self.dir.path())?;
-        Ok(named == Some(self.dir.id()))
+        self.dir.is_at_its_path().context("look at", self.dir.path())
     }
 
     /// The path of the lock file, for messages.

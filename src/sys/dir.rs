@@ -133,11 +133,11 @@ impl Dir {
         self.fd.as_fd()
     }
 
-    /// Returns the identity of what its path names now, or `None` if that names nothing.
-    pub(crate) fn path_id(&self) -> io::Result<Option<FileId>> {
+    /// Whether the path that the directory had still names it.
+    pub(crate) fn is_at_its_path(&self) -> io::Result<bool> {
         match rustix::fs::stat(&*self.path) {
-            Ok(stat) => Ok(Some(Stat::from(&stat).id)),
-            Err(Errno::NOENT) => Ok(None),
+            Ok(stat) => Ok(Stat::from(&stat).id == self.id),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
             Err(e) => Err(e.into()),
         }
     }
