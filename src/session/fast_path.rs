@@ -43,13 +43,23 @@ pub(crate) fn remember_if_local(session: &Path, place: &Place) {
     if LOCAL_DIRS.read().contains(dir) {
         return;
     }
-    if filesystem::is_local(place.dir()) {
+    if filesystem::is_known_to_be_local(place.dir()) {
         let mut dirs = LOCAL_DIRS.write();
         if dirs.len() >= MAX_LOCAL_DIRS {
             dirs.clear();
         }
         dirs.insert(dir.to_owned());
     }
+}
+
+/// Whether the place that was found for `session` is local indeed: something else may have been
+/// mounted there since.
+pub(crate) fn is_still_local(session: &Path, place: &Place) -> bool {
+    let is_local = filesystem::is_known_to_be_local(place.dir());
+    if !is_local && let Some(dir) = session.parent() {
+        LOCAL_DIRS.write().remove(dir);
+    }
+    is_local
 }
 
 /// Whether the disk has been quick lately.

@@ -169,7 +169,8 @@ impl Acquire {
             Target::Session(path)
                 if mode == Mode::Async && !self.rules.shared && fast_path::is_open_for(path) =>
             {
-                Place::resolve(path, false).ok()
+                let found = Place::resolve(path, false).ok();
+                found.filter(|place| fast_path::is_still_local(path, place))
             }
             _ => None,
         }

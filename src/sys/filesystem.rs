@@ -21,7 +21,9 @@ use std::path::PathBuf;
 use super::Dir;
 pub(crate) use knowledge::{KeepsLocks, Locality};
 pub(super) use mounts::Known;
-pub(crate) use mounts::{ask_mount, is_local, is_remote, marks_usable, refusal};
+pub(crate) use mounts::{
+    ask_mount, is_known_to_be_local, is_local, is_remote, marks_usable, refusal,
+};
 pub(crate) use trial::Trial;
 
 #[cfg(target_os = "linux")]

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 use serde_json::json;
+use turnlock::{Error, SessionChange};
 use turnlock_testing::disk::{Disk, Kind};
-use turnlock_testing::process::signal;
+use turnlock_testing::process::{signal, traced};
 use turnlock_testing::strace::strace;
 use turnlock_testing::{
-    Sleeper, eventually, foreign_record, in_a_namespace, start_time_of, state_of, test_name, until,
+    Sleeper, foreign_record, in_a_namespace, start_time_of, state_of, test_name, until,
 };
 
 use crate::child::{Answer, Ask, Child, How};
@@ -44,10 +45,8 @@ impl Ext4 {
     fn take_over_by_a_foreign_program(&self) -> Sleeper {
         let foreign = Sleeper::new("node");
         let record = foreign_record(foreign.pid(), Some(start_time_of(foreign.pid())));
-        let old = number(&self.lock);
         fs::remove_file(&self.lock).unwrap();
         fs::write(&self.lock, record).unwrap();
-        eprintln!("lock file {old}, then {}", number(&self.lock));
         foreign
     }
 }
@@ -78,36 +77,28 @@ fn a_rewrite_keeps_posts_into_a_new_file_with_the_number_of_the_old_one() {
             let mut turn = buffered().turn(&at.session).acquire_blocking().unwrap();
             turn.append_blocking(&json!({"turn": 1})).unwrap();
             turn.append_blocking(&json!({"turn": 2})).unwrap();
-            let old = number(&at.session);
             fs::remove_file(&at.session).unwrap();
             if reads {
-                assert!(matches!(turn.read(), Err(turnlock::Error::NoSession { .. })));
+                assert!(matches!(turn.read(), Err(Error::NoSession { .. })));
             }
             let mut poster = at.child();
             for n in 1..=2 {
                 let posted = poster.ask(&Ask::PostCreating(json!({"post": n})));
                 assert!(matches!(posted, Answer::Appended { .. }), "{posted:?}");
             }
-            eprintln!("session file {old}, then {}", number(&at.session));
             let rewritten = turn.rewrite_blocking([json!({"summary": 1})]);
-            eprintln!("{rewritten:?}");
             let text = at.text();
             for n in 1..=2 {
-                assert!(
-                    text.contains(&format!("{{\"post\":{n}}}\n")),
-                    "an acknowledged post: {text}"
-                );
+                let post = format!("{{\"post\":{n}}}\n");
+                assert!(text.contains(&post), "an acknowledged post is lost: {text}");
+            }
+            match rewritten {
+                Ok(rewritten) => assert!(reads && rewritten.carried == 22),
+                Err(Error::Changed { how: SessionChange::Replaced, .. }) => assert!(!reads),
+                other => panic!("{other:?}"),
             }
         }
     });
-}
-
-/// The process that `strace` traces.
-fn traced(child: &Child) -> u32 {
-    let children = format!("/proc/{0}/task/{0}/children", child.pid());
-    eventually("strace has its child", || {
-        fs::read_to_string(&children).ok()?.split_whitespace().next()?.parse().ok()
-    })
 }
 
 /// What starts a child that is stopped after its first sync.
@@ -123,7 +114,7 @@ fn is_overtaken(append: impl Fn(&mut Child, uuid::Uuid)) {
     let owner = holder.acquire();
     holder.append(json!({"n": 1}));
     let mut other = Child::start(&at.session, How { through, synced: true, ..How::default() });
-    let pid = traced(&other);
+    let pid = traced(other.pid());
     append(&mut other, owner);
     until("it is stopped in its sync", || matches!(state_of(pid), Some('T' | 't')));
     until("its line is written", || at.text().lines().count() == 2);

@@ -1,6 +1,7 @@
 //! Real processes on real files and the real kernel, one module for each theme.
 
 mod cancelled;
+mod changed;
 mod child;
 mod clock_jumps;
 mod containers;
@@ -8,6 +9,7 @@ mod fallbacks;
 mod foreign;
 mod forked;
 mod full_disk;
+mod glued;
 mod hostile_world;
 mod identity;
 mod killed;

@@ -65,6 +65,15 @@ pub(crate) fn is_local(dir: &Dir) -> bool {
     known(dir).locality == Locality::Local
 }
 
+/// The same, as far as it is known already: nobody is asked.
+pub(crate) fn is_known_to_be_local(dir: &Dir) -> bool {
+    let is_local = |known: &Arc<Known>| known.locality == Locality::Local;
+    match dir.known_mount().get() {
+        Some(known) => is_local(known),
+        None => MOUNTS.read().get(&dir.mount()).is_some_and(is_local),
+    }
+}
+
 /// Whether byte-range marks work beside a `flock` there. Network filesystems turn the `flock` into
 /// a lock on bytes, which conflicts with the marks.
 pub(crate) fn marks_usable(dir: &Dir) -> bool {
@@ -117,6 +126,46 @@ mod tests {
             assert_eq!(marks_usable(&dir), locality == Locality::Local);
             assert_eq!(is_remote(&dir), locality == Locality::Remote);
         }
+    }
+
+    /// An anonymous device number is given to the next mount after an unmount.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_is_known_of_a_mount_says_nothing_of_the_next_one_at_its_place() {
+        use std::os::unix::fs::MetadataExt;
+
+        use turnlock_testing::mount::mounted;
+        use turnlock_testing::{in_a_namespace, test_name};
+
+        in_a_namespace(&test_name!(), || {
+            let point = tempfile::tempdir().unwrap();
+            let here = point.path().to_str().unwrap();
+            let mount = |kind| mounted(&["-t", kind, "none", here]);
+            let look = || {
+                let dir = Dir::open(point.path()).unwrap();
+                (point.path().metadata().unwrap().dev(), is_local(&dir))
+            };
+            // Other tests mount at the same time, and may be given the number first.
+            for _ in 0..100 {
+                if !mount("tmpfs") {
+                    return;
+                }
+                let (old, is_local) = look();
+                assert!(is_local);
+                assert!(std::process::Command::new("umount").arg(here).status().unwrap().success());
+                // A kind that may be anything.
+                if !mount("bpf") {
+                    return;
+                }
+                let (new, is_local) = look();
+                assert!(!is_local, "it was taken for the one that was here before");
+                assert!(std::process::Command::new("umount").arg(here).status().unwrap().success());
+                if old == new {
+                    return;
+                }
+            }
+            eprintln!("skipped: the device number was never given again");
+        });
     }
 
     #[test]
