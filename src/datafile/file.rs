@@ -149,8 +149,8 @@ impl SessionFile {
         &self.file
     }
 
-    /// The file, for a later turn. Others may write before that.
-    pub(crate) fn for_a_later_turn(self) -> Self {
+    /// The file, for a later look at it. Others may write, or cut it, before that.
+    pub(crate) fn for_later(self) -> Self {
         Self { sealed_to: 0, ..self }
     }
 

@@ -120,7 +120,7 @@ impl OpenTurn {
         match session.lock_within(SOON, place, false)? {
             Ok(section) => {
                 let settled = (Arc::clone(section.pinned()), section.len());
-                self.session = section.unlock();
+                self.session = section.unlock().map(SessionFile::for_later);
                 Ok(Some(settled))
             }
             Err(busy) => {

@@ -46,7 +46,7 @@ impl Lingering {
     ) -> Self {
         debug_assert_ne!(pid, NOBODY, "a lock is let go once");
         let made_session = session.as_ref().is_some_and(SessionFile::is_made_by_us);
-        let session = session.map(SessionFile::for_a_later_turn);
+        let session = session.map(SessionFile::for_later);
         Self { lock, session, made_session, pid, since: Instant::now(), kept_until }
     }
 
