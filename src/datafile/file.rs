@@ -15,8 +15,8 @@ use crate::sys::{self, Access, FileKind, Found, Pinned, filesystem, flock};
 #[derive(Debug)]
 pub(crate) struct SessionFile {
     file: Arc<Pinned>,
-    /// Whether this process created the file, for its data lock. It is removed with the turn if
-    /// nobody ever writes into it.
+    /// Whether this process, or the holder before, created the file for its data lock. It is removed
+    /// with the turn if nobody ever writes into it.
     created: bool,
     /// If the file has this length, it is known to end with a newline.
     sealed_to: u64,
@@ -157,6 +157,11 @@ impl SessionFile {
     /// Whether this process created the file, for its data lock.
     pub(crate) fn is_made_by_us(&self) -> bool {
         self.created
+    }
+
+    /// Another process of this protocol created it for its data lock, and is done with it.
+    pub(super) fn is_made_by_a_predecessor(&mut self) {
+        self.created = true;
     }
 
     /// Makes it a session file like any other.

@@ -93,6 +93,27 @@ impl Section {
         self.len == 0 && self.session().is_made_by_us()
     }
 
+    /// The trace of a file that exists for its data lock only, for the next holder, who removes it
+    /// if nobody writes into it either.
+    pub(crate) fn unused_trace(&self) -> Option<String> {
+        if !self.is_unused_of_ours() {
+            return None;
+        }
+        self.pinned().trace().map(|trace| trace.to_string())
+    }
+
+    /// The last holder noted this trace: it created the file for its data lock. Unless somebody has
+    /// written into it since, it counts as created by this process.
+    pub(crate) fn adopt_unused(&mut self, trace: &str) {
+        let is_same = |pinned: &Pinned| pinned.trace().is_some_and(|it| it.to_string() == trace);
+        if self.len == 0
+            && let Some(session) = &mut self.session
+            && is_same(session.pinned())
+        {
+            session.is_made_by_a_predecessor();
+        }
+    }
+
     /// Removes the session file if nobody has written into it and this process created it for its
     /// data lock: with this descriptor, or, as `made` says, with an earlier one.
     ///
@@ -144,6 +165,9 @@ impl Section {
         self.len = end;
         if let Some(session) = &mut self.session {
             session.is_sealed_to(end);
+            if end > 0 {
+                session.forget_who_made_it();
+            }
         }
     }
 

@@ -63,13 +63,13 @@ impl Obstacle {
 }
 
 /// Tries once, under the data lock: publishes a lock file, or takes over one that nobody holds.
-pub(crate) fn try_take(place: &Place, section: &Section, want: &Want) -> Result<Try> {
+pub(crate) fn try_take(place: &Place, section: &mut Section, want: &Want) -> Result<Try> {
     debug_assert!(section.is_of(place));
     loop {
         let file = match open(place)? {
             Opened::File(file, _) => file,
             Opened::Denied => return Ok(Try::Busy(Obstacle::Closed)),
-            Opened::None => match publish(place, want)? {
+            Opened::None => match publish(place, section, want)? {
                 Some(held) => return Ok(Try::Held(held)),
                 // A foreign program was faster: look at its file.
                 None => continue,
@@ -78,7 +78,7 @@ pub(crate) fn try_take(place: &Place, section: &Section, want: &Want) -> Result<
         if !flock::try_lock(file.file()).context("lock", place.lock())? {
             return who_locked(file, place).map(Try::Busy);
         }
-        match settle_file(place, LockFile::locked(Arc::new(file)), want)? {
+        match settle_file(place, LockFile::locked(Arc::new(file)), section, want)? {
             Settled::Held(held) => return Ok(Try::Held(held)),
             Settled::Obstacle(obstacle) => return Ok(Try::Busy(obstacle)),
             Settled::Moved => {}
@@ -109,15 +109,20 @@ pub(crate) enum Settled {
 pub(crate) fn settle(
     place: &Place,
     granted: Waiting,
-    section: &Section,
+    section: &mut Section,
     want: &Want,
 ) -> Result<Settled> {
     debug_assert!(section.is_of(place));
-    settle_file(place, LockFile::locked(granted.file), want)
+    settle_file(place, LockFile::locked(granted.file), section, want)
 }
 
 /// Every way out of this but [`Settled::Held`] drops `locked`, and so lets go of it.
-fn settle_file(place: &Place, mut locked: LockFile, want: &Want) -> Result<Settled> {
+fn settle_file(
+    place: &Place,
+    mut locked: LockFile,
+    section: &mut Section,
+    want: &Want,
+) -> Result<Settled> {
     let Found::This(stat) = place.compare_lock(locked.pinned())? else {
         return Ok(Settled::Moved);
     };
@@ -127,9 +132,20 @@ fn settle_file(place: &Place, mut locked: LockFile, want: &Want) -> Result<Settl
         Judgement::Free(reasons) => {
             tracing::info!(lock = %place.lock().display(), ?reasons, "take over");
             metrics::took_over(place);
-            locked.take_over(place, &reading, &stat, want).context("take over", place.lock())?;
+            adopt_session(section, &reading);
+            locked
+                .take_over(place, section, &reading, &stat, want)
+                .context("take over", place.lock())?;
             Ok(Settled::Held(locked))
         }
+    }
+}
+
+/// The holder before has created the session file, as its record says. Unless it was written to, it
+/// is to go with this turn.
+fn adopt_session(section: &mut Section, reading: &Reading) {
+    if let Reading::Ours(Record { made_session: Some(trace), .. }) = reading {
+        section.adopt_unused(trace);
     }
 }
 
@@ -176,9 +192,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let place = Place::resolve(&dir.path().join("s.jsonl"), true).unwrap();
         std::fs::write(place.lock(), content).unwrap();
-        let section = Section::lock_within(SOON, &place, true).unwrap().unwrap();
+        let mut section = Section::lock_within(SOON, &place, true).unwrap().unwrap();
         let want = want();
-        let Ok(Try::Held(held)) = try_take(&place, &section, &want) else { panic!("not taken") };
+        let Ok(Try::Held(held)) = try_take(&place, &mut section, &want) else {
+            panic!("not taken")
+        };
 
         let Reading::Ours(record) = record::read(held.file()).unwrap() else {
             panic!("a file of {} bytes cannot be read after it was taken over", content.len())

@@ -271,7 +271,7 @@ fn try_for(slot: &SlotRef, want: &Want, patient: bool) -> Result<Attempt> {
     let Some(mut section) = section else {
         return Ok(if patient { Attempt::Busy } else { Attempt::PutOff });
     };
-    let tried = lock::try_take(place, &section, want)
+    let tried = lock::try_take(place, &mut section, want)
         .inspect_err(|_| section.discard_unused(false, || Ok(())))?;
     match tried {
         Try::Held(lock) => Ok(Attempt::Acquired(lock, section)),

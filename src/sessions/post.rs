@@ -100,7 +100,7 @@ fn post(
     create: bool,
 ) -> Result<Option<Posted>> {
     let Some(mut section) = enter_section(granted, &slot.place, create)? else { return Ok(None) };
-    let tried = lock::try_take(&slot.place, &section, want)
+    let tried = lock::try_take(&slot.place, &mut section, want)
         .inspect_err(|_| section.discard_unused(false, || Ok(())))?;
     let (held, lock) = match tried {
         Try::Held(held) => {

@@ -70,11 +70,12 @@ impl LockFile {
     pub(super) fn take_over(
         &mut self,
         place: &Place,
+        section: &Section,
         old: &Reading,
         stat: &Stat,
         want: &Want,
     ) -> io::Result<()> {
-        self.write(want, usize::try_from(stat.len).unwrap_or(usize::MAX))?;
+        self.write(section, want, usize::try_from(stat.len).unwrap_or(usize::MAX))?;
         self.mark(place, want);
         if let Reading::Ours(record) = old {
             self.predecessor = record.owner;
@@ -83,8 +84,9 @@ impl LockFile {
     }
 
     /// Rewrites the record in place, for a new owner. `length` is that of the file.
-    fn write(&mut self, want: &Want, length: usize) -> io::Result<()> {
-        let bytes = record::encode(want, SystemTime::now(), length);
+    fn write(&mut self, section: &Section, want: &Want, length: usize) -> io::Result<()> {
+        let made = section.unused_trace();
+        let bytes = record::encode(want, made.as_deref(), SystemTime::now(), length);
         record::rewrite(self.file(), &bytes, length)?;
         self.bears(bytes, want.owner);
         Ok(())
@@ -105,9 +107,9 @@ impl LockFile {
 
     /// Hands the lock over to another waiter of this process: rewrites the record, and changes
     /// nothing else on disk.
-    pub(crate) fn hand_over(&mut self, _section: &Section, want: &Want) -> io::Result<()> {
+    pub(crate) fn hand_over(&mut self, section: &Section, want: &Want) -> io::Result<()> {
         debug_assert!(!self.lent, "whoever has the descriptor has the lock");
-        self.write(want, self.record.len())
+        self.write(section, want, self.record.len())
     }
 
     /// How the lock was lost, if it was (I4). Under the data lock the answer stays true.

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use uuid::Uuid;
 
 use super::{LockFile, Want, record};
+use crate::datafile::Section;
 use crate::error::{Context, Error, Result};
 use crate::place::Place;
 use crate::sys::{self, Access, FileKind, Pinned, Stat, flock};
@@ -60,11 +61,12 @@ fn open_for(place: &Place, access: Access) -> Result<Opened> {
 
 /// Publishes a lock file, complete before it is visible (I5). `None` if something came between: the
 /// caller looks again.
-pub(super) fn publish(place: &Place, want: &Want) -> Result<Option<LockFile>> {
+pub(super) fn publish(place: &Place, section: &Section, want: &Want) -> Result<Option<LockFile>> {
+    let made = section.unused_trace();
     if !want.rules.portable
         && let Some(file) =
             place.dir().create_unnamed().context("create a lock file in", place.dir().path())?
-        && let Some(held) = fill(file, place, want)?
+        && let Some(held) = fill(file, place, made.as_deref(), want)?
     {
         match place.dir().name_unnamed(held.file(), place.lock_name()) {
             Ok(()) => return Ok(Some(held)),
@@ -74,17 +76,17 @@ pub(super) fn publish(place: &Place, want: &Want) -> Result<Option<LockFile>> {
             Err(e) => return Err(e).context("publish", place.lock()),
         }
     }
-    publish_by_rename(place, want)
+    publish_by_rename(place, made.as_deref(), want)
 }
 
-fn publish_by_rename(place: &Place, want: &Want) -> Result<Option<LockFile>> {
+fn publish_by_rename(place: &Place, made: Option<&str>, want: &Want) -> Result<Option<LockFile>> {
     let temporary = OsString::from(format!("{PREFIX}{}{SUFFIX}", Uuid::now_v7()));
     let path = place.dir().path().join(&temporary);
     let file = place
         .dir()
         .create_file(&temporary, Access::ReadWrite)
         .context("create a lock file", &path)?;
-    let published = fill(file, place, want).and_then(|filled| {
+    let published = fill(file, place, made, want).and_then(|filled| {
         let Some(held) = filled else { return Ok(None) };
         match name_temporary(place, &temporary) {
             Ok(()) => Ok(Some(held)),
@@ -134,9 +136,9 @@ fn is_temporary(name: &OsStr) -> bool {
 
 /// Locks a new file and writes the record into it; `None` if a sweep has locked it, since it took
 /// it for a leftover.
-fn fill(file: File, place: &Place, want: &Want) -> Result<Option<LockFile>> {
+fn fill(file: File, place: &Place, made: Option<&str>, want: &Want) -> Result<Option<LockFile>> {
     let dir = place.dir();
-    let bytes = record::encode(want, SystemTime::now(), 0);
+    let bytes = record::encode(want, made, SystemTime::now(), 0);
     let written = "write a lock file in";
     if !flock::try_lock(&file).context(written, dir.path())? {
         return Ok(None);

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::super::Reason;
 use super::judge::{Judgement, judge, somebody_lives, verdict_on};
 use super::record::{self, Reading, Record};
-use super::{LockFile, Opened, open, open_to_look};
+use super::{LockFile, Opened, adopt_session, open, open_to_look};
 use crate::datafile::Section;
 use crate::error::{Context, Error, Holder, Result};
 use crate::place::Place;
@@ -137,6 +137,7 @@ pub(crate) fn remove_stale(place: &Place, section: &mut Section, rules: &Rules) 
             if !place.compare_lock(locked.pinned())?.is_this() {
                 return Ok(Swept::Gone);
             }
+            adopt_session(section, &reading);
             section.discard_unused(false, || locked.disown());
             place.dir().remove(place.lock_name()).context("remove", place.lock())?;
             Ok(Swept::Removed(reasons))

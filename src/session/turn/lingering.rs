@@ -305,9 +305,9 @@ mod tests {
         let lost = contended.turn();
         std::fs::remove_file(contended.slot.place.lock()).unwrap();
         // A post of this process leaves a lock file of its own, before the turn ends.
-        let section = Section::lock_within(SOON, &contended.slot.place, true).unwrap().unwrap();
+        let mut section = Section::lock_within(SOON, &contended.slot.place, true).unwrap().unwrap();
         let want = Want { owner: Uuid::now_v7(), label: None, facts: None, rules: Arc::default() };
-        let Ok(Try::Held(lock)) = try_take(&contended.slot.place, &section, &want) else {
+        let Ok(Try::Held(lock)) = try_take(&contended.slot.place, &mut section, &want) else {
             panic!()
         };
         begin_upkeep(&contended.slot, lock.unlock_before(section));

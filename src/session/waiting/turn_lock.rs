@@ -111,8 +111,8 @@ fn serve(slot: &SlotRef, granted: Option<Waiting>, mut section: Section) -> Resu
         return Ok(Next::Again);
     };
     let settled = match granted {
-        Some(lock) => settle(place, lock, &section, &waiter.want),
-        None => try_take(place, &section, &waiter.want).map(|tried| match tried {
+        Some(lock) => settle(place, lock, &mut section, &waiter.want),
+        None => try_take(place, &mut section, &waiter.want).map(|tried| match tried {
             Try::Held(lock) => Settled::Held(lock),
             Try::Busy(obstacle) => Settled::Obstacle(obstacle),
         }),

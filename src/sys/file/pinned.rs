@@ -1,5 +1,6 @@
 //! Files that are compared, and so have to be open.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::time::{Duration, SystemTime};
@@ -84,6 +85,14 @@ impl Trace {
     /// and by the clock of this machine none can be any more within the same tick.
     pub(crate) fn is_unique(&self) -> bool {
         SystemTime::now().duration_since(self.born).is_ok_and(|age| age > TICK)
+    }
+}
+
+/// Formats it for a record that another process compares.
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let born = self.born.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        write!(f, "{:x}-{:x}-{:x}", self.id.device, self.id.number, born.as_nanos())
     }
 }
 

@@ -190,9 +190,9 @@ mod tests {
     fn a_fork_does_not_resume_where_its_parent_ended() {
         let dir = tempfile::tempdir().unwrap();
         let place = Place::resolve(&dir.path().join("s.jsonl"), true).unwrap();
-        let section = Section::lock_within(SOON, &place, true).unwrap().unwrap();
+        let mut section = Section::lock_within(SOON, &place, true).unwrap().unwrap();
         let want = Want { owner: Uuid::now_v7(), label: None, facts: None, rules: Arc::default() };
-        let Ok(Try::Held(lock)) = try_take(&place, &section, &want) else { panic!() };
+        let Ok(Try::Held(lock)) = try_take(&place, &mut section, &want) else { panic!() };
         let mut lingering = lock.unlock_before(section);
         lingering.pid += 1;
         assert!(lingering.take_again(&place, &want).is_none());

@@ -36,6 +36,8 @@ struct Written<'a> {
     pid_ns: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    made_session: Option<&'a str>,
     #[serde(flatten)]
     facts: Option<&'a Map<String, Value>>,
 }
@@ -50,8 +52,9 @@ impl Written<'_> {
 }
 
 /// The bytes of the record for a new hold: at least `length` of them, so that they cover the record
-/// that is there already, but never more than a record of ours can have.
-pub(crate) fn encode(want: &Want, began: SystemTime, length: usize) -> Vec<u8> {
+/// that is there already, but never more than a record of ours can have. `made` is the trace of a
+/// session file that exists for its data lock only.
+pub(crate) fn encode(want: &Want, made: Option<&str>, began: SystemTime, length: usize) -> Vec<u8> {
     let me = process::own();
     let mut written = Written {
         pid: me.pid,
@@ -63,6 +66,7 @@ pub(crate) fn encode(want: &Want, began: SystemTime, length: usize) -> Vec<u8> {
         boot_id: me.boot_id.as_deref(),
         pid_ns: me.pid_namespace,
         label: want.label.as_deref(),
+        made_session: made,
         facts: want.facts.as_deref(),
     };
     let mut bytes = written.to_json();
