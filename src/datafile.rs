@@ -13,6 +13,7 @@ pub(crate) mod read;
 pub(crate) mod rewrite;
 mod section;
 mod synced;
+mod told;
 mod view;
 
 pub use append::Appended;
@@ -22,4 +23,5 @@ use ending::Ending;
 pub(crate) use file::{Locking, SessionFile};
 pub(crate) use rewrite::{is_leftover, leftover_of};
 pub(crate) use section::{SOON, Section, who_is_inside};
+pub(crate) use told::ToldView;
 pub(crate) use view::View;

@@ -16,6 +16,7 @@ pub(crate) mod filesystem;
 pub(crate) mod flock;
 pub(crate) mod limit;
 mod names;
+pub(crate) mod note;
 pub(crate) mod process;
 pub(crate) mod range_lock;
 #[cfg(feature = "gateway")]

@@ -21,10 +21,15 @@ pub(crate) struct Ending {
 impl Ending {
     /// The ending of the first `end` bytes of a file.
     pub(crate) fn read(file: &File, end: u64) -> io::Result<Self> {
+        Self::read_last(file, end, usize::try_from(end).unwrap_or(LENGTH))
+    }
+
+    /// The last bytes of the first `end` bytes of a file, `length` of them at most.
+    pub(crate) fn read_last(file: &File, end: u64, length: usize) -> io::Result<Self> {
         let mut ending = Self::of(&[]);
-        ending.length = usize::try_from(end).unwrap_or(LENGTH).min(LENGTH);
+        ending.length = length.min(LENGTH);
         let bytes = &mut ending.bytes[..ending.length];
-        sys::read_exact_at(file, bytes, end - bytes.len() as u64)?;
+        sys::read_exact_at(file, bytes, end.saturating_sub(bytes.len() as u64))?;
         Ok(ending)
     }
 

@@ -15,8 +15,8 @@ use crate::sys::{self, Access, FileKind, Found, Pinned, filesystem, flock};
 #[derive(Debug)]
 pub(crate) struct SessionFile {
     file: Arc<Pinned>,
-    /// Whether this process, or the holder before, created the file for its data lock. It is removed
-    /// with the turn if nobody ever writes into it.
+    /// Whether this process, or the holder before, created the file for its data lock. It is
+    /// removed with the turn if nobody ever writes into it.
     created: bool,
     /// If the file has this length, it is known to end with a newline.
     sealed_to: u64,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Ending, Section};
 use crate::error::{Result, SessionChange};
 use crate::place::Place;
-use crate::sys::{self, Found, Pinned};
+use crate::sys::{self, Found, Pinned, Trace};
 
 /// What somebody has seen of a session file: the file, up to where, and how it ended there.
 ///
@@ -52,6 +52,14 @@ impl View {
 
     pub(crate) fn end(&self) -> u64 {
         self.end
+    }
+
+    pub(super) fn ending(&self) -> Option<&Ending> {
+        self.ending.as_ref()
+    }
+
+    pub(super) fn trace(&self) -> Option<Trace> {
+        self.file.trace()
     }
 
     pub(crate) fn file(&self) -> &File {

@@ -8,6 +8,7 @@ pub(crate) mod marks;
 mod open;
 pub(crate) mod record;
 mod remove;
+pub(crate) mod told;
 pub(crate) mod verdict;
 pub(crate) mod waiting;
 

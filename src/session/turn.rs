@@ -22,7 +22,7 @@ use super::long_holds;
 use super::slot::{Hold, SlotRef};
 use crate::datafile::Section;
 use crate::error::{Error, LostCause, Result, SessionChange};
-use crate::lock::{Lock, Want};
+use crate::lock::{self, Lock, Want};
 use crate::metrics;
 use crate::mode::Mode;
 use crate::place::Place;
@@ -185,7 +185,10 @@ impl Turn {
     /// process releases the turn.
     #[cfg(unix)]
     pub fn with_lock_fd<T>(&self, use_it: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
-        self.inner.open.lock().as_mut().map(|open| use_it(open.lock.lend()))
+        let mut open = self.inner.open.lock();
+        let open = open.as_mut()?;
+        self.inner.tell_children(open);
+        Some(use_it(open.lock.lend()))
     }
 
     /// Runs `work` under the data lock, if the turn is open.
@@ -252,6 +255,11 @@ impl Inner {
                 Err(self.changed(how))
             }
         }
+    }
+
+    /// Tells the children of this process what they are to find of the session.
+    fn tell_children(&self, open: &OpenTurn) {
+        lock::tell(open.lock.pinned(), self.owner, open.seen.view());
     }
 
     fn changed(&self, how: SessionChange) -> Error {

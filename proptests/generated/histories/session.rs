@@ -91,8 +91,8 @@ impl Session {
         turn
     }
 
-    /// Whether the holder is told of a change, and writes nothing: what it had seen is not there any
-    /// more. An append does not look closely at a file that is as long as before.
+    /// Whether the holder is told of a change, and writes nothing: what it had seen is not there
+    /// any more. An append does not look closely at a file that is as long as before.
     pub fn is_changed(&self, actor: usize, closely: bool) -> bool {
         let turn = self.turn_of(actor).expect("a turn");
         let len = self.bytes.len();

@@ -20,6 +20,11 @@ use crate::sys::{Pinned, flock};
 /// holder needs the data lock to begin, so what is written under it still precedes the next turn.
 pub(crate) fn pass(place: &Place, section: &Section, owner: Uuid, rules: &Rules) -> Result<Pinned> {
     debug_assert!(section.is_of(place));
+    look(place, owner, rules)
+}
+
+/// The same without the data lock, where there is no session file: nothing can be written then.
+pub(crate) fn look(place: &Place, owner: Uuid, rules: &Rules) -> Result<Pinned> {
     let lost = |cause| Err(Error::LockLost { lock: place.lock().to_owned(), cause });
     let lock = match open(place)? {
         Opened::File(lock, _) => lock,

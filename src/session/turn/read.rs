@@ -34,6 +34,7 @@ impl Turn {
         if matches!(read, Err(Error::NoSession { .. })) {
             // Now the holder knows that there is none.
             open.seen = Seen::nothing();
+            self.inner.tell_children(open);
         }
         read
     }
@@ -50,7 +51,11 @@ impl Inner {
         {
             let transcript = transcript.until(len);
             let whole = transcript.whole_lines_to().context("read", session)?;
-            return Ok(transcript.until(open.seen.read(file, whole)));
+            let (end, accepts) = open.seen.read(file, whole);
+            if accepts {
+                self.tell_children(open);
+            }
+            return Ok(transcript.until(end));
         }
         match open.seen.readable_end(transcript.file()).context("look at", session)? {
             Some(end) => Ok(transcript.until(end)),

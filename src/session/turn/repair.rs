@@ -180,7 +180,23 @@ impl Inner {
         // What came meanwhile was not examined, and stays as it is.
         new.carry(section.file(), view.end()..section.len())?;
         let unseen = section.len().saturating_sub(open.seen.end());
-        install(open, section, new, unseen)
+        self.install(open, section, new, unseen)
+    }
+
+    /// Puts the new file in place. The holder has neither seen nor been told of `unseen` bytes of
+    /// the old one.
+    fn install(
+        &self,
+        open: &mut OpenTurn,
+        section: Section,
+        new: Replacement,
+        unseen: u64,
+    ) -> Result<()> {
+        let (mut section, synced) = new.install(section)?;
+        open.seen.moved(&mut section, unseen);
+        self.tell_children(open);
+        open.session = section.unlock();
+        synced
     }
 
     /// Fails if the session is not any more what was looked at, and perhaps more.
@@ -220,7 +236,7 @@ impl Inner {
             return Err(self.overtaken());
         }
         let quarantine = QuarantineFile::open(&self.slot.place, section.file());
-        install(open, section, new, 0)?;
+        self.install(open, section, new, 0)?;
         // The session is restored, whether that is noted or not: the next restore recognises the
         // original when it sees it.
         let noted = quarantine.and_then(|mut quarantine| quarantine.note_undone(restored.repair));
@@ -233,15 +249,6 @@ impl Inner {
         }
         Ok(())
     }
-}
-
-/// Puts the new file in place. The holder has neither seen nor been told of `unseen` bytes of the
-/// old one.
-fn install(open: &mut OpenTurn, section: Section, new: Replacement, unseen: u64) -> Result<()> {
-    let (mut section, synced) = new.install(section)?;
-    open.seen.moved(&mut section, unseen);
-    open.session = section.unlock();
-    synced
 }
 
 fn open_quarantine(path: &Path) -> std::result::Result<File, RestoreError> {

@@ -100,6 +100,7 @@ impl Inner {
         let (mut section, synced) = new.install(section)?;
         let bytes = section.len();
         open.seen.rewritten(&mut section, content);
+        self.tell_children(open);
         open.session = section.unlock();
         synced.map(|()| Rewritten { bytes, carried: bytes - content })
     }

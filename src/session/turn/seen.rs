@@ -42,6 +42,10 @@ impl Seen {
         Self { view: Some(view), ..Self::nothing() }
     }
 
+    pub(super) fn view(&self) -> Option<&View> {
+        self.view.as_ref()
+    }
+
     pub(super) fn end(&self) -> u64 {
         self.view.as_ref().map_or(0, View::end)
     }
@@ -113,16 +117,14 @@ impl Seen {
         intervening + std::mem::take(&mut self.untold)
     }
 
-    /// The holder reads `file`, which has whole lines up to `whole`. Returns how far it reads: a
-    /// torn tail from before the turn was seen as well.
-    pub(super) fn read(&mut self, file: Arc<Pinned>, whole: u64) -> u64 {
-        let seen = self.view.as_ref().filter(|view| view.is_of(&file));
-        let end = match seen {
-            Some(view) if view.is_there().unwrap_or(false) => whole.max(view.end()),
-            _ => whole,
-        };
+    /// The holder reads `file`, which has whole lines up to `whole`. Returns how far it reads, as a
+    /// torn tail from before the turn was seen as well, and whether it accepts a change.
+    pub(super) fn read(&mut self, file: Arc<Pinned>, whole: u64) -> (u64, bool) {
+        let is_there = |view: &&View| view.is_of(&file) && view.is_there().unwrap_or(false);
+        let seen = self.view.as_ref().filter(is_there).map(View::end);
+        let end = seen.map_or(whole, |seen| whole.max(seen));
         *self = Self::all_of(View::up_to(file, end));
-        end
+        (end, seen.is_none())
     }
 
     /// The holder has rewritten the file. What is behind `content` was carried over unread.
@@ -192,7 +194,7 @@ mod tests {
         assert_eq!(session.append(&mut seen, "own"), 7);
         assert!(seen.unseen(22).eq([7..14, 20..22]));
         let file = Arc::clone(session.section().pinned());
-        assert_eq!(seen.read(file, 20), 20);
+        assert_eq!(seen.read(file, 20), (20, false));
         assert!(seen.unseen(20).all(|unseen| unseen.is_empty()));
     }
 
@@ -201,10 +203,10 @@ mod tests {
         let session = Session::of("{}\n{\"torn");
         let mut section = session.section();
         let file = Arc::clone(section.pinned());
-        assert_eq!(Seen::of(&mut section, None).read(Arc::clone(&file), 3), 9);
+        assert_eq!(Seen::of(&mut section, None).read(Arc::clone(&file), 3), (9, false));
         let mut seen = Seen::of(&mut section, None);
         fs::write(session.place.session(), "{}\n").unwrap();
-        assert_eq!(seen.read(file, 3), 3);
+        assert_eq!(seen.read(file, 3), (3, true));
     }
 
     #[test]
