@@ -112,8 +112,8 @@ impl Writer<'_> {
         let bytes = batch.written(torn);
         let measured = self.section.len();
         let mut written = Written { start: measured, end: measured, is_whole: true, sealed: torn };
-        let done = limit::ensure_within(measured + bytes.len() as u64)
-            .and_then(|()| self.write_all(bytes, &mut written));
+        let end = measured + bytes.len() as u64;
+        let done = limit::within(end, || self.write_all(bytes, &mut written));
         if let Err(source) = done {
             return Err(self.failed("append to", self.cut_back(&written, source)));
         }

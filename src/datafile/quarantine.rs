@@ -9,8 +9,7 @@ use uuid::Uuid;
 
 use crate::error::{Context, Error, Result};
 use crate::place::Place;
-use crate::sys::limit::ensure_within;
-use crate::sys::{self, Access, FileKind, Pinned, Stat, give_owner_of};
+use crate::sys::{self, Access, FileKind, Pinned, Stat, give_owner_of, limit};
 use crate::transcript::quarantine::mark_undone;
 
 /// A quarantine, open for more entries, which begin on a line of their own.
@@ -113,8 +112,8 @@ impl QuarantineFile {
 
 impl Write for QuarantineFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        ensure_within(sys::stat(self.file())?.len + bytes.len() as u64)?;
-        self.file().write(bytes)
+        let end = sys::stat(self.file())?.len + bytes.len() as u64;
+        limit::within(end, || self.file().write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {

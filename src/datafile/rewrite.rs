@@ -13,8 +13,7 @@ use uuid::Uuid;
 use super::{Section, SessionFile};
 use crate::error::{Context, Error, Result};
 use crate::place::Place;
-use crate::sys::limit::ensure_within;
-use crate::sys::{self, Access, Pinned, flock, strip_suffix, take_after};
+use crate::sys::{self, Access, Pinned, flock, limit, strip_suffix, take_after};
 
 /// A new file is named `<session>.rewrite-<identity>.tmp` until it is renamed.
 const INFIX: &str = ".rewrite-";
@@ -129,8 +128,8 @@ impl Replacement {
 
 impl Write for Replacement {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        ensure_within(self.len + bytes.len() as u64)?;
-        let written = self.file.file().write(bytes)?;
+        let end = self.len + bytes.len() as u64;
+        let written = limit::within(end, || self.file.file().write(bytes))?;
         self.len += written as u64;
         if let Some(last) = bytes[..written].last() {
             self.torn = *last != b'\n';

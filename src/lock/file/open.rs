@@ -143,7 +143,7 @@ fn fill(file: File, place: &Place, made: Option<&str>, want: &Want) -> Result<Op
     if !flock::try_lock(&file).context(written, dir.path())? {
         return Ok(None);
     }
-    sys::write_all_at(&file, &bytes, 0)
+    record::write_new(&file, &bytes)
         .and_then(|()| dir.give_to_owner(&file))
         .context(written, dir.path())?;
     let (file, _) = Pinned::new(file).context("look at", dir.path())?;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{SPOILED, Want, read_at_most};
 use crate::error::iso;
-use crate::sys::{self, process};
+use crate::sys::{self, limit, process};
 
 /// The field `protocol` of our records.
 const PROTOCOL: &str = "turnlock/1";
@@ -95,18 +95,25 @@ pub(crate) fn cut_label(label: &str) -> &str {
 /// mix of two owners (I7).
 pub(crate) fn rewrite(file: &File, bytes: &[u8], length: usize) -> io::Result<()> {
     debug_assert!(bytes.len() <= MAX_WRITTEN + 1 && bytes.last() == Some(&b'\n'));
-    spoil(file)?;
-    // Padding covers the old record unless a foreign program wrote more than we ever do.
-    if length > bytes.len() {
-        file.set_len(bytes.len() as u64)?;
-    }
-    sys::write_all_at(file, &bytes[1..], 1)?;
-    sys::write_all_at(file, &bytes[..1], 0)
+    limit::within(bytes.len() as u64, || {
+        sys::write_all_at(file, &[SPOILED], 0)?;
+        // Padding covers the old record unless a foreign program wrote more than we ever do.
+        if length > bytes.len() {
+            file.set_len(bytes.len() as u64)?;
+        }
+        sys::write_all_at(file, &bytes[1..], 1)?;
+        sys::write_all_at(file, &bytes[..1], 0)
+    })
+}
+
+/// Writes the record of a new lock file, which nobody sees yet.
+pub(crate) fn write_new(file: &File, bytes: &[u8]) -> io::Result<()> {
+    limit::within(bytes.len() as u64, || sys::write_all_at(file, bytes, 0))
 }
 
 /// Spoils the record: it names nobody until it is rewritten.
 pub(crate) fn spoil(file: &File) -> io::Result<()> {
-    sys::write_all_at(file, &[SPOILED], 0)
+    limit::within(1, || sys::write_all_at(file, &[SPOILED], 0))
 }
 
 /// Whether the file still begins with exactly the record that was written.
