@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Ending;
 use super::file::{Locking, SessionFile, missing};
 use crate::error::{Context, Result};
 use crate::place::Place;
@@ -19,12 +20,14 @@ pub(crate) struct Section {
     session: Option<SessionFile>,
     /// The file's length, as it was last measured.
     len: u64,
+    /// How the file ends there, if that was looked at.
+    ending: Option<Ending>,
     place: Place,
 }
 
 impl Section {
     pub(super) fn new(session: SessionFile, len: u64, place: &Place) -> Self {
-        Self { session: Some(session), len, place: place.clone() }
+        Self { session: Some(session), len, ending: None, place: place.clone() }
     }
 
     /// Opens the session file and takes its data lock if it is free within `limit`, a few
@@ -65,13 +68,34 @@ impl Section {
 
     /// The file ends at `len`.
     pub(super) fn measured(&mut self, len: u64) {
-        self.len = len;
+        (self.len, self.ending) = (len, None);
     }
 
-    /// Measures the file again.
+    /// Measures the file again, and looks how it ends.
     pub(crate) fn look_again(&mut self) -> Result<()> {
-        self.len = sys::stat(self.file()).context("look at", self.place.session())?.len;
+        let look = Ending::look(self.file(), self.len).context("look at", self.place.session())?;
+        self.ends_like(look.0, look.1);
         Ok(())
+    }
+
+    /// The file ends at `len`, in this way. The next append need not look whether it is torn.
+    fn ends_like(&mut self, len: u64, ending: Ending) {
+        (self.len, self.ending) = (len, Some(ending));
+        if ending.is_whole()
+            && let Some(session) = &mut self.session
+        {
+            session.is_sealed_to(len);
+        }
+    }
+
+    /// How the file ends. `known` says it if this was not looked at here.
+    pub(super) fn ending(&mut self, known: Option<Ending>) -> io::Result<Ending> {
+        let ending = match self.ending.or(known) {
+            Some(ending) => ending,
+            None => Ending::read(self.file(), self.len)?,
+        };
+        self.ends_like(self.len, ending);
+        Ok(ending)
     }
 
     /// The session file, which is open as long as the section lasts.
@@ -162,7 +186,7 @@ impl Section {
 
     /// Notes that the file was written to and ends with a newline at `end`.
     pub(super) fn ends_at(&mut self, end: u64) {
-        self.len = end;
+        self.measured(end);
         if let Some(session) = &mut self.session {
             session.is_sealed_to(end);
             if end > 0 {

@@ -1,7 +1,6 @@
 //! What another process has seen of a session file, as far as it can be written down.
 
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::str::FromStr;
 
@@ -16,22 +15,18 @@ pub(crate) struct ToldView {
     /// `-` if there is no file.
     file: String,
     end: u64,
-    /// How many bytes before the end were summed up.
-    summed: usize,
-    sum: u32,
+    ending: Ending,
 }
 
 impl ToldView {
     /// Writes down what was seen. `None` if that is not possible.
     pub(crate) fn of(view: Option<&View>) -> Option<Self> {
         let Some(view) = view else {
-            return Some(Self { file: "-".to_owned(), end: 0, summed: 0, sum: sum(&[]) });
+            return Some(Self { file: "-".to_owned(), end: 0, ending: Ending::of(&[]) });
         };
-        let (summed, sum) = match view.ending() {
-            Some(ending) => (ending.bytes().len(), sum(ending.bytes())),
-            None => (0, sum(&[])),
-        };
-        Some(Self { file: view.trace()?.to_string(), end: view.end(), summed, sum })
+        let (length, sum) = view.ending().unwrap_or(Ending::of(&[])).parts();
+        let ending = Ending::from_parts(length, sum);
+        Some(Self { file: view.trace()?.to_string(), end: view.end(), ending })
     }
 
     /// Whether nothing was seen, so that nothing that was seen can be lost.
@@ -51,25 +46,15 @@ impl ToldView {
         if section.len() < self.end {
             return Ok(Some(SessionChange::Shortened));
         }
-        Ok((!self.is_there(section.file())?).then_some(SessionChange::Overwritten))
+        let is_there = self.ending.is_of(section.file(), self.end)?;
+        Ok((!is_there).then_some(SessionChange::Overwritten))
     }
-
-    fn is_there(&self, file: &File) -> io::Result<bool> {
-        match Ending::read_last(file, self.end, self.summed) {
-            Ok(ending) => Ok(sum(ending.bytes()) == self.sum),
-            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-            Err(e) => Err(e),
-        }
-    }
-}
-
-fn sum(bytes: &[u8]) -> u32 {
-    crc32fast::hash(bytes)
 }
 
 impl fmt::Display for ToldView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {} {:x}", self.file, self.end, self.summed, self.sum)
+        let (length, sum) = self.ending.parts();
+        write!(f, "{} {} {length} {sum:x}", self.file, self.end)
     }
 }
 
@@ -78,13 +63,10 @@ impl FromStr for ToldView {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let parts: Vec<_> = text.split(' ').collect();
-        let &[file, end, summed, sum] = &parts[..] else { return Err(()) };
-        Ok(Self {
-            file: file.to_owned(),
-            end: end.parse().map_err(drop)?,
-            summed: summed.parse().map_err(drop)?,
-            sum: u32::from_str_radix(sum, 16).map_err(drop)?,
-        })
+        let &[file, end, length, sum] = &parts[..] else { return Err(()) };
+        let length = length.parse().map_err(drop)?;
+        let ending = Ending::from_parts(length, u32::from_str_radix(sum, 16).map_err(drop)?);
+        Ok(Self { file: file.to_owned(), end: end.parse().map_err(drop)?, ending })
     }
 }
 

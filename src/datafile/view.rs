@@ -25,11 +25,7 @@ impl View {
     pub(crate) fn of(section: &mut Section, before: Option<&Self>) -> Self {
         let (file, end) = (Arc::clone(section.pinned()), section.len());
         let known = before.filter(|it| *it.file == *file && it.end == end).and_then(|it| it.ending);
-        let ending = known.or_else(|| Ending::read(file.file(), end).ok());
-        if ending.is_some_and(|ending| ending.is_whole()) {
-            // The next append need not look whether the file is torn.
-            section.ends_at(end);
-        }
+        let ending = section.ending(known).ok();
         Self { file, end, ending }
     }
 
@@ -54,8 +50,8 @@ impl View {
         self.end
     }
 
-    pub(super) fn ending(&self) -> Option<&Ending> {
-        self.ending.as_ref()
+    pub(super) fn ending(&self) -> Option<Ending> {
+        self.ending
     }
 
     pub(super) fn trace(&self) -> Option<Trace> {
