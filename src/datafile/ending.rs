@@ -39,8 +39,8 @@ impl Ending {
         Ok(Self::of_all(&bytes))
     }
 
-    /// How long a file is, and how it ends. It was `before` bytes long a moment ago; if it still is,
-    /// one read tells both.
+    /// How long a file is, and how it ends. It was `before` bytes long a moment ago; if it still
+    /// is, one read tells both.
     pub(crate) fn look(file: &File, before: u64) -> io::Result<(u64, Self)> {
         let start = before.saturating_sub(LENGTH as u64);
         // One byte more than there should be: only at its end, less is read than was asked for.

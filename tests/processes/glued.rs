@@ -74,6 +74,7 @@ fn a_glued_line_that_cannot_be_taken_back_is_not_acknowledged() {
     let room = room();
     let Some(holder) = appending(&room, &["pread64 2", "write 2"]) else { return };
     meanwhile(&holder, &room, "{\"f\":2}");
+    until("it has continued, and written", || room.text().contains("{\"n\":2}"));
     meanwhile(&holder, &room, "{\"f\":3}\n");
     let answer = holder.answer();
     assert!(matches!(&answer, Answer::Failed(kind, _) if kind == "Overtaken"), "{answer:?}");
