@@ -14,12 +14,12 @@ use parking_lot::{Mutex, RwLock};
 use crate::mode::Disk;
 use crate::mode::in_place::BY_TASKS;
 use crate::place::Place;
-use crate::sys::{Device, filesystem};
+use crate::sys::{Mount, filesystem};
 
 /// What is known of a directory, as callers named it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Known {
-    device: Device,
+    mount: Mount,
     is_local: bool,
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn is_open_for(session: &Path) -> bool {
 /// Which disk is asked for a session.
 pub(crate) fn disk_of(session: &Path) -> Disk {
     match known(session) {
-        Some(dir) => Disk::Device(dir.device),
+        Some(dir) => Disk::Mount(dir.mount),
         None => Disk::Of(session.parent().unwrap_or(session).to_owned()),
     }
 }
@@ -59,10 +59,11 @@ pub(crate) fn remember(session: &Path, place: &Place) {
     if dir.is_relative() {
         return;
     }
-    let device = place.dir().id().device();
-    let found = Known { device, is_local: filesystem::is_local(device) };
-    let is_known = |known: &Known| known.is_local == found.is_local && known.device == device;
-    if KNOWN_DIRS.read().get(dir).is_some_and(is_known) {
+    let found = Known {
+        mount: place.dir().mount(),
+        is_local: filesystem::is_known_to_be_local(place.dir()),
+    };
+    if KNOWN_DIRS.read().get(dir).is_some_and(|known| *known == found) {
         return;
     }
     let mut dirs = KNOWN_DIRS.write();
@@ -70,6 +71,16 @@ pub(crate) fn remember(session: &Path, place: &Place) {
         dirs.clear();
     }
     dirs.insert(dir.to_owned(), found);
+}
+
+/// Whether the place that was found for `session` is local indeed: something else may have been
+/// mounted there since.
+pub(crate) fn is_still_local(session: &Path, place: &Place) -> bool {
+    let is_local = filesystem::is_known_to_be_local(place.dir());
+    if !is_local && let Some(dir) = session.parent() {
+        KNOWN_DIRS.write().remove(dir);
+    }
+    is_local
 }
 
 /// Whether the disk has been quick lately, and nobody is stuck on it.
