@@ -45,7 +45,7 @@ impl QuarantineFile {
             return refuse("the quarantine's place is taken by something that is not a file");
         }
         let dir = self.place.dir();
-        dir.ensure_writable(&facts).context("use", &self.path)?;
+        dir.ensure_writable(facts).context("use", &self.path)?;
         if facts.links > 1 {
             self.separate().context("give a file of its own to", &self.path)?;
         }
