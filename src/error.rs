@@ -269,6 +269,18 @@ pub enum Error {
         reason: &'static str,
     },
 
+    /// Somebody has the session, and this process is a fork, without `exec`, of one that has used
+    /// sessions. The threads that wait are not in it. Nothing was written.
+    #[error(
+        "{}: busy, and nobody can wait for it in a fork without exec; \
+         use sessions in the parent, or exec a program",
+        session.display()
+    )]
+    Forked {
+        /// The session file.
+        session: PathBuf,
+    },
+
     /// The runtime is shutting down, or an async function was called outside one.
     #[error(
         "no tokio runtime to work on ({reason}); \

@@ -41,9 +41,11 @@
 //!   hosts. Where it is not kept, this crate refuses to work ([`Error::LocksNotKept`]). A lock
 //!   whose owner may be on another host is not taken over on suspicion ([`Error::RemoteOwner`]).
 //! - **Foreign locks** (OpenClaw's own: a pid in a file, no kernel lock) are judged by process id,
-//!   start time and command line. A pid means something only in its own PID namespace. Foreign
-//!   programs have no fence, so two of *them* can still race. If the wall clock jumps forward by
-//!   more than two seconds, a living foreign owner without a recorded start time can look recycled.
+//!   start time and command line, in all PID namespaces that can be seen. A lock whose owner may be
+//!   in another one is left alone ([`LockState::Unseen`], [`SessionsBuilder::assume_local`]).
+//!   Foreign programs have no fence, so two of *them* can still race. If the wall clock jumps
+//!   forward by more than two seconds, a living foreign owner without a recorded start time can
+//!   look recycled.
 //! - **Three things are polled,** because no event reports them:
 //!   - A foreign owner, or a lock file that cannot be judged yet, is looked at every 10 ms while
 //!     somebody waits for it.
@@ -59,7 +61,12 @@
 //!   of the timeout says so.
 //! - **`fork` without `exec`.** The child cannot use a turn of its parent, and it has no background
 //!   thread. It shares the kernel's lock with the parent. If the parent dies first, the session
-//!   stays held until the child is gone, or until a [`revoke`](Sessions::revoke).
+//!   stays held until the child is gone, or until a [`revoke`](Sessions::revoke). In the child:
+//!   - What nobody holds can be used by the `_blocking` functions. What would have to be waited for
+//!     fails at once ([`Error::Forked`]).
+//!   - An `async` function hangs, because the threads of the runtime are not there.
+//!   - Every function hangs if another thread of the parent was inside this crate at the moment of
+//!     the fork, since nobody releases the mutex that it had. Fork before the first use, or `exec`.
 //! - **Tested on Linux.** Other Unixes use the same code with portable fallbacks. The fallbacks are
 //!   tested by forcing them on Linux; nothing was run on another Unix. Windows is not supported.
 //!

@@ -42,7 +42,7 @@ pub(crate) use file::verdict::PidClaim;
 pub(crate) use file::waiting::{ToWaitFor, Waiting, open_to_wait};
 pub(crate) use file::{
     Lingering, LockFile as Lock, Named, Obstacle, Settled, Swept, Try, holder_at, others_wait,
-    remove_stale, revoke, settle, try_take,
+    remove_stale, remove_stale_by, revoke, settle, try_take,
 };
 pub use reason::Reason;
 pub use state::LockState;
@@ -52,5 +52,5 @@ pub(crate) use want::Want;
 #[cfg(feature = "testing")]
 pub(crate) mod testing {
     pub(crate) use super::file::record::{Reading, Record, cut_label, encode, parse};
-    pub(crate) use super::file::verdict::{Processes, judge};
+    pub(crate) use super::file::verdict::{Claim, Elsewhere, Facts, Limits, judge};
 }

@@ -16,6 +16,8 @@ use uuid::Uuid;
 
 use crate::datafile::{Appended, Batch};
 use crate::error::{Error, Holder, Result};
+#[cfg(doc)]
+use crate::lock::LockState;
 use crate::lock::{self, Named};
 use crate::metrics;
 use crate::mode::{Mode, now_or_never};
@@ -86,6 +88,19 @@ impl SessionsBuilder {
     /// never a reason to take a lock.
     pub fn too_old(mut self, age: Duration) -> Self {
         self.rules.too_old = age;
+        self
+    }
+
+    /// Sets whether all programs that use the sessions are in the PID namespace of this process, or
+    /// in one that can be seen from it. Default: `false`.
+    ///
+    /// A process in a container does not see the processes of its host and of other containers. A
+    /// lock of a foreign program whose process it does not find may belong to one of them. Such a
+    /// lock is left alone ([`LockState::Unseen`]), and an acquire waits for it. Set this in a
+    /// container that shares its sessions with nobody: locks of processes that are not there are
+    /// then taken over at once.
+    pub fn assume_local(mut self, assume_local: bool) -> Self {
+        self.rules.assume_local = assume_local;
         self
     }
 
@@ -174,6 +189,7 @@ impl Sessions {
     /// # Errors
     /// - [`Error::NoSession`] if there is no such session
     /// - [`Error::Timeout`] if a foreign owner kept it
+    /// - [`Error::Forked`] if it is busy, and this process is a fork
     /// - otherwise those of [`Turn::append_all`](crate::Turn::append_all), except for `LockLost`
     pub async fn post_all<T: Serialize>(
         &self,
@@ -287,7 +303,9 @@ impl Sessions {
     /// [`sweep`](Self::sweep) over many directories, in parallel.
     ///
     /// Every owner process is looked up once. A system call that does not return for 10 s, as on a
-    /// dead network mount, is given up and reported.
+    /// dead network mount, is given up and reported. It keeps a thread until it returns. Until
+    /// then, the same lock is not tried again, nor is another one of its directory after the second
+    /// such lock, nor of its mount after the third such directory. They are reported likewise.
     pub fn sweep_all(
         &self,
         dirs: impl IntoIterator<Item = impl Into<PathBuf>>,

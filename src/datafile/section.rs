@@ -260,7 +260,7 @@ pub(crate) fn is_claimed_elsewhere(place: &Place, rules: &Rules) -> bool {
     }
 }
 
-/// Nobody could have the data lock of this session within `waited`: who keeps it, and how, as far
+/// The data lock of this session could not be taken within `waited`: who keeps it, and how, as far
 /// as the system tells.
 pub(crate) fn busy(place: &Place, waited: Duration) -> Error {
     let blocker = place.stat_session().ok().flatten().and_then(|stat| flock::blocker_of(&stat));

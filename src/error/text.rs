@@ -32,9 +32,9 @@ impl fmt::Display for HolderFacts<'_> {
             Some(pid) => write!(f, "pid={pid}")?,
             None => f.write_str("pid=unknown")?,
         }
-        match &holder.unseen {
-            Some(_) => f.write_str(" alive=unknown")?,
-            None => write!(f, " alive={}", holder.alive)?,
+        match (&holder.hidden, holder.unseen) {
+            (None, false) => write!(f, " alive={}", holder.alive)?,
+            _ => f.write_str(" alive=unknown")?,
         }
         match holder.age() {
             Some(age) => write!(f, " ageMs={}", age.as_millis()),
@@ -50,7 +50,7 @@ impl fmt::Display for HolderStory<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(holder) = self.0 else { return Ok(()) };
         let mut facts = Vec::new();
-        facts.extend(holder.unseen.clone());
+        facts.extend(holder.hidden.clone());
         if let Some(label) = &holder.label {
             facts.push(format!("label \"{label}\""));
         }
@@ -61,16 +61,31 @@ impl fmt::Display for HolderStory<'_> {
             facts.push(format!("host {host}"));
         }
         if holder.foreign {
-            facts.push(match holder.pid {
-                Some(pid) => format!("a foreign program, pid {pid}"),
-                None => "a foreign program".into(),
-            });
+            facts.push(foreign_program(holder));
         }
         if holder.this_process {
-            facts.push("this very process: does a task wait for its own turn?".into());
+            facts.push(match holder.foreign {
+                true => "another library in this very process".into(),
+                false => "this very process: does a task wait for its own turn?".into(),
+            });
         }
         if facts.is_empty() { Ok(()) } else { write!(f, " ({})", facts.join(", ")) }
     }
+}
+
+/// Which process it is, and what to do about one that cannot be seen.
+fn foreign_program(holder: &Holder) -> String {
+    let Some(pid) = holder.pid else { return "a foreign program".into() };
+    if holder.unseen {
+        return format!(
+            "a foreign program, pid {pid}, that cannot be seen from this PID namespace: if no \
+             other container or host uses this directory, `turnlock doctor --fix --assume-local` \
+             removes its lock"
+        );
+    }
+    let Some(here) = holder.host_pid else { return format!("a foreign program, pid {pid}") };
+    let place = holder.container.as_deref().unwrap_or("another PID namespace");
+    format!("a foreign program, pid {here} here, pid {pid} in {place}")
 }
 
 /// `, but by pid=…`: whom a revoke met instead of the named holder.

@@ -24,6 +24,7 @@ pub struct GatewayBuilder {
     pub(super) host: Option<IpAddr>,
     pub(super) port: u16,
     pub(super) multi: bool,
+    pub(super) assume_local: bool,
     pub(super) timeout: Duration,
     pub(super) healthy_within: Duration,
     label: Option<String>,
@@ -38,6 +39,7 @@ impl GatewayBuilder {
             host: None,
             port: DEFAULT_PORT,
             multi: false,
+            assume_local: false,
             timeout: Duration::from_secs(5),
             healthy_within: Duration::from_secs(30),
             label: None,
@@ -77,6 +79,14 @@ impl GatewayBuilder {
     /// its own. They skip the config lock. Default: `false`.
     pub fn multi_gateway(mut self, multi: bool) -> Self {
         self.multi = multi;
+        self
+    }
+
+    /// Sets whether all programs that use the state directory are in the PID namespace of this
+    /// process, or can be seen from it; see
+    /// [`SessionsBuilder::assume_local`](crate::SessionsBuilder::assume_local). Default: `false`.
+    pub fn assume_local(mut self, assume_local: bool) -> Self {
+        self.assume_local = assume_local;
         self
     }
 
@@ -160,7 +170,7 @@ impl GatewayBuilder {
             Layer::Config => layout.config_lock(),
         };
         // A gateway holds its locks for weeks, which is no long hold to report.
-        let rules = Rules { max_hold: Duration::MAX, ..Rules::default() };
+        let rules = Rules { max_hold: Duration::MAX, ..self.rules() };
         let acquire =
             Acquire::gateway(
                 Arc::new(rules),
@@ -173,6 +183,11 @@ impl GatewayBuilder {
             }));
         let taken = acquire.acquire_as(mode).await;
         taken.map_err(|error| self.refused(layout, layer, error))
+    }
+
+    /// The rules by which its locks are judged.
+    pub(super) fn rules(&self) -> Rules {
+        Rules { assume_local: self.assume_local, ..Rules::default() }
     }
 
     /// Turns "the lock is held" into the refusal of a gateway.

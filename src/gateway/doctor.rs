@@ -38,6 +38,8 @@ pub struct Finding {
 pub enum Trouble {
     /// A gateway lock that nobody holds.
     StaleLock(LockReport),
+    /// A gateway lock of a foreign program that may live in another container.
+    UnseenLock(LockReport),
     /// A gateway lock that cannot be looked at.
     UnreadableLock(LockReport),
     /// A directory that an interrupted reclaim of OpenClaw left. OpenClaw's gateway waits for it
@@ -60,6 +62,15 @@ impl fmt::Display for Finding {
                 write!(f, "{} ", lock.lock.display())?;
                 pid.map_or(Ok(()), |pid| write!(f, "pid={pid} (dead) "))?;
                 write!(f, "stale=yes ({})", reasons.join(", "))?;
+            }
+            Trouble::UnseenLock(lock) => {
+                let pid = lock.holder.as_ref().and_then(|holder| holder.pid).unwrap_or_default();
+                write!(
+                    f,
+                    "{} pid={pid} (unknown): it may live in another container; if none uses this \
+                     directory, add --assume-local",
+                    lock.lock.display()
+                )?;
             }
             Trouble::UnreadableLock(lock) => {
                 write!(
@@ -97,9 +108,10 @@ impl fmt::Display for Finding {
 /// [`Error::Lock`](super::Error::Lock) if there is no such state directory.
 pub fn doctor(gateway: &GatewayBuilder, port: Option<u16>, fix: bool) -> Result<Vec<Finding>> {
     let layout = gateway.layout(false)?;
+    let rules = Arc::new(gateway.rules());
     let mut findings = Vec::new();
     for dir in lock_dirs(&layout) {
-        findings.extend(locks_in(&dir).iter().filter_map(|lock| examine(lock, fix)));
+        findings.extend(locks_in(&dir).iter().filter_map(|lock| examine(lock, &rules, fix)));
         let Ok(dir) = Dir::open(&dir) else { continue };
         let guards = orphaned_guards_in(&dir);
         findings.extend(guards.iter().map(|name| remove_guard(&dir, name, fix)));
@@ -131,14 +143,14 @@ fn locks_in(dir: &Path) -> Vec<PathBuf> {
     names_in(dir).filter(|path| openclaw::is_gateway_lock(path)).collect()
 }
 
-fn examine(lock: &Path, fix: bool) -> Option<Finding> {
-    let rules = Arc::<Rules>::default();
-    let report = if fix { sweep::sweep_one(lock, &rules) } else { sweep::look(lock, &rules) }?;
+fn examine(lock: &Path, rules: &Arc<Rules>, fix: bool) -> Option<Finding> {
+    let report = if fix { sweep::sweep_one(lock, rules) } else { sweep::look(lock, rules) }?;
     match report.state {
         LockState::Stale => {
             let (fixed, error) = (report.removed, report.error.clone());
             Some(Finding { fixed, error, what: Trouble::StaleLock(report) })
         }
+        LockState::Unseen => Some(reported(Trouble::UnseenLock(report))),
         LockState::Unreadable => Some(reported(Trouble::UnreadableLock(report))),
         _ => None,
     }

@@ -158,7 +158,7 @@ impl Observation {
                     self.reasons.push(format!("{} has a stale lock", lock.session().display()));
                 }
                 LockState::Unreadable => self.reasons.extend(lock.error),
-                LockState::Fresh | LockState::Remote => {}
+                LockState::Fresh | LockState::Remote | LockState::Unseen => {}
             }
         }
     }

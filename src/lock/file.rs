@@ -27,7 +27,7 @@ pub(crate) use judge::holder_at;
 use judge::{Judgement, judge};
 use open::{Opened, open, open_to_look, publish, remove_temporary_names, replace};
 use record::{Reading, Record};
-pub(crate) use remove::{Named, Swept, remove_stale, revoke};
+pub(crate) use remove::{Named, Swept, remove_stale, remove_stale_by, revoke};
 use waiting::Waiting;
 
 /// What a try for the turn brought.
@@ -46,6 +46,8 @@ pub(crate) enum Obstacle {
     },
     /// A foreign program that lives, as far as its process tells.
     Foreign,
+    /// A foreign program that may live in a PID namespace that cannot be seen from here.
+    Unseen,
     /// An empty or half-written file that is still fresh.
     Fresh,
     /// An owner of another boot or host, on a network filesystem.

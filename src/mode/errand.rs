@@ -17,7 +17,10 @@ use crate::threads::Threads;
 static OURS: Threads = Threads::new("turnlock-work", 64, Duration::from_secs(1));
 
 /// How long the pool of a runtime has to begin.
-const LATE: Duration = Duration::from_millis(5);
+const LATE: Duration = Duration::from_millis(20);
+/// For how long a pool that did not begin in time is not asked again.
+const FULL_FOR: Duration = Duration::from_secs(1);
+static FULL_UNTIL: Mutex<Option<Instant>> = Mutex::new(None);
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -34,16 +37,25 @@ impl Way {
     /// Has a job done. A job that nobody can do is dropped.
     pub(super) fn send(&self, job: Job) {
         match self {
-            Self::Ours => drop(OURS.run(job)),
-            Self::Runtime(runtime) => {
+            Self::Runtime(runtime) if !is_full() => {
                 let errand =
                     Arc::new(Errand { job: Mutex::new(Some(job)), alarm: Mutex::default() });
                 errand.watch();
                 let begin = Begin(errand);
                 drop(runtime.spawn_blocking(move || begin.0.run()));
             }
+            Self::Ours | Self::Runtime(_) => drop(OURS.run(job)),
         }
     }
+}
+
+/// Whether a pool did not begin in time lately.
+fn is_full() -> bool {
+    let mut until = FULL_UNTIL.lock();
+    if until.is_some_and(|until| until <= Instant::now()) {
+        *until = None;
+    }
+    until.is_some()
 }
 
 /// A job that is done by whoever comes first.
@@ -57,6 +69,7 @@ impl Errand {
         let errand = Arc::downgrade(self);
         let alarm = keeper::alarm(Instant::now() + LATE, move || {
             if let Some(errand) = errand.upgrade() {
+                *FULL_UNTIL.lock() = Some(Instant::now() + FULL_FOR);
                 // If no thread can be had, the pool may still begin.
                 let _ = OURS.run(move || errand.run());
             }

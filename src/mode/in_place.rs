@@ -7,53 +7,58 @@ use std::time::{Duration, Instant};
 
 use crate::outside;
 
-/// When work of one kind began, where some is going on. More than these are not noted.
-pub(crate) struct Starts([AtomicU64; 64]);
+/// How much work of one kind is noted at a time. What is beyond that is not.
+const MAX: usize = 32;
+
+/// When work of one kind began, where some is going on.
+pub(crate) struct Starts([AtomicU64; MAX]);
 
 /// Work on async threads: it keeps other tasks from running.
 pub(crate) static BY_TASKS: Starts = Starts::new();
 /// Work on threads that may block.
 static BY_THREADS: Starts = Starts::new();
 
-/// Nothing is going on.
-const NOTHING: u64 = 0;
+/// A moment, as it is noted: nanoseconds since the first one. Zero stands for none.
+pub(crate) type Moment = u64;
 
-static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
+const NONE: Moment = 0;
 
-fn now() -> u64 {
-    u64::try_from(EPOCH.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1)
+/// This moment.
+pub(crate) fn now() -> Moment {
+    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+    u64::try_from(FIRST.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1)
+}
+
+/// So much time in the unit of moments.
+pub(crate) const fn span(time: Duration) -> u64 {
+    time.as_nanos() as u64
 }
 
 impl Starts {
     const fn new() -> Self {
-        Self([const { AtomicU64::new(NOTHING) }; 64])
+        Self([const { AtomicU64::new(NONE) }; MAX])
     }
 
-    /// Does some work, and notes when it began.
-    pub(crate) fn run<T>(&self, work: impl FnOnce() -> T) -> T {
+    /// Does some work that begins now, and notes that.
+    pub(crate) fn run<T>(&self, now: Moment, work: impl FnOnce() -> T) -> T {
         let _scope = outside::scope();
-        let _start = self.note();
+        let _start = self.note(now);
         work()
     }
 
-    fn note(&self) -> Option<Start<'_>> {
-        let now = now();
-        let is_taken = |slot: &&AtomicU64| {
-            slot.load(Ordering::Relaxed) == NOTHING
-                && slot.compare_exchange(NOTHING, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    fn note(&self, now: Moment) -> Option<Start<'_>> {
+        let take = |slot: &&AtomicU64| {
+            slot.load(Ordering::Relaxed) == NONE
+                && slot.compare_exchange(NONE, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         };
-        self.0.iter().find(is_taken).map(Start)
+        self.0.iter().find(take).map(Start)
     }
 
     /// Whether any of it has been going on for longer than this.
-    pub(crate) fn is_any_longer_than(&self, limit: Duration) -> bool {
-        let limit = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
-        // Since before then.
-        let then = now().saturating_sub(limit);
-        self.0.iter().any(|slot| {
-            let began = slot.load(Ordering::Relaxed);
-            began != NOTHING && began < then
-        })
+    pub(crate) fn is_any_longer_than(&self, limit: Duration, now: Moment) -> bool {
+        let then = now.saturating_sub(span(limit));
+        let began = |slot: &AtomicU64| slot.load(Ordering::Relaxed);
+        self.0.iter().map(began).any(|began| began != NONE && began < then)
     }
 }
 
@@ -62,18 +67,19 @@ struct Start<'a>(&'a AtomicU64);
 
 impl Drop for Start<'_> {
     fn drop(&mut self) {
-        self.0.store(NOTHING, Ordering::Relaxed);
+        self.0.store(NONE, Ordering::Relaxed);
     }
 }
 
 /// Does file work on a thread that may block.
 pub(super) fn by_thread<T>(work: impl FnOnce() -> T) -> T {
-    BY_THREADS.run(work)
+    BY_THREADS.run(now(), work)
 }
 
 /// Whether work on any thread has been going on for longer than this.
 pub(super) fn is_any_longer_than(limit: Duration) -> bool {
-    BY_THREADS.is_any_longer_than(limit) || BY_TASKS.is_any_longer_than(limit)
+    let now = now();
+    BY_THREADS.is_any_longer_than(limit, now) || BY_TASKS.is_any_longer_than(limit, now)
 }
 
 #[cfg(test)]
@@ -84,20 +90,20 @@ mod tests {
     fn work_is_known_to_be_slow_while_it_is() {
         let starts = Starts::new();
         let limit = Duration::from_millis(1);
-        starts.run(|| {
-            assert!(!starts.is_any_longer_than(Duration::from_secs(3600)));
+        starts.run(now(), || {
+            assert!(!starts.is_any_longer_than(Duration::from_secs(3600), now()));
             std::thread::sleep(limit * 2);
-            assert!(starts.is_any_longer_than(limit));
+            assert!(starts.is_any_longer_than(limit, now()));
         });
-        assert!(!starts.is_any_longer_than(Duration::ZERO));
+        assert!(!starts.is_any_longer_than(Duration::ZERO, now()));
     }
 
     #[test]
     fn what_is_beyond_count_is_not_noted() {
         let starts = Starts::new();
-        let all: Vec<_> = (0..64).map(|_| starts.note().unwrap()).collect();
-        assert!(starts.note().is_none());
+        let all: Vec<_> = (0..MAX).map(|_| starts.note(now()).unwrap()).collect();
+        assert!(starts.note(now()).is_none());
         drop(all);
-        assert!(starts.note().is_some());
+        assert!(starts.note(now()).is_some());
     }
 }

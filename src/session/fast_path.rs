@@ -2,17 +2,19 @@
 //!
 //! An uncontended turn is some thirty quick system calls. The way over the blocking pool and back
 //! takes longer than they do. The fast path is used only in directories that are known to be on a
-//! local filesystem, and only while the disk is quick.
+//! local filesystem, and only while the disk is quick: it has just done something, and nobody is
+//! waiting for it in place for longer than usual.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 
 use crate::mode::Disk;
-use crate::mode::in_place::BY_TASKS;
+use crate::mode::in_place::{BY_TASKS, Moment, now, span};
 use crate::place::Place;
 use crate::sys::{Mount, filesystem};
 
@@ -32,16 +34,31 @@ const MAX_KNOWN_DIRS: usize = 1 << 12;
 const SLOW: Duration = Duration::from_millis(1);
 /// For how long the fast path is closed after a slow operation.
 const CLOSED_FOR: Duration = Duration::from_millis(100);
-static CLOSED_UNTIL: Mutex<Option<Instant>> = Mutex::new(None);
+static CLOSED_UNTIL: AtomicU64 = AtomicU64::new(0);
+
+/// How long ago the disk has done something at most. It may hang since, and keep the thread.
+const FRESH: Duration = Duration::from_millis(20);
+
+/// When each disk has done something last. Two disks may share one.
+static ANSWERED: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
+
+fn answered_at(mount: Mount) -> &'static AtomicU64 {
+    &ANSWERED[mount.hash_number() % ANSWERED.len()]
+}
+
+/// Notes that the disk has just done something.
+pub(crate) fn answered(mount: Mount) {
+    answered_at(mount).store(now(), Ordering::Relaxed);
+}
 
 fn known(session: &Path) -> Option<Known> {
     KNOWN_DIRS.read().get(session.parent()?).copied()
 }
 
-/// Whether the fast path can be used for a session: its directory is known to be local, and the
-/// disk has been quick lately.
+/// Whether the fast path can be used for a session: its directory is known to be local, and its
+/// disk to be quick.
 pub(crate) fn is_open_for(session: &Path) -> bool {
-    known(session).is_some_and(|dir| dir.is_local) && is_open()
+    known(session).is_some_and(|dir| dir.is_local && is_open(dir.mount))
 }
 
 /// Which disk is asked for a session.
@@ -83,22 +100,25 @@ pub(crate) fn is_still_local(session: &Path, place: &Place) -> bool {
     is_local
 }
 
-/// Whether the disk has been quick lately, and nobody is stuck on it.
-pub(crate) fn is_open() -> bool {
-    let mut until = CLOSED_UNTIL.lock();
-    if until.is_some_and(|until| until <= Instant::now()) {
-        *until = None;
-    }
-    until.is_none() && !BY_TASKS.is_any_longer_than(SLOW)
+/// Whether a local disk is quick.
+pub(crate) fn is_open(mount: Mount) -> bool {
+    let (answered, now) = (answered_at(mount).load(Ordering::Relaxed), now());
+    answered != 0 && now.saturating_sub(answered) < span(FRESH) && !is_closed(now)
+}
+
+/// Whether work in place was slow lately, or is slow now.
+fn is_closed(now: Moment) -> bool {
+    now < CLOSED_UNTIL.load(Ordering::Relaxed) || BY_TASKS.is_any_longer_than(SLOW, now)
 }
 
 /// Runs a file operation in place. While it is slow, and for a while afterwards, the fast path is
 /// closed.
 pub(crate) fn run<T>(operation: impl FnOnce() -> T) -> T {
-    let began = Instant::now();
-    let done = BY_TASKS.run(operation);
-    if began.elapsed() >= SLOW {
-        *CLOSED_UNTIL.lock() = Some(Instant::now() + CLOSED_FOR);
+    let began = now();
+    let done = BY_TASKS.run(began, operation);
+    let ended = now();
+    if ended - began >= span(SLOW) {
+        CLOSED_UNTIL.store(ended + span(CLOSED_FOR), Ordering::Relaxed);
     }
     done
 }
@@ -111,16 +131,16 @@ mod tests {
     fn an_operation_that_is_stuck_has_closed_the_fast_path() {
         run(|| {
             std::thread::sleep(SLOW * 2);
-            assert!(!is_open());
+            assert!(is_closed(now()));
         });
     }
 
     #[test]
     fn a_slow_operation_closes_the_fast_path_for_a_while() {
         run(|| std::thread::sleep(SLOW));
-        assert!(!is_open());
+        assert!(is_closed(now()));
         // Other tests may be slow meanwhile, and prolong it.
-        while !is_open() {
+        while is_closed(now()) {
             std::thread::sleep(CLOSED_FOR / 10);
         }
     }

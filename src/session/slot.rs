@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, LazyLock, Weak};
+use std::sync::{Arc, LazyLock, OnceLock, Weak};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -13,13 +13,14 @@ use super::data_lock::SectionGrant;
 use super::queue::WaitQueue;
 use super::run::Run;
 use super::turn::Turn;
+use crate::error::{Error, Result};
 use crate::keeper::Lane;
 use crate::lock::{Lingering, Want};
 use crate::mode::Disk;
 use crate::outside::note;
 use crate::place::Place;
 use crate::rules::Rules;
-use crate::sys::Pinned;
+use crate::sys::{Mount, Pinned};
 
 /// What the registry knows of this process's own hold of a session.
 #[derive(Debug, Clone)]
@@ -75,6 +76,11 @@ impl Slot {
             upkeep: Mutex::default(),
             watched: AtomicBool::new(false),
         }
+    }
+
+    /// The mount that the session is on.
+    pub(crate) fn mount(&self) -> Mount {
+        self.place.dir().mount()
     }
 
     /// Where the keeper does file work for this session.
@@ -135,12 +141,27 @@ impl Slot {
 /// All sessions that this process is busy with, by directory and name.
 static SLOTS: LazyLock<Mutex<HashMap<Place, Arc<Slot>>>> = LazyLock::new(Mutex::default);
 
+/// The process that used a session first, of this one and those that it is a fork of.
+static FIRST_USER: OnceLock<u32> = OnceLock::new();
+
+/// Fails in a fork: its parent's waiting threads are not in it, and a queue that was busy at the
+/// fork moves on in the parent alone.
+pub(crate) fn refuse_to_wait_in_fork(slot: &Slot) -> Result<()> {
+    match FIRST_USER.get() {
+        Some(pid) if *pid != std::process::id() => {
+            Err(Error::Forked { session: slot.place.session().to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A use of a slot. The last one to go removes the slot from the registry, so that an idle session
 /// costs nothing.
 pub(crate) struct SlotRef(Arc<Slot>);
 
 impl SlotRef {
     pub(crate) fn of(place: Place) -> Self {
+        FIRST_USER.get_or_init(std::process::id);
         let mut slots = SLOTS.lock();
         if let Some(slot) = slots.get(&place) {
             return Self(Arc::clone(slot));

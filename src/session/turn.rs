@@ -18,8 +18,8 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::data_lock::in_section;
-use super::long_holds;
 use super::slot::{Hold, SlotRef};
+use super::{fast_path, long_holds};
 use crate::datafile::Section;
 use crate::error::{Error, LostCause, Result, SessionChange};
 use crate::lock::{self, Lock, Want};
@@ -79,6 +79,7 @@ impl Turn {
             rules: Arc::clone(&want.rules),
             reported: false,
         });
+        fast_path::answered(slot.mount());
         long_holds::look_at(since.checked_add(want.rules.max_hold));
         let inner = Inner {
             slot,

@@ -95,6 +95,7 @@ impl Acquire {
     /// - [`Error::RemoteOwner`] if the owner is on another host of a network filesystem
     /// - [`Error::NotASession`], [`Error::NotALockFile`] or [`Error::LocksNotKept`] if the session
     ///   cannot be locked
+    /// - [`Error::Forked`] if the session is busy, and this process is a fork
     /// - [`Error::Runtime`] outside a tokio runtime
     /// - [`Error::Io`] if a file operation fails
     ///
@@ -144,6 +145,9 @@ impl Acquire {
                 Progress::Acquired(turn) => return Ok(turn),
                 Progress::Queued(slot, ticket) => (slot, ticket),
             };
+            if !ticket.is_called() {
+                session::refuse_to_wait_in_fork(&slot)?;
+            }
             // Only the first attempt, and only if nobody is before: what is busy stays busy.
             let is_quick = std::mem::take(&mut on_fast_path) && ticket.is_called();
             progress = match ticket.wait_for_call(mode, limit.deadline()).await {
@@ -185,7 +189,7 @@ impl Acquire {
             Target::Session(path)
                 if mode == Mode::Async && !self.rules.shared && fast_path::is_open_for(path) =>
             {
-                let found = fast_path::run(|| Place::resolve(path, false).ok());
+                let found = Place::resolve(path, false).ok();
                 found.filter(|place| fast_path::is_still_local(path, place))
             }
             _ => None,

@@ -62,6 +62,14 @@ pub(crate) enum Mount {
     Numbered { id: u64, device: u64 },
 }
 
+impl Mount {
+    /// A number that two mounts rarely have in common.
+    pub(crate) fn hash_number(self) -> usize {
+        use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+        BuildHasherDefault::<DefaultHasher>::default().hash_one(self) as usize
+    }
+}
+
 /// What the system tells of an open directory.
 struct Facts {
     id: FileId,

@@ -16,7 +16,7 @@ mod trial;
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Dir;
 pub(crate) use knowledge::{KeepsLocks, Locality};
@@ -87,6 +87,12 @@ impl fmt::Display for Filesystem {
 /// If `dir` cannot be looked at.
 pub(crate) fn filesystem(dir: &Dir) -> io::Result<Filesystem> {
     system::filesystem(dir)
+}
+
+/// Returns the mount point above `path` by the text of the path alone: nothing on the mount is
+/// asked. Links in the path mislead it.
+pub(crate) fn mount_point(path: &Path) -> Option<PathBuf> {
+    system::mount_point(&std::path::absolute(path).ok()?)
 }
 
 /// What the mount says, and what a trial showed.

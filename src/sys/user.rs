@@ -22,6 +22,11 @@ impl User {
         Self(geteuid().as_raw())
     }
 
+    /// Its number.
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+
     pub(crate) fn is_root(self) -> bool {
         self.0 == 0
     }

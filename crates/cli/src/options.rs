@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
+use clap::builder::FalseyValueParser;
 use turnlock::{Durability, Sessions};
 
 use crate::failure::Failure;
@@ -25,18 +26,31 @@ pub(crate) fn limit(text: &str) -> Result<Limit, String> {
     }
 }
 
-/// The option of all subcommands that wait for a session.
+/// The option of all subcommands that judge the locks of foreign programs.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Local {
+    /// All that use the sessions are in this PID namespace, or can be seen from it: locks of
+    /// processes that are not there are stale, and not respected for another container's sake
+    #[arg(long, env = "TURNLOCK_ASSUME_LOCAL", value_parser = FalseyValueParser::new())]
+    pub(crate) assume_local: bool,
+}
+
+/// The options of all subcommands that wait for a session.
 #[derive(clap::Args)]
 pub(crate) struct Wait {
     /// How long to wait for the session: 10s, 1500ms, 0 (one try), none (no limit)
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = limit)]
     timeout: Limit,
+
+    #[command(flatten)]
+    local: Local,
 }
 
 impl Wait {
-    /// Sessions with this timeout.
+    /// Sessions by these options.
     pub(crate) fn sessions(&self, durability: Durability) -> Result<Sessions, Failure> {
-        let builder = Sessions::builder().durability(durability);
+        let builder =
+            Sessions::builder().durability(durability).assume_local(self.local.assume_local);
         let builder = match self.timeout {
             Limit::After(timeout) => builder.acquire_timeout(timeout),
             Limit::Never => builder.no_acquire_timeout(),

@@ -5,7 +5,7 @@ use std::path::Path;
 use uuid::Uuid;
 
 use super::super::{LockState, Reason};
-use super::judge::{Judgement, judge_by, somebody_lives, verdict_by};
+use super::judge::{Judgement, describe, judge_by, somebody_lives, verdict_by};
 use super::record::{self, Reading, Record};
 use super::verdict::{Known, Outcome};
 use super::{Obstacle, Opened, open_to_look};
@@ -81,12 +81,16 @@ impl Look<'_> {
     }
 
     fn foreign(&self, record: &Record, reading: &Reading, stat: &Stat, dir: &Dir) -> Seen {
-        let verdict = verdict_by(record, &self.known.facts(self.own.is_some()), self.rules);
-        if verdict.outcome == Outcome::Alive && !self.rules.remote(dir) {
-            let holder = Some(record.holder(true, true));
-            return Seen { state: LockState::Foreign, holder, reasons: verdict.reasons };
-        }
-        self.judged(reading, stat, dir)
+        let facts = self.known.facts(self.own.is_some(), Some(stat.owner.number()));
+        let verdict = verdict_by(record, &facts, self.rules);
+        let state = match verdict.outcome {
+            _ if self.rules.remote(dir) => None,
+            Outcome::Alive => Some(LockState::Foreign),
+            Outcome::Unseen => Some(LockState::Unseen),
+            Outcome::Dead | Outcome::Nobody => None,
+        };
+        let Some(state) = state else { return self.judged(reading, stat, dir) };
+        Seen { state, holder: Some(describe(record, &verdict)), reasons: verdict.reasons }
     }
 
     fn judged(&self, reading: &Reading, stat: &Stat, dir: &Dir) -> Seen {
@@ -95,7 +99,13 @@ impl Look<'_> {
             Reading::Foreign(record) => Some(record.holder(false, true)),
             Reading::Spoiled | Reading::Malformed { .. } => None,
         };
-        match judge_by(reading, stat, dir, &self.known.facts(false), self.rules) {
+        match judge_by(
+            reading,
+            stat,
+            dir,
+            &self.known.facts(false, Some(stat.owner.number())),
+            self.rules,
+        ) {
             Judgement::Free(reasons) => Seen { state: LockState::Stale, holder, reasons },
             Judgement::Obstacle(obstacle) => {
                 Seen { state: state_of(&obstacle), holder, reasons: Vec::new() }
@@ -110,6 +120,7 @@ fn state_of(obstacle: &Obstacle) -> LockState {
         Obstacle::Foreign => LockState::Foreign,
         Obstacle::Fresh => LockState::Fresh,
         Obstacle::Remote(_) => LockState::Remote,
+        Obstacle::Unseen => LockState::Unseen,
         Obstacle::Closed => LockState::Unreadable,
     }
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::super::Reason;
-use super::judge::{Judgement, judge, somebody_lives, verdict_on};
+use super::judge::{Judgement, foreign_holder, judge_by, somebody_lives};
 use super::record::{self, Reading, Record};
+use super::verdict::Known;
 use super::{LockFile, Opened, adopt_session, open, open_to_look, remove_temporary_names};
 use crate::datafile::Section;
 use crate::error::{Context, Error, Holder, Result};
@@ -69,8 +70,8 @@ fn recorded_holder(
     held_here: bool,
     rules: &Rules,
 ) -> Result<Option<(Pinned, Record, Holder)>> {
-    let file = match open_to_look(place)? {
-        Opened::File(file, _) => file,
+    let (file, stat) = match open_to_look(place)? {
+        Opened::File(file, stat) => (file, stat),
         Opened::None => return Ok(None),
         Opened::Denied(closed) => return Err(closed.into_error()).context("open", place.lock()),
     };
@@ -80,7 +81,7 @@ fn recorded_holder(
             Some((file, record, holder))
         }
         Reading::Foreign(record) => {
-            let holder = record.holder(verdict_on(&record, held_here, rules).alive(), true);
+            let holder = foreign_holder(&record, &stat, held_here, rules);
             Some((file, record, holder))
         }
         Reading::Spoiled | Reading::Malformed { .. } => None,
@@ -112,6 +113,16 @@ pub(crate) enum Swept {
 
 /// Removes a lock file that nobody holds, under its own `flock` and the data lock.
 pub(crate) fn remove_stale(place: &Place, section: &mut Section, rules: &Rules) -> Result<Swept> {
+    remove_stale_by(place, section, rules, &Known::default())
+}
+
+/// The same in a sweep, which knows the processes of other PID namespaces.
+pub(crate) fn remove_stale_by(
+    place: &Place,
+    section: &mut Section,
+    rules: &Rules,
+    known: &Known,
+) -> Result<Swept> {
     debug_assert!(section.is_of(place));
     let file = match open(place)? {
         Opened::File(file, _) => file,
@@ -126,7 +137,13 @@ pub(crate) fn remove_stale(place: &Place, section: &mut Section, rules: &Rules) 
         return Ok(Swept::Gone);
     };
     let reading = record::read(locked.file()).context("read", place.lock())?;
-    match judge(&reading, &stat, place.dir(), rules) {
+    match judge_by(
+        &reading,
+        &stat,
+        place.dir(),
+        &known.afresh(false, Some(stat.owner.number())),
+        rules,
+    ) {
         Judgement::Obstacle(_) => Ok(Swept::Kept),
         Judgement::Free(reasons) => {
             // A foreign program may have come to the same judgement, and put its own file there.

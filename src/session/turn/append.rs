@@ -10,6 +10,7 @@ use crate::datafile::{Appended, Batch, Failed, Section};
 use crate::error::{Context, Error, Result};
 use crate::mode::{Mode, now_or_never};
 use crate::session::data_lock::in_section;
+use crate::session::fast_path;
 
 impl Turn {
     /// Appends one line: `value` as JSON. See [`append_all`](Self::append_all).
@@ -115,6 +116,7 @@ impl Inner {
         };
         let appended = self.append_under(open, &mut section, batch);
         open.session = section.unlock();
+        fast_path::answered(self.slot.mount());
         appended.map(Some)
     }
 

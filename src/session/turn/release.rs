@@ -56,7 +56,7 @@ impl Inner {
 
     /// Releases the turn on the async thread, if that is quickly done; otherwise `None`.
     pub(super) fn release_on_fast_path(&self) -> Option<Result<()>> {
-        if !fast_path::is_open() || !self.rules.is_local(self.slot.place.dir()) {
+        if !fast_path::is_open(self.slot.mount()) || !self.rules.is_local(self.slot.place.dir()) {
             return None;
         }
         let taken = self.open.try_lock()?.take()?;

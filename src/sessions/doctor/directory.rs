@@ -10,7 +10,7 @@ use super::{LIMITS, Scope, modes};
 use crate::error::Result;
 use crate::sessions::sweep::look::{self, Directory};
 use crate::sessions::sweep::no_answer;
-use crate::sessions::sweep::pool::{self, Heartbeat};
+use crate::sessions::sweep::pool::{self, Entry, Heartbeat};
 use crate::sys::filesystem::{self, KeepsLocks};
 
 /// A directory with its sessions, and the findings about the directory itself.
@@ -50,6 +50,12 @@ struct Target {
     only: Option<OsString>,
     /// The directory was found below a named one. It is not followed if it is a link.
     found: bool,
+}
+
+impl Entry for Target {
+    fn path(&self) -> PathBuf {
+        self.dir.clone()
+    }
 }
 
 fn resolve_all(paths: Vec<PathBuf>, findings: &mut Vec<Finding>) -> Vec<Target> {

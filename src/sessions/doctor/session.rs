@@ -222,16 +222,22 @@ impl InUse {
             | LockState::Foreign
             | LockState::Fresh
             | LockState::Remote
+            | LockState::Unseen
             | LockState::Unreadable => Some(Self::by(report.holder.clone())),
         }
     }
 
     fn by(holder: Option<Holder>) -> Self {
         let reason = match &holder {
+            Some(Holder { pid: Some(pid), unseen: true, .. }) => {
+                return Self { reason: unseen(*pid), holder };
+            }
             Some(Holder { pid: Some(pid), label: Some(label), .. }) => {
                 format!("held by pid {pid} (\"{label}\")")
             }
-            Some(Holder { pid: Some(pid), .. }) => format!("held by pid {pid}"),
+            Some(Holder { pid: Some(pid), host_pid, .. }) => {
+                format!("held by pid {}", host_pid.unwrap_or(*pid))
+            }
             _ => "somebody holds it, or may hold it".to_owned(),
         };
         Self { reason: format!("{reason}; try again when it is done"), holder }
@@ -240,6 +246,14 @@ impl InUse {
     fn kept(&self) -> Treatment {
         Treatment::Kept { reason: self.reason.clone(), holder: self.holder.clone().map(Box::new) }
     }
+}
+
+/// Why the lock of a process that cannot be seen is left alone, and what its operator can do.
+fn unseen(pid: i64) -> String {
+    format!(
+        "pid {pid} is not in this PID namespace, and may live in one that cannot be seen from \
+         here; if no other container or host uses this directory, add --assume-local"
+    )
 }
 
 fn lock_finding(lock: LockReport, grace: Duration) -> Finding {
@@ -270,6 +284,7 @@ fn lock_treatment(lock: &LockReport, grace: Duration) -> Treatment {
             "whether its owner is alive cannot be seen from this host; if that host is gone, use \
              `turnlock revoke`",
         ),
+        (LockState::Unseen, _) => InUse::by(lock.holder.clone()).kept(),
         (LockState::Unreadable, _) => Treatment::report("a lock that cannot be read may be held"),
     }
 }

@@ -7,6 +7,7 @@ mod mountinfo;
 mod tests;
 
 use std::io;
+use std::path::{Path, PathBuf};
 
 use super::{Dir, Filesystem};
 use mountinfo::Mount;
@@ -15,6 +16,10 @@ pub(super) fn filesystem(dir: &Dir) -> io::Result<Filesystem> {
     // The number has 32 bits, in a field whose width and sign depend on the processor.
     let magic = rustix::fs::fstatfs(dir.descriptor())?.f_type as u32;
     Ok(describe(Some(magic), mountinfo::of(dir)))
+}
+
+pub(super) fn mount_point(path: &Path) -> Option<PathBuf> {
+    mountinfo::above(path).map(|mount| mount.point)
 }
 
 /// The mount table tells more than the number: ext2, ext3 and ext4 share a number, and so do

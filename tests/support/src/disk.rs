@@ -103,8 +103,8 @@ impl Disk {
         self.mount().unwrap();
     }
 
-    /// From now on, whoever changes anything on the disk waits, until this is dropped or a minute is
-    /// over. However this process ends, the disk is set free: who waits for it cannot even be
+    /// From now on, whoever changes anything on the disk waits, until this is dropped or a minute
+    /// is over. However this process ends, the disk is set free: who waits for it cannot even be
     /// killed.
     pub fn freeze(&self) -> Frozen {
         let mut helper = Command::new("sh")

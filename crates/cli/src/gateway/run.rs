@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use tokio::task::spawn_blocking;
-use turnlock::Sessions;
 use turnlock::gateway::{self, DEFAULT_PORT, Gateway, GatewayBuilder, Layout, Supervised};
+use turnlock::{LockReport, LockState, Sessions};
 
 use super::signals::{self, Signals};
 use super::{Which, child, remains, serve, stop};
 use crate::failure::Failure;
+use crate::options::Local;
 use crate::output;
 
 /// Take the locks and the port, then serve /healthz and /metrics, or run CMD under the locks
@@ -115,7 +116,10 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
             started = start(builder, args.supervised.is_some()) => started?,
         };
         match started {
-            Supervised::Started(gateway) => run(gateway, signals, &args.command).await,
+            Supervised::Started(gateway) => {
+                let local = args.which.local;
+                run(gateway, signals, local, &args.command).await
+            }
             Supervised::AlreadyHealthy(address) => {
                 output::tell(&format!(
                     "a healthy gateway is already listening on ws://{address}; nothing to do"
@@ -150,6 +154,7 @@ async fn start(gateway: GatewayBuilder, supervised: bool) -> Result<Supervised, 
 async fn run(
     mut gateway: Gateway,
     mut signals: Signals,
+    local: Local,
     command: &[OsString],
 ) -> Result<ExitCode, Failure> {
     announce(&gateway);
@@ -157,7 +162,7 @@ async fn run(
     let told_to_end = tokio::select! {
         () = signals.end() => true,
         // Many locks take a while, and those on a dead mount for ever.
-        _ = spawn_blocking(move || sweep_sessions(&layout)) => false,
+        _ = spawn_blocking(move || sweep_sessions(&layout, local)) => false,
     };
     let ended = match command {
         _ if told_to_end => Ok(ExitCode::SUCCESS),
@@ -180,22 +185,28 @@ fn announce(gateway: &Gateway) {
 }
 
 /// Removes the stale locks of the sessions. Their holders died with an earlier gateway.
-fn sweep_sessions(layout: &Layout) {
-    let sessions = Sessions::new();
+fn sweep_sessions(layout: &Layout, local: Local) {
+    let sessions = match Sessions::builder().assume_local(local.assume_local).build() {
+        Ok(sessions) => sessions,
+        Err(error) => return output::tell(&error.to_string()),
+    };
     for dir in layout.session_dirs() {
         match sessions.sweep(&dir) {
-            Ok(found) => {
-                for lock in found.iter().filter(|lock| lock.removed) {
-                    let reasons: Vec<_> =
-                        lock.reasons.iter().map(|reason| reason.as_str()).collect();
-                    output::tell(&format!(
-                        "removed a stale session lock: {} ({})",
-                        lock.lock.display(),
-                        reasons.join(", ")
-                    ));
-                }
-            }
+            Ok(found) => found.iter().for_each(tell_of_lock),
             Err(error) => output::tell(&error.to_string()),
         }
+    }
+}
+
+fn tell_of_lock(lock: &LockReport) {
+    let path = lock.lock.display();
+    if lock.removed {
+        let reasons: Vec<_> = lock.reasons.iter().map(|reason| reason.as_str()).collect();
+        output::tell(&format!("removed a stale session lock: {path} ({})", reasons.join(", ")));
+    } else if lock.state == LockState::Unseen {
+        output::tell(&format!(
+            "left a session lock whose owner may live in another container: {path}; if none uses \
+             this directory, add --assume-local"
+        ));
     }
 }

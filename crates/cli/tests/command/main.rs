@@ -4,6 +4,7 @@ mod append;
 mod beside;
 mod children;
 mod clocks;
+mod containers;
 mod doctor;
 mod enclosed;
 mod filesystems;

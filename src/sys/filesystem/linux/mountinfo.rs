@@ -67,6 +67,12 @@ pub(super) fn of(dir: &Dir) -> Option<Mount> {
     find(parse(&table), mount_id(dir), dir.path())
 }
 
+/// Returns the mount above `path`, an absolute path, by its text.
+pub(super) fn above(path: &Path) -> Option<Mount> {
+    let table = std::fs::read("/proc/self/mountinfo").ok()?;
+    find(parse(&table), None, path)
+}
+
 /// The id of the mount in the table, which Linux tells since 5.8. It is exact where device numbers
 /// (btrfs, overlay, bind mounts) and paths (mounts over mounts) mislead.
 fn mount_id(dir: &Dir) -> Option<u64> {
