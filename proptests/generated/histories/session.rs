@@ -109,10 +109,10 @@ impl Session {
         self.turns.iter().any(unnoticed)
     }
 
-    /// A turn that was lost keeps the others of its process waiting until it is let go.
+    /// A turn that was lost is in nobody's way: who tries looks whether it was.
     pub fn is_open_to(&self, actor: usize) -> bool {
-        self.holder().is_none()
-            && self.turns.iter().all(|turn| process_of(turn.actor) != process_of(actor))
+        let is_in_the_way = |turn: &Turn| !turn.lost && process_of(turn.actor) == process_of(actor);
+        self.holder().is_none() && !self.turns.iter().any(is_in_the_way)
     }
 
     pub fn take(&mut self, actor: usize) {
