@@ -1,6 +1,6 @@
 //! Acquire: try, wait, judge, publish, take over. A post tries in the same way.
 
-use super::fs::{Ino, Ofd, Record, Tid};
+use super::fs::{Ino, LockFile, Ofd, Record, Tid};
 use super::state::{Event, State, Wrong};
 use super::thread::{After, Pc, Seen, Then, Turn};
 use super::world::World;
@@ -22,9 +22,16 @@ impl World {
     }
 
     pub fn look(&self, s: &mut State, tid: Tid) {
+        let linked = s.fs.lock_path.is_some_and(|ino| s.fs.lock(ino).linked);
+        if linked && self.bugs.links_refused {
+            // Its caller tries again.
+            s.thread_mut(tid).seen = Some(self.glimpse(s));
+            return s.go(tid, Pc::Unlock(After::Poll));
+        }
         s.thread_mut(tid).file = s.fs.lock_path;
         let pc = match s.fs.lock_path {
             None => Pc::Publish,
+            Some(_) if linked && self.bugs.links_unlinked_blindly => Pc::RemoveDead,
             Some(_) => Pc::TryLock,
         };
         s.go(tid, pc);
@@ -67,8 +74,7 @@ impl World {
     /// The deadline has passed: nothing that was planned under the turn is done. A blocked thread
     /// stays.
     pub fn give_up(&self, s: &mut State, tid: Tid) {
-        let door = &mut s.door[usize::from(self.pid(tid))];
-        *door = door.filter(|&at| at != tid);
+        self.leave_door(s, tid);
         s.thread_mut(tid).seen = None;
         if s.thread(tid).pc == Pc::Wait {
             return s.go(tid, Pc::Parked);
@@ -88,7 +94,7 @@ impl World {
         s.go(tid, Pc::Done);
     }
 
-    fn close_wanted(&self, s: &mut State, tid: Tid) {
+    pub fn close_wanted(&self, s: &mut State, tid: Tid) {
         let owner = self.id(s, tid);
         s.fs.unlock(|ofd| ofd == Ofd::Turn(owner));
         s.thread_mut(tid).file = None;
@@ -107,7 +113,7 @@ impl World {
 
     /// What the record says of an owner who holds no kernel lock.
     pub fn judge(&self, s: &mut State, tid: Tid) {
-        let record = s.fs.lock(s.thread(tid).file.unwrap()).record;
+        let LockFile { record, linked, .. } = *s.fs.lock(s.thread(tid).file.unwrap());
         if !self.reclaimable(s, record) {
             let file = s.thread(tid).file;
             s.thread_mut(tid).seen = Some(self.seen(s, file));
@@ -116,7 +122,7 @@ impl World {
         let dead_posters_record = self.bugs.post_keeps_record && self.at_post(s, tid);
         let pc = if dead_posters_record {
             Pc::Write
-        } else if self.bugs.remove_and_create {
+        } else if self.bugs.remove_and_create || linked {
             Pc::RemoveDead
         } else {
             Pc::Spoil
@@ -175,10 +181,17 @@ impl World {
         self.establish(s, tid);
     }
 
-    /// Seeded: reclaim as other programs do.
+    /// Under the data lock and the `flock`: a lock file with a second name is not taken over, since
+    /// whoever uses that name has it as well. It loses its first name, and a fresh file is
+    /// published.
+    ///
+    /// Seeded: every lock file is reclaimed so, as other programs do.
     pub fn remove_dead(&self, s: &mut State, tid: Tid) {
-        let judged = s.fs.lock(s.thread(tid).file.unwrap()).record;
-        self.unlink_lock(s, tid, Some(judged));
+        let LockFile { record, linked, .. } = *s.fs.lock(s.thread(tid).file.unwrap());
+        if linked {
+            self.saw(Event::Parted);
+        }
+        self.unlink_lock(s, tid, Some(record).filter(|_| !self.bugs.links_unlinked_blindly));
         self.close_wanted(s, tid);
         s.go(tid, Pc::Publish);
     }
@@ -233,6 +246,9 @@ impl World {
         let ofd = owner;
         let number = self.number_record(s, tid);
         s.thread_mut(tid).turn = Some(Turn { owner, ino, ofd, number });
+        if !self.at_post(s, tid) {
+            s.thread_mut(tid).known = self.known_of(s, s.thread(tid).data);
+        }
         s.latest = Some(owner);
         let pc = if self.at_post(s, tid) { Pc::Write } else { Pc::Unlock(After::NextOp) };
         s.go(tid, pc);

@@ -39,6 +39,8 @@ pub enum Record {
 pub struct LockFile {
     pub flock: Option<Ofd>,
     pub record: Record,
+    /// Has it a second name?
+    pub linked: bool,
 }
 
 /// One line, by the thread and operation that wrote it.
@@ -62,7 +64,8 @@ pub struct Fs {
     pub sessions: Vec<Option<Session>>,
 }
 
-/// Puts a new inode where the lowest number is free.
+/// Puts a new inode where the lowest number is free: a number is used again as soon as nothing
+/// keeps the old inode.
 fn place<T>(table: &mut Vec<Option<T>>, it: T) -> Ino {
     let at = table.iter().position(Option::is_none).unwrap_or(table.len());
     if at == table.len() {
@@ -86,7 +89,7 @@ fn forget<T>(table: &mut Vec<Option<T>>, used: impl Fn(Ino) -> bool) {
 
 impl Fs {
     pub fn new_lock(&mut self, flock: Option<Ofd>, record: Record) -> Ino {
-        place(&mut self.locks, LockFile { flock, record })
+        place(&mut self.locks, LockFile { flock, record, linked: false })
     }
 
     pub fn new_session(&mut self, lines: Vec<Line>) -> Ino {
