@@ -51,6 +51,7 @@ impl Report<'_> {
             "fileLines": self.findings.lines,
             "fileBytes": self.findings.bytes,
             "linesCutByKill": self.findings.cut_by_kill,
+            "linesCutByOthers": self.findings.cut_by_others,
             "violations": counts,
             "firstViolations": self.findings.first,
             "kept": self.kept.map(|path| path.to_string_lossy()),
@@ -88,6 +89,10 @@ impl Report<'_> {
             (args.post, "side writers posted lines meanwhile"),
             (args.rm, "lock files were removed by hand"),
             (args.foreign, "a foreign program locked as OpenClaw does"),
+            (args.truncate, "a foreign program cut session files and copied over them"),
+            (args.replace, "a foreign program put copies in the place of session files"),
+            (args.hardlink, "lock files had second names for a while"),
+            (args.panic, "a log subscriber and wakers panicked"),
         ];
         for (_, fault) in faults.iter().filter(|(set, _)| *set) {
             what.push_str("; ");
@@ -122,6 +127,21 @@ impl Report<'_> {
         }
         if self.args.stop || self.args.rm || self.args.foreign {
             rows.push(("writes refused, lock lost", n.lost_turns.to_string()));
+        }
+        if self.args.truncate || self.args.replace {
+            rows.push(("session files changed", n.changes.to_string()));
+            rows.push(("holders told of a change", n.told.to_string()));
+            rows.push((
+                "lines cut in their middle",
+                format!("{} (by the foreign program)", self.findings.cut_by_others),
+            ));
+            rows.push(("rewrites", n.rewrites.to_string()));
+        }
+        if self.args.hardlink {
+            rows.push(("second names of lock files", n.links.to_string()));
+        }
+        if self.args.panic {
+            rows.push(("panics", n.panics.to_string()));
         }
         if self.args.post {
             rows.push(("posts", n.posts.to_string()));
