@@ -169,7 +169,7 @@ fn failed(history: &History, changes: &Changes<'_>, append: &Append, findings: &
         Outcome::Told if turn.is_none() => Kind::Failed,
         Outcome::Overtaken
             if !history.removed_within(append.session, append.begun, append.ended)
-                && changes.within(append.begun, append.ended).next().is_none() =>
+                && !changes.can_have_overtaken(append.begun, append.ended) =>
         {
             Kind::LostWithoutCause
         }

@@ -299,6 +299,8 @@ impl Hand {
         let Some(lines) = tokio::task::block_in_place(|| all_lines(turn)) else {
             return Outcome::Done;
         };
+        // To decide what to keep takes a while.
+        sleep(Duration::from_millis(self.random.random_range(0..20))).await;
         self.note(Record { at: now(), kind: Kind::Rewriting, ..about });
         let rewritten = self.common.call(turn.rewrite(lines)).await;
         let Some(rewritten) = rewritten else { return Outcome::Over };

@@ -12,6 +12,8 @@ pub(super) struct Changes<'a> {
     least: Vec<u64>,
     /// The cuts, by what they kept.
     cuts: BTreeMap<u64, Vec<&'a Change>>,
+    /// When turns began, in order.
+    acquired: Vec<u64>,
 }
 
 impl<'a> Changes<'a> {
@@ -26,7 +28,10 @@ impl<'a> Changes<'a> {
         for &change in all.iter().filter(|change| change.way == Way::Cut) {
             cuts.entry(change.kept).or_default().push(change);
         }
-        Self { all, least, cuts }
+        let turns = history.turns.iter().filter(|turn| turn.session == session);
+        let mut acquired: Vec<_> = turns.filter_map(|turn| turn.acquired).collect();
+        acquired.sort_unstable();
+        Self { all, least, cuts, acquired }
     }
 
     /// The first change that was not over at this time.
@@ -38,6 +43,20 @@ impl<'a> Changes<'a> {
     pub(super) fn within(&self, from: u64, to: u64) -> impl Iterator<Item = &'a Change> {
         let later = self.all[self.first_after(from)..].iter();
         later.take_while(move |change| change.from < to).copied()
+    }
+
+    /// Whether a change can have overtaken an append of this time. If the file was replaced, a
+    /// section on the old one may go on, and end a turn beside the append. When the next turn
+    /// begins, that is over.
+    pub(super) fn can_have_overtaken(&self, begun: u64, ended: u64) -> bool {
+        let first = self.first_after(begun);
+        let before = self.all[..first].iter().rfind(|change| change.way == Way::Replace);
+        let next_turn = |change: &Change| {
+            let next = self.acquired.partition_point(|acquired| *acquired <= change.to);
+            self.acquired.get(next).copied()
+        };
+        self.within(begun, ended).next().is_some()
+            || before.is_some_and(|change| next_turn(change).is_none_or(|next| next > begun))
     }
 
     /// Whether a change can have lost the line of this append that ended at `end` in the file:

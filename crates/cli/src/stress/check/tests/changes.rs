@@ -195,10 +195,29 @@ fn an_append_may_be_overtaken_by_a_change() {
             tale
         };
         overtaken(75).is_clean(PLAIN);
+        if way == Way::Replace {
+            continue;
+        }
         // The turn, and its append.
         let counts = overtaken(80).told(PLAIN).counts;
         assert_eq!(counts.get(&Kind::LostWithoutCause), Some(&2), "{counts:?}");
     }
+}
+
+#[test]
+fn an_append_may_be_overtaken_by_who_is_still_inside_the_file_that_was_replaced() {
+    let overtaken = |way: Way, begun: u64| {
+        let mut tale = good();
+        tale.turn(3, 1, 61, 62);
+        tale.change(way, tale.file.len(), 70..80);
+        tale.turn(1, 2, 75, 85);
+        tale.answered(2, POST, 1, begun..90, Event::Overtaken);
+        tale
+    };
+    overtaken(Way::Replace, 84).is_clean(PLAIN);
+    // The next turn has begun.
+    overtaken(Way::Replace, 86).is_wrong(PLAIN, &[Kind::LostWithoutCause]);
+    overtaken(Way::Cut, 84).is_wrong(PLAIN, &[Kind::LostWithoutCause]);
 }
 
 #[test]
