@@ -2,20 +2,23 @@
 //!
 //! A [`Section`] proves that this thread has the data lock of the file that the session's path
 //! names. Everything here blocks, knows of no runtime, and waits for no lock except in
-//! [`Section::wait`].
+//! [`WaitingFile::wait`].
 
 mod append;
 mod batch;
+mod claim;
 mod file;
 pub(crate) mod quarantine;
 pub(crate) mod read;
 pub(crate) mod rewrite;
 mod section;
 mod synced;
+mod waiting;
 
 pub use append::Appended;
 pub(crate) use append::Failed;
 pub(crate) use batch::Batch;
 pub(crate) use file::{Locking, SessionFile};
 pub(crate) use rewrite::{is_leftover, leftover_of};
-pub(crate) use section::{SOON, Section, who_is_inside};
+pub(crate) use section::{SOON, Section, busy, is_claimed_elsewhere};
+pub(crate) use waiting::WaitingFile;

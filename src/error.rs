@@ -9,14 +9,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::sys;
 use crate::transcript::restore::RestoreError;
 
 pub use holder::Holder;
 pub use lost::LostCause;
-use text::{HolderFacts, HolderStory, Whom, Writer, remedy};
+use text::{ButBy, HolderFacts, HolderStory, Writer, remedy};
 pub(crate) use text::{NotTakenBack, iso, printable};
 
-/// The result of everything in this crate that can fail.
+/// The result of an operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong.
@@ -42,17 +43,35 @@ pub enum Error {
     },
 
     /// The session file's data lock stayed busy until the deadline: another process is inside an
-    /// append, and may be stopped there. Nothing was written.
+    /// append, and may be stopped there. Or it keeps the lock in another way, for which it needs no
+    /// more than the right to read the file. Nothing was written.
     #[error(
-        "session file busy: {} is inside an append to {} (waited {}ms); \
+        "session file busy: {} {how} {} (waited {}ms); \
          if that process is stopped, continue or end it",
         Writer(*pid), session.display(), waited.as_millis()
     )]
     DataLockBusy {
         /// The session file.
         session: PathBuf,
-        /// The process inside the append, if the system tells.
+        /// The process that keeps the data lock, if the system tells.
         pid: Option<u32>,
+        /// What that process does with the file, as far as the system tells, as in `is inside an
+        /// append to`.
+        how: &'static str,
+        /// How long this operation was allowed to wait.
+        waited: Duration,
+    },
+
+    /// The disk of a session has not answered by the deadline. What it still does is taken back.
+    /// Nothing was written; try again later.
+    #[error(
+        "no answer from the disk of {} (waited {}ms); nothing was written: \
+         see whether its filesystem is reachable, frozen or overloaded",
+        path.display(), waited.as_millis()
+    )]
+    NoAnswer {
+        /// The session or lock file.
+        path: PathBuf,
         /// How long this operation was allowed to wait.
         waited: Duration,
     },
@@ -93,7 +112,7 @@ pub enum Error {
     LocksNotKept {
         /// The directory.
         dir: PathBuf,
-        /// The mount, and why it does not.
+        /// The mount, and why it does not keep locks.
         reason: String,
     },
 
@@ -106,8 +125,8 @@ pub enum Error {
         reason: &'static str,
     },
 
-    /// The lock path names something that is not a lock file (a directory, a link, a device). It is
-    /// left alone.
+    /// The lock path names something that is not a lock file (a directory, a link, a device). That
+    /// is left alone.
     #[error("not a lock file: {}: {reason}; move it away", path.display())]
     NotALockFile {
         /// The lock path.
@@ -132,8 +151,8 @@ pub enum Error {
         reason: String,
     },
 
-    /// Another program took the lock, or put a new file at the session's path, while this was being
-    /// written. What was written may be in the session or not; it is not acknowledged.
+    /// Another program took the lock, or put a new file at the session's path, during the write.
+    /// What was written may be in the session or not; it is not acknowledged.
     #[error(
         "{}: another program took the session while this was written; \
          re-read the session to see whether it is there",
@@ -144,8 +163,8 @@ pub enum Error {
         session: PathBuf,
     },
 
-    /// An earlier sync of this turn failed, and it is not known what is on disk. The turn takes no
-    /// more appends.
+    /// An earlier sync of this turn failed, and it is not known what is on disk. The turn accepts
+    /// no more appends.
     #[error(
         "{}: an earlier sync failed ({reason}); \
          release the turn, check the disk, and acquire again",
@@ -196,8 +215,8 @@ pub enum Error {
 
     /// A revoke named an owner that does not hold the session.
     #[error(
-        "{}: not held by {named}, but by {}; nothing was revoked",
-        lock.display(), Whom(holder.as_deref())
+        "{}: not held by {named}{}; nothing was revoked",
+        lock.display(), ButBy(holder.as_deref())
     )]
     NotTheHolder {
         /// The lock file.
@@ -265,9 +284,20 @@ impl<T, E: Into<io::Error>> Context<T> for std::result::Result<T, E> {
 }
 
 impl Error {
+    /// Whether a file could not be opened because of somebody's lease on it. It is busy then.
+    pub(crate) fn is_lease(&self) -> bool {
+        matches!(self, Self::Io { action: "open", source, .. } if sys::is_lease_refusal(source))
+    }
+
     /// Whether the session was busy, so that trying again later may succeed.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        matches!(self, Self::Timeout { .. } | Self::DataLockBusy { .. } | Self::RemoteOwner { .. })
+        matches!(
+            self,
+            Self::Timeout { .. }
+                | Self::DataLockBusy { .. }
+                | Self::RemoteOwner { .. }
+                | Self::NoAnswer { .. }
+        )
     }
 }

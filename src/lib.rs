@@ -1,10 +1,15 @@
 //! One turn at a time on the JSONL session files of AI agents.
 //!
 //! A gateway runs a *turn* for every message: it locks the session, reads the transcript, calls a
-//! model for a minute, appends the results and unlocks. Cron jobs and sub-agents append lines to
-//! the same session meanwhile. Processes are killed, stopped, and restarted in containers in which
-//! each of them has pid 7. This crate lets all of them share the file. It is crash-proof, and no
-//! line is lost or torn.
+//! model for a minute, appends the results and unlocks. Meanwhile, cron jobs and sub-agents append
+//! lines to the same session. Processes are killed, stopped, and restarted in containers where each
+//! of them has pid 7. This crate lets all of them share the file. It is crash-proof, and no line is
+//! lost or torn.
+//!
+//! Begin with [`Sessions`]: [`Sessions::turn`] takes a [`Turn`], and [`Sessions::post`] appends a
+//! line during the turn of somebody else. [`Sessions::sweep`] removes stale locks, and
+//! [`Sessions::doctor`] examines sessions and repairs them. Every async operation has a `_blocking`
+//! twin for threads that may block.
 //!
 //! # Guarantees
 //!
@@ -17,9 +22,9 @@
 //!   file, that the turn is still its own. After a [`revoke`](Sessions::revoke), an `rm -f *.lock`
 //!   or a week in SIGSTOP, the append fails with [`Error::LockLost`].
 //! - **Whole lines.** An acknowledged append is in the file in full. A failed append is taken back;
-//!   if that was not possible, the error says so. A torn line that a crash left is closed before
-//!   the next append. With [`Durability::Sync`], the default, an acknowledged line survives the
-//!   loss of power.
+//!   if that was not possible, the error says so. A torn line that a crash left is sealed with
+//!   a newline before the next append. With [`Durability::Sync`], the default, an acknowledged line
+//!   survives the loss of power.
 //! - **In order.** The tasks and threads of one process are served first come, first served.
 //!   Processes are served by the kernel's queue. While other processes wait, a process keeps a
 //!   session for its own tasks for 1 ms or 128 turns, whichever ends first.
@@ -38,12 +43,12 @@
 //!   start time and command line. A pid means something only in its own PID namespace. Foreign
 //!   programs have no fence, so two of *them* can still race. If the wall clock jumps forward by
 //!   more than two seconds, a living foreign owner without a recorded start time can look recycled.
-//! - **Three things are polled,** because no event tells of them:
+//! - **Three things are polled,** because no event reports them:
 //!   - A foreign owner, or a lock file that cannot be judged yet, is looked at every 10 ms while
 //!     somebody waits for it.
 //!   - The path of the lock file on which a thread blocks is looked at after 20 ms, and then at
 //!     growing intervals of at most 100 ms. A waiter notices a revoke or an `rm` with that delay.
-//!     The thread that blocks on the old file ends only when the old holder lets go.
+//!     The thread that blocks on the old file ends only when the old holder releases it.
 //!   - The path of a turn's lock file is looked at every 200 ms while other tasks of its process
 //!     wait behind the turn.
 //! - **Runs have an end only on Linux.** Elsewhere, and on filesystems without the locks that mark
@@ -57,7 +62,18 @@
 //! - **Tested on Linux.** Other Unixes use the same code with portable fallbacks. The fallbacks are
 //!   tested by forcing them on Linux; nothing was run on another Unix. Windows is not supported.
 //!
-//! The protocol, with its invariants numbered, is in `docs/protocol.md` of the repository.
+//! # Features
+//!
+//! None is enabled by default.
+//!
+//! - `gateway`: the module `gateway`, one gateway per state directory, config file and port.
+//! - `metrics`: counters and histograms, through the facade of the crate `metrics`. They are
+//!   `turnlock_turns_total`, `turnlock_timeouts_total`, `turnlock_takeovers_total`,
+//!   `turnlock_revocations_total`, `turnlock_lost_locks_total`, `turnlock_wait_seconds` and
+//!   `turnlock_hold_seconds`.
+//!
+//! The command `turnlock` is a crate of its own, `turnlock-cli`. The protocol, with its invariants
+//! numbered, is in `docs/protocol.md` of the repository.
 //!
 //! # Examples
 //!
@@ -93,6 +109,7 @@ mod keeper;
 mod lock;
 mod metrics;
 mod mode;
+mod outside;
 mod place;
 mod rules;
 mod session;
@@ -101,6 +118,7 @@ mod sys;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
+mod threads;
 mod transcript;
 
 pub use datafile::Appended;

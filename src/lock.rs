@@ -26,9 +26,9 @@ mod state;
 mod want;
 
 pub(crate) use file::fence;
-#[cfg(feature = "gateway")]
-pub(crate) use file::look::read_record;
 pub(crate) use file::look::{Look, Seen, look};
+#[cfg(feature = "gateway")]
+pub(crate) use file::look::{Named as NamedOwner, read_record};
 #[cfg(test)]
 pub(crate) use file::marks;
 #[cfg(feature = "gateway")]

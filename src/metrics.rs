@@ -1,17 +1,19 @@
 //! Counters and histograms, through the facade of the crate `metrics`. Without the feature
 //! `metrics` nothing is counted.
 //!
-//! The locks of gateways are not counted. They are no turns, and are held for weeks.
+//! The locks of gateways are not counted. They are not turns of sessions, and are held for weeks.
 
 use std::time::Duration;
 
+#[cfg(feature = "metrics")]
+use crate::outside;
 use crate::place::Place;
 
 macro_rules! count {
     ($place:expr, $name:literal) => {
         #[cfg(feature = "metrics")]
         if !$place.is_gateway() {
-            ::metrics::counter!($name).increment(1);
+            outside::tell(|| ::metrics::counter!($name).increment(1));
         }
         #[cfg(not(feature = "metrics"))]
         let _ = $place;
@@ -22,7 +24,7 @@ macro_rules! measure {
     ($place:expr, $name:literal, $took:expr) => {
         #[cfg(feature = "metrics")]
         if !$place.is_gateway() {
-            ::metrics::histogram!($name).record($took.as_secs_f64());
+            outside::tell(move || ::metrics::histogram!($name).record($took.as_secs_f64()));
         }
         #[cfg(not(feature = "metrics"))]
         let _ = ($place, $took);

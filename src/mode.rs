@@ -2,14 +2,30 @@
 //!
 //! Every operation is written once, as an `async fn` over a [`Mode`]. In blocking mode nothing in
 //! it is ever pending, so that [`now_or_never`] completes it with a single poll.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `task.rs` | work on another thread: its result, or the end of the time that it has |
+//! | `errand.rs` | the way to that thread: the runtime's pool, or a thread of ours if that is full |
+//! | `disk.rs` | how much of it runs at a time on one disk, which may not answer |
+//! | `in_place.rs` | work on the thread that asks for it: how long it has been going on |
+
+mod disk;
+mod errand;
+pub(crate) mod in_place;
+mod task;
 
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
 use crate::error::{Error, Result};
+pub(crate) use disk::Disk;
+use errand::Way;
+use task::{Outcome, Task};
 
 /// How an operation waits, and where it does file work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,10 +37,14 @@ pub(crate) enum Mode {
     Async,
 }
 
+/// Work on a thread's own disk that takes longer than this is stuck: other threads do theirs
+/// elsewhere, so that they can keep their deadlines.
+const STUCK: Duration = Duration::from_millis(50);
+
 impl Mode {
     /// Lets some time pass.
     #[cfg(feature = "gateway")]
-    pub(crate) async fn pause(self, time: std::time::Duration) {
+    pub(crate) async fn pause(self, time: Duration) {
         match self {
             Self::Blocking => std::thread::sleep(time),
             Self::Async => tokio::time::sleep(time).await,
@@ -39,12 +59,52 @@ impl Mode {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
         match self {
-            Self::Blocking => Ok(work()),
-            Self::Async => match runtime()?.spawn_blocking(work).await {
-                Ok(done) => Ok(done),
-                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                Err(error) => Err(Error::Runtime { reason: error.to_string() }),
+            Self::Blocking => Ok(in_place::by_thread(work)),
+            Self::Async => match Task::start(work, &Way::Runtime(runtime()?)).await {
+                Outcome::Done(done) => Ok(done),
+                Outcome::Late | Outcome::Refused => Err(shut_down()),
             },
+        }
+    }
+
+    /// Runs blocking file work that has a deadline: `None` if the disk has not answered by then.
+    /// What comes late is dropped.
+    ///
+    /// A thread does the work itself, and so cannot keep a deadline, unless other work is known to
+    /// be stuck.
+    pub(crate) async fn run_until<T: Send + 'static>(
+        self,
+        deadline: Option<Instant>,
+        disk: Disk,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<Option<T>> {
+        let Some(deadline) = deadline else { return self.run(work).await.map(Some) };
+        if self == Self::Blocking && !in_place::is_any_longer_than(STUCK) {
+            return Ok(Some(in_place::by_thread(work)));
+        }
+        self.run_elsewhere(deadline, disk, work).await
+    }
+
+    /// The same on another thread, also for a thread.
+    pub(crate) async fn run_elsewhere<T: Send + 'static>(
+        self,
+        deadline: Instant,
+        disk: Disk,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<Option<T>> {
+        let way = match self {
+            Self::Blocking => Way::Ours,
+            Self::Async => Way::Runtime(runtime()?),
+        };
+        let task = Task::start_on_disk(work, disk, &way, deadline);
+        let outcome = match self {
+            Self::Blocking => task::wait(task),
+            Self::Async => task.await,
+        };
+        match outcome {
+            Outcome::Done(done) => Ok(Some(done)),
+            Outcome::Late => Ok(None),
+            Outcome::Refused => Err(shut_down()),
         }
     }
 
@@ -63,6 +123,10 @@ impl Mode {
 
 fn runtime() -> Result<Handle> {
     Handle::try_current().map_err(|e| Error::Runtime { reason: e.to_string() })
+}
+
+fn shut_down() -> Error {
+    Error::Runtime { reason: "it was shut down before the work began".into() }
 }
 
 /// Completes an operation in [`Mode::Blocking`], which is never pending.

@@ -19,6 +19,7 @@ use crate::error::{Error, Holder, Result};
 use crate::lock::{self, Named};
 use crate::metrics;
 use crate::mode::{Mode, now_or_never};
+use crate::outside::note;
 use crate::place::Place;
 use crate::rules::{Durability, LongHold, Rules};
 use crate::session::data_lock::{enter_section, in_section};
@@ -29,16 +30,16 @@ use sweep::{DirectoryReport, LockReport};
 
 pub use acquire::Acquire;
 
-/// The rules by which sessions are shared. One value serves a whole program. It is cheap to clone.
+/// The way to all sessions: takes turns, posts, looks, cleans up and repairs, by one set of rules.
 ///
-/// All values in one process share the same queues: a session is the same session through each of
-/// them.
+/// One value serves a whole program, and is cheap to clone. All values in one process share the
+/// same queues: a session is the same session through each of them.
 #[derive(Debug, Clone, Default)]
 pub struct Sessions {
     rules: Arc<Rules>,
 }
 
-/// Sets the rules; see [`Sessions::builder`].
+/// Sets the rules of a [`Sessions`]; see [`Sessions::builder`].
 #[derive(Debug, Default)]
 #[must_use = "call `build`"]
 pub struct SessionsBuilder {
@@ -46,7 +47,7 @@ pub struct SessionsBuilder {
 }
 
 impl SessionsBuilder {
-    /// How long an acquire, a post or an append may wait. The default is 10 s. Zero means one try.
+    /// Sets how long an acquire, a post or an append may wait. Default: 10 s. Zero means one try.
     pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
         self.rules.acquire_timeout = Some(timeout);
         self
@@ -58,43 +59,43 @@ impl SessionsBuilder {
         self
     }
 
-    /// A turn that is held longer than this is reported once, and never taken away for it. The
-    /// default is 5 min.
+    /// Sets the hold after which a turn is reported, once. It is never taken away for that.
+    /// Default: 5 min.
     pub fn max_hold(mut self, max_hold: Duration) -> Self {
         self.rules.max_hold = max_hold;
         self
     }
 
-    /// Called on the background thread for each turn that is held longer than
-    /// [`max_hold`](Self::max_hold), in addition to a `tracing` warning.
+    /// Sets a callback for each turn that is held longer than [`max_hold`](Self::max_hold). The
+    /// background thread calls it, in addition to a `tracing` warning.
     ///
-    /// The callback should return soon, because the same thread does the late work of all sessions.
+    /// The callback should return soon, because that thread works for all sessions.
     pub fn on_long_hold(mut self, callback: impl Fn(&LongHold) + Send + Sync + 'static) -> Self {
         self.rules.on_long_hold = Some(Arc::new(callback));
         self
     }
 
-    /// How long an empty or half-written lock file of a foreign program is respected after its last
-    /// change. The default is 30 s.
+    /// Sets how long an empty or half-written lock file of a foreign program is respected after its
+    /// last change. Default: 30 s.
     pub fn malformed_grace(mut self, grace: Duration) -> Self {
         self.rules.malformed_grace = grace;
         self
     }
 
-    /// From which age on a living foreign owner is reported as too old. The default is 30 min. Age
-    /// is never a reason to take its lock.
+    /// Sets the age from which on a living owner is reported as too old. Default: 30 min. Age is
+    /// never a reason to take a lock.
     pub fn too_old(mut self, age: Duration) -> Self {
         self.rules.too_old = age;
         self
     }
 
-    /// When an append counts as done. The default is [`Durability::Sync`].
+    /// Sets when an append counts as done. Default: [`Durability::Sync`].
     pub fn durability(mut self, durability: Durability) -> Self {
         self.rules.durability = durability;
         self
     }
 
-    /// The sessions under these rules.
+    /// Returns the sessions under these rules.
     ///
     /// # Errors
     /// [`Error::Config`] if `max_hold` or `too_old` is zero, or if `malformed_grace` is longer than
@@ -119,13 +120,13 @@ impl SessionsBuilder {
 }
 
 impl Sessions {
-    /// Sessions under the default rules.
+    /// Returns the sessions under the default rules.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets other rules.
+    /// Returns a builder for sessions under other rules.
     ///
     /// ```
     /// use std::time::Duration;
@@ -264,7 +265,8 @@ impl Sessions {
         };
         let limit = self.rules.wait_limit();
         let holder = now_or_never(in_section(slot, Mode::Blocking, limit, true, operation))?;
-        tracing::warn!(session = %path.display(), ?named, "revoked");
+        note!(WARN, [place = place.clone()],
+            session = %place.session().display(), ?named, "revoked");
         metrics::revoked(&place);
         Ok(holder)
     }
@@ -311,7 +313,7 @@ impl Sessions {
     /// # Errors
     /// If it cannot be removed.
     pub fn remove_leftover(&self, path: impl AsRef<Path>) -> Result<bool> {
-        sweep::leftover::remove(path.as_ref(), &self.rules)
+        sweep::leftover::remove_at(path.as_ref(), &self.rules)
     }
 
     /// Looks at every `*.jsonl.lock` of a directory, and changes nothing.

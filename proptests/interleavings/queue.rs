@@ -136,3 +136,34 @@ fn an_error_reaches_one_and_stops_nobody() {
         door.acquire(ticket, Mode::Blocking, None);
     });
 }
+
+#[test]
+fn a_thread_that_cannot_be_had_is_told_to_one_and_stops_nobody() {
+    with_threads(3, 2, |door, n| {
+        door.have_no_thread_once();
+        let ticket = door.join(n);
+        door.acquire(ticket, Mode::Blocking, None);
+    });
+}
+
+#[test]
+fn waits_that_are_abandoned_go_on_elsewhere() {
+    with_threads(4, 3, |door, n| {
+        door.abandon_waits();
+        let ticket = door.join(n);
+        let deadline = (n % 2 == 0).then(Instant::now);
+        let outcome = door.acquire(ticket, Mode::Blocking, deadline);
+        assert!(outcome == Outcome::Served || deadline.is_some());
+    });
+}
+
+#[test]
+fn threads_that_end_with_a_panic_stop_nobody() {
+    with_threads(4, 3, |door, n| {
+        door.let_threads_panic();
+        let ticket = door.join(n);
+        let deadline = (n % 2 == 0).then(Instant::now);
+        let outcome = door.acquire(ticket, Mode::Blocking, deadline);
+        assert!(outcome == Outcome::Served || deadline.is_some());
+    });
+}

@@ -42,6 +42,7 @@ pub(crate) use gateway::*;
 
 #[cfg(feature = "gateway")]
 mod gateway {
+    use std::ffi::OsStr;
     use std::net::SocketAddr;
     use std::path::{Path, PathBuf};
     use std::time::Duration;
@@ -93,9 +94,13 @@ mod gateway {
     /// A reclaim guard exists for milliseconds, unless the process that made it has died.
     pub(crate) const RECLAIM_GRACE: Duration = Duration::from_secs(30);
 
-    /// Whether a path is that of the directory with which OpenClaw guards a reclaim, by its name.
-    pub(crate) fn is_reclaim_guard(path: &Path) -> bool {
-        path.as_os_str().as_encoded_bytes().ends_with(b".lock.reclaim")
+    /// Whether it is the name of the directory with which OpenClaw guards the reclaim of a lock: that
+    /// of a session, or of a gateway.
+    pub(crate) fn is_reclaim_guard(name: &OsStr) -> bool {
+        let lock = Path::new(name).with_extension("");
+        name.as_encoded_bytes().ends_with(b".lock.reclaim")
+            && (lock.as_os_str().as_encoded_bytes().ends_with(b".jsonl.lock")
+                || super::is_gateway_lock(&lock))
     }
 
     #[cfg(test)]

@@ -4,10 +4,13 @@ use std::fs::File;
 use std::io;
 use std::time::Duration;
 
+use super::claim;
 use super::file::{Locking, SessionFile, missing};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::place::Place;
-use crate::sys::{self, FileId, flock};
+use crate::rules::Rules;
+use crate::sys::flock::BlockedBy;
+use crate::sys::{self, FileId, Stat, flock};
 
 /// The longest that an operation that must not wait will try for the data lock.
 pub(crate) const SOON: Duration = Duration::from_millis(5);
@@ -18,48 +21,59 @@ pub(crate) struct Section {
     session: Option<SessionFile>,
     /// The file's length, as it was last measured.
     len: u64,
+    /// Its permission bits, as they were when it was locked.
+    mode: Option<u32>,
+    /// Whether it had several names then.
+    has_links: bool,
     place: Place,
 }
 
 impl Section {
-    pub(super) fn new(session: SessionFile, len: u64, place: &Place) -> Self {
-        Self { session: Some(session), len, place: place.clone() }
+    pub(super) fn new(session: SessionFile, stat: &Stat, place: &Place) -> Self {
+        Self {
+            session: Some(session),
+            len: stat.len,
+            mode: stat.mode,
+            has_links: stat.links > 1,
+            place: place.clone(),
+        }
     }
 
     /// Opens the session file and takes its data lock if it is free within `limit`, a few
-    /// milliseconds. With `create` a missing session file is created.
+    /// milliseconds. With `create` a missing session file is created. `None` if it is busy.
     pub(crate) fn lock_within(
         limit: Duration,
         place: &Place,
         create: bool,
     ) -> Result<Option<Self>> {
-        match SessionFile::open(place, create)? {
-            Some(session) => Ok(session.lock_within(limit, place, create)?.ok()),
-            None => Err(missing(place)),
+        match SessionFile::open(place, create) {
+            Ok(Some(session)) => Ok(session.lock_within(limit, place, create)?.ok()),
+            Ok(None) => Err(missing(place)),
+            Err(error) if error.is_lease() => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
     /// Creates the session file if it is missing, and takes its data lock if that is free.
     pub(crate) fn try_lock(place: &Place) -> Result<Option<Self>> {
-        let session = SessionFile::open(place, true)?;
+        let session = match SessionFile::open(place, true) {
+            Err(error) if error.is_lease() => return Ok(None),
+            opened => opened?,
+        };
         match session.map(|session| session.try_lock(place, true)).transpose()? {
             Some(Locking::Locked(section)) => Ok(Some(section)),
             _ => Ok(None),
         }
     }
 
-    /// Waits for the data lock in the kernel. Only for threads that exist to wait.
-    pub(crate) fn wait(place: &Place, create: bool) -> Result<Self> {
-        let locked = match SessionFile::open(place, create)? {
-            Some(session) => session.wait_lock(place, create)?,
-            None => None,
-        };
-        locked.ok_or_else(|| missing(place))
-    }
-
     /// The file's length, as it was last measured.
     pub(crate) fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Lets those use a new lock file of this session who may use the session.
+    pub(crate) fn share(&self, lock: &File) -> io::Result<()> {
+        sys::share(lock, self.file(), self.mode)
     }
 
     /// Measures the file again.
@@ -78,7 +92,29 @@ impl Section {
         self.place == *place
     }
 
-    pub(super) fn place(&self) -> &Place {
+    /// Claims the session file for a turn, if it has several names (I17). `false` if it is held
+    /// under another one.
+    pub(crate) fn claim(&mut self, rules: &Rules) -> bool {
+        if !self.can_be_claimed(rules) {
+            return true;
+        }
+        match &mut self.session {
+            Some(session) => session.claim(&self.place),
+            None => true,
+        }
+    }
+
+    /// Whether a turn under another name of the session file has claimed it.
+    pub(crate) fn is_claimed_elsewhere(&self, rules: &Rules) -> bool {
+        self.can_be_claimed(rules) && claim::is_claimed_elsewhere(self.file(), &self.place)
+    }
+
+    fn can_be_claimed(&self, rules: &Rules) -> bool {
+        self.has_links && rules.marks(self.session().id().device())
+    }
+
+    /// The session that it is a section of.
+    pub(crate) fn place(&self) -> &Place {
         &self.place
     }
 
@@ -146,7 +182,29 @@ impl Drop for Section {
     }
 }
 
-/// The process that has the data lock, if the system tells. For messages.
-pub(crate) fn who_is_inside(place: &Place) -> Option<u32> {
-    flock::holder_of(place.session_id().ok()??)
+/// Whether a turn under another name of the session file has claimed it. For messages.
+pub(crate) fn is_claimed_elsewhere(place: &Place, rules: &Rules) -> bool {
+    match place.stat_session() {
+        Ok(Some(stat)) if stat.links > 1 && rules.marks(stat.id.device()) => {
+            matches!(SessionFile::open(place, false), Ok(Some(session))
+                if claim::is_claimed_elsewhere(session.file(), place))
+        }
+        _ => false,
+    }
+}
+
+/// Nobody could have the data lock of this session within `waited`: who keeps it, and how, as far as
+/// the system tells.
+pub(crate) fn busy(place: &Place, waited: Duration) -> Error {
+    let blocker = place.session_id().ok().flatten().and_then(flock::blocker_of);
+    Error::DataLockBusy {
+        session: place.session().to_owned(),
+        pid: blocker.map(|blocker| blocker.pid),
+        how: match blocker.map(|blocker| blocker.by) {
+            None | Some(BlockedBy::Lock) => "is inside an append to",
+            Some(BlockedBy::SharedLock) => "keeps a shared lock (`flock -s`) on",
+            Some(BlockedBy::Lease) => "keeps a lease on",
+        },
+        waited,
+    }
 }

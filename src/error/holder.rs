@@ -1,5 +1,6 @@
 //! Who holds a session, for messages and reports.
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -29,9 +30,41 @@ pub struct Holder {
     pub foreign: bool,
     /// Whether it is this process.
     pub this_process: bool,
+    /// Why nothing else is known of it: the lock file is closed to this process, or the session is
+    /// held under another name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<String>,
 }
 
 impl Holder {
+    /// Whoever holds a lock file of this user, which this process may not open.
+    pub(crate) fn behind_closed_file(user: impl fmt::Display) -> Self {
+        Self::unseen(format!(
+            "owned by {user}: this process may not open it; \
+             remove it if none of that user's processes holds it"
+        ))
+    }
+
+    /// Whoever holds the session under another name.
+    pub(crate) fn under_another_name() -> Self {
+        Self::unseen("held under another name of the session file, a hard link".into())
+    }
+
+    /// It is taken for alive (I13).
+    fn unseen(why: String) -> Self {
+        Self {
+            pid: None,
+            alive: true,
+            owner: None,
+            host: None,
+            label: None,
+            since: None,
+            foreign: false,
+            this_process: false,
+            unseen: Some(why),
+        }
+    }
+
     /// How long ago the hold began, by the wall clock; zero if that is in the future.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {

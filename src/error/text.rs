@@ -20,7 +20,7 @@ pub(crate) fn iso(time: SystemTime) -> Option<String> {
     jiff::Timestamp::try_from(time).ok().map(|time| format!("{time:.3}"))
 }
 
-/// `pid=1234 alive=true ageMs=5321`: words that log searches in the field depend on.
+/// `pid=1234 alive=true ageMs=5321`: log searches in the field depend on these words.
 pub(super) struct HolderFacts<'a>(pub(super) Option<&'a Holder>);
 
 impl fmt::Display for HolderFacts<'_> {
@@ -32,7 +32,10 @@ impl fmt::Display for HolderFacts<'_> {
             Some(pid) => write!(f, "pid={pid}")?,
             None => f.write_str("pid=unknown")?,
         }
-        write!(f, " alive={}", holder.alive)?;
+        match &holder.unseen {
+            Some(_) => f.write_str(" alive=unknown")?,
+            None => write!(f, " alive={}", holder.alive)?,
+        }
         match holder.age() {
             Some(age) => write!(f, " ageMs={}", age.as_millis()),
             None => f.write_str(" ageMs=unknown"),
@@ -47,6 +50,7 @@ impl fmt::Display for HolderStory<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(holder) = self.0 else { return Ok(()) };
         let mut facts = Vec::new();
+        facts.extend(holder.unseen.clone());
         if let Some(label) = &holder.label {
             facts.push(format!("label \"{label}\""));
         }
@@ -69,14 +73,14 @@ impl fmt::Display for HolderStory<'_> {
     }
 }
 
-/// All that is known about the holder, if there is one.
-pub(super) struct Whom<'a>(pub(super) Option<&'a Holder>);
+/// `, but by pid=…`: whom a revoke met instead of the named holder.
+pub(super) struct ButBy<'a>(pub(super) Option<&'a Holder>);
 
-impl fmt::Display for Whom<'_> {
+impl fmt::Display for ButBy<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(_) => write!(f, "{}{}", HolderFacts(self.0), HolderStory(self.0)),
-            None => f.write_str("nobody known"),
+            Some(_) => write!(f, ", but by {}{}", HolderFacts(self.0), HolderStory(self.0)),
+            None => f.write_str(" (no holder is known)"),
         }
     }
 }
@@ -93,7 +97,7 @@ impl fmt::Display for Writer {
     }
 }
 
-/// Why a write failed that has left something in the file.
+/// The error of a write that failed and could not be taken back.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{0}; what was written of it stays at the end of the file: \
@@ -109,6 +113,9 @@ impl NotTakenBack {
 
 /// What to do about the most common errors of system calls.
 pub(super) fn remedy(source: &io::Error) -> &'static str {
+    if let Some(refusal) = sys::Refusal::of(source) {
+        return refusal.remedy();
+    }
     match source.kind() {
         _ if source.get_ref().is_some_and(|it| it.is::<NotTakenBack>()) => "",
         io::ErrorKind::StorageFull => "; the file is as it was before: make room and try again",

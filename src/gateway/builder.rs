@@ -1,4 +1,4 @@
-//! Describes a gateway, and takes its three layers.
+//! The settings of a gateway, and how it takes its three layers.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ pub struct GatewayBuilder {
     pub(super) lock_dir: Option<PathBuf>,
     pub(super) host: Option<IpAddr>,
     pub(super) port: u16,
-    multi: bool,
+    pub(super) multi: bool,
     pub(super) timeout: Duration,
     pub(super) healthy_within: Duration,
     label: Option<String>,
@@ -106,7 +106,7 @@ impl GatewayBuilder {
     /// # Errors
     /// - [`Error::Refused`] with [`StateLocked`](Refused::StateLocked),
     ///   [`ConfigLocked`](Refused::ConfigLocked), [`PortTaken`](Refused::PortTaken) or
-    ///   [`Bind`](Refused::Bind) if a layer cannot be had.
+    ///   [`Bind`](Refused::Bind) if a layer cannot be taken.
     /// - [`Error::Lock`] with an error of a turn's [`acquire`](crate::Acquire::acquire) if a lock
     ///   file cannot be used.
     pub async fn acquire(self) -> Result<Gateway> {
@@ -159,7 +159,7 @@ impl GatewayBuilder {
             Layer::State => layout.state_lock(),
             Layer::Config => layout.config_lock(),
         };
-        // A gateway is held for weeks.
+        // A gateway holds its locks for weeks, which is no long hold to report.
         let rules = Rules { max_hold: Duration::MAX, ..Rules::default() };
         let acquire =
             Acquire::gateway(

@@ -17,13 +17,14 @@ use super::Want;
 use crate::datafile::Section;
 use crate::error::{Context, Result};
 use crate::metrics;
+use crate::outside::note;
 use crate::place::Place;
 use crate::rules::Rules;
 use crate::sys::{FileId, flock};
 pub(crate) use held::{Lingering, LockFile};
 pub(crate) use judge::holder_at;
 use judge::{Judgement, judge};
-use open::{Opened, open, open_to_look, publish};
+use open::{Opened, open, open_to_look, publish, remove_temporary_names, replace};
 use record::{Reading, Record};
 pub(crate) use remove::{Named, Swept, remove_stale, revoke};
 use waiting::Waiting;
@@ -48,7 +49,8 @@ pub(crate) enum Obstacle {
     Fresh,
     /// An owner of another boot or host, on a network filesystem.
     Remote(Box<Record>),
-    /// A lock file of another user, which this process may not open.
+    /// A lock file that this process may not open now: it is another user's, or somebody has a
+    /// lease on it.
     Closed,
 }
 
@@ -68,8 +70,8 @@ pub(crate) fn try_take(place: &Place, section: &Section, want: &Want) -> Result<
     loop {
         let (file, id) = match open(place)? {
             Opened::File(file, stat) => (file, stat.id),
-            Opened::Denied => return Ok(Try::Busy(Obstacle::Closed)),
-            Opened::None => match publish(place, want)? {
+            Opened::Denied(_) => return Ok(Try::Busy(Obstacle::Closed)),
+            Opened::None => match publish(place, section, want)? {
                 Some(held) => return Ok(Try::Held(held)),
                 // A foreign program was faster: look at its file.
                 None => continue,
@@ -78,7 +80,7 @@ pub(crate) fn try_take(place: &Place, section: &Section, want: &Want) -> Result<
         if !flock::try_lock(&file).context("lock", place.lock())? {
             return who_locked(&file, id, place).map(Try::Busy);
         }
-        match settle_file(place, LockFile::locked(file, id), want)? {
+        match settle_file(place, LockFile::locked(file, id), section, want)? {
             Settled::Held(held) => return Ok(Try::Held(held)),
             Settled::Obstacle(obstacle) => return Ok(Try::Busy(obstacle)),
             Settled::Moved => {}
@@ -113,11 +115,16 @@ pub(crate) fn settle(
     want: &Want,
 ) -> Result<Settled> {
     debug_assert!(section.is_of(place));
-    settle_file(place, LockFile::locked(granted.file, granted.id), want)
+    settle_file(place, LockFile::locked(granted.file, granted.id), section, want)
 }
 
 /// Every way out of this but [`Settled::Held`] drops `locked`, and so lets go of it.
-fn settle_file(place: &Place, mut locked: LockFile, want: &Want) -> Result<Settled> {
+fn settle_file(
+    place: &Place,
+    mut locked: LockFile,
+    section: &Section,
+    want: &Want,
+) -> Result<Settled> {
     let stat = match place.stat_lock()? {
         Some(stat) if stat.id == locked.id() => stat,
         _ => return Ok(Settled::Moved),
@@ -126,8 +133,16 @@ fn settle_file(place: &Place, mut locked: LockFile, want: &Want) -> Result<Settl
     match judge(&reading, &stat, &want.rules) {
         Judgement::Obstacle(obstacle) => Ok(Settled::Obstacle(obstacle)),
         Judgement::Free(reasons) => {
-            tracing::info!(lock = %place.lock().display(), ?reasons, "take over");
+            note!(INFO, [place = place.clone()],
+                lock = %place.lock().display(), ?reasons, "take over");
             metrics::took_over(place);
+            if stat.links > 1 {
+                // What has the other name, as in a snapshot, is not to change (I6).
+                return Ok(match replace(place, locked.id(), section, want)? {
+                    Some(held) => Settled::Held(held.after(&reading)),
+                    None => Settled::Moved,
+                });
+            }
             locked.take_over(&reading, &stat, want).context("take over", place.lock())?;
             Ok(Settled::Held(locked))
         }

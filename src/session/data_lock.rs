@@ -2,11 +2,12 @@
 //! posters fill neither the blocking pool nor the kernel's queue.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::queue::{Call, WaitQueue};
 use super::slot::SlotRef;
 use super::waiting;
-use crate::datafile::{Locking, Section, SessionFile, who_is_inside};
+use crate::datafile::{self, Locking, Section, SessionFile};
 use crate::error::{Error, Result};
 use crate::mode::Mode;
 use crate::place::Place;
@@ -50,8 +51,7 @@ where
                 let section = grant.as_mut().and_then(SectionGrant::take);
                 let done = operation(section);
                 if may_wait && matches!(done, Ok(None)) {
-                    ticket.pass_to_thread();
-                    waiting::for_data_lock(&slot, create);
+                    waiting::for_data_lock(&slot, ticket.pass_to_thread(), create);
                 }
                 (done, ticket, operation)
             }
@@ -65,17 +65,19 @@ where
     }
 }
 
+/// Who keeps the data lock is looked for only if the disk answers soon.
 async fn busy(slot: SlotRef, mode: Mode, limit: WaitLimit) -> Error {
-    let look = move || Error::DataLockBusy {
-        session: slot.place.session().to_owned(),
-        pid: who_is_inside(&slot.place),
-        waited: limit.timeout(),
-    };
-    mode.run(look).await.unwrap_or_else(|error| error)
+    let (disk, session) = (slot.disk(), slot.place.session().to_owned());
+    let look = move || datafile::busy(&slot.place, limit.timeout());
+    match mode.run_elsewhere(Instant::now(), disk, look).await {
+        Ok(Some(busy)) => busy,
+        Ok(None) => Error::NoAnswer { path: session, waited: limit.timeout() },
+        Err(error) => error,
+    }
 }
 
 /// The section that was granted. If none was, opens the session file and tries its data lock:
-/// `None` if another process has it.
+/// `None` if another process has it, or a lease on the file.
 pub(crate) fn enter_section(
     granted: Option<Section>,
     place: &Place,
@@ -85,7 +87,10 @@ pub(crate) fn enter_section(
         return Ok(granted);
     }
     let missing = || Error::NoSession { path: place.session().to_owned() };
-    let session = SessionFile::open(place, create)?.ok_or_else(missing)?;
+    let session = match SessionFile::open(place, create) {
+        Err(error) if error.is_lease() => return Ok(None),
+        opened => opened?.ok_or_else(missing)?,
+    };
     match session.try_lock(place, create)? {
         Locking::Locked(section) => Ok(Some(section)),
         Locking::Busy(_) => Ok(None),

@@ -2,15 +2,15 @@
 //!
 //! At most one participant of a queue deals with the kernel. All others wait here, and cost neither
 //! a thread nor a descriptor. Whoever deals with the kernel *owns the stage* of the queue and must
-//! pass it on. Ownership is RAII: a called [`Ticket`] passes the stage on when it is dropped, and a
-//! grant (a turn, a data lock) when it ends.
+//! pass it on. Ownership is RAII: a called [`Ticket`] passes the stage on when it is dropped, so
+//! does the [`WaitingStage`] of a waiting thread, and a grant (a turn, a data lock) when it ends.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::sync::{Arc, Condvar, Mutex};
+use super::sync::{Arc, Condvar, Mutex, wake};
 use crate::error::Result;
 use crate::mode::Mode;
 
@@ -37,12 +37,17 @@ pub(crate) struct WaitQueue<W, G> {
 
 struct State<W, G> {
     stage: Stage,
-    waiters: VecDeque<Arc<Waiter<W, G>>>,
+    /// Those who wait, by the order in which they joined.
+    waiters: BTreeMap<u64, Arc<Waiter<W, G>>>,
+    /// How many have joined so far.
+    joined: u64,
 }
 
 /// The entry of one waiter in the queue.
 pub(crate) struct Waiter<W, G> {
-    pub(crate) want: W,
+    /// Its place in the order. Whoever joins later has a higher one.
+    number: u64,
+    want: W,
     status: Mutex<Status<G>>,
     changed: Condvar,
 }
@@ -87,15 +92,17 @@ impl<W, G> State<W, G> {
         );
     }
 
-    /// Calls the next waiter that has not left. If there is none, the queue is idle.
-    fn call_next(&mut self) {
-        self.stage = Stage::Idle;
-        while let Some(waiter) = self.waiters.pop_front() {
-            if waiter.set(Status::Called).is_ok() {
+    /// Calls the next waiter that has not left. If there is none, the queue is idle. Returns the
+    /// waker to be woken once the mutex is free.
+    fn call_next(&mut self) -> Option<Waker> {
+        while let Some((_, waiter)) = self.waiters.pop_first() {
+            if let Ok(waker) = waiter.set(Status::Called) {
                 self.stage = Stage::Called;
-                return;
+                return waker;
             }
         }
+        self.stage = Stage::Idle;
+        None
     }
 
     /// Passes the stage to a waiting thread in `stage`. `false` if nobody waits: the queue is idle.
@@ -108,7 +115,8 @@ impl<W, G> State<W, G> {
 
 impl<W, G> WaitQueue<W, G> {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(State { stage: Stage::Idle, waiters: VecDeque::new() }) })
+        let state = State { stage: Stage::Idle, waiters: BTreeMap::new(), joined: 0 };
+        Arc::new(Self { state: Mutex::new(state) })
     }
 
     /// Joins at the end. If the queue is idle, the new waiter is called at once.
@@ -116,112 +124,69 @@ impl<W, G> WaitQueue<W, G> {
         let mut state = self.state.lock();
         let is_idle = state.stage == Stage::Idle;
         let status = if is_idle { Status::Called } else { Status::Queued(Wakeup::default()) };
-        let waiter = Arc::new(Waiter { want, status: Mutex::new(status), changed: Condvar::new() });
+        let number = state.joined;
+        state.joined += 1;
+        let (status, changed) = (Mutex::new(status), Condvar::new());
+        let waiter = Arc::new(Waiter { number, want, status, changed });
         if is_idle {
             debug_assert!(state.waiters.is_empty(), "join: somebody waits at an idle queue");
             state.stage = Stage::Called;
         } else {
-            state.waiters.push_back(Arc::clone(&waiter));
+            state.waiters.insert(number, Arc::clone(&waiter));
         }
         Ticket { queue: Arc::clone(self), waiter }
     }
 
     /// The owner of the stage takes the first waiter out of the queue, to grant it the lock.
-    pub(crate) fn take_first(&self) -> Option<Arc<Waiter<W, G>>> {
+    pub(crate) fn take_first(self: &Arc<Self>) -> Option<First<W, G>> {
         let mut state = self.state.lock();
         state.assert_stage("take_first", &[Stage::Waiting, Stage::Granted]);
-        state.waiters.pop_front()
+        let (_, waiter) = state.waiters.pop_first()?;
+        Some(First { queue: Arc::clone(self), waiter })
     }
 
     /// The owner of the stage puts a waiter back to the front.
-    pub(crate) fn put_back(&self, waiter: Arc<Waiter<W, G>>) {
+    fn put_back(&self, waiter: &Arc<Waiter<W, G>>) {
         let mut state = self.state.lock();
         state.assert_stage("put_back", &[Stage::Waiting, Stage::Granted]);
         // A waiter that gave up meanwhile stays out.
         if matches!(*waiter.status.lock(), Status::Queued(_)) {
-            state.waiters.push_front(waiter);
+            state.waiters.insert(waiter.number, Arc::clone(waiter));
         }
     }
 
-    /// A waiting thread has the lock. The grant that it makes owns the stage from now on.
-    pub(crate) fn pass_to_grant(&self) {
+    /// Calls the next waiter, for an owner of one of these stages who is done. If nobody waits, the
+    /// queue is idle.
+    fn pass_on(&self, operation: &str, owned: Stage) {
         let mut state = self.state.lock();
-        state.assert_stage("pass_to_grant", &[Stage::Waiting]);
-        state.stage = Stage::Granted;
+        state.assert_stage(operation, &[owned]);
+        let waker = state.call_next();
+        drop(state);
+        wake(waker);
     }
 
     /// A grant has let go of the lock: the next waiter is called. If nobody waits, the queue is
     /// idle.
     pub(crate) fn advance(&self) {
-        let mut state = self.state.lock();
-        state.assert_stage("advance", &[Stage::Granted]);
-        state.call_next();
-    }
-
-    /// The called ticket is dropped: the next waiter is called.
-    fn advance_without_ticket(&self) {
-        let mut state = self.state.lock();
-        state.assert_stage("advance_without_ticket", &[Stage::Called]);
-        state.call_next();
-    }
-
-    /// No waiting thread can be had: the next waiter is called, to try for itself.
-    pub(crate) fn advance_without_thread(&self) {
-        let mut state = self.state.lock();
-        state.assert_stage("advance_without_thread", &[Stage::Waiting]);
-        state.call_next();
+        self.pass_on("advance", Stage::Granted);
     }
 
     /// A grant has let go of the lock and passes the stage to a waiting thread, which the caller
-    /// starts. `false` if nobody waits: the queue is idle, and no thread is needed.
-    pub(crate) fn pass_to_thread(&self) -> bool {
+    /// starts. `None` if nobody waits: the queue is idle, and no thread is needed.
+    pub(crate) fn pass_to_thread(self: &Arc<Self>) -> Option<WaitingStage<W, G>> {
         let mut state = self.state.lock();
         state.assert_stage("pass_to_thread", &[Stage::Granted]);
-        state.leave_to_thread(Stage::Waiting)
-    }
-
-    /// Whether a waiting thread is to go on waiting. `false` if nobody waits: the queue is idle,
-    /// and the thread has lost the stage.
-    pub(crate) fn keep_waiting(&self) -> bool {
-        let mut state = self.state.lock();
-        state.assert_stage("keep_waiting", &[Stage::Waiting]);
-        state.leave_to_thread(Stage::Waiting)
-    }
-
-    /// A waiting thread is about to pause. `false` if nobody waits: the queue is idle, and the
-    /// thread has lost the stage.
-    pub(crate) fn begin_pause(&self) -> bool {
-        let mut state = self.state.lock();
-        state.assert_stage("begin_pause", &[Stage::Waiting]);
-        state.leave_to_thread(Stage::Paused)
-    }
-
-    /// A waiting thread ends its pause. `false` if it has lost the stage meanwhile. If several
-    /// threads pause, the first to end its pause gets the stage.
-    pub(crate) fn end_pause(&self) -> bool {
-        let mut state = self.state.lock();
-        let is_paused = state.stage == Stage::Paused;
-        if is_paused {
-            state.stage = Stage::Waiting;
-        }
-        is_paused
+        let is_wanted = state.leave_to_thread(Stage::Waiting);
+        drop(state);
+        is_wanted.then(|| WaitingStage::of(self))
     }
 
     /// A waiter gave up. If it was the last one, a newcomer must not wait for the end of a pause.
-    fn remove(&self, gone: &Arc<Waiter<W, G>>) {
+    fn remove(&self, gone: &Waiter<W, G>) {
         let mut state = self.state.lock();
-        state.waiters.retain(|waiter| !Arc::ptr_eq(waiter, gone));
+        let _removed = state.waiters.remove(&gone.number);
         if state.waiters.is_empty() && state.stage == Stage::Paused {
             state.stage = Stage::Idle;
-        }
-    }
-
-    /// A waiting thread has the lock, and will grant it to the first waiter in a moment.
-    pub(crate) fn alert_first(&self) {
-        let state = self.state.lock();
-        state.assert_stage("alert_first", &[Stage::Waiting]);
-        if let Some(waiter) = state.waiters.front() {
-            waiter.alert();
         }
     }
 
@@ -231,19 +196,133 @@ impl<W, G> WaitQueue<W, G> {
     }
 }
 
+/// The stage of a queue in the hands of a waiting thread, or of whoever is about to start one.
+/// Dropped, also by a panic, it calls the next waiter, who then tries for himself.
+pub(crate) struct WaitingStage<W, G> {
+    queue: Option<Arc<WaitQueue<W, G>>>,
+}
+
+impl<W, G> WaitingStage<W, G> {
+    fn of(queue: &Arc<WaitQueue<W, G>>) -> Self {
+        Self { queue: Some(Arc::clone(queue)) }
+    }
+
+    /// Goes on waiting, if anybody waits. `None` if nobody does: the queue is idle.
+    pub(crate) fn keep(mut self) -> Option<Self> {
+        let queue = self.queue.take()?;
+        let is_wanted = {
+            let mut state = queue.state.lock();
+            state.assert_stage("keep", &[Stage::Waiting]);
+            state.leave_to_thread(Stage::Waiting)
+        };
+        is_wanted.then(|| Self { queue: Some(queue) })
+    }
+
+    /// Pauses before the next look. `None` if nobody waits any more, or if all who did gave up
+    /// during the pause: the queue is idle, or somebody else owns the stage.
+    ///
+    /// If several threads pause, the first to end its pause gets the stage.
+    pub(crate) fn pause(mut self, pause: impl FnOnce()) -> Option<Self> {
+        let queue = self.queue.take()?;
+        let is_wanted = {
+            let mut state = queue.state.lock();
+            state.assert_stage("pause", &[Stage::Waiting]);
+            state.leave_to_thread(Stage::Paused)
+        };
+        if !is_wanted {
+            return None;
+        }
+        pause();
+        let is_paused = {
+            let mut state = queue.state.lock();
+            let is_paused = state.stage == Stage::Paused;
+            if is_paused {
+                state.stage = Stage::Waiting;
+            }
+            is_paused
+        };
+        is_paused.then(|| Self { queue: Some(queue) })
+    }
+
+    /// The thread has the lock, and will grant it to the first waiter in a moment.
+    pub(crate) fn alert_first(&self) {
+        let Some(queue) = &self.queue else { return };
+        let state = queue.state.lock();
+        state.assert_stage("alert_first", &[Stage::Waiting]);
+        if let Some((_, waiter)) = state.waiters.first_key_value() {
+            waiter.alert();
+        }
+    }
+
+    /// Takes the first waiter out of the queue, to grant it the lock.
+    pub(crate) fn take_first(&self) -> Option<First<W, G>> {
+        self.queue.as_ref()?.take_first()
+    }
+
+    /// The thread has the lock. The grant that it makes owns the stage from now on.
+    pub(crate) fn pass_to_grant(mut self) {
+        let Some(queue) = self.queue.take() else { return };
+        let mut state = queue.state.lock();
+        state.assert_stage("pass_to_grant", &[Stage::Waiting]);
+        state.stage = Stage::Granted;
+    }
+}
+
+impl<W, G> Drop for WaitingStage<W, G> {
+    fn drop(&mut self) {
+        if let Some(queue) = self.queue.take() {
+            queue.pass_on("WaitingStage::drop", Stage::Waiting);
+        }
+    }
+}
+
+/// The first waiter, taken out of the queue by the owner of the stage. If it is granted nothing, it
+/// is put back to the front.
+pub(crate) struct First<W, G> {
+    queue: Arc<WaitQueue<W, G>>,
+    waiter: Arc<Waiter<W, G>>,
+}
+
+impl<W, G> First<W, G> {
+    pub(crate) fn want(&self) -> &W {
+        &self.waiter.want
+    }
+
+    /// Grants the lock, or says why it cannot be had. Returns the grant if the waiter is gone.
+    pub(crate) fn grant(self, grant: Result<G>) -> Result<(), Result<G>> {
+        match self.waiter.set(Status::Granted(grant)) {
+            Ok(waker) => {
+                wake(waker);
+                Ok(())
+            }
+            Err(Status::Granted(grant)) => Err(grant),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+impl<W, G> Drop for First<W, G> {
+    fn drop(&mut self) {
+        if self.waiter.is_queued() {
+            self.queue.put_back(&self.waiter);
+        }
+    }
+}
+
 impl<W, G> Waiter<W, G> {
-    /// Changes the status of a queued waiter and wakes it. Returns `status` if the waiter is gone.
-    fn set(&self, status: Status<G>) -> Result<(), Status<G>> {
+    /// Changes the status of a queued waiter. A thread is woken here; the waker of a task is
+    /// returned, since it may run code of any kind, and is woken once no mutex is held. Returns
+    /// `status` if the waiter is gone.
+    fn set(&self, status: Status<G>) -> Result<Option<Waker>, Status<G>> {
         let mut current = self.status.lock();
         let Status::Queued(wakeup) = &mut *current else { return Err(status) };
         let waker = wakeup.waker.take();
         *current = status;
         drop(current);
-        match waker {
-            Some(waker) => waker.wake(),
-            None => drop(self.changed.notify_one()),
+        if waker.is_none() {
+            self.changed.notify_one();
         }
-        Ok(())
+        Ok(waker)
     }
 
     /// Wakes a sleeping thread, so that it is awake when the grant comes. A task gains nothing by
@@ -255,19 +334,15 @@ impl<W, G> Waiter<W, G> {
         }
     }
 
+    fn is_queued(&self) -> bool {
+        matches!(*self.status.lock(), Status::Queued(_))
+    }
+
     /// Stays awake until the call comes, for a limited time.
     fn stay_awake(&self) {
         let until = Instant::now() + AWAKE;
-        while matches!(*self.status.lock(), Status::Queued(_)) && Instant::now() < until {
+        while self.is_queued() && Instant::now() < until {
             std::thread::yield_now();
-        }
-    }
-
-    /// Grants the lock, or says why it cannot be had. Returns the grant if the waiter is gone.
-    pub(crate) fn grant(&self, grant: Result<G>) -> Result<(), Result<G>> {
-        match self.set(Status::Granted(grant)) {
-            Err(Status::Granted(grant)) => Err(grant),
-            _ => Ok(()),
         }
     }
 
@@ -313,13 +388,15 @@ impl<W, G> Ticket<W, G> {
 
     /// This waiter, which was called, found the lock busy. It goes back to the front of the queue,
     /// and passes the stage to a waiting thread, which the caller starts.
-    pub(crate) fn pass_to_thread(&self) {
+    pub(crate) fn pass_to_thread(&self) -> WaitingStage<W, G> {
         let mut state = self.queue.state.lock();
         state.assert_stage("Ticket::pass_to_thread", &[Stage::Called]);
         debug_assert!(self.is_called(), "Ticket::pass_to_thread: another ticket was called");
         *self.waiter.status.lock() = Status::Queued(Wakeup::default());
-        state.waiters.push_front(Arc::clone(&self.waiter));
+        state.waiters.insert(self.waiter.number, Arc::clone(&self.waiter));
         state.stage = Stage::Waiting;
+        drop(state);
+        WaitingStage::of(&self.queue)
     }
 
     /// Waits for the call; `None` if the deadline passes first.
@@ -376,13 +453,14 @@ impl<W, G> Ticket<W, G> {
             if let Some(call) = self.waiter.take_call() {
                 return Poll::Ready(call);
             }
-            let mut status = self.waiter.status.lock();
-            match &mut *status {
-                Status::Queued(wakeup) => wakeup.waker = Some(context.waker().clone()),
-                // The call came in between: poll again at once.
-                _ => context.waker().wake_by_ref(),
-            }
-            Poll::Pending
+            // A waker is code of others: it is cloned and dropped while no mutex is held.
+            let waker = context.waker().clone();
+            let _old = match &mut *self.waiter.status.lock() {
+                Status::Queued(wakeup) => wakeup.waker.replace(waker),
+                _ => Some(waker),
+            };
+            // The call may have come in between.
+            self.waiter.take_call().map_or(Poll::Pending, Poll::Ready)
         })
     }
 }
@@ -392,7 +470,7 @@ impl<W, G> Drop for Ticket<W, G> {
         let status = std::mem::replace(&mut *self.waiter.status.lock(), Status::Gone);
         match status {
             Status::Queued(_) => self.queue.remove(&self.waiter),
-            Status::Called => self.queue.advance_without_ticket(),
+            Status::Called => self.queue.pass_on("Ticket::drop", Stage::Called),
             // A grant that came too late ends here, and passes the stage on by itself.
             Status::Granted(grant) => drop(grant),
             Status::Gone => {}

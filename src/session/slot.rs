@@ -13,7 +13,10 @@ use super::data_lock::SectionGrant;
 use super::queue::WaitQueue;
 use super::run::Run;
 use super::turn::Turn;
+use crate::keeper::Lane;
 use crate::lock::{Lingering, Want};
+use crate::mode::Disk;
+use crate::outside::note;
 use crate::place::Place;
 use crate::rules::Rules;
 use crate::sys::FileId;
@@ -74,6 +77,16 @@ impl Slot {
         }
     }
 
+    /// Where the keeper does file work for this session.
+    pub(crate) fn lane(&self) -> Lane {
+        Lane::Disk(self.place.dir().id().device())
+    }
+
+    /// Which disk is asked for this session.
+    pub(crate) fn disk(&self) -> Disk {
+        Disk::Device(self.place.dir().id().device())
+    }
+
     /// Whether this process has had the session for long enough, and is to queue behind the others.
     pub(crate) fn run_is_over(&self) -> bool {
         self.last_run.lock().is_some_and(Run::is_over)
@@ -90,17 +103,27 @@ impl Slot {
 
     /// Ends the hold of this owner. `false` if it was lost, and the queue has moved on without it.
     pub(super) fn end_hold(&self, owner: Uuid) -> bool {
-        let mut hold = self.hold.lock();
-        let is_held = hold.as_ref().is_some_and(|hold| hold.owner == owner);
-        if is_held {
-            *hold = None;
+        let ended = self.hold.lock().take_if(|hold| hold.owner == owner);
+        // Without the mutex: the rules, which may go with it, contain values of the program.
+        ended.is_some()
+    }
+
+    /// If this process has the turn and its lock file is gone from its path, the queue moves on
+    /// without that turn. Returns whether it did.
+    pub(crate) fn move_on_from_lost_hold(&self) -> bool {
+        let is_lost = self.end_lost_hold();
+        if is_lost {
+            self.turn_queue.advance();
+            note!(WARN, [place = self.place.clone()],
+                lock = %place.lock().display(),
+                "a turn was lost while others in its process wait; they go on without it");
         }
-        is_held
+        is_lost
     }
 
     /// Ends the hold if its lock file is gone from its path. If so, the caller owns the stage of
     /// the turn queue.
-    pub(super) fn end_lost_hold(&self) -> bool {
+    fn end_lost_hold(&self) -> bool {
         let held = self.hold.lock().as_ref().map(|hold| (hold.owner, hold.lock_id));
         let Some((owner, lock_id)) = held else { return false };
         // Without the mutex: a dead mount does not answer, and the whole registry may wait for the
@@ -109,7 +132,7 @@ impl Slot {
     }
 }
 
-/// All sessions that this process is busy with, by canonical path.
+/// All sessions that this process is busy with, by directory and name.
 static SLOTS: LazyLock<Mutex<HashMap<Place, Arc<Slot>>>> = LazyLock::new(Mutex::default);
 
 /// A use of a slot. The last one to go removes the slot from the registry, so that an idle session

@@ -25,6 +25,7 @@ use crate::error::{Error, LostCause, Result};
 use crate::lock::{Lock, Want};
 use crate::metrics;
 use crate::mode::Mode;
+use crate::outside::note;
 use crate::place::Place;
 use crate::rules::Rules;
 use crate::sys::BorrowedFd;
@@ -65,12 +66,11 @@ impl Turn {
 
     fn with(slot: SlotRef, want: &Want, open: OpenTurn) -> Self {
         let since = Instant::now();
-        tracing::debug!(
+        note!(DEBUG, [slot = slot.clone(), owner = want.owner, label = want.label.clone()],
             session = %slot.place.session().display(),
-            owner = %want.owner,
-            label = want.label.as_deref(),
-            "turn begins"
-        );
+            %owner,
+            label = label.as_deref(),
+            "turn begins");
         *slot.hold.lock() = Some(Hold {
             owner: want.owner,
             lock_id: open.lock.id(),
@@ -200,7 +200,8 @@ impl Turn {
         in_section(inner.slot.clone(), mode, limit, true, move |granted| {
             let mut open = inner.open.lock();
             let open = open.as_mut().ok_or_else(|| inner.closed())?;
-            let Some(section) = open.enter_section(granted, &inner.slot.place)? else {
+            let Some(section) = open.enter_section(granted, &inner.slot.place, &inner.rules)?
+            else {
                 return Ok(None);
             };
             // The operation ends with the work, and so does not come here twice.
@@ -223,7 +224,9 @@ impl fmt::Debug for Turn {
 
 impl Inner {
     fn lost(&self, cause: LostCause) -> Error {
-        if let LostCause::Removed | LostCause::Replaced | LostCause::TakenOver = cause {
+        if let LostCause::Removed | LostCause::Replaced | LostCause::Moved | LostCause::TakenOver =
+            cause
+        {
             metrics::lost(&self.slot.place);
         }
         Error::LockLost { lock: self.slot.place.lock().to_owned(), cause }

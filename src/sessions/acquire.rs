@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::datafile::{SOON, Section, who_is_inside};
-use crate::error::{Error, Result};
+use crate::datafile::{self, SOON, Section, is_claimed_elsewhere};
+use crate::error::{Error, Holder, Result};
 use crate::lock::{self, Lock, Obstacle, Try, Want, cut_label};
 use crate::metrics;
 use crate::mode::{Mode, now_or_never};
+use crate::outside::note;
 use crate::place::Place;
 use crate::rules::{Rules, WaitLimit};
 use crate::session::{self, Call, SlotRef, Ticket, Turn, fast_path, waiting};
@@ -136,7 +137,7 @@ impl Acquire {
         let mut on_fast_path = found.is_some();
         let mut progress = match found {
             Some(place) => self.queue(place),
-            None => mode.run(move || self.begin(limit)).await??,
+            None => self.begin_elsewhere(limit, mode).await?,
         };
         loop {
             let (slot, ticket) = match progress {
@@ -151,14 +152,29 @@ impl Acquire {
                     fast_path::run(|| attempt(slot, ticket, limit, false))?
                 }
                 Some(Call::Attempt) => {
-                    mode.run(move || attempt(slot, ticket, limit, true)).await??
+                    let (disk, path) = (slot.disk(), slot.place.session().to_owned());
+                    let work = move || attempt(slot, ticket, limit, true);
+                    match mode.run_until(limit.deadline(), disk, work).await? {
+                        Some(progress) => progress?,
+                        None => return Err(no_answer(path, limit)),
+                    }
                 }
-                None => {
-                    let rules = Arc::clone(&ticket.want().rules);
-                    drop(ticket);
-                    return Err(mode.run(move || timed_out(&slot, limit, &rules)).await?);
-                }
+                None => give_up(slot, ticket, limit, mode).await?,
             };
+        }
+    }
+
+    async fn begin_elsewhere(self, limit: WaitLimit, mode: Mode) -> Result<Progress> {
+        #[cfg_attr(not(feature = "gateway"), expect(clippy::infallible_destructuring_match))]
+        let path = match &self.target {
+            Target::Session(path) => path,
+            #[cfg(feature = "gateway")]
+            Target::Gateway(path) => path,
+        };
+        let (disk, path) = (fast_path::disk_of(path), path.clone());
+        match mode.run_until(limit.deadline(), disk, move || self.begin(limit)).await? {
+            Some(progress) => progress,
+            None => Err(no_answer(path, limit)),
         }
     }
 
@@ -169,7 +185,7 @@ impl Acquire {
             Target::Session(path)
                 if mode == Mode::Async && !self.rules.shared && fast_path::is_open_for(path) =>
             {
-                Place::resolve(path, false).ok()
+                fast_path::run(|| Place::resolve(path, false).ok())
             }
             _ => None,
         }
@@ -180,7 +196,7 @@ impl Acquire {
         let place = match &self.target {
             Target::Session(path) => {
                 let place = Place::resolve(path, true)?;
-                fast_path::remember_if_local(path, &place);
+                fast_path::remember(path, &place);
                 place
             }
             #[cfg(feature = "gateway")]
@@ -237,14 +253,37 @@ fn attempt(
     if limit.has_passed() {
         return Err(timed_out(&slot, limit, &ticket.want().rules));
     }
-    tracing::debug!(
-        session = %slot.place.session().display(),
-        owner = %ticket.want().owner,
-        "wait"
-    );
-    ticket.pass_to_thread();
-    waiting::for_turn_lock(&slot);
+    note!(DEBUG, [slot = slot.clone(), owner = ticket.want().owner],
+        session = %slot.place.session().display(), %owner, "wait");
+    waiting::for_turn_lock(&slot, ticket.pass_to_thread());
     Ok(Progress::Queued(slot, ticket))
+}
+
+/// Gives up, since the time is over: says who holds the turn. If that is a turn of this process
+/// which is lost, the queue moves on first, and the ticket may have been called.
+async fn give_up(
+    slot: SlotRef,
+    ticket: Ticket<Want, Turn>,
+    limit: WaitLimit,
+    mode: Mode,
+) -> Result<Progress> {
+    let (disk, path) = (slot.disk(), slot.place.session().to_owned());
+    let look = move || {
+        if slot.move_on_from_lost_hold() || ticket.is_called() {
+            return Ok(Progress::Queued(slot, ticket));
+        }
+        let rules = Arc::clone(&ticket.want().rules);
+        drop(ticket);
+        Err(timed_out(&slot, limit, &rules))
+    };
+    match mode.run_elsewhere(Instant::now(), disk, look).await? {
+        Some(given_up) => given_up,
+        None => Err(no_answer(path, limit)),
+    }
+}
+
+fn no_answer(path: PathBuf, limit: WaitLimit) -> Error {
+    Error::NoAnswer { path, waited: limit.timeout() }
 }
 
 /// How one attempt went.
@@ -270,6 +309,9 @@ fn try_for(slot: &SlotRef, want: &Want, patient: bool) -> Result<Attempt> {
     let Some(mut section) = section else {
         return Ok(if patient { Attempt::Busy } else { Attempt::PutOff });
     };
+    if !section.claim(&want.rules) {
+        return Ok(Attempt::Busy);
+    }
     let tried = lock::try_take(place, &section, want)
         .inspect_err(|_| section.discard_unused(false, || Ok(())))?;
     match tried {
@@ -285,13 +327,13 @@ fn try_for(slot: &SlotRef, want: &Want, patient: bool) -> Result<Attempt> {
 fn timed_out(slot: &SlotRef, limit: WaitLimit, rules: &Rules) -> Error {
     let (place, waited) = (&slot.place, limit.timeout());
     metrics::timed_out(place);
+    if is_claimed_elsewhere(place, rules) {
+        let holder = Some(Box::new(Holder::under_another_name()));
+        return Error::Timeout { lock: place.lock().to_owned(), waited, holder };
+    }
     match lock::holder_at(place, session::owner_here(place), rules) {
         // Nobody holds the turn. Then somebody keeps the data lock, without which nobody can.
-        None if !matches!(place.stat_lock(), Ok(Some(_))) => Error::DataLockBusy {
-            session: place.session().to_owned(),
-            pid: who_is_inside(place),
-            waited,
-        },
+        None if !matches!(place.stat_lock(), Ok(Some(_))) => datafile::busy(place, waited),
         holder => {
             Error::Timeout { lock: place.lock().to_owned(), waited, holder: holder.map(Box::new) }
         }

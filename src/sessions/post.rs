@@ -1,6 +1,6 @@
 //! A post: one append by a process that does not hold the turn (I10).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -13,7 +13,7 @@ use crate::mode::Mode;
 use crate::place::Place;
 use crate::rules::WaitLimit;
 use crate::session::data_lock::{enter_section, in_section};
-use crate::session::{SlotRef, let_go_of_post};
+use crate::session::{SlotRef, fast_path, let_go_of_post};
 
 /// How a post went.
 enum Posted {
@@ -32,7 +32,7 @@ impl Sessions {
     ) -> Result<Appended> {
         let limit = self.rules.wait_limit();
         let path = path.to_owned();
-        let slot = mode.run(move || find(&path, create)).await??;
+        let slot = find_elsewhere(mode, path, limit, move |path| find(path, create)).await?;
         let want = Want {
             owner: Uuid::now_v7(),
             label: Some(Arc::from("post")),
@@ -79,6 +79,20 @@ impl Sessions {
         // The lines are written. If the turn is lost after that, it does not matter to the post.
         let _ = turn.release_as(mode).await;
         Ok(appended)
+    }
+}
+
+/// Finds a session. A disk that does not answer is waited for no longer than the rest.
+pub(super) async fn find_elsewhere(
+    mode: Mode,
+    path: PathBuf,
+    limit: WaitLimit,
+    find: impl FnOnce(&Path) -> Result<SlotRef> + Send + 'static,
+) -> Result<SlotRef> {
+    let (disk, asked) = (fast_path::disk_of(&path), path.clone());
+    match mode.run_until(limit.deadline(), disk, move || find(&asked)).await? {
+        Some(found) => found,
+        None => Err(Error::NoAnswer { path, waited: limit.timeout() }),
     }
 }
 

@@ -208,9 +208,5 @@ pub(crate) fn no_answer() -> String {
 }
 
 fn data_lock_busy(place: &Place) -> Error {
-    Error::DataLockBusy {
-        session: place.session().to_owned(),
-        pid: crate::datafile::who_is_inside(place),
-        waited: Duration::ZERO,
-    }
+    crate::datafile::busy(place, Duration::ZERO)
 }

@@ -40,7 +40,25 @@ pub(crate) fn unlock(file: &File) {
     let _ = FileExt::unlock(file);
 }
 
-/// Returns the process that has the lock exclusively, where the system tells.
-pub(crate) fn holder_of(file: FileId) -> Option<u32> {
-    system::holder_of(file)
+/// A process that keeps others from a lock, and by what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Blocker {
+    pub(crate) pid: u32,
+    pub(crate) by: BlockedBy,
+}
+
+/// By what a process keeps others from the lock on a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BlockedBy {
+    /// It has the lock.
+    Lock,
+    /// It has the lock shared, which takes no more than the right to read the file.
+    SharedLock,
+    /// It has a lease on the file, so that the file cannot even be opened.
+    Lease,
+}
+
+/// Returns a process that keeps others from the lock on a file, where the system tells.
+pub(crate) fn blocker_of(file: FileId) -> Option<Blocker> {
+    system::blocker_of(file)
 }

@@ -34,6 +34,8 @@ use portable as system;
 
 #[cfg(feature = "gateway")]
 pub(crate) use handle::{End, Handle};
+#[cfg(all(feature = "gateway", target_os = "linux"))]
+pub(crate) use linux::proc_is_ours;
 pub(crate) use own::own;
 
 /// Whether a process lives.

@@ -1,15 +1,22 @@
 //! Real processes on real files and the real kernel, one module for each theme.
 
+mod aimed_anew;
+mod authority;
 mod cancelled;
 mod child;
 mod clock_jumps;
+mod clogged;
 mod containers;
 mod fallbacks;
 mod foreign;
+mod foreign_code;
 mod forked;
 mod full_disk;
+mod groups;
 mod hostile_world;
+mod hung;
 mod killed;
+mod leased;
 mod mutual_exclusion;
 mod paths;
 mod posts;
@@ -18,6 +25,7 @@ mod removed;
 mod revoked;
 mod runtime;
 mod scale;
+mod second_names;
 mod sessions;
 mod stale;
 mod sweep;

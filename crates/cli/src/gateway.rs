@@ -4,6 +4,7 @@ mod child;
 mod doctor;
 mod isolation;
 mod monitor;
+mod remains;
 mod run;
 mod serve;
 mod signals;

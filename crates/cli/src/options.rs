@@ -1,5 +1,7 @@
 //! Options that several subcommands share.
 
+use std::io::ErrorKind;
+use std::path::Path;
 use std::time::Duration;
 
 use turnlock::{Durability, Sessions};
@@ -40,6 +42,30 @@ impl Wait {
             Limit::Never => builder.no_acquire_timeout(),
         };
         Ok(builder.build()?)
+    }
+}
+
+/// The option of subcommands that begin a turn, and so create the session.
+#[derive(clap::Args)]
+pub(crate) struct Create {
+    /// Create the session's directory if it does not exist (beware of mistyped paths)
+    #[arg(long)]
+    create: bool,
+}
+
+impl Create {
+    /// Refuses a session in a directory that does not exist and is not to be created.
+    pub(crate) fn check(&self, session: &Path) -> Result<(), Failure> {
+        let dir = session.parent().filter(|dir| !dir.as_os_str().is_empty());
+        let is_missing =
+            |dir: &&Path| dir.metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        match dir.filter(is_missing) {
+            Some(dir) if !self.create => Err(Failure::new(format!(
+                "no such directory: {}; check the path, or create it with --create",
+                dir.display()
+            ))),
+            _ => Ok(()),
+        }
     }
 }
 

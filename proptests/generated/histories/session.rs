@@ -244,7 +244,7 @@ impl Session {
         true
     }
 
-    /// Whether the latest repair could be taken back.
+    /// Whether the latest repair could be undone.
     pub fn restore(&mut self, actor: usize) -> bool {
         let unread = !self.turn(actor).unread.is_empty();
         match self.repairs.pop() {

@@ -10,7 +10,9 @@ use shuttle::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use shuttle::thread;
 
 use super::library::mode::Mode;
-use super::library::queue::{Call, Ticket, WaitQueue};
+use super::library::queue::{Call, Ticket, WaitQueue, WaitingStage};
+
+type Stage = WaitingStage<usize, Grant>;
 
 pub(crate) struct Door {
     queue: Arc<WaitQueue<usize, Grant>>,
@@ -18,6 +20,10 @@ pub(crate) struct Door {
     busy: AtomicUsize,
     held: AtomicBool,
     fails: AtomicBool,
+    has_no_threads: AtomicBool,
+    /// Whether waits are abandoned now and then, and threads end with a panic.
+    may_be_abandoned: AtomicBool,
+    may_panic: AtomicBool,
     /// Those who joined and have neither been served nor left.
     order: Mutex<Vec<usize>>,
     waiting: Mutex<Vec<thread::JoinHandle<()>>>,
@@ -43,6 +49,9 @@ impl Door {
             busy: AtomicUsize::new(busy),
             held: AtomicBool::new(false),
             fails: AtomicBool::new(false),
+            has_no_threads: AtomicBool::new(false),
+            may_be_abandoned: AtomicBool::new(false),
+            may_panic: AtomicBool::new(false),
             order: Mutex::new(Vec::new()),
             waiting: Mutex::new(Vec::new()),
             threads: AtomicUsize::new(0),
@@ -106,8 +115,8 @@ impl Door {
             drop(grant);
             return Some(Outcome::Served);
         }
-        place.ticket.as_ref().unwrap().pass_to_thread();
-        self.start_waiting();
+        let stage = place.ticket.as_ref().unwrap().pass_to_thread();
+        self.start_waiting(stage);
         None
     }
 
@@ -122,8 +131,17 @@ impl Door {
         !self.held.swap(true, Ordering::SeqCst)
     }
 
-    /// As `session::waiting::for_turn_lock`: whoever is first when the lock comes gets it.
-    fn start_waiting(self: &Arc<Self>) {
+    /// As `session::waiting::for_turn_lock`: whoever is first when the lock comes gets it. No thread
+    /// may be to be had.
+    fn start_waiting(self: &Arc<Self>, stage: Stage) {
+        if self.has_no_threads.swap(false, Ordering::SeqCst) {
+            if let Some(first) = stage.take_first() {
+                let n = *first.want();
+                self.left(n);
+                drop(first.grant(Err("no thread can be had")));
+            }
+            return;
+        }
         let door = Arc::clone(self);
         let thread = thread::spawn(move || {
             assert_eq!(
@@ -131,62 +149,86 @@ impl Door {
                 0,
                 "at most one thread waits in the kernel"
             );
-            door.wait_in_kernel();
+            door.wait_in_kernel(stage);
         });
         self.waiting.lock().unwrap().push(thread);
     }
 
-    fn wait_in_kernel(self: &Arc<Self>) {
-        while self.queue.keep_waiting() {
+    fn wait_in_kernel(self: &Arc<Self>, stage: Stage) {
+        let mut stage = Some(stage);
+        loop {
+            // The stage may be another thread's as soon as it is given away.
+            self.threads.fetch_sub(1, Ordering::SeqCst);
+            let Some(kept) = stage.take().and_then(Stage::keep) else { return };
+            self.threads.fetch_add(1, Ordering::SeqCst);
             thread::yield_now();
+            if self.is_abandoned() {
+                // As the keeper does when what is waited for has lost its name.
+                self.threads.fetch_sub(1, Ordering::SeqCst);
+                return self.start_waiting(kept);
+            }
+            if self.panics() {
+                // Its thread ends, and the next waiter is called.
+                self.threads.fetch_sub(1, Ordering::SeqCst);
+                return drop(kept);
+            }
             if !self.try_kernel() {
-                if shuttle::rand::thread_rng().gen_bool(0.5) && !self.pause() {
+                stage = if shuttle::rand::thread_rng().gen_bool(0.5) {
+                    self.pause(kept)
+                } else {
+                    Some(kept)
+                };
+                if stage.is_none() {
                     return;
                 }
                 continue;
             }
-            let Some(waiter) = self.queue.take_first() else {
+            let Some(first) = kept.take_first() else {
                 self.held.store(false, Ordering::SeqCst);
+                stage = Some(kept);
                 continue;
             };
             if shuttle::rand::thread_rng().gen_bool(0.2) {
-                // As after a lock file that moved: nothing was had, the waiter keeps its place.
-                self.queue.put_back(waiter);
+                // As after a lock file that moved, or after a panic: nothing was had, the waiter
+                // keeps its place.
+                drop(first);
                 self.held.store(false, Ordering::SeqCst);
+                stage = Some(kept);
+                continue;
+            }
+            if self.fails.swap(false, Ordering::SeqCst) {
+                self.held.store(false, Ordering::SeqCst);
+                self.left(*first.want());
+                drop(first.grant(Err("the kernel is out of order")));
+                stage = Some(kept);
                 continue;
             }
             self.threads.fetch_sub(1, Ordering::SeqCst);
-            if self.fails.swap(false, Ordering::SeqCst) {
-                self.threads.fetch_add(1, Ordering::SeqCst);
-                self.held.store(false, Ordering::SeqCst);
-                self.left(waiter.want);
-                drop(waiter.grant(Err("the kernel is out of order")));
-                continue;
-            }
-            self.queue.pass_to_grant();
-            drop(waiter.grant(Ok(Grant { door: Arc::clone(self) })));
+            kept.pass_to_grant();
+            drop(first.grant(Ok(Grant { door: Arc::clone(self) })));
             return;
         }
-        self.threads.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Like a wait for a foreign owner, who wakes nobody. Returns whether somebody still waits for
+    fn is_abandoned(&self) -> bool {
+        self.may_be_abandoned.load(Ordering::SeqCst) && shuttle::rand::thread_rng().gen_bool(0.2)
+    }
+
+    fn panics(&self) -> bool {
+        self.may_panic.load(Ordering::SeqCst) && shuttle::rand::thread_rng().gen_bool(0.2)
+    }
+
+    /// Like a wait for a foreign owner, who wakes nobody. The stage, if somebody still waits for
     /// this thread afterwards.
-    fn pause(&self) -> bool {
+    fn pause(&self, stage: Stage) -> Option<Stage> {
         self.threads.fetch_sub(1, Ordering::SeqCst);
-        if !self.queue.begin_pause() {
-            return false;
-        }
-        thread::yield_now();
-        let goes_on = self.queue.end_pause();
-        if goes_on {
-            assert_eq!(
-                self.threads.fetch_add(1, Ordering::SeqCst),
-                0,
-                "at most one thread waits in the kernel"
-            );
-        }
-        goes_on
+        let stage = stage.pause(thread::yield_now)?;
+        assert_eq!(
+            self.threads.fetch_add(1, Ordering::SeqCst),
+            0,
+            "at most one thread waits in the kernel"
+        );
+        Some(stage)
     }
 
     /// First come, first served: nobody who joined before is still waiting.
@@ -203,6 +245,18 @@ impl Door {
 
     pub(crate) fn fail_once(&self) {
         self.fails.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn have_no_thread_once(&self) {
+        self.has_no_threads.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn abandon_waits(&self) {
+        self.may_be_abandoned.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn let_threads_panic(&self) {
+        self.may_panic.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn join_waiting_threads(&self) {
@@ -225,9 +279,14 @@ impl Drop for Grant {
     fn drop(&mut self) {
         let door = &self.door;
         assert!(door.held.load(Ordering::SeqCst), "one holder");
-        if let Some(waiter) = door.queue.take_first() {
-            drop(waiter.grant(Ok(Grant { door: Arc::clone(door) })));
-            return;
+        if let Some(first) = door.queue.take_first() {
+            if shuttle::rand::thread_rng().gen_bool(0.2) {
+                // As when the record could not be rewritten: the waiter keeps its place.
+                drop(first);
+            } else {
+                drop(first.grant(Ok(Grant { door: Arc::clone(door) })));
+                return;
+            }
         }
         door.held.store(false, Ordering::SeqCst);
         door.queue.advance();

@@ -1,7 +1,7 @@
 //! The library's queue, compiled here once more on shuttle's locks. All that must follow when the
 //! library's source moves is in this file, and in the names that `door.rs` imports.
 
-// Not played here: alerts, threads that cannot be had, and grants that pass the stage to a thread.
+// Not played here: alerts, and grants that pass the stage to a thread.
 #[allow(dead_code)]
 #[path = "../../../src/session/queue.rs"]
 pub(crate) mod queue;

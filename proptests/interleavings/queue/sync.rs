@@ -8,6 +8,13 @@ use shuttle::sync;
 
 pub(super) use std::sync::Arc;
 
+/// Wakes a task, if there is a waker.
+pub(super) fn wake(waker: Option<std::task::Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
 pub(crate) struct Mutex<T>(sync::Mutex<T>);
 
 pub(crate) struct Guard<'a, T>(Option<sync::MutexGuard<'a, T>>);

@@ -1,8 +1,6 @@
 //! The fence (I4) for a child of the holder, which was told the owner but may not have the
 //! descriptor.
 
-use std::io;
-
 use uuid::Uuid;
 
 use super::record::{self, Reading};
@@ -23,10 +21,11 @@ pub(crate) fn pass(place: &Place, section: &Section, owner: Uuid, rules: &Rules)
     let (file, id) = match open(place)? {
         Opened::File(file, stat) => (file, stat.id),
         Opened::None => return lost(LostCause::Removed),
-        Opened::Denied => {
-            return Err(io::ErrorKind::PermissionDenied).context("open", place.lock());
-        }
+        Opened::Denied(closed) => return Err(closed.into_error()).context("open", place.lock()),
     };
+    if !place.is_where_it_was()? {
+        return lost(LostCause::Moved);
+    }
     match record::read(&file).context("read", place.lock())? {
         Reading::Ours(record) if record.owner == Some(owner) => {}
         _ => return lost(LostCause::TakenOver),

@@ -93,7 +93,13 @@ fn since_epoch(time: Option<Timestamp>) -> Duration {
 /// Who holds the lock at a path, for messages. Takes no lock. `own` is the owner of this process's
 /// own hold of the session, if it has one.
 pub(crate) fn holder_at(place: &Place, own: Option<Uuid>, rules: &Rules) -> Option<Holder> {
-    let Ok(Opened::File(file, stat)) = open_to_look(place) else { return None };
+    let (file, stat) = match open_to_look(place) {
+        Ok(Opened::File(file, stat)) => (file, stat),
+        Ok(Opened::Denied(closed)) => {
+            return closed.owner.map(Holder::behind_closed_file);
+        }
+        _ => return None,
+    };
     match record::read(&file).ok()? {
         Reading::Ours(record) => {
             // The record may name another owner, if the own turn was lost.

@@ -1,6 +1,5 @@
 //! Looking at a lock without taking its `flock`, so that nobody is disturbed.
 
-use std::io;
 use std::path::Path;
 
 use uuid::Uuid;
@@ -36,7 +35,7 @@ pub(crate) fn look(place: &Place, named: &Path, by: &Look<'_>) -> Result<Option<
     let (file, stat) = match open_to_look(place)? {
         Opened::File(file, stat) => (file, stat),
         Opened::None => return Ok(None),
-        Opened::Denied => return Err(io::ErrorKind::PermissionDenied).context("open", named),
+        Opened::Denied(closed) => return Err(closed.into_error()).context("open", named),
     };
     let reading = record::read(&file).context("read", named)?;
     let is_elsewhere = |record: &Record| by.rules.remote(stat.id.device()) && !record.same_boot();
@@ -50,14 +49,25 @@ pub(crate) fn look(place: &Place, named: &Path, by: &Look<'_>) -> Result<Option<
     }))
 }
 
+/// A lock file that names an owner.
+#[cfg(feature = "gateway")]
+pub(crate) struct Named {
+    pub(crate) record: Record,
+    /// Whether a program wrote it that takes no kernel lock.
+    pub(crate) foreign: bool,
+    pub(crate) file: std::fs::File,
+}
+
 /// The record at a lock path, whoever wrote it; `None` if there is none.
 #[cfg(feature = "gateway")]
-pub(crate) fn read_record(place: &Place) -> Result<Option<Record>> {
+pub(crate) fn read_record(place: &Place) -> Result<Option<Named>> {
     let Opened::File(file, _) = open_to_look(place)? else { return Ok(None) };
-    Ok(match record::read(&file).context("read", place.lock())? {
-        Reading::Ours(record) | Reading::Foreign(record) => Some(record),
-        Reading::Spoiled | Reading::Malformed { .. } => None,
-    })
+    let (record, foreign) = match record::read(&file).context("read", place.lock())? {
+        Reading::Ours(record) => (record, false),
+        Reading::Foreign(record) => (record, true),
+        Reading::Spoiled | Reading::Malformed { .. } => return Ok(None),
+    };
+    Ok(Some(Named { record, foreign, file }))
 }
 
 impl Look<'_> {

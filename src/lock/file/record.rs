@@ -91,6 +91,7 @@ impl Record {
                 && self.start_time == me.start_time
                 && self.pid_ns == me.pid_namespace
                 && self.same_boot(),
+            unseen: None,
         }
     }
 }

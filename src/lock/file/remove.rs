@@ -1,14 +1,12 @@
 //! Removing a lock file that somebody else left or holds: revoke and sweep. Both act under the data
 //! lock, and compare first (I3).
 
-use std::io;
-
 use uuid::Uuid;
 
 use super::super::Reason;
 use super::judge::{Judgement, judge, somebody_lives, verdict_on};
 use super::record::{self, Reading, Record};
-use super::{LockFile, Opened, open, open_to_look};
+use super::{LockFile, Opened, open, open_to_look, remove_temporary_names};
 use crate::datafile::Section;
 use crate::error::{Context, Error, Holder, Result};
 use crate::place::Place;
@@ -73,9 +71,7 @@ fn recorded_holder(
     let (file, stat) = match open_to_look(place)? {
         Opened::File(file, stat) => (file, stat),
         Opened::None => return Ok(None),
-        Opened::Denied => {
-            return Err(io::ErrorKind::PermissionDenied).context("open", place.lock());
-        }
+        Opened::Denied(closed) => return Err(closed.into_error()).context("open", place.lock()),
     };
     Ok(match record::read(&file).context("read", place.lock())? {
         Reading::Ours(record) => {
@@ -119,7 +115,7 @@ pub(crate) fn remove_stale(place: &Place, section: &mut Section, rules: &Rules) 
     let (file, stat) = match open(place)? {
         Opened::File(file, stat) => (file, stat),
         Opened::None => return Ok(Swept::Gone),
-        Opened::Denied => return Ok(Swept::Kept),
+        Opened::Denied(_) => return Ok(Swept::Kept),
     };
     if !flock::try_lock(&file).context("lock", place.lock())? {
         return Ok(Swept::Kept);
@@ -137,7 +133,12 @@ pub(crate) fn remove_stale(place: &Place, section: &mut Section, rules: &Rules) 
             if place.lock_id()? != Some(locked.id()) {
                 return Ok(Swept::Gone);
             }
-            section.discard_unused(false, || locked.disown());
+            if stat.links > 1 {
+                // What has the other name is not to change, so the record is not spoiled (I14).
+                remove_temporary_names(place, locked.id());
+            } else {
+                section.discard_unused(false, || locked.disown());
+            }
             place.dir().remove(place.lock_name()).context("remove", place.lock())?;
             Ok(Swept::Removed(reasons))
         }

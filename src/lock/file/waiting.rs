@@ -5,7 +5,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::{Opened, marks, open};
-use crate::error::Result;
+use crate::error::{Context, Result};
 use crate::place::Place;
 use crate::sys::{FileId, flock};
 
@@ -19,7 +19,8 @@ pub(crate) enum ToWaitFor {
     Lock(Waiting),
     /// There is no lock file.
     Nothing,
-    /// A lock file of another user, which this process may not open.
+    /// A lock file that this process may not open now: it is another user's, or somebody has a
+    /// lease on it.
     Denied,
 }
 
@@ -34,7 +35,7 @@ pub(crate) fn open_to_wait(place: &Place) -> Result<ToWaitFor> {
     Ok(match open(place)? {
         Opened::File(file, stat) => ToWaitFor::Lock(Waiting { file, id: stat.id }),
         Opened::None => ToWaitFor::Nothing,
-        Opened::Denied => ToWaitFor::Denied,
+        Opened::Denied(_) => ToWaitFor::Denied,
     })
 }
 
@@ -61,6 +62,11 @@ impl Waiting {
     /// Marks the file: somebody waits. Followed by [`wait`](Self::wait).
     pub(crate) fn announce(&self) {
         marks::wait(&self.file);
+    }
+
+    /// Takes the lock if it is free.
+    pub(crate) fn try_lock(&self, place: &Place) -> Result<bool> {
+        flock::try_lock(&self.file).context("lock", place.lock())
     }
 
     /// Waits in the kernel for as long as it takes.

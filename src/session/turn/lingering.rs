@@ -24,7 +24,7 @@ pub(super) fn begin_upkeep(slot: &SlotRef, mut lingering: Lingering) {
         && !upkeep.will_let_go
     {
         let kept = slot.clone();
-        upkeep.will_let_go = keeper::no_later_than(end, move || end_keeping(&kept));
+        upkeep.will_let_go = keeper::at(end, move || end_keeping(&kept));
         if !upkeep.will_let_go {
             lingering.let_go();
         }
@@ -43,7 +43,7 @@ fn look_after(slot: &SlotRef, upkeep: &mut Upkeep, lingering: Box<Lingering>) {
     }
 }
 
-/// The keeper lets go of a kept lock when the run ends, or before it begins a slow job (I8).
+/// The keeper lets go of a kept lock when the run ends (I8).
 fn end_keeping(slot: &SlotRef) {
     let mut upkeep = slot.upkeep.lock();
     upkeep.will_let_go = false;
@@ -90,7 +90,7 @@ fn put_back(slot: &SlotRef, lingering: Box<Lingering>) {
 }
 
 fn tidy_after(delay: Duration, slot: SlotRef) {
-    keeper::after(delay, move || {
+    keeper::after(delay, slot.lane(), move || {
         if let Some(next) = tidy(&slot, delay) {
             tidy_after(next, slot);
         }

@@ -5,6 +5,7 @@ use crate::datafile::{Locking, SOON, Section, SessionFile};
 use crate::error::{Error, LostCause, Result};
 use crate::lock::Lock;
 use crate::place::Place;
+use crate::rules::Rules;
 use crate::session::run::Run;
 use crate::sys::FileId;
 
@@ -32,6 +33,7 @@ impl OpenTurn {
         &mut self,
         granted: Option<Section>,
         place: &Place,
+        rules: &Rules,
     ) -> Result<Option<Section>> {
         let mut section = self.granted_or_tried(granted, place)?;
         if let Some(section) = &mut section
@@ -43,6 +45,13 @@ impl OpenTurn {
                 section.discard_unused(false, || Ok(()));
             }
             self.seen.start_over(section.id());
+        }
+        if let Some(section) = &mut section
+            && !section.claim(rules)
+        {
+            // Its second name was made during this turn, and a turn has begun under that.
+            let (lock, cause) = (place.lock().to_owned(), LostCause::OtherName);
+            return Err(Error::LockLost { lock, cause });
         }
         Ok(section)
     }
@@ -56,7 +65,11 @@ impl OpenTurn {
         if granted.is_some() {
             return Ok(granted);
         }
-        match self.take_session(place, true)?.try_lock(place, true)? {
+        let session = match self.take_session(place, true) {
+            Err(error) if error.is_lease() => return Ok(None),
+            session => session?,
+        };
+        match session.try_lock(place, true)? {
             Locking::Locked(section) => Ok(Some(section)),
             Locking::Busy(session) => {
                 self.session = Some(session);
@@ -88,7 +101,11 @@ impl OpenTurn {
     /// being written may yet be taken back (I9). `None` if another process stays inside an append.
     pub(super) fn settled(&mut self, place: &Place) -> Result<Option<(Option<FileId>, u64)>> {
         self.refuse_in_fork(place)?;
-        match self.take_session(place, false)?.lock_within(SOON, place, false)? {
+        let session = match self.take_session(place, false) {
+            Err(error) if error.is_lease() => return Ok(None),
+            session => session?,
+        };
+        match session.lock_within(SOON, place, false)? {
             Ok(section) => {
                 let settled = (section.id(), section.len());
                 self.session = section.unlock();

@@ -2,8 +2,9 @@
 
 use super::{Inner, Turn};
 use crate::datafile::read::Transcript;
-use crate::datafile::{SOON, who_is_inside};
+use crate::datafile::{SOON, busy};
 use crate::error::{Context, Error, Result};
+use crate::outside;
 use crate::sys;
 
 impl Turn {
@@ -23,6 +24,7 @@ impl Turn {
     ///   process stays inside an append since
     /// - [`Error::Io`] if the file cannot be read
     pub fn read(&self) -> Result<Transcript> {
+        let _scope = outside::scope();
         let mut open = self.inner.open.lock();
         let open = open.as_mut().ok_or_else(|| self.inner.closed())?;
         let settled = open.settled(self.place())?;
@@ -44,8 +46,6 @@ impl Turn {
 
 impl Inner {
     fn busy_inside(&self) -> Error {
-        let place = &self.slot.place;
-        let (session, pid) = (place.session().to_owned(), who_is_inside(place));
-        Error::DataLockBusy { session, pid, waited: SOON }
+        busy(&self.slot.place, SOON)
     }
 }

@@ -11,11 +11,13 @@ use crate::error::{LostCause, Result};
 use crate::keeper;
 use crate::lock::Want;
 use crate::metrics;
-use crate::session::queue::Waiter;
+use crate::outside::{self, note};
+use crate::session::queue::First;
 use crate::session::{fast_path, waiting};
 
 impl Drop for Turn {
     fn drop(&mut self) {
+        let _scope = outside::scope();
         // An abandoned append that is still writing has the mutex. Then, and if the release would
         // have to wait, the keeper releases the turn.
         let Some(mut open) = self.inner.open.try_lock() else { return self.inner.release_later() };
@@ -39,6 +41,7 @@ enum Released {
 impl Inner {
     /// Closes the turn and releases it.
     pub(super) fn release(&self) -> Result<()> {
+        let _scope = outside::scope();
         let Some(open) = self.open.lock().take() else { return Ok(()) };
         match self.let_go(open, true) {
             Released::Done(None) => Ok(()),
@@ -53,17 +56,15 @@ impl Inner {
 
     /// Releases the turn on the async thread, if that is quickly done; otherwise `None`.
     pub(super) fn release_on_fast_path(&self) -> Option<Result<()>> {
-        let mut open = self.open.try_lock()?;
-        let is_local = open.as_ref().is_some_and(|open| open.lock.is_local(&self.rules));
-        if !fast_path::is_open() || !is_local {
+        if !fast_path::is_open() {
             return None;
         }
-        let taken = open.take()?;
+        let taken = self.open.try_lock()?.take_if(|open| open.lock.is_local(&self.rules))?;
         match fast_path::run(|| self.let_go(taken, false)) {
             Released::Done(None) => Some(Ok(())),
             Released::Done(Some(cause)) => Some(Err(self.lost(cause))),
             Released::NotYet(taken) => {
-                *open = Some(*taken);
+                *self.open.lock() = Some(*taken);
                 None
             }
         }
@@ -72,11 +73,13 @@ impl Inner {
     /// The keeper closes the turn and releases it.
     fn release_later(self: &Arc<Self>) {
         let inner = Arc::clone(self);
-        keeper::after(Duration::ZERO, move || {
+        let lane = inner.slot.lane();
+        keeper::after(Duration::ZERO, lane, move || {
             let Some(mut open) = inner.open.try_lock() else {
                 // An append is still writing. It will not take long.
                 let again = Arc::clone(&inner);
-                return keeper::after(Duration::from_millis(1), move || again.release_later());
+                let soon = Duration::from_millis(1);
+                return keeper::after(soon, lane, move || again.release_later());
             };
             let Some(taken) = open.take() else { return };
             drop(open);
@@ -148,7 +151,7 @@ impl Inner {
         }
         let next = if open.lock.is_lent() { None } else { self.slot.turn_queue.take_first() };
         match next {
-            Some(waiter) => self.hand_over(open, section, waiter, others),
+            Some(first) => self.hand_over(open, section, first, others),
             None if others => {
                 drop(section);
                 self.leave_in_place(open, true);
@@ -162,34 +165,28 @@ impl Inner {
         &self,
         mut open: OpenTurn,
         section: Section,
-        waiter: Arc<Waiter<Want, Turn>>,
+        first: First<Want, Turn>,
         others: bool,
     ) {
         let slot = &self.slot;
-        if open.lock.hand_over(&section, &waiter.want).is_err() {
+        if open.lock.hand_over(&section, first.want()).is_err() {
             // The record may be spoiled now. The next holder takes it over like any other.
-            slot.turn_queue.put_back(waiter);
-            drop(section);
+            drop((first, section));
             return self.leave_in_place(open, others);
         }
-        tracing::debug!(
-            session = %slot.place.session().display(),
-            to = %waiter.want.owner,
-            "hand over"
-        );
+        note!(DEBUG, [slot = slot.clone(), to = first.want().owner],
+            session = %slot.place.session().display(), %to, "hand over");
         metrics::released(&slot.place, self.since.elapsed());
-        let open = OpenTurn::new(open.lock, section, open.run.next(waiter.want.owner));
+        let open = OpenTurn::new(open.lock, section, open.run.next(first.want().owner));
+        let turn = Turn::with(slot.clone(), first.want(), open);
         // If the waiter gave up just now, its turn ends here and passes the lock on.
-        drop(waiter.grant(Ok(Turn::with(slot.clone(), &waiter.want, open))));
+        drop(first.grant(Ok(turn)));
     }
 
     fn unlink(&self, open: OpenTurn, mut section: Section) {
         let place = &self.slot.place;
-        tracing::debug!(
-            session = %place.session().display(),
-            owner = %self.owner,
-            "release"
-        );
+        note!(DEBUG, [place = place.clone(), owner = self.owner],
+            session = %place.session().display(), %owner, "release");
         metrics::released(place, self.since.elapsed());
         section.discard_unused(false, || open.lock.disown());
         open.lock.unlink(place, &section);
@@ -211,16 +208,19 @@ impl Inner {
     /// queue moves on: its waiters queue behind the other processes if `others` wait.
     fn leave_in_place(&self, open: OpenTurn, others: bool) {
         let slot = &self.slot;
-        tracing::debug!(
+        note!(DEBUG, [slot = slot.clone(), owner = self.owner],
             session = %slot.place.session().display(),
-            owner = %self.owner,
-            "release, leaving the lock file in place"
-        );
+            %owner,
+            "release, leaving the lock file in place");
         metrics::released(&slot.place, self.since.elapsed());
         if others {
             *slot.last_run.lock() = Some(open.run);
         }
-        let may_be_kept = others && !open.lock.is_lent() && keeper::is_free();
+        // The keeper lets go in time, but waits for no server.
+        let may_be_kept = others
+            && !open.lock.is_lent()
+            && open.lock.is_local(&self.rules)
+            && keeper::is_running();
         let lingering = match open.run.end().filter(|_| may_be_kept) {
             Some(end) => open.lock.keep_until(end, open.session),
             None => open.lock.unlock(open.session),
@@ -228,9 +228,9 @@ impl Inner {
         begin_upkeep(slot, lingering);
         if !others {
             slot.turn_queue.advance();
-        } else if slot.turn_queue.pass_to_thread() {
+        } else if let Some(stage) = slot.turn_queue.pass_to_thread() {
             let_go_of_kept_lock(slot);
-            waiting::for_turn_lock(slot);
+            waiting::for_turn_lock(slot, stage);
         }
     }
 }

@@ -1,30 +1,30 @@
 //! The wait for the turn lock.
 
 use std::io;
-use std::sync::Arc;
-use std::time::Duration;
 
-use super::{START, threads, watch};
+use super::section::{Entered, enter};
+use super::watch::{self, Wait};
+use super::{START, pause, start};
 use crate::datafile::Section;
 use crate::error::{Error, Result};
 use crate::lock::{
-    Obstacle, Settled, ToWaitFor, Try, Waiting, open_to_wait, remove_stale, settle, try_take,
+    Obstacle, Settled, ToWaitFor, Try, Waiting, Want, open_to_wait, remove_stale, settle, try_take,
 };
+use crate::outside;
+use crate::session::queue::{First, WaitingStage};
 use crate::session::slot::SlotRef;
 use crate::session::turn::Turn;
 
-/// How often a foreign owner is looked at, who wakes nobody.
-const FOREIGN_LOOK: Duration = Duration::from_millis(10);
+type Stage = WaitingStage<Want, Turn>;
 
 /// Starts a thread that waits for the turn lock, and leaves it the stage of the queue.
-pub(crate) fn for_turn_lock(slot: &SlotRef) {
+pub(crate) fn for_turn_lock(slot: &SlotRef, stage: Stage) {
     let waiting = slot.clone();
-    if let Err(source) = threads::run(move || wait(&waiting)) {
-        while let Some(waiter) = slot.turn_queue.take_first() {
+    if let Err((stage, source)) = start(stage, move |stage| wait(&waiting, stage)) {
+        while let Some(first) = stage.take_first() {
             let source = io::Error::from(source.kind());
-            drop(waiter.grant(Err(io_error(slot, START, source))));
+            drop(first.grant(Err(io_error(slot, START, source))));
         }
-        slot.turn_queue.advance_without_thread();
     }
 }
 
@@ -34,108 +34,130 @@ fn io_error(slot: &SlotRef, action: &'static str, source: io::Error) -> Error {
 
 /// What the thread does after a step.
 enum Next {
-    Again,
-    /// A foreign owner is in the way: it looks again after a pause.
-    Pause,
+    Again(Stage),
+    /// Something is in the way that wakes nobody: it looks again after a pause.
+    Pause(Stage),
     /// It ends. Somebody else owns the stage of the queue.
     End,
 }
 
-fn wait(slot: &SlotRef) {
-    while slot.turn_queue.keep_waiting() {
-        match step(slot) {
-            Ok(Next::Again) => {}
-            Ok(Next::Pause) if pause(slot) => {}
-            Ok(Next::Pause | Next::End) => return,
-            // The first waiter is told. The others meet the error themselves, or fare better.
-            Err(error) => {
-                if let Some(waiter) = slot.turn_queue.take_first() {
-                    drop(waiter.grant(Err(error)));
-                }
-            }
-        }
+fn wait(slot: &SlotRef, stage: Stage) {
+    let mut stage = Some(stage);
+    while let Some(kept) = stage.and_then(Stage::keep) {
+        stage = match step(slot, kept) {
+            Next::Again(stage) => Some(stage),
+            Next::Pause(stage) => pause(stage),
+            Next::End => None,
+        };
     }
 }
 
-/// Pauses. `false` if the thread has lost the stage.
-fn pause(slot: &SlotRef) -> bool {
-    if !slot.turn_queue.begin_pause() {
-        return false;
+/// The first waiter is told. The others meet the error themselves, or fare better.
+fn tell_first(stage: Stage, error: Error) -> Next {
+    if let Some(first) = stage.take_first() {
+        drop(first.grant(Err(error)));
     }
-    std::thread::sleep(FOREIGN_LOOK);
-    slot.turn_queue.end_pause()
+    Next::Again(stage)
 }
 
 /// Waits for the turn lock, then for the data lock (I15), and serves the first waiter.
-fn step(slot: &SlotRef) -> Result<Next> {
-    let granted = match open_to_wait(&slot.place)? {
-        ToWaitFor::Nothing => None,
-        ToWaitFor::Denied => return Ok(Next::Pause),
-        ToWaitFor::Lock(lock) => match block(slot, lock)? {
-            Some(granted) => Some(granted),
-            None => return Ok(Next::End),
+fn step(slot: &SlotRef, stage: Stage) -> Next {
+    match open_to_wait(&slot.place) {
+        Ok(ToWaitFor::Nothing) => begin(slot, stage, None),
+        Ok(ToWaitFor::Denied) => Next::Pause(stage),
+        Ok(ToWaitFor::Lock(lock)) if watch::may_block() => block(slot, stage, lock),
+        Ok(ToWaitFor::Lock(lock)) => match lock.try_lock(&slot.place) {
+            Ok(true) => begin(slot, stage, Some(lock)),
+            Ok(false) => Next::Pause(stage),
+            Err(error) => tell_first(stage, error),
         },
-    };
-    serve(slot, granted, Section::wait(&slot.place, true)?)
+        Err(error) => tell_first(stage, error),
+    }
 }
 
-/// Blocks in the kernel until the lock is granted. `None` if the wait was abandoned meanwhile.
-fn block(slot: &SlotRef, lock: Waiting) -> Result<Option<Waiting>> {
+/// Blocks in the kernel until the turn lock is granted.
+fn block(slot: &SlotRef, stage: Stage, lock: Waiting) -> Next {
     if slot.run_is_over() {
         lock.let_others_go_first();
     }
-    let wait = Arc::new(watch::Wait::new(lock.id()));
     lock.announce();
-    watch::watch_path(Arc::clone(&wait), slot.clone());
-    let granted = lock.wait();
-    if !wait.finish() {
+    let anew = slot.clone();
+    let wait = Wait::new(lock.id(), stage, None, move |stage| for_turn_lock(&anew, stage));
+    let Some((waited, granted)) = watch::block(wait, slot, |place| place.lock_id(), || lock.wait())
+    else {
         // Another thread waits on what the path names now. What this one waited for is obsolete.
         lock.let_go();
-        return Ok(None);
+        return Next::End;
+    };
+    if let Err(source) = granted {
+        return tell_first(waited.stage, io_error(slot, "wait for", source));
     }
-    granted.map_err(|source| io_error(slot, "wait for", source))?;
-    slot.turn_queue.alert_first();
+    waited.stage.alert_first();
     lock.end();
-    Ok(Some(lock))
+    begin(slot, waited.stage, Some(lock))
 }
 
-/// Under the data lock, with the lock file's `flock` if there is a lock file: grants the turn to
-/// the first waiter.
-fn serve(slot: &SlotRef, granted: Option<Waiting>, mut section: Section) -> Result<Next> {
-    let (place, queue) = (&slot.place, &slot.turn_queue);
-    let Some(waiter) = queue.take_first() else {
+/// With the lock file's `flock` if there is a lock file: takes the data lock, and serves the first
+/// waiter.
+fn begin(slot: &SlotRef, stage: Stage, lock: Option<Waiting>) -> Next {
+    let anew = slot.clone();
+    match enter(slot, true, stage, lock, move |stage| for_turn_lock(&anew, stage)) {
+        None => Next::End,
+        Some(Entered { stage, section: Err(error), .. }) => tell_first(stage, error),
+        Some(Entered { stage, turn_lock, section: Ok(section) }) => {
+            outside::after(|| serve(slot, stage, turn_lock, section))
+        }
+    }
+}
+
+/// Under the data lock: grants the turn to the first waiter. If the turn lock was let go in the
+/// meantime, or if there was no lock file, it is only tried (I15).
+fn serve(slot: &SlotRef, stage: Stage, granted: Option<Waiting>, mut section: Section) -> Next {
+    let place = &slot.place;
+    let Some(first) = stage.take_first() else {
         if let Some(lock) = granted {
             lock.let_go();
-            remove_stale(place, &mut section, &Arc::default())?;
+            if let Err(error) = remove_stale(place, &mut section, &std::sync::Arc::default()) {
+                return tell_first(stage, error);
+            }
         }
-        return Ok(Next::Again);
+        return Next::Again(stage);
     };
-    let settled = match granted {
-        Some(lock) => settle(place, lock, &section, &waiter.want),
-        None => try_take(place, &section, &waiter.want).map(|tried| match tried {
+    if !section.claim(&first.want().rules) {
+        // It is held under another name (I17), whose release wakes nobody here. The waiter goes back
+        // to the front.
+        granted.into_iter().for_each(Waiting::let_go);
+        return Next::Pause(stage);
+    }
+    match try_or_settle(slot, granted, &section, &first) {
+        Ok(Settled::Held(lock)) => {
+            stage.pass_to_grant();
+            let turn = Turn::begin(slot.clone(), first.want(), lock, section);
+            // If the waiter gave up just now, its turn ends here and passes the lock on.
+            drop(first.grant(Ok(turn)));
+            Next::End
+        }
+        // The waiter goes back to the front.
+        Ok(Settled::Moved | Settled::Obstacle(Obstacle::Kernel { .. })) => Next::Again(stage),
+        Ok(Settled::Obstacle(_)) => Next::Pause(stage),
+        Err(error) => {
+            drop(first.grant(Err(error)));
+            Next::Again(stage)
+        }
+    }
+}
+
+fn try_or_settle(
+    slot: &SlotRef,
+    granted: Option<Waiting>,
+    section: &Section,
+    first: &First<Want, Turn>,
+) -> Result<Settled> {
+    match granted {
+        Some(lock) => settle(&slot.place, lock, section, first.want()),
+        None => Ok(match try_take(&slot.place, section, first.want())? {
             Try::Held(lock) => Settled::Held(lock),
             Try::Busy(obstacle) => Settled::Obstacle(obstacle),
         }),
-    };
-    match settled {
-        Ok(Settled::Held(lock)) => {
-            queue.pass_to_grant();
-            let turn = Turn::begin(slot.clone(), &waiter.want, lock, section);
-            // If the waiter gave up just now, its turn ends here and passes the lock on.
-            drop(waiter.grant(Ok(turn)));
-            Ok(Next::End)
-        }
-        Ok(Settled::Moved | Settled::Obstacle(Obstacle::Kernel { .. })) => {
-            queue.put_back(waiter);
-            Ok(Next::Again)
-        }
-        Ok(Settled::Obstacle(_)) => {
-            queue.put_back(waiter);
-            Ok(Next::Pause)
-        }
-        Err(error) => {
-            drop(waiter.grant(Err(error)));
-            Ok(Next::Again)
-        }
     }
 }

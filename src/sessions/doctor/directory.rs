@@ -12,7 +12,6 @@ use crate::sessions::sweep::look::{self, Directory};
 use crate::sessions::sweep::no_answer;
 use crate::sessions::sweep::pool::{self, Heartbeat};
 use crate::sys::filesystem::{self, KeepsLocks};
-use crate::sys::{self, stat_path};
 
 /// A directory with its sessions, and the findings about the directory itself.
 pub(super) struct OpenedDirectory {
@@ -127,10 +126,10 @@ fn check_filesystem(dir: &Directory, scope: Scope) -> Option<Finding> {
 }
 
 fn check_mode(dir: &Directory, scope: Scope) -> Option<Finding> {
-    let stat = stat_path(dir.real()).ok()??;
+    let stat = dir.open.stat_self().ok()?;
     let (mode, right) = modes::wrong(&stat)?;
     let treatment = if scope.fix {
-        Treatment::from_result(Remedy::SetMode, sys::set_mode(dir.real(), stat.id, right))
+        Treatment::from_result(Remedy::SetMode, dir.open.set_own_mode(right))
     } else {
         Treatment::Would { remedy: Remedy::SetMode }
     };

@@ -1,7 +1,7 @@
 //! Systems that do not tell who has a lock.
 
-use super::FileId;
+use super::{Blocker, FileId};
 
-pub(super) fn holder_of(_file: FileId) -> Option<u32> {
+pub(super) fn blocker_of(_file: FileId) -> Option<Blocker> {
     None
 }

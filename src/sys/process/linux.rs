@@ -149,7 +149,7 @@ fn stat(pid: i32) -> io::Result<Stat> {
 ///
 /// After `unshare --pid` without a new mount of `/proc` they are those of the outer namespace:
 /// other processes than `kill` reaches by the same ids.
-fn proc_is_ours() -> bool {
+pub(crate) fn proc_is_ours() -> bool {
     fs::read_link("/proc/self")
         .is_ok_and(|target| target.as_os_str() == getpid().to_string().as_str())
 }

@@ -2,9 +2,9 @@
 //! [in a namespace](crate::namespace::in_a_namespace), which takes the mounts with it.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::ioctl::{Opcode, Setter, ioctl, opcode};
@@ -103,6 +103,22 @@ impl Disk {
         self.mount().unwrap();
     }
 
+    /// From now on, whoever changes anything on the disk waits, until this is dropped or a minute is
+    /// over. However this process ends, the disk is set free: who waits for it cannot even be
+    /// killed.
+    pub fn freeze(&self) -> Frozen {
+        let mut helper = Command::new("sh")
+            .args(["-c", "fsfreeze -f \"$0\" && echo; timeout 60 cat; fsfreeze -u \"$0\""])
+            .arg(&self.point)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let told = helper.stdout.as_mut().unwrap().read_exact(&mut [0]);
+        told.expect("the disk is frozen");
+        Frozen(helper)
+    }
+
     /// All that is there now stays.
     pub fn sync(&self) {
         rustix::fs::syncfs(File::open(&self.point).unwrap()).unwrap();
@@ -112,6 +128,16 @@ impl Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         let _ = run(Command::new("umount").arg("-l").arg(&self.point));
+    }
+}
+
+/// A disk that does not answer.
+pub struct Frozen(Child);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
     }
 }
 

@@ -19,6 +19,17 @@ pub fn kernel_waiters(path: &Path) -> usize {
     locks.lines().filter_map(waiter).collect::<HashSet<_>>().len()
 }
 
+/// Whether somebody with a lease on this file is asked to give it back.
+pub fn lease_is_asked_back(path: &Path) -> bool {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return false };
+    let file = format!(":{}", metadata.ino());
+    let locks = fs::read_to_string("/proc/locks").unwrap();
+    locks.lines().any(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        matches!(fields[..], [_, "LEASE", "BREAKING", _, _, named, ..] if named.ends_with(&file))
+    })
+}
+
 /// Number of threads of this process that have this name.
 pub fn threads_named(name: &str) -> usize {
     let tasks = fs::read_dir("/proc/self/task").unwrap();
@@ -26,6 +37,16 @@ pub fn threads_named(name: &str) -> usize {
         fs::read_to_string(task.path().join("comm")).is_ok_and(|it| it.trim_end() == name)
     };
     tasks.filter(|task| named(task.as_ref().unwrap())).count()
+}
+
+/// Number of threads of this process that wait for a disk, and cannot even be killed.
+pub fn threads_stuck() -> usize {
+    let tasks = fs::read_dir("/proc/self/task").unwrap().map_while(Result::ok);
+    let is_stuck = |task: &fs::DirEntry| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with('D'))
+    };
+    tasks.filter(is_stuck).count()
 }
 
 /// Number of threads and of descriptors of this process.
@@ -42,6 +63,11 @@ pub fn start_time_of(pid: u32) -> u64 {
 /// State of a process: `T` for stopped, `Z` for a zombie, and so on; `None` if there is none.
 pub fn state_of(pid: u32) -> Option<char> {
     fields(pid)?.chars().next()
+}
+
+/// Parent of a process; `None` if there is no such process.
+pub fn parent_of(pid: u32) -> Option<u32> {
+    fields(pid)?.split(' ').nth(1)?.parse().ok()
 }
 
 /// The fields of a process's `stat` from the third on: those behind its name.

@@ -16,10 +16,11 @@ pub mod room;
 pub mod running;
 pub mod signals;
 pub mod strace;
+pub mod user;
 pub mod wait;
 
 pub use alone::alone;
-pub use foreign::{NOBODY, flocked, foreign_record};
+pub use foreign::{NOBODY, flocked, foreign_record, leased};
 pub use kernel::{census, kernel_waiters, start_time_of, state_of, threads_named};
 pub use namespace::in_a_namespace;
 pub use process::{Doomed, Sleeper, am_root};

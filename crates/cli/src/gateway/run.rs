@@ -7,24 +7,26 @@ use std::time::Duration;
 use clap::ValueEnum;
 use tokio::task::spawn_blocking;
 use turnlock::Sessions;
-use turnlock::gateway::{self, DEFAULT_PORT, Gateway, Layout, Supervised};
+use turnlock::gateway::{self, DEFAULT_PORT, Gateway, GatewayBuilder, Layout, Supervised};
 
 use super::signals::{self, Signals};
-use super::{Which, child, serve, stop};
+use super::{Which, child, remains, serve, stop};
 use crate::failure::Failure;
 use crate::output;
 
 /// Take the locks and the port, then serve /healthz and /metrics, or run CMD under the locks
 ///
 /// Takes the state lock, then the config lock, then the port. Nothing else is touched before all
-/// three are taken. CMD gets the port, and dies with this process.
+/// three are taken. CMD gets the port, and must stay in the foreground. All that CMD starts is part
+/// of the gateway: it keeps the locks, and is ended when CMD or this process ends. If something is
+/// left of an earlier gateway that was killed, it is named and ended first.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   turnlock gateway run --state-dir /data --port 18789
   turnlock gateway run --supervised --state-dir /data -- node gateway.mjs
 
-Exit codes: those of CMD; 75 another gateway is running;
+Exit codes: those of CMD; 1 a lock was lost; 75 another gateway is running;
 78 (or 0) with --supervised: another gateway is healthy.")]
 pub(super) struct Args {
     #[command(flatten)]
@@ -108,15 +110,9 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let runtime = signals::runtime()?;
     let ran = runtime.block_on(async {
         let mut signals = Signals::catch()?;
-        let start = async {
-            match args.supervised {
-                None => builder.acquire().await.map(Supervised::Started),
-                Some(_) => builder.acquire_supervised().await,
-            }
-        };
         let started = tokio::select! {
             () = signals.end() => return Ok(ExitCode::SUCCESS),
-            started = start => started?,
+            started = start(builder, args.supervised.is_some()) => started?,
         };
         match started {
             Supervised::Started(gateway) => run(gateway, signals, &args.command).await,
@@ -132,6 +128,22 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     // A look that still runs, perhaps on a dead mount, must not delay the end.
     runtime.shutdown_background();
     ran
+}
+
+/// Takes the locks and the port, after the end of what is left of an earlier gateway.
+async fn start(gateway: GatewayBuilder, supervised: bool) -> Result<Supervised, Failure> {
+    remains::end(&gateway).await?;
+    let watched = gateway.clone();
+    let acquire = async {
+        match supervised {
+            false => gateway.acquire().await.map(Supervised::Started),
+            true => gateway.acquire_supervised().await,
+        }
+    };
+    tokio::select! {
+        acquired = acquire => Ok(acquired?),
+        failure = remains::keep_ending(&watched) => Err(failure),
+    }
 }
 
 /// Runs the gateway until it ends or is told to end, then releases everything.

@@ -2,6 +2,7 @@
 
 mod append;
 mod beside;
+mod children;
 mod clocks;
 mod doctor;
 mod enclosed;
