@@ -122,8 +122,10 @@ impl World {
         let dead_posters_record = self.bugs.post_keeps_record && self.at_post(s, tid);
         let pc = if dead_posters_record {
             Pc::Write
-        } else if self.bugs.remove_and_create || linked {
+        } else if self.bugs.remove_and_create {
             Pc::RemoveDead
+        } else if linked {
+            Pc::Exchange
         } else {
             Pc::Spoil
         };
@@ -181,17 +183,65 @@ impl World {
         self.establish(s, tid);
     }
 
-    /// Under the data lock and the `flock`: a lock file with a second name is not taken over, since
-    /// whoever uses that name has it as well. It loses its first name, and a fresh file is
-    /// published.
-    ///
-    /// Seeded: every lock file is reclaimed so, as other programs do.
-    pub fn remove_dead(&self, s: &mut State, tid: Tid) {
-        let LockFile { record, linked, .. } = *s.fs.lock(s.thread(tid).file.unwrap());
-        if linked {
-            self.saw(Event::Parted);
+    /// `renameat2` with `RENAME_EXCHANGE`, of a file that is locked and complete (I6).
+    pub fn exchange(&self, s: &mut State, tid: Tid) {
+        let Some(there) = s.fs.lock_path else {
+            self.close_wanted(s, tid);
+            return s.go(tid, Pc::Look);
+        };
+        self.changes(s, tid);
+        if s.rightful().iter().any(|turn| turn.ino == there) {
+            s.flag(self, Wrong::LiveUnlinked);
         }
-        self.unlink_lock(s, tid, Some(record).filter(|_| !self.bugs.links_unlinked_blindly));
+        let owner = self.id(s, tid);
+        let new = s.fs.new_lock(Some(Ofd::Turn(owner)), Record::Owner(owner));
+        s.fs.lock_path = Some(new);
+        s.thread_mut(tid).exchanged = Some((new, there));
+        s.go(tid, Pc::Exchanged);
+    }
+
+    pub fn exchanged(&self, s: &mut State, tid: Tid) {
+        let (new, there) = s.thread(tid).exchanged.unwrap();
+        let judged = s.thread(tid).file.unwrap();
+        if there != judged && !self.bugs.exchange_blindly {
+            return s.go(tid, Pc::ExchangedLook);
+        }
+        s.thread_mut(tid).exchanged = None;
+        s.thread_mut(tid).file = Some(new);
+        // Its descriptor is closed. The new file was locked through another.
+        s.fs.lock_mut(judged).flock = None;
+        self.saw(Event::Exchanged);
+        self.establish(s, tid);
+    }
+
+    pub fn exchanged_look(&self, s: &mut State, tid: Tid) {
+        let (new, _) = s.thread(tid).exchanged.unwrap();
+        if s.fs.lock_path == Some(new) {
+            return s.go(tid, Pc::ExchangeBack);
+        }
+        self.end_exchange(s, tid);
+    }
+
+    pub fn exchange_back(&self, s: &mut State, tid: Tid) {
+        let (_, there) = s.thread(tid).exchanged.unwrap();
+        // It fails if nothing is there any more.
+        if s.fs.lock_path.is_some() {
+            self.saw(Event::ExchangedBack);
+            s.fs.lock_path = Some(there);
+        }
+        self.end_exchange(s, tid);
+    }
+
+    fn end_exchange(&self, s: &mut State, tid: Tid) {
+        s.thread_mut(tid).exchanged = None;
+        self.close_wanted(s, tid);
+        s.go(tid, Pc::Look);
+    }
+
+    /// Seeded: reclaim as other programs do. Or unlink a living lock, since it has a second name.
+    pub fn remove_dead(&self, s: &mut State, tid: Tid) {
+        let judged = s.fs.lock(s.thread(tid).file.unwrap()).record;
+        self.unlink_lock(s, tid, Some(judged).filter(|_| !self.bugs.links_unlinked_blindly));
         self.close_wanted(s, tid);
         s.go(tid, Pc::Publish);
     }

@@ -39,7 +39,7 @@ pub enum Record {
 pub struct LockFile {
     pub flock: Option<Ofd>,
     pub record: Record,
-    /// Has it a second name?
+    /// Has it a second name, as in a snapshot?
     pub linked: bool,
 }
 

@@ -6,9 +6,7 @@ use super::check::breaks;
 use super::properties::{ALL_OF_IT, FENCE, NOT_INSIDE, OWN_UNLINK};
 use super::world::Op::{ForeignRewrite, Post, Revoke};
 use super::world::World;
-use super::worlds::{
-    beside_foreign, made_anew_by_a_post, no_session, post_beside_foreign, rewrite_and_posts, two,
-};
+use super::worlds::{beside_foreign, made_anew_by_a_post, no_session, rewrite_and_posts, two};
 
 fn beyond(mut world: World) -> World {
     world.beyond_limits = true;
@@ -20,12 +18,6 @@ fn a_peers_remove_and_create_between_our_comparison_and_our_unlink_costs_it_its_
     let keepers = two().keeper(0).keeper(1);
     let peer = keepers.task(2, &[ForeignRewrite]).task(3, &[Post]);
     breaks("a peer's race", &peer.budget(|b| b.crash = 1), ALL_OF_IT);
-}
-
-#[test]
-fn a_peers_remove_and_create_just_before_a_lock_file_with_a_second_name_goes_costs_it_its_lock() {
-    let peer = post_beside_foreign(ForeignRewrite).budget(|b| (b.crash, b.link) = (1, 1));
-    breaks("a peer's race, a link", &peer, ALL_OF_IT);
 }
 
 #[test]

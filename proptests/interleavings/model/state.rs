@@ -52,6 +52,10 @@ pub enum Wrong {
 pub enum Event {
     Published,
     TakenOver,
+    /// A lock file with a second name was taken over by a new one.
+    Exchanged,
+    /// What was exchanged was another's by then, and was put back.
+    ExchangedBack,
     HandedOver,
     WentOn,
     Refused,
@@ -64,8 +68,6 @@ pub enum Event {
     Rewritten,
     ForeignHeld,
     Told,
-    /// The name of a lock file with a second name was unlinked.
-    Parted,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -214,7 +216,9 @@ impl State {
             threads.iter().any(|thread| {
                 let turns = thread.turn.into_iter().chain(thread.next.map(|(turn, _)| turn));
                 let file = thread.file.filter(|_| !world.remembers_only(thread));
-                file == Some(ino) || turns.into_iter().any(|turn| turn.ino == ino)
+                let exchanged =
+                    thread.exchanged.is_some_and(|(new, old)| [new, old].contains(&ino));
+                file == Some(ino) || exchanged || turns.into_iter().any(|turn| turn.ino == ino)
             })
         });
         fs.forget_sessions(|ino| {

@@ -6,11 +6,12 @@ use super::thread::{After, Pc};
 use super::world::{Op, World};
 
 impl World {
-    /// A thread that takes turns or posts. Where it only unwinds any more, nothing is left to
-    /// panic.
+    /// A thread that takes turns or posts. Where it only unwinds any more, or puts back what it has
+    /// exchanged, nothing is left to panic.
     pub fn may_panic(&self, s: &State, tid: Tid) -> bool {
         let thread = s.thread(tid);
-        let works = !matches!(thread.pc, Pc::Done | Pc::Dead | Pc::LetGo | Pc::Tell);
+        let ends = matches!(thread.pc, Pc::Done | Pc::Dead | Pc::LetGo | Pc::Tell);
+        let works = !ends && thread.exchanged.is_none();
         let ours = self.op(tid, thread.op).is_some() && !self.is_foreign(tid);
         let pid = self.pid(tid);
         works && ours && s.alive.has(pid) && !s.stopped.has(pid)

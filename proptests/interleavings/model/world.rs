@@ -143,6 +143,8 @@ pub struct Bugs {
     pub stage_kept: bool,
     /// A turn that ends by a panic is not told to the keeper.
     pub panic_untold: bool,
+    /// Whoever exchanges a lock file does not look at what was there.
+    pub exchange_blindly: bool,
 }
 
 /// A model to check.
