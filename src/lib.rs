@@ -54,6 +54,14 @@
 //! - **Runs have an end only on Linux.** Elsewhere, and on filesystems without the locks that mark
 //!   waiters (`F_OFD_SETLK`), a process does not know of other processes that wait. It keeps a
 //!   session for as long as its own tasks ask for it.
+//! - **Several users.** A lock file lets those in whom its session lets in: a session of a group has
+//!   mode 0660, in a directory of mode 2770. Another user's symbolic link on the way to a session is
+//!   refused if it leads into a directory that is not that user's own. So are other users' files in
+//!   sticky directories where everybody may put files, such as `/tmp`. Only Linux tells whose link
+//!   is followed; elsewhere, all are.
+//! - **Several names.** A session file with hard links has one holder, under whatever name. This
+//!   needs locks of open file descriptions (`F_OFD_SETLK`), which network filesystems do not have.
+//!   A session file that is mounted by itself is refused; mount its directory.
 //! - **No re-entry.** A task that asks for a turn it already holds waits for itself. The message
 //!   of the timeout says so.
 //! - **`fork` without `exec`.** The child cannot use a turn of its parent, and it has no background

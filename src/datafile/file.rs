@@ -144,9 +144,8 @@ impl SessionFile {
 
     /// Claims the file for a turn (I17). `false` if it is held under another name.
     pub(super) fn claim(&mut self, place: &Place) -> bool {
-        let is_ours = claim::take(&self.file, place);
-        self.claimed |= is_ours;
-        is_ours
+        self.claimed = self.claimed || claim::take(&self.file, place);
+        self.claimed
     }
 
     pub(crate) fn id(&self) -> FileId {

@@ -96,7 +96,8 @@ impl Acquire {
     /// - [`Error::NotASession`], [`Error::NotALockFile`] or [`Error::LocksNotKept`] if the session
     ///   cannot be locked
     /// - [`Error::Runtime`] outside a tokio runtime
-    /// - [`Error::Io`] if a file operation fails
+    /// - [`Error::Io`] if a file operation fails, or if another user may have put something there to
+    ///   lead this process astray
     ///
     /// # Panics
     /// If the tokio runtime was built without its timer (`enable_time`) and the turn has to be

@@ -93,12 +93,12 @@ impl World {
     }
 
     /// Is the file another one than the turn knows, or shorter? That is measured now. If it is cut
-    /// later, nobody can tell before the write.
+    /// later, nobody can tell before the write. Who knows no line can lose none.
     fn note_change(&self, s: &mut State, tid: Tid) {
         let (now, thread) = (self.known_of(s, s.thread(tid).data), s.thread_mut(tid));
         let same =
             |known: Known| now.is_some_and(|now| now.ino == known.ino && now.lines >= known.lines);
-        thread.changed = thread.known.is_some_and(|known| !same(known));
+        thread.changed = thread.known.is_some_and(|known| known.lines > 0 && !same(known));
     }
 
     /// This session file as it is now, where a foreign program may change it.
