@@ -108,6 +108,8 @@ pub(super) struct Findings {
     pub(super) cut_by_kill: u64,
     /// Lines that a foreign program has cut in their middle.
     pub(super) cut_by_others: u64,
+    /// Acknowledged lines that a foreign program has cut off, or written over.
+    pub(super) lost_to_others: u64,
 }
 
 impl Findings {

@@ -52,6 +52,7 @@ impl Report<'_> {
             "fileBytes": self.findings.bytes,
             "linesCutByKill": self.findings.cut_by_kill,
             "linesCutByOthers": self.findings.cut_by_others,
+            "linesLostToOthers": self.findings.lost_to_others,
             "violations": counts,
             "firstViolations": self.findings.first,
             "kept": self.kept.map(|path| path.to_string_lossy()),
@@ -132,8 +133,11 @@ impl Report<'_> {
             rows.push(("session files changed", n.changes.to_string()));
             rows.push(("holders told of a change", n.told.to_string()));
             rows.push((
-                "lines cut in their middle",
-                format!("{} (by the foreign program)", self.findings.cut_by_others),
+                "lines lost to these changes",
+                format!(
+                    "{} acknowledged, {} cut in their middle",
+                    self.findings.lost_to_others, self.findings.cut_by_others
+                ),
             ));
             rows.push(("rewrites", n.rewrites.to_string()));
         }
@@ -198,16 +202,25 @@ impl Report<'_> {
     }
 
     fn proofs(&self) -> Vec<String> {
-        let n = self.numbers;
-        vec![
+        let changed = self.args.truncate || self.args.replace;
+        let lost = self.findings.lost_to_others;
+        let mut proofs = vec![
             format!(
-                "each of the {} acknowledged lines is there, whole, once, in its writer's order",
-                n.lines
+                "each of the {} acknowledged lines is there, whole, once, in its writer's order{}",
+                self.numbers.lines - lost,
+                if changed { ", but what the foreign program cut off" } else { "" }
             ),
             "a line acknowledged before another was begun stands before it".into(),
             "no turn's lines lie inside another's".into(),
             "no holder wrote after it lost the lock, and none lost it without a cause".into(),
-        ]
+        ];
+        if changed {
+            proofs.push("no turn went on after such a change without being told".into());
+        }
+        if self.args.panic {
+            proofs.push("nobody waited for a thread that had panicked".into());
+        }
+        proofs
     }
 }
 

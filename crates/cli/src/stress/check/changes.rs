@@ -45,6 +45,12 @@ impl<'a> Changes<'a> {
         later.take_while(move |change| change.from < to).copied()
     }
 
+    /// Whether the file certainly had lines all through this time.
+    pub(super) fn left_lines(&self, from: u64, to: u64) -> bool {
+        let before = self.all[..self.first_after(from)].last();
+        before.is_some_and(|change| change.kept > 0) && self.within(from, to).next().is_none()
+    }
+
     /// Whether a change can have overtaken an append of this time. If the file was replaced, a
     /// section on the old one may go on, and end a turn beside the append. When the next turn
     /// begins, that is over.

@@ -362,10 +362,13 @@ impl<'a> Walk<'a> {
             }
         }
         for (index, lines) in missing {
+            let append = &self.history.appends[index];
             if self.can_be_lost(index) {
+                if append.outcome == Outcome::Acknowledged {
+                    self.findings.lost_to_others += u64::from(append.count - lines);
+                }
                 continue;
             }
-            let append = &self.history.appends[index];
             let id = LineId { writer: append.writer, n: append.first + u64::from(lines) };
             let what = match append.offset {
                 Some(offset) => {

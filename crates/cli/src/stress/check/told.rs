@@ -23,7 +23,11 @@ pub(super) fn check(
         let Some(index) = append.turn else { continue };
         let (turn, changes) = (&history.turns[index], &changes[usize::from(append.session)]);
         let Some(acquired) = turn.acquired.filter(|_| !turn.foreign()) else { continue };
-        let known = known.entry(index).or_insert(Known { at: acquired, last: None });
+        let known = known.entry(index).or_insert_with(|| Known {
+            at: acquired,
+            last: None,
+            saw_lines: changes.left_lines(turn.asked, acquired),
+        });
         if let Some(what) = known.wrong(append, changes, terms) {
             let what = format!("{} {what}, and was not told", name(turn));
             findings.add(Kind::NotTold, Some(append.session), append.offset, what);
@@ -38,6 +42,8 @@ struct Known<'a> {
     at: u64,
     /// The turn's last append, whose lines it knows to be there.
     last: Option<&'a Append>,
+    /// Whether it certainly saw lines. Who has seen none can lose none, and is told of nothing.
+    saw_lines: bool,
 }
 
 impl<'a> Known<'a> {
@@ -53,15 +59,16 @@ impl<'a> Known<'a> {
         }
         let mut changes = changes.within(self.at, append.begun);
         let replaced = changes.any(|change| is_replaced(change, self.at, append.begun));
-        replaced.then_some("wrote to another session file than before")
+        (replaced && self.saw_lines).then_some("wrote to another session file than before")
     }
 
     fn after(&mut self, append: &'a Append) {
-        match append.outcome {
-            Outcome::Acknowledged => (self.at, self.last) = (append.ended, Some(append)),
-            Outcome::Told => (self.at, self.last) = (append.ended, None),
-            _ => {}
-        }
+        let last = match append.outcome {
+            Outcome::Acknowledged => Some(append),
+            Outcome::Told => None,
+            _ => return,
+        };
+        *self = Self { at: append.ended, last, saw_lines: last.is_some() };
     }
 }
 

@@ -33,6 +33,7 @@ fn what_is_behind_the_kept_part_is_lost_by_the_change_and_nothing_else() {
         let kept = tale.file.len() - line(1, 1).len();
         tale.change(way, kept, 70..80);
         tale.is_clean(PLAIN);
+        assert_eq!(tale.told(PLAIN).lost_to_others, 1);
         tale.post(2, 1, 81..82);
         tale.is_clean(PLAIN);
         // It has kept one line more than is there.
@@ -244,20 +245,31 @@ fn a_holder_that_is_not_told_that_the_file_was_cut_is_found() {
 
 #[test]
 fn a_holder_that_is_not_told_that_the_file_was_replaced_is_found() {
-    let replaced = |way: Way, from: u64, to: u64| {
+    let replaced = |way: Way, from: u64, to: u64, lines: bool, first: bool| {
         let mut tale = Tale::default();
+        tale.post(2, 0, 1..2);
+        tale.change(Way::Cut, if lines { tale.file.len() } else { 0 }, 3..5);
         tale.turn(0, 1, 10, 20);
-        tale.change(way, 0, from..to);
-        tale.append(0, 1, 0, 45..50);
+        if !first {
+            tale.append(0, 1, 0, 21..22);
+        }
+        let kept = if way == Way::Replace { 0 } else { tale.file.len() };
+        tale.change(way, kept, from..to);
+        tale.append(0, 1, 1, 45..50);
         tale.end(0, 1, 60);
         tale
     };
-    replaced(Way::Replace, 30, 40).is_wrong(PLAIN, &[Kind::NotTold]);
+    for first in [true, false] {
+        replaced(Way::Replace, 30, 40, true, first).is_wrong(PLAIN, &[Kind::NotTold]);
+        // It is in place, and nothing is lost.
+        replaced(Way::Copy, 30, 40, true, first).is_clean(PLAIN);
+    }
     // It had not seen the file before, or cannot have seen that it is another.
-    replaced(Way::Replace, 15, 40).is_clean(PLAIN);
-    replaced(Way::Replace, 30, 46).is_clean(PLAIN);
-    // Nothing was there to be cut.
-    replaced(Way::Cut, 30, 40).is_clean(PLAIN);
+    replaced(Way::Replace, 15, 40, true, true).is_clean(PLAIN);
+    replaced(Way::Replace, 30, 46, true, true).is_clean(PLAIN);
+    // It may have seen no line.
+    replaced(Way::Replace, 30, 40, false, true).is_clean(PLAIN);
+    replaced(Way::Replace, 30, 40, false, false).is_wrong(PLAIN, &[Kind::NotTold]);
 }
 
 #[test]
