@@ -7,18 +7,24 @@
 mod append;
 mod batch;
 mod claim;
+mod ending;
 mod file;
 pub(crate) mod quarantine;
 pub(crate) mod read;
 pub(crate) mod rewrite;
 mod section;
 mod synced;
+mod told;
+mod view;
 mod waiting;
 
 pub use append::Appended;
 pub(crate) use append::Failed;
 pub(crate) use batch::Batch;
+use ending::Ending;
 pub(crate) use file::{Locking, SessionFile};
 pub(crate) use rewrite::{is_leftover, leftover_of};
 pub(crate) use section::{SOON, Section, busy, is_claimed_elsewhere};
+pub(crate) use told::ToldView;
+pub(crate) use view::View;
 pub(crate) use waiting::WaitingFile;

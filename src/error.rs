@@ -1,6 +1,7 @@
 //! What can go wrong: one variant per cause. Each message names the path, the holder if there is
 //! one, and the remedy.
 
+mod changed;
 mod holder;
 mod lost;
 mod text;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use crate::sys;
 use crate::transcript::restore::RestoreError;
 
+pub use changed::SessionChange;
 pub use holder::Holder;
 pub use lost::LostCause;
 use text::{ButBy, HolderFacts, HolderStory, Writer, remedy};
@@ -161,6 +163,23 @@ pub enum Error {
     Overtaken {
         /// The session file.
         session: PathBuf,
+    },
+
+    /// Another program has removed, replaced or cut the session file while this turn was held, so
+    /// that what the holder had seen of it is not there any more. Nothing was written.
+    ///
+    /// A [`Turn::read`](crate::Turn::read) accepts the session as it is now; after that, the turn
+    /// goes on.
+    #[error(
+        "{}: {how} during this turn; nothing was written: \
+         re-read the session, which accepts it as it is now, and write again",
+        session.display()
+    )]
+    Changed {
+        /// The session file.
+        session: PathBuf,
+        /// What was done to it.
+        how: SessionChange,
     },
 
     /// An earlier sync of this turn failed, and it is not known what is on disk. The turn accepts

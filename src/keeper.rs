@@ -16,14 +16,14 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::outside;
-use crate::sys::Device;
+use crate::sys::Mount;
 use crate::threads::Threads;
 
 /// Where jobs that may take long are done, one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Lane {
     /// File work on this filesystem.
-    Disk(Device),
+    Disk(Mount),
     /// Callbacks of the program.
     Callbacks,
     /// File work on whatever filesystem, while there are very many.

@@ -35,7 +35,8 @@
 //! # Limitations
 //!
 //! - **Advisory.** A program that writes to the session file without any lock is survived, not
-//!   stopped.
+//!   stopped. If it removes, replaces or cuts the session, the holder is told before it writes on
+//!   ([`Error::Changed`]).
 //! - **One kernel.** On a network filesystem, this crate works only where `flock` is kept between
 //!   hosts. Where it is not kept, this crate refuses to work ([`Error::LocksNotKept`]). A lock
 //!   whose owner may be on another host is not taken over on suspicion ([`Error::RemoteOwner`]).
@@ -138,7 +139,7 @@ mod transcript;
 
 pub use datafile::Appended;
 pub use datafile::read::{ReadError, RecordError, Transcript};
-pub use error::{Error, Holder, LostCause, Result};
+pub use error::{Error, Holder, LostCause, Result, SessionChange};
 pub use lock::Reason;
 pub use rules::{Durability, LongHold};
 pub use session::{Rewritten, Turn};

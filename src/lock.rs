@@ -5,6 +5,7 @@
 //! | [`try_take`] | tries once: publishes a lock, or takes over one that nobody holds |
 //! | [`open_to_wait`], [`Waiting::wait`], [`settle`] | wait for it in the kernel, then try |
 //! | [`Lock::lost`], [`fence::pass`] | say whether the turn is lost: the fence (I4) |
+//! | [`tell`], [`told`] | say what the holder has seen to its children |
 //! | [`Lock::hand_over`] | passes the turn to another waiter of this process |
 //! | [`Lock::unlink`], [`Lock::unlock`], [`Lock::keep_until`] | release it |
 //! | [`Lingering::take_again`], [`Lingering::tidy`] | after a release, resume or clean up |
@@ -34,6 +35,7 @@ pub(crate) use file::marks;
 #[cfg(feature = "gateway")]
 pub(crate) use file::record::Record;
 pub(crate) use file::record::cut_label;
+pub(crate) use file::told::{tell, told};
 pub(crate) use file::verdict::Known;
 #[cfg(feature = "gateway")]
 pub(crate) use file::verdict::PidClaim;

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::compat::openclaw;
 use crate::error::{Context, Error, Result};
-use crate::sys::{Dir, FileId, Stat, strip_suffix};
+use crate::sys::{Dir, DirNumber, Found, Pinned, Stat, strip_suffix};
 
 /// A session's directory and its name there. Two values are equal if they mean the same session,
 /// whichever path it was named by.
@@ -78,8 +78,7 @@ impl Place {
     /// opened, wherever it is by now. But a session that was moved away is not the one that its
     /// users look for.
     pub(crate) fn is_where_it_was(&self) -> Result<bool> {
-        let named = self.dir.path_id().context("look at", self.dir.path())?;
-        Ok(named == Some(self.dir.id()))
+        self.dir.is_at_its_path().context("look at", self.dir.path())
     }
 
     /// The path of the lock file, for messages.
@@ -102,32 +101,32 @@ impl Place {
         self.session().file_name().unwrap_or_default()
     }
 
+    /// Compares what the lock path names now with an open file.
+    pub(crate) fn compare_lock(&self, lock: &Pinned) -> Result<Found> {
+        self.dir.compare(self.lock_name(), lock).context("look at", &self.lock)
+    }
+
+    /// Compares what the session path names now with an open file.
+    pub(crate) fn compare_session(&self, session: &Pinned) -> Result<Found> {
+        self.dir.compare(self.session_name(), session).context("look at", self.session())
+    }
+
     /// What the lock path names; `None` if it names nothing.
     pub(crate) fn stat_lock(&self) -> Result<Option<Stat>> {
         self.dir.stat(self.lock_name()).context("look at", &self.lock)
-    }
-
-    /// Which file the lock path names; `None` if it names none.
-    pub(crate) fn lock_id(&self) -> Result<Option<FileId>> {
-        Ok(self.stat_lock()?.map(|stat| stat.id))
     }
 
     /// What the session path names; `None` if it names nothing.
     pub(crate) fn stat_session(&self) -> Result<Option<Stat>> {
         self.dir.stat(self.session_name()).context("look at", self.session())
     }
-
-    /// Which file the session path names; `None` if it names none.
-    pub(crate) fn session_id(&self) -> Result<Option<FileId>> {
-        Ok(self.stat_session()?.map(|stat| stat.id))
-    }
 }
 
 impl PartialEq for Place {
     fn eq(&self, other: &Self) -> bool {
-        // Both directories are open, so their inode numbers cannot have been reused. A directory
-        // that was moved is another place: who came by the old path is told that its turn is lost.
-        self.dir.id() == other.dir.id() && self.lock == other.lock
+        // A directory that was moved is another place: who came by the old path is told that its
+        // turn is lost.
+        self.dir == other.dir && self.lock == other.lock
     }
 }
 
@@ -135,13 +134,13 @@ impl Eq for Place {}
 
 impl Hash for Place {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.dir.id().hash(state);
+        self.dir.hash(state);
         self.lock.hash(state);
     }
 }
 
 /// The directories in which this process uses sessions: one descriptor for each.
-static DIRECTORIES: LazyLock<Mutex<HashMap<FileId, Weak<Dir>>>> = LazyLock::new(Mutex::default);
+static DIRECTORIES: LazyLock<Mutex<HashMap<DirNumber, Weak<Dir>>>> = LazyLock::new(Mutex::default);
 /// When there are so many entries, those of closed directories are forgotten.
 const MANY: usize = 1 << 10;
 
@@ -166,8 +165,9 @@ pub(crate) fn open_shared(dir: &Path) -> io::Result<Arc<Dir>> {
 
 fn share(dir: Dir) -> Arc<Dir> {
     let mut known = DIRECTORIES.lock();
-    // As long as it is open, no other directory has its inode number. But it may have been moved.
-    if let Some(open) = known.get(&dir.id()).and_then(Weak::upgrade)
+    // It may have been moved since.
+    if let Some(open) = known.get(&dir.number()).and_then(Weak::upgrade)
+        && *open == dir
         && open.path() == dir.path()
     {
         return open;
@@ -176,6 +176,6 @@ fn share(dir: Dir) -> Arc<Dir> {
         known.retain(|_, dir| dir.strong_count() > 0);
     }
     let dir = Arc::new(dir);
-    known.insert(dir.id(), Arc::downgrade(&dir));
+    known.insert(dir.number(), Arc::downgrade(&dir));
     dir
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::sys::{Device, filesystem};
+use crate::sys::{Dir, filesystem};
 
 /// When an append counts as done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -70,14 +70,19 @@ impl Rules {
         WaitLimit::after(self.acquire_timeout)
     }
 
-    /// Whether marks can be used on this device.
-    pub(crate) fn marks(&self, device: Device) -> bool {
-        !self.portable && !self.shared && filesystem::marks_usable(device)
+    /// Whether marks can be used on the lock files of this directory.
+    pub(crate) fn marks(&self, dir: &Dir) -> bool {
+        !self.portable && !self.shared && filesystem::marks_usable(dir)
     }
 
-    /// Whether other hosts may share this device.
-    pub(crate) fn remote(&self, device: Device) -> bool {
-        self.shared || filesystem::is_remote(device)
+    /// Whether no server and no daemon delays calls in this directory.
+    pub(crate) fn is_local(&self, dir: &Dir) -> bool {
+        !self.shared && filesystem::is_local(dir)
+    }
+
+    /// Whether other hosts may share this directory.
+    pub(crate) fn remote(&self, dir: &Dir) -> bool {
+        self.shared || filesystem::is_remote(dir)
     }
 }
 

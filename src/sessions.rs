@@ -26,7 +26,7 @@ use crate::place::Place;
 use crate::rules::{Durability, LongHold, Rules};
 use crate::session::data_lock::{enter_section, in_section};
 use crate::session::{self, SlotRef};
-use crate::sys::filesystem;
+use crate::sys::{Dir, filesystem};
 use doctor::Doctor;
 use sweep::{DirectoryReport, LockReport};
 
@@ -347,7 +347,7 @@ impl Sessions {
     /// # Errors
     /// If the system cannot tell.
     pub fn filesystem(dir: impl AsRef<Path>) -> std::io::Result<String> {
-        Ok(filesystem::filesystem(dir.as_ref())?.to_string())
+        Ok(filesystem::filesystem(&Dir::open(dir.as_ref())?)?.to_string())
     }
 
     /// Looks at the lock of one session, and changes nothing; `None` if it has no lock file.

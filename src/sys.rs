@@ -17,6 +17,7 @@ pub(crate) mod filesystem;
 pub(crate) mod flock;
 pub(crate) mod limit;
 mod names;
+pub(crate) mod note;
 pub(crate) mod process;
 pub(crate) mod range_lock;
 #[cfg(feature = "gateway")]
@@ -29,12 +30,12 @@ mod user;
 pub(crate) use std::os::fd::{AsFd, BorrowedFd};
 
 pub(crate) use attributes::{replace_like, share, stand_beside};
-pub(crate) use dir::{Access, Dir, Refusal};
+pub(crate) use dir::{Access, Dir, DirNumber, Mount, Refusal};
 pub(crate) use errors::{
     is_descriptor_limit, is_lease_refusal, is_link_refusal, is_mount_refusal, is_pipe_refusal,
 };
 pub(crate) use file::{
-    Device, FileId, FileKind, Stat, kind_of, open_to_read, read_at, read_exact_at, stat,
+    FileKind, Found, Pinned, Stat, Trace, kind_of, open_to_read, read_at, read_exact_at, stat,
     write_all_at,
 };
 pub(crate) use names::strip_suffix;

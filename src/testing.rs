@@ -124,7 +124,7 @@ impl Facts for World {
 fn check_rewritten_label(record: &Record) {
     let label = record.label.as_deref().map(|label| Arc::from(cut_label(label)));
     let want = Want { owner: Uuid::from_u128(1), label, facts: None, rules: Arc::default() };
-    let bytes = encode(&want, SystemTime::now(), record.start_time.unwrap_or(0) as usize);
+    let bytes = encode(&want, None, SystemTime::now(), record.start_time.unwrap_or(0) as usize);
     assert!(bytes.len() <= 4096);
     let Reading::Ours(again) = parse(&bytes) else { panic!("{}", String::from_utf8_lossy(&bytes)) };
     assert_eq!(again.owner, Some(want.owner));

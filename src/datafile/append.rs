@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Batch, Section};
 use crate::error::{Error, NotTakenBack, Result};
 use crate::rules::Durability;
-use crate::sys::{self, FileId, limit};
+use crate::sys::{self, Found, Pinned, limit};
 
 /// What an append did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -31,96 +31,139 @@ pub(crate) struct Writer<'a> {
     /// How far the caller has looked at the file.
     seen: u64,
     /// The lock file under which, or beside whose holder, it writes.
-    lock: FileId,
+    lock: &'a Pinned,
 }
 
 impl Section {
     /// A writer for one append. `seen` is how far the caller has looked at the file; `lock` is the
     /// lock file under which, or beside whose holder, it writes.
-    pub(crate) fn writer(&mut self, durability: Durability, seen: u64, lock: FileId) -> Writer<'_> {
+    pub(crate) fn writer<'a>(
+        &'a mut self,
+        durability: Durability,
+        seen: u64,
+        lock: &'a Pinned,
+    ) -> Writer<'a> {
         Writer { section: self, durability, seen, lock }
     }
 }
 
 impl Writer<'_> {
     /// Appends whole lines: all of them or nothing (I9). Seals a torn tail first.
-    pub(crate) fn append(self, batch: &Batch) -> Result<Appended, Failed> {
-        let measured = self.section.len();
-        let sealed = self.has_torn_tail().map_err(|source| self.failed("read", source))?;
-        let bytes = if sealed { batch.with_seal() } else { batch.bytes() };
-        if let Err((wrote, source)) = self.write(bytes) {
-            let source = self.cut_back(measured, wrote, source);
-            return Err(self.failed("append to", source).into());
-        }
+    pub(crate) fn append(mut self, batch: &Batch) -> Result<Appended, Failed> {
+        let torn = self.has_torn_tail().map_err(|source| self.failed("read", source))?;
+        let written = self.write_lines(batch, torn)?;
         if self.durability == Durability::Sync
-            && let Err(source) = self.section.session().sync(self.section.place())
+            && let Err(source) = self.section.sync()
         {
-            let source = self.cut_back(measured, bytes.len(), source);
+            let source = self.cut_back(&written, source);
             return Err(Failed::Sync(self.failed("sync", source)));
         }
-        let end = self.end_of_write(measured + bytes.len() as u64, bytes.is_empty());
-        let start = end.saturating_sub(bytes.len() as u64);
-        self.section.ends_at(end);
-        if start < measured {
-            // A program without the data lock has cut the file since this section measured it.
-            return Err(self.overtaken().into());
-        }
+        self.section.ends_at(written.end);
         self.confirm()?;
         Ok(Appended {
-            offset: start + u64::from(sealed),
+            offset: written.start + u64::from(written.sealed),
             bytes: batch.bytes().len() as u64,
-            intervening: start.saturating_sub(self.seen),
-            sealed,
+            intervening: written.start.saturating_sub(self.seen),
+            sealed: written.sealed,
         })
     }
 
     /// Whether the file ends inside a line.
     fn has_torn_tail(&self) -> io::Result<bool> {
         let len = self.section.len();
-        if len == 0 || len == self.section.session().sealed_to() {
-            return Ok(false);
-        }
-        let mut last = [0];
-        sys::read_exact_at(self.section.file(), &mut last, len - 1)?;
-        Ok(last[0] != b'\n')
+        Ok(len != self.section.session().sealed_to() && !self.is_line_start(len)?)
     }
 
-    /// Writes it all, with one call unless that fails. An error says how many bytes were written
-    /// before it.
-    fn write(&self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
-        let end = self.section.len() + bytes.len() as u64;
-        limit::ensure_within(end).map_err(|error| (0, error))?;
+    /// Whether a line begins at this offset.
+    fn is_line_start(&self, offset: u64) -> io::Result<bool> {
+        let Some(before) = offset.checked_sub(1) else { return Ok(true) };
+        let mut last = [0];
+        sys::read_exact_at(self.section.file(), &mut last, before)?;
+        Ok(last[0] == b'\n')
+    }
+
+    /// Writes the lines as lines of their own.
+    ///
+    /// A program without the data lock may have written the beginning of a line since the end of
+    /// the file was looked at. The first line is glued to it then. It is taken back, and written
+    /// again behind a newline.
+    fn write_lines(&mut self, batch: &Batch, torn: bool) -> Result<Written> {
+        let written = self.write(batch, torn)?;
+        let is_glued = |written: &Written| {
+            // Nobody else wrote, or the newline comes first.
+            let is_apart = written.start == self.section.len() || written.sealed;
+            // A look that fails does not undo the write.
+            !is_apart && self.is_line_start(written.start).is_ok_and(|starts| !starts)
+        };
+        if !is_glued(&written) {
+            return Ok(written);
+        }
+        if !self.take_back(&written) {
+            self.section.ends_at(written.end);
+            return Err(self.overtaken());
+        }
+        self.section.measured(written.start);
+        self.write(batch, true)
+    }
+
+    /// Writes all lines, with one call unless that fails, after a newline if the file is torn. What
+    /// cannot be written completely is taken back.
+    fn write(&mut self, batch: &Batch, torn: bool) -> Result<Written> {
+        let bytes = batch.written(torn);
+        let measured = self.section.len();
+        let mut written = Written { start: measured, end: measured, is_whole: true, sealed: torn };
+        let end = measured + bytes.len() as u64;
+        let done = limit::within(end, || self.write_all(bytes, &mut written));
+        if let Err(source) = done {
+            return Err(self.failed("append to", self.cut_back(&written, source)));
+        }
+        if written.start < measured || !written.is_whole {
+            // A program without the data lock has cut the file since this section measured it, or
+            // has written into the midst of the lines.
+            self.section.ends_at(written.end);
+            return Err(self.overtaken());
+        }
+        Ok(written)
+    }
+
+    /// Writes all `bytes`, and notes where they are: a program without the data lock may have
+    /// written since the file was measured.
+    fn write_all(&self, bytes: &[u8], written: &mut Written) -> io::Result<()> {
+        let mut file = self.section.file();
         let mut wrote = 0;
         while wrote < bytes.len() {
-            match self.section.file().write(&bytes[wrote..]) {
-                Ok(0) => return Err((wrote, io::ErrorKind::WriteZero.into())),
-                Ok(n) => wrote += n,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err((wrote, e)),
+            let count = match file.write(&bytes[wrote..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => count,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(e),
+            };
+            let end = file.stream_position().unwrap_or(written.end + count as u64);
+            let start = end.saturating_sub(count as u64);
+            if wrote == 0 {
+                written.start = start;
+            } else {
+                written.is_whole &= start == written.end;
             }
+            written.end = end;
+            wrote += count;
         }
         Ok(())
     }
 
-    /// Where the write ended: a program without the data lock may have written since the file was
-    /// measured. After an empty write, the file ends where it was measured.
-    fn end_of_write(&self, measured: u64, is_empty: bool) -> u64 {
-        if is_empty {
-            return measured;
-        }
-        self.section.file().stream_position().unwrap_or(measured)
-    }
-
-    /// Takes back a write that failed, if the file has exactly the length that this write gave it.
-    /// The error says so if that is not possible.
-    fn cut_back(&self, before: u64, wrote: usize, failed: io::Error) -> io::Error {
-        let file = self.section.file();
-        let is_ours = |stat: sys::Stat| stat.len == before + wrote as u64;
+    /// Takes back a write that failed. The error says so if that is not possible.
+    fn cut_back(&self, written: &Written, failed: io::Error) -> io::Error {
         // Btrfs does not even cut a file whose quota is used up. Then a torn tail stays, and the
         // next append seals it.
-        let is_as_before =
-            wrote == 0 || sys::stat(file).is_ok_and(is_ours) && file.set_len(before).is_ok();
-        if is_as_before { failed } else { NotTakenBack::because(failed) }
+        if self.take_back(written) { failed } else { NotTakenBack::because(failed) }
+    }
+
+    /// Cuts off what was written, if the file has exactly the length that this write gave it.
+    fn take_back(&self, written: &Written) -> bool {
+        let file = self.section.file();
+        let is_last = |stat: sys::Stat| written.is_whole && stat.len == written.end;
+        written.start == written.end
+            || sys::stat(file).is_ok_and(is_last) && file.set_len(written.start).is_ok()
     }
 
     /// Compares once more before the append is acknowledged (I9). Meanwhile a program without the
@@ -130,9 +173,9 @@ impl Writer<'_> {
     fn confirm(&self) -> Result<()> {
         let place = self.section.place();
         // A look that fails does not undo the write.
-        let is_other = |named: Result<Option<FileId>>, id| named.is_ok_and(|named| named != id);
-        if is_other(place.lock_id(), Some(self.lock))
-            || is_other(place.session_id(), self.section.id())
+        let is_other = |found: Result<Found>| found.is_ok_and(|found| !found.is_this());
+        if is_other(place.compare_lock(self.lock))
+            || is_other(place.compare_session(self.section.pinned()))
         {
             return Err(self.overtaken());
         }
@@ -146,6 +189,16 @@ impl Writer<'_> {
     fn failed(&self, action: &'static str, source: io::Error) -> Error {
         Error::Io { action, path: self.section.place().session().to_owned(), source }
     }
+}
+
+/// Where lines were written.
+struct Written {
+    start: u64,
+    end: u64,
+    /// Whether nothing of others lies between.
+    is_whole: bool,
+    /// Whether the first byte is a newline that seals a torn tail.
+    sealed: bool,
 }
 
 /// Why an append failed. After a failed sync it is not known what is on disk.
@@ -178,10 +231,14 @@ mod tests {
         section: &mut Section,
         lines: &[u32],
         seen: u64,
-        lock: FileId,
+        lock: &Pinned,
     ) -> crate::Result<Appended> {
         let batch = Batch::of(lines).unwrap();
         Ok(section.writer(Durability::Buffered, seen, lock).append(&batch)?)
+    }
+
+    fn pinned(path: &std::path::Path) -> Pinned {
+        Pinned::new(std::fs::File::open(path).unwrap()).unwrap().0
     }
 
     #[test]
@@ -190,12 +247,12 @@ mod tests {
         let place = Place::resolve(&dir.path().join("s.jsonl"), true).unwrap();
         std::fs::write(place.lock(), "{}").unwrap();
         std::fs::write(place.session(), "{}\n{}\n").unwrap();
-        let lock = place.lock_id().unwrap().unwrap();
+        let lock = pinned(place.lock());
         let mut section = Section::lock_within(SOON, &place, false).unwrap().unwrap();
         // After an append of its own, this process knows how the file ends without reading it.
-        append(&mut section, &[1], 6, lock).unwrap();
+        append(&mut section, &[1], 6, &lock).unwrap();
         std::fs::write(place.session(), "{}\n").unwrap();
-        let overtaken = append(&mut section, &[2], 8, lock);
+        let overtaken = append(&mut section, &[2], 8, &lock);
         assert!(matches!(overtaken, Err(Error::Overtaken { .. })), "{overtaken:?}");
     }
 
@@ -204,15 +261,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let place = Place::resolve(&dir.path().join("s.jsonl"), true).unwrap();
         std::fs::write(place.lock(), "{}").unwrap();
-        let lock = place.lock_id().unwrap().unwrap();
+        let lock = pinned(place.lock());
         let mut section = Section::lock_within(SOON, &place, true).unwrap().unwrap();
         let mut foreign = std::fs::OpenOptions::new().append(true).open(place.session()).unwrap();
         foreign.write_all(b"{\"foreign\":1}\n").unwrap();
-        let appended = append(&mut section, [1].as_slice(), 0, lock).unwrap();
+        let appended = append(&mut section, [1].as_slice(), 0, &lock).unwrap();
         assert_eq!((appended.offset, appended.intervening, section.len()), (14, 14, 16));
         drop(section);
         let mut section = Section::lock_within(SOON, &place, false).unwrap().unwrap();
-        let empty = append(&mut section, &[], 16, lock).unwrap();
+        let empty = append(&mut section, &[], 16, &lock).unwrap();
         assert_eq!((empty.offset, empty.bytes, empty.intervening), (16, 0, 0));
     }
 }

@@ -29,9 +29,9 @@ impl Batch {
         Ok(Self(bytes))
     }
 
-    /// The lines, after a newline that seals a torn tail.
-    pub(super) fn with_seal(&self) -> &[u8] {
-        &self.0
+    /// What is written: the lines, after a newline if there is a torn tail to seal.
+    pub(crate) fn written(&self, sealed: bool) -> &[u8] {
+        if sealed { &self.0 } else { self.bytes() }
     }
 
     /// The lines alone.

@@ -44,7 +44,7 @@ pub(super) fn end(file: &File) {
 /// The byte of a name, the same in every process.
 fn byte_of(place: &Place) -> i64 {
     let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
-    place.dir().id().hash(&mut hash);
+    place.dir().hash(&mut hash);
     hash.write(place.session_name().as_encoded_bytes());
     CLAIMS.start + i64::try_from(hash.finish() % COUNT.unsigned_abs()).unwrap_or(0)
 }

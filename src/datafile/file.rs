@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::claim;
@@ -9,20 +10,21 @@ use super::section::Section;
 use super::synced::sync_directory_once;
 use crate::error::{Context, Error, Result};
 use crate::place::Place;
-use crate::sys::{self, Access, FileId, FileKind, filesystem, flock};
+use crate::sys::{self, Access, FileKind, Found, Pinned, filesystem, flock};
 
 /// A session file that is open.
 #[derive(Debug)]
 pub(crate) struct SessionFile {
-    file: File,
-    id: FileId,
-    /// Whether this process created the file, for its data lock. It is removed with the turn if
-    /// nobody ever writes into it.
+    file: Arc<Pinned>,
+    /// Whether this process, or the holder before, created the file for its data lock. It is
+    /// removed with the turn if nobody ever writes into it.
     created: bool,
     /// If the file has this length, it is known to end with a newline.
     sealed_to: u64,
     /// Whether a turn has claimed it through this descriptor (I17).
     claimed: bool,
+    /// Whether its name was synced since it was opened.
+    is_name_synced: bool,
 }
 
 /// The outcome of a try for the data lock.
@@ -40,7 +42,7 @@ impl SessionFile {
     pub(crate) fn open(place: &Place, create: bool) -> Result<Option<Self>> {
         let Some((file, created)) = open_or_create(place, create)? else { return Ok(None) };
         let path = place.session();
-        let stat = sys::stat(&file).context("look at", path)?;
+        let (file, stat) = Pinned::new(file).context("look at", path)?;
         match stat.kind {
             FileKind::File => {}
             FileKind::Directory => return Err(refused(place, "it is a directory")),
@@ -48,36 +50,39 @@ impl SessionFile {
         }
         let dir = place.dir();
         dir.ensure_writable(&stat).context("use", path)?;
-        if let Some(reason) = filesystem::refusal(dir.path(), stat.id.device()) {
+        if let Some(reason) = filesystem::refusal(dir) {
             if created {
                 // Nobody has it open for its lock, since everybody is refused here.
                 let _ = dir.remove(place.session_name());
             }
             return Err(Error::LocksNotKept { dir: dir.path().to_owned(), reason });
         }
-        if created && let Err(e) = dir.give_to_owner(&file) {
+        if created && let Err(e) = dir.give_to_owner(file.file()) {
             // Nobody has written into it yet.
             let _ = dir.remove(place.session_name());
             return Err(e).context("give to the directory's owner", path);
         }
         // A gateway's file exists for its data lock only, whoever created it.
         let created = created || place.is_gateway();
-        Ok(Some(Self { file, id: stat.id, created, sealed_to: 0, claimed: false }))
+        Ok(Some(Self { created, ..Self::of(Arc::new(file)) }))
     }
 
     /// A complete file that has just become the session file, with its data lock held.
-    pub(super) fn installed(file: File, id: FileId) -> Self {
-        Self { file, id, created: false, sealed_to: 0, claimed: false }
+    pub(super) fn installed(file: Arc<Pinned>) -> Self {
+        Self::of(file)
+    }
+
+    fn of(file: Arc<Pinned>) -> Self {
+        Self { file, created: false, sealed_to: 0, claimed: false, is_name_synced: false }
     }
 
     /// Takes the data lock if it is free, on the file that the path names (I3).
     pub(crate) fn try_lock(self, place: &Place, create: bool) -> Result<Locking> {
         let mut session = self;
         loop {
-            if !flock::try_lock(&session.file).context("lock", place.session())? {
+            if !flock::try_lock(session.file()).context("lock", place.session())? {
                 return Ok(Locking::Busy(session));
             }
-            // Stays open until the other is, so that the other has another inode number.
             let moved = match session.confirmed(place)? {
                 Ok(section) => return Ok(Locking::Locked(section)),
                 Err(moved) => moved,
@@ -116,45 +121,56 @@ impl SessionFile {
     /// The section, if the file whose lock was granted is the one that the path names (I3).
     /// Otherwise lets go of the lock.
     pub(super) fn confirmed(self, place: &Place) -> Result<std::result::Result<Section, Self>> {
-        match place.stat_session() {
-            Ok(Some(stat)) if stat.id == self.id => Ok(Ok(Section::new(self, &stat, place))),
+        match place.compare_session(&self.file) {
+            Ok(Found::This(stat)) => Ok(Ok(Section::new(self, &stat, place))),
             other => {
                 self.unlock();
-                other?;
-                Ok(Err(self))
+                other.map(|_| Err(self))
             }
         }
     }
 
     pub(super) fn unlock(&self) {
-        flock::unlock(&self.file);
+        flock::unlock(self.file());
     }
 
     pub(crate) fn file(&self) -> &File {
-        &self.file
+        self.file.file()
     }
 
-    /// The file, for a later turn. Others may write before that, and hold it under another name.
+    /// The file, for a later turn. Others may write, or cut it, before that, and hold it under
+    /// another name.
     pub(crate) fn for_a_later_turn(self) -> Self {
         if self.claimed {
-            claim::end(&self.file);
+            claim::end(self.file());
         }
         Self { sealed_to: 0, claimed: false, ..self }
     }
 
     /// Claims the file for a turn (I17). `false` if it is held under another name.
     pub(super) fn claim(&mut self, place: &Place) -> bool {
-        self.claimed = self.claimed || claim::take(&self.file, place);
+        self.claimed = self.claimed || claim::take(self.file(), place);
         self.claimed
     }
 
-    pub(crate) fn id(&self) -> FileId {
-        self.id
+    /// The file, which is open as long as this is.
+    pub(crate) fn pinned(&self) -> &Arc<Pinned> {
+        &self.file
+    }
+
+    /// The file, for a later look at it. Others may write, or cut it, before that.
+    pub(crate) fn for_later(self) -> Self {
+        Self { sealed_to: 0, ..self }
     }
 
     /// Whether this process created the file, for its data lock.
     pub(crate) fn is_made_by_us(&self) -> bool {
         self.created
+    }
+
+    /// Another process of this protocol created it for its data lock, and is done with it.
+    pub(super) fn is_made_by_a_predecessor(&mut self) {
+        self.created = true;
     }
 
     /// Makes it a session file like any other.
@@ -173,9 +189,13 @@ impl SessionFile {
     }
 
     /// Makes what was written survive the loss of power.
-    pub(crate) fn sync(&self, place: &Place) -> io::Result<()> {
-        self.file.sync_data()?;
-        sync_directory_once(&self.file, self.id, place)
+    pub(crate) fn sync(&mut self, place: &Place) -> io::Result<()> {
+        self.file().sync_data()?;
+        if !self.is_name_synced {
+            sync_directory_once(&self.file, place)?;
+            self.is_name_synced = true;
+        }
+        Ok(())
     }
 }
 

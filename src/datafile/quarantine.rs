@@ -11,8 +11,7 @@ use super::read::{ReadError, Transcript};
 use super::rewrite::temporary_name;
 use crate::error::{Context, Error, Result};
 use crate::place::Place;
-use crate::sys::limit::ensure_within;
-use crate::sys::{self, Access, FileKind, flock, stand_beside};
+use crate::sys::{self, Access, FileKind, Pinned, Stat, flock, limit, stand_beside};
 use crate::transcript::quarantine::mark_undone;
 
 /// A quarantine, open for more entries, which begin on a line of their own.
@@ -22,7 +21,7 @@ use crate::transcript::quarantine::mark_undone;
 /// names the file it wrote into. Nobody else removes that name.
 #[derive(Debug)]
 pub(crate) struct QuarantineFile {
-    file: File,
+    file: Pinned,
     place: Place,
     /// Its path, for messages.
     path: PathBuf,
@@ -34,25 +33,25 @@ impl QuarantineFile {
     pub(crate) fn open(place: &Place, like: &File) -> Result<Self> {
         let path = quarantine_path(place.session());
         let (file, created) = open_or_create(place, &path)?;
+        let (file, facts) = Pinned::new(file).context("look at", &path)?;
         let mut this = Self { file, place: place.clone(), path, created };
-        this.make_fit(like)?;
+        this.make_fit(&facts, like)?;
         Ok(this)
     }
 
-    fn make_fit(&mut self, like: &File) -> Result<()> {
-        let facts = sys::stat(&self.file).context("look at", &self.path)?;
+    fn make_fit(&mut self, facts: &Stat, like: &File) -> Result<()> {
         let refuse = |reason| Err(Error::NotASession { path: self.path.clone(), reason });
         if facts.kind != FileKind::File {
             return refuse("the quarantine's place is taken by something that is not a file");
         }
         let dir = self.place.dir();
-        dir.ensure_writable(&facts).context("use", &self.path)?;
+        dir.ensure_writable(facts).context("use", &self.path)?;
         if facts.links > 1 {
             self.separate().context("give a file of its own to", &self.path)?;
         }
         // A file that was there before keeps its owner.
         if self.created {
-            stand_beside(&self.file, like).context("give to the session's users", &self.path)?;
+            stand_beside(self.file(), like).context("give to the session's users", &self.path)?;
         }
         self.end_last_line(facts.len).context("write", &self.path)
     }
@@ -62,20 +61,26 @@ impl QuarantineFile {
     fn separate(&mut self) -> io::Result<()> {
         let (dir, name) = (self.place.dir(), temporary_name());
         let copy = dir.create_file(&name, Access::Append)?;
-        let copied = fill_copy(&copy, &self.file)
-            .and_then(|()| dir.rename(&name, &quarantine_name(&self.place)));
+        let copied = fill_copy(&copy, self.file())
+            .and_then(|()| Pinned::new(copy))
+            .and_then(|(copy, _)| dir.rename(&name, &quarantine_name(&self.place)).map(|()| copy));
         match copied {
-            Ok(()) => self.file = copy,
-            // The first error is the one to report.
-            Err(_) => drop(dir.remove(&name)),
+            Ok(copy) => {
+                self.file = copy;
+                Ok(())
+            }
+            Err(e) => {
+                // The first error is the one to report.
+                let _ = dir.remove(&name);
+                Err(e)
+            }
         }
-        copied
     }
 
     fn end_last_line(&mut self, len: u64) -> io::Result<()> {
         let mut last = *b"\n";
         if len > 0 {
-            sys::read_exact_at(&self.file, &mut last, len - 1)?;
+            sys::read_exact_at(self.file(), &mut last, len - 1)?;
         }
         if last == *b"\n" { Ok(()) } else { self.write_all(b"\n") }
     }
@@ -84,15 +89,21 @@ impl QuarantineFile {
         &self.path
     }
 
+    fn file(&self) -> &File {
+        self.file.file()
+    }
+
     /// Syncs its entries and its name, so that they survive the loss of power.
     pub(crate) fn sync(&self) -> Result<()> {
-        self.file.sync_all().context("sync", &self.path)?;
-        self.place.dir().sync(&self.file).context("sync", self.place.dir().path())
+        self.file().sync_all().context("sync", &self.path)?;
+        self.place.dir().sync(self.file()).context("sync", self.place.dir().path())
     }
 
     /// Notes that a repair was taken back.
     pub(crate) fn note_undone(&mut self, repair: Uuid) -> Result<()> {
-        mark_undone(self, repair).and_then(|()| self.file.sync_all()).context("write", &self.path)
+        mark_undone(&mut *self, repair)
+            .and_then(|()| self.file().sync_all())
+            .context("write", &self.path)
     }
 
     /// Fails unless the path still names the file that was written into. Under the data lock, with
@@ -110,7 +121,7 @@ impl QuarantineFile {
     /// Removes it if it was created by this call and is empty. Under the data lock, with the fence
     /// passed.
     pub(crate) fn discard_unused(&self) {
-        let empty = self.file.metadata().is_ok_and(|facts| facts.len() == 0);
+        let empty = self.file().metadata().is_ok_and(|facts| facts.len() == 0);
         if self.created && empty && self.is_named().unwrap_or(false) {
             // If this fails, an empty quarantine stays, which does no harm.
             let _ = self.place.dir().remove(&quarantine_name(&self.place));
@@ -118,15 +129,14 @@ impl QuarantineFile {
     }
 
     fn is_named(&self) -> io::Result<bool> {
-        let ours = sys::stat(&self.file)?.id;
-        Ok(self.place.dir().id_of(&quarantine_name(&self.place))? == Some(ours))
+        Ok(self.place.dir().compare(&quarantine_name(&self.place), &self.file)?.is_this())
     }
 }
 
 impl Write for QuarantineFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        ensure_within(sys::stat(&self.file)?.len + bytes.len() as u64)?;
-        self.file.write(bytes)
+        let end = sys::stat(self.file())?.len + bytes.len() as u64;
+        limit::within(end, || self.file().write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {

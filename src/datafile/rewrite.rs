@@ -6,14 +6,14 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::{Section, SessionFile};
 use crate::error::{Context, Error, Result};
 use crate::place::Place;
-use crate::sys::limit::ensure_within;
-use crate::sys::{self, Access, flock, replace_like, strip_suffix};
+use crate::sys::{self, Access, Pinned, flock, limit, replace_like, strip_suffix};
 
 /// A new file is named `<session>.rewrite-<identity>.tmp` until it is renamed.
 const INFIX: &str = ".rewrite-";
@@ -26,7 +26,7 @@ const CHUNK: u64 = 256 * 1024;
 /// The file that is to replace the session file. If it is dropped before that, it is removed.
 #[derive(Debug)]
 pub(crate) struct Replacement {
-    file: File,
+    file: Arc<Pinned>,
     name: OsString,
     /// Its path, for messages.
     path: PathBuf,
@@ -51,14 +51,16 @@ impl Replacement {
         };
         let path = dir.path().join(&name);
         let file = created.context("create", &path)?;
-        let this = Self { file, name, path, place: place.clone(), len: 0, torn: false };
+        let (file, _) = Pinned::new(file).context("look at", &path)?;
+        let this =
+            Self { file: Arc::new(file), name, path, place: place.clone(), len: 0, torn: false };
         // Shows a sweep that the file is in use. Once the file is in place, this is its data lock
         // (I11).
-        if !flock::try_lock(&this.file).context("lock", &this.path)? {
+        if !flock::try_lock(this.file.file()).context("lock", &this.path)? {
             // Only a sweep can be that fast: it takes the file for a leftover.
             return Err(io::ErrorKind::WouldBlock).context("lock", &this.path);
         }
-        replace_like(&this.file, like)
+        replace_like(this.file.file(), like)
             .context("give owner, access list and mode to", &this.path)?;
         Ok(this)
     }
@@ -102,7 +104,7 @@ impl Replacement {
 
     /// Syncs it ahead of time, so that [`install`](Self::install) has little left to sync.
     pub(crate) fn sync(&self) -> Result<()> {
-        self.file.sync_all().context("sync", &self.path)
+        self.file.file().sync_all().context("sync", &self.path)
     }
 
     /// Replaces the session file. Returns the section of the new file, whose data lock was taken
@@ -111,23 +113,23 @@ impl Replacement {
         debug_assert!(old.is_of(&self.place));
         self.sync()?;
         let dir = self.place.dir();
-        let stat = sys::stat(&self.file).context("look at", &self.path)?;
-        let file = self.file.try_clone().context("keep open", &self.path)?;
+        let stat = sys::stat(self.file.file()).context("look at", &self.path)?;
         dir.rename(&self.name, self.place.session_name())
             .context("put in place", self.place.session())?;
         // From here on this is the session file, whatever else fails.
         drop(old);
-        let new = Section::new(SessionFile::installed(file, stat.id), &stat, &self.place);
+        let session = SessionFile::installed(Arc::clone(&self.file));
+        let new = Section::new(session, &stat, &self.place);
         let unsynced =
             |source| Error::Unsynced { session: self.place.session().to_owned(), source };
-        Ok((new, dir.sync(&self.file).map_err(unsynced)))
+        Ok((new, dir.sync(self.file.file()).map_err(unsynced)))
     }
 }
 
 impl Write for Replacement {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        ensure_within(self.len + bytes.len() as u64)?;
-        let written = self.file.write(bytes)?;
+        let end = self.len + bytes.len() as u64;
+        let written = limit::within(end, || self.file.file().write(bytes))?;
         self.len += written as u64;
         if let Some(last) = bytes[..written].last() {
             self.torn = *last != b'\n';
@@ -143,7 +145,7 @@ impl Write for Replacement {
 impl Drop for Replacement {
     fn drop(&mut self) {
         // After the rename the name no longer exists.
-        if matches!(self.place.dir().id_of(&self.name), Ok(Some(_))) {
+        if matches!(self.place.dir().stat(&self.name), Ok(Some(_))) {
             let _ = self.place.dir().remove(&self.name);
         }
     }

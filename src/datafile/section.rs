@@ -2,15 +2,16 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::claim;
 use super::file::{Locking, SessionFile, missing};
+use super::{Ending, claim};
 use crate::error::{Context, Error, Result};
 use crate::place::Place;
 use crate::rules::Rules;
 use crate::sys::flock::BlockedBy;
-use crate::sys::{self, FileId, Stat, flock};
+use crate::sys::{self, Pinned, Stat, flock};
 
 /// The longest that an operation that must not wait will try for the data lock.
 pub(crate) const SOON: Duration = Duration::from_millis(5);
@@ -21,6 +22,8 @@ pub(crate) struct Section {
     session: Option<SessionFile>,
     /// The file's length, as it was last measured.
     len: u64,
+    /// How the file ends there, if that was looked at.
+    ending: Option<Ending>,
     /// Its permission bits, as they were when it was locked.
     mode: Option<u32>,
     /// Whether it had several names then.
@@ -33,6 +36,7 @@ impl Section {
         Self {
             session: Some(session),
             len: stat.len,
+            ending: None,
             mode: stat.mode,
             has_links: stat.links > 1,
             place: place.clone(),
@@ -76,15 +80,41 @@ impl Section {
         sys::share(lock, self.file(), self.mode)
     }
 
-    /// Measures the file again.
+    /// The file ends at `len`.
+    pub(super) fn measured(&mut self, len: u64) {
+        (self.len, self.ending) = (len, None);
+    }
+
+    /// Measures the file again, and looks how it ends.
     pub(crate) fn look_again(&mut self) -> Result<()> {
-        self.len = sys::stat(self.file()).context("look at", self.place.session())?.len;
+        let look = Ending::look(self.file(), self.len).context("look at", self.place.session())?;
+        self.ends_like(look.0, look.1);
         Ok(())
     }
 
-    /// Which file it is.
-    pub(crate) fn id(&self) -> Option<FileId> {
-        self.session.as_ref().map(SessionFile::id)
+    /// The file ends at `len`, in this way. The next append need not look whether it is torn.
+    fn ends_like(&mut self, len: u64, ending: Ending) {
+        (self.len, self.ending) = (len, Some(ending));
+        if ending.is_whole()
+            && let Some(session) = &mut self.session
+        {
+            session.is_sealed_to(len);
+        }
+    }
+
+    /// How the file ends. `known` says it if this was not looked at here.
+    pub(super) fn ending(&mut self, known: Option<Ending>) -> io::Result<Ending> {
+        let ending = match self.ending.or(known) {
+            Some(ending) => ending,
+            None => Ending::read(self.file(), self.len)?,
+        };
+        self.ends_like(self.len, ending);
+        Ok(ending)
+    }
+
+    /// The session file, which is open as long as the section lasts.
+    pub(crate) fn pinned(&self) -> &Arc<Pinned> {
+        self.session().pinned()
     }
 
     /// Whether it is the section of this session: only then is it proof of exclusion there (I2).
@@ -110,12 +140,38 @@ impl Section {
     }
 
     fn can_be_claimed(&self, rules: &Rules) -> bool {
-        self.has_links && rules.marks(self.session().id().device())
+        self.has_links && rules.marks(self.place.dir())
     }
 
     /// The session that it is a section of.
     pub(crate) fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// Whether this process created the file for its data lock, and nobody has written into it.
+    pub(crate) fn is_unused_of_ours(&self) -> bool {
+        self.len == 0 && self.session().is_made_by_us()
+    }
+
+    /// The trace of a file that exists for its data lock only, for the next holder, who removes it
+    /// if nobody writes into it either.
+    pub(crate) fn unused_trace(&self) -> Option<String> {
+        if !self.is_unused_of_ours() {
+            return None;
+        }
+        self.pinned().trace().map(|trace| trace.to_string())
+    }
+
+    /// The last holder noted this trace: it created the file for its data lock. Unless somebody has
+    /// written into it since, it counts as created by this process.
+    pub(crate) fn adopt_unused(&mut self, trace: &str) {
+        let is_same = |pinned: &Pinned| pinned.trace().is_some_and(|it| it.to_string() == trace);
+        if self.len == 0
+            && let Some(session) = &mut self.session
+            && is_same(session.pinned())
+        {
+            session.is_made_by_a_predecessor();
+        }
     }
 
     /// Removes the session file if nobody has written into it and this process created it for its
@@ -134,7 +190,7 @@ impl Section {
         };
         let is_empty = sys::stat(session.file()).is_ok_and(|stat| stat.len == 0);
         if is_empty
-            && matches!(self.place.session_id(), Ok(named) if named == Some(session.id()))
+            && matches!(self.place.compare_session(session.pinned()), Ok(found) if found.is_this())
             && disown().is_ok()
         {
             session.forget_who_made_it();
@@ -156,11 +212,22 @@ impl Section {
         }
     }
 
+    /// Makes what was written survive the loss of power.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        match &mut self.session {
+            Some(session) => session.sync(&self.place),
+            None => unreachable!("a section has its file until it is unlocked"),
+        }
+    }
+
     /// Notes that the file was written to and ends with a newline at `end`.
     pub(super) fn ends_at(&mut self, end: u64) {
-        self.len = end;
+        self.measured(end);
         if let Some(session) = &mut self.session {
             session.is_sealed_to(end);
+            if end > 0 {
+                session.forget_who_made_it();
+            }
         }
     }
 
@@ -185,7 +252,7 @@ impl Drop for Section {
 /// Whether a turn under another name of the session file has claimed it. For messages.
 pub(crate) fn is_claimed_elsewhere(place: &Place, rules: &Rules) -> bool {
     match place.stat_session() {
-        Ok(Some(stat)) if stat.links > 1 && rules.marks(stat.id.device()) => {
+        Ok(Some(stat)) if stat.links > 1 && rules.marks(place.dir()) => {
             matches!(SessionFile::open(place, false), Ok(Some(session))
                 if claim::is_claimed_elsewhere(session.file(), place))
         }
@@ -196,7 +263,7 @@ pub(crate) fn is_claimed_elsewhere(place: &Place, rules: &Rules) -> bool {
 /// The data lock of this session could not be taken within `waited`: who keeps it, and how, as far
 /// as the system tells.
 pub(crate) fn busy(place: &Place, waited: Duration) -> Error {
-    let blocker = place.session_id().ok().flatten().and_then(flock::blocker_of);
+    let blocker = place.stat_session().ok().flatten().and_then(|stat| flock::blocker_of(&stat));
     Error::DataLockBusy {
         session: place.session().to_owned(),
         pid: blocker.map(|blocker| blocker.pid),

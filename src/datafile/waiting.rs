@@ -1,12 +1,13 @@
 //! The wait for the data lock in the kernel. Only for threads that exist to wait.
 
 use std::io;
+use std::sync::Arc;
 
 use super::Section;
 use super::file::{SessionFile, missing};
 use crate::error::{Context, Result};
 use crate::place::Place;
-use crate::sys::{FileId, flock};
+use crate::sys::{Pinned, flock};
 
 /// A session file that is open for a wait for its data lock, or whose data lock was granted.
 #[derive(Debug)]
@@ -24,9 +25,9 @@ impl WaitingFile {
         }
     }
 
-    /// Which file is waited for.
-    pub(crate) fn id(&self) -> FileId {
-        self.0.id()
+    /// The file that is waited for. It is open as long as this is.
+    pub(crate) fn pinned(&self) -> &Arc<Pinned> {
+        self.0.pinned()
     }
 
     /// Takes the lock if it is free.
@@ -45,8 +46,7 @@ impl WaitingFile {
     }
 
     /// The section, if the file whose lock was granted is the one that the path names (I3).
-    /// Otherwise lets go of the lock. The file stays open until another one is, so that the other
-    /// has another inode number.
+    /// Otherwise lets go of the lock.
     pub(crate) fn confirmed(self, place: &Place) -> Result<std::result::Result<Section, Self>> {
         Ok(self.0.confirmed(place)?.map_err(Self))
     }

@@ -125,12 +125,13 @@ fn identify(named: &NamedOwner, pid: i32) -> Identity {
 /// The lock file is root's, or of the user whose process it names. And that process has the
 /// kernel's lock; or, if its program takes none, it can be a gateway by its command line.
 fn is_proved(named: &NamedOwner, pid: i32) -> bool {
-    let is_users = may_signal(&named.file, pid).unwrap_or(false);
+    let is_users = may_signal(named.file.file(), pid).unwrap_or(false);
     is_users
         && if named.foreign {
             process::command_line(pid).is_some_and(|words| openclaw::is_agent(&words))
         } else {
-            let blocker = sys::stat(&named.file).ok().and_then(|stat| flock::blocker_of(stat.id));
+            let blocker =
+                sys::stat(named.file.file()).ok().and_then(|stat| flock::blocker_of(&stat));
             let holder = blocker.filter(|blocker| blocker.by == BlockedBy::Lock);
             holder.map(|holder| holder.pid) == u32::try_from(pid).ok()
         }

@@ -8,10 +8,11 @@ pub(crate) mod marks;
 mod open;
 pub(crate) mod record;
 mod remove;
+pub(crate) mod told;
 pub(crate) mod verdict;
 pub(crate) mod waiting;
 
-use std::fs::File;
+use std::sync::Arc;
 
 use super::Want;
 use crate::datafile::Section;
@@ -20,7 +21,7 @@ use crate::metrics;
 use crate::outside::note;
 use crate::place::Place;
 use crate::rules::Rules;
-use crate::sys::{FileId, flock};
+use crate::sys::{Found, Pinned, flock};
 pub(crate) use held::{Lingering, LockFile};
 pub(crate) use judge::holder_at;
 use judge::{Judgement, judge};
@@ -40,8 +41,8 @@ pub(crate) enum Try {
 pub(crate) enum Obstacle {
     /// Somebody has the kernel's lock, and the record is of this protocol.
     Kernel {
-        /// Which lock file was tried.
-        id: FileId,
+        /// The lock file that was tried.
+        lock: Pinned,
     },
     /// A foreign program that lives, as far as its process tells.
     Foreign,
@@ -58,20 +59,20 @@ pub(crate) enum Obstacle {
 
 impl Obstacle {
     /// The lock file of a holder of this protocol; a post may go beside its turn (I10).
-    pub(crate) fn ours(&self) -> Option<FileId> {
+    pub(crate) fn ours(self) -> Option<Pinned> {
         match self {
-            Self::Kernel { id } => Some(*id),
+            Self::Kernel { lock } => Some(lock),
             _ => None,
         }
     }
 }
 
 /// Tries once, under the data lock: publishes a lock file, or takes over one that nobody holds.
-pub(crate) fn try_take(place: &Place, section: &Section, want: &Want) -> Result<Try> {
+pub(crate) fn try_take(place: &Place, section: &mut Section, want: &Want) -> Result<Try> {
     debug_assert!(section.is_of(place));
     loop {
-        let (file, id) = match open(place)? {
-            Opened::File(file, stat) => (file, stat.id),
+        let file = match open(place)? {
+            Opened::File(file, _) => file,
             Opened::Denied(_) => return Ok(Try::Busy(Obstacle::Closed)),
             Opened::None => match publish(place, section, want)? {
                 Some(held) => return Ok(Try::Held(held)),
@@ -79,10 +80,10 @@ pub(crate) fn try_take(place: &Place, section: &Section, want: &Want) -> Result<
                 None => continue,
             },
         };
-        if !flock::try_lock(&file).context("lock", place.lock())? {
-            return who_locked(&file, id, place).map(Try::Busy);
+        if !flock::try_lock(file.file()).context("lock", place.lock())? {
+            return who_locked(file, place).map(Try::Busy);
         }
-        match settle_file(place, LockFile::locked(file, id), section, want)? {
+        match settle_file(place, LockFile::locked(Arc::new(file)), section, want)? {
             Settled::Held(held) => return Ok(Try::Held(held)),
             Settled::Obstacle(obstacle) => return Ok(Try::Busy(obstacle)),
             Settled::Moved => {}
@@ -93,9 +94,9 @@ pub(crate) fn try_take(place: &Place, section: &Section, want: &Want) -> Result<
 /// Who has the kernel's lock on a lock file: its holder, if the record is of this protocol. The
 /// lock of a foreign record is only held by a process that is judging it, and its owner may well be
 /// alive (I10).
-fn who_locked(file: &File, id: FileId, place: &Place) -> Result<Obstacle> {
-    match record::read(file).context("read", place.lock())? {
-        Reading::Ours(_) | Reading::Spoiled => Ok(Obstacle::Kernel { id }),
+fn who_locked(lock: Pinned, place: &Place) -> Result<Obstacle> {
+    match record::read(lock.file()).context("read", place.lock())? {
+        Reading::Ours(_) | Reading::Spoiled => Ok(Obstacle::Kernel { lock }),
         Reading::Foreign(_) => Ok(Obstacle::Foreign),
         Reading::Malformed { .. } => Ok(Obstacle::Fresh),
     }
@@ -113,41 +114,51 @@ pub(crate) enum Settled {
 pub(crate) fn settle(
     place: &Place,
     granted: Waiting,
-    section: &Section,
+    section: &mut Section,
     want: &Want,
 ) -> Result<Settled> {
     debug_assert!(section.is_of(place));
-    settle_file(place, LockFile::locked(granted.file, granted.id), section, want)
+    settle_file(place, LockFile::locked(granted.file), section, want)
 }
 
 /// Every way out of this but [`Settled::Held`] drops `locked`, and so lets go of it.
 fn settle_file(
     place: &Place,
     mut locked: LockFile,
-    section: &Section,
+    section: &mut Section,
     want: &Want,
 ) -> Result<Settled> {
-    let stat = match place.stat_lock()? {
-        Some(stat) if stat.id == locked.id() => stat,
-        _ => return Ok(Settled::Moved),
+    let Found::This(stat) = place.compare_lock(locked.pinned())? else {
+        return Ok(Settled::Moved);
     };
     let reading = record::read(locked.file()).context("read", place.lock())?;
-    match judge(&reading, &stat, &want.rules) {
+    match judge(&reading, &stat, place.dir(), &want.rules) {
         Judgement::Obstacle(obstacle) => Ok(Settled::Obstacle(obstacle)),
         Judgement::Free(reasons) => {
             note!(INFO, [place = place.clone()],
                 lock = %place.lock().display(), ?reasons, "take over");
             metrics::took_over(place);
+            adopt_session(section, &reading);
             if stat.links > 1 {
                 // What has the other name, as in a snapshot, is not to change (I6).
-                return Ok(match replace(place, locked.id(), section, want)? {
+                return Ok(match replace(place, locked.pinned(), section, want)? {
                     Some(held) => Settled::Held(held.after(&reading)),
                     None => Settled::Moved,
                 });
             }
-            locked.take_over(&reading, &stat, want).context("take over", place.lock())?;
+            locked
+                .take_over(place, section, &reading, &stat, want)
+                .context("take over", place.lock())?;
             Ok(Settled::Held(locked))
         }
+    }
+}
+
+/// The holder before has created the session file, as its record says. Unless it was written to, it
+/// is to go with this turn.
+fn adopt_session(section: &mut Section, reading: &Reading) {
+    if let Reading::Ours(Record { made_session: Some(trace), .. }) = reading {
+        section.adopt_unused(trace);
     }
 }
 
@@ -155,8 +166,8 @@ fn settle_file(
 /// run is over (I8).
 pub(crate) fn others_wait(place: &Place, rules: &Rules) -> bool {
     match open_to_look(place) {
-        Ok(Opened::File(file, stat)) => {
-            rules.marks(stat.id.device()) && marks::somebody_is_next(&file)
+        Ok(Opened::File(file, _)) => {
+            rules.marks(place.dir()) && marks::somebody_is_next(file.file())
         }
         _ => false,
     }
@@ -164,7 +175,6 @@ pub(crate) fn others_wait(place: &Place, rules: &Rules) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use uuid::Uuid;
@@ -195,9 +205,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let place = Place::resolve(&dir.path().join("s.jsonl"), true).unwrap();
         std::fs::write(place.lock(), content).unwrap();
-        let section = Section::lock_within(SOON, &place, true).unwrap().unwrap();
+        let mut section = Section::lock_within(SOON, &place, true).unwrap().unwrap();
         let want = want();
-        let Ok(Try::Held(held)) = try_take(&place, &section, &want) else { panic!("not taken") };
+        let Ok(Try::Held(held)) = try_take(&place, &mut section, &want) else {
+            panic!("not taken")
+        };
 
         let Reading::Ours(record) = record::read(held.file()).unwrap() else {
             panic!("a file of {} bytes cannot be read after it was taken over", content.len())

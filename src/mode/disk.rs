@@ -10,12 +10,12 @@ use parking_lot::Mutex;
 
 use super::errand::Way;
 use super::task::Perform;
-use crate::sys::Device;
+use crate::sys::Mount;
 
 /// Where file work is done.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Disk {
-    Device(Device),
+    Mount(Mount),
     /// The disk of a directory that is not known yet.
     Of(PathBuf),
 }

@@ -16,12 +16,12 @@ use parking_lot::RwLock;
 use crate::mode::Disk;
 use crate::mode::in_place::{BY_TASKS, Moment, now, span};
 use crate::place::Place;
-use crate::sys::{Device, filesystem};
+use crate::sys::{Mount, filesystem};
 
 /// What is known of a directory, as callers named it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Known {
-    device: Device,
+    mount: Mount,
     is_local: bool,
 }
 
@@ -42,13 +42,13 @@ const FRESH: Duration = Duration::from_millis(20);
 /// When each disk has done something last. Two disks may share one.
 static ANSWERED: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
 
-fn answered_at(device: Device) -> &'static AtomicU64 {
-    &ANSWERED[device.hash() % ANSWERED.len()]
+fn answered_at(mount: Mount) -> &'static AtomicU64 {
+    &ANSWERED[mount.hash_number() % ANSWERED.len()]
 }
 
 /// Notes that the disk has just done something.
-pub(crate) fn answered(device: Device) {
-    answered_at(device).store(now(), Ordering::Relaxed);
+pub(crate) fn answered(mount: Mount) {
+    answered_at(mount).store(now(), Ordering::Relaxed);
 }
 
 fn known(session: &Path) -> Option<Known> {
@@ -58,13 +58,13 @@ fn known(session: &Path) -> Option<Known> {
 /// Whether the fast path can be used for a session: its directory is known to be local, and its
 /// disk to be quick.
 pub(crate) fn is_open_for(session: &Path) -> bool {
-    known(session).is_some_and(|dir| dir.is_local && is_open(dir.device))
+    known(session).is_some_and(|dir| dir.is_local && is_open(dir.mount))
 }
 
 /// Which disk is asked for a session.
 pub(crate) fn disk_of(session: &Path) -> Disk {
     match known(session) {
-        Some(dir) => Disk::Device(dir.device),
+        Some(dir) => Disk::Mount(dir.mount),
         None => Disk::Of(session.parent().unwrap_or(session).to_owned()),
     }
 }
@@ -76,10 +76,11 @@ pub(crate) fn remember(session: &Path, place: &Place) {
     if dir.is_relative() {
         return;
     }
-    let device = place.dir().id().device();
-    let found = Known { device, is_local: filesystem::is_local(device) };
-    let is_known = |known: &Known| known.is_local == found.is_local && known.device == device;
-    if KNOWN_DIRS.read().get(dir).is_some_and(is_known) {
+    let found = Known {
+        mount: place.dir().mount(),
+        is_local: filesystem::is_known_to_be_local(place.dir()),
+    };
+    if KNOWN_DIRS.read().get(dir).is_some_and(|known| *known == found) {
         return;
     }
     let mut dirs = KNOWN_DIRS.write();
@@ -89,9 +90,19 @@ pub(crate) fn remember(session: &Path, place: &Place) {
     dirs.insert(dir.to_owned(), found);
 }
 
+/// Whether the place that was found for `session` is local indeed: something else may have been
+/// mounted there since.
+pub(crate) fn is_still_local(session: &Path, place: &Place) -> bool {
+    let is_local = filesystem::is_known_to_be_local(place.dir());
+    if !is_local && let Some(dir) = session.parent() {
+        KNOWN_DIRS.write().remove(dir);
+    }
+    is_local
+}
+
 /// Whether a local disk is quick.
-pub(crate) fn is_open(device: Device) -> bool {
-    let (answered, now) = (answered_at(device).load(Ordering::Relaxed), now());
+pub(crate) fn is_open(mount: Mount) -> bool {
+    let (answered, now) = (answered_at(mount).load(Ordering::Relaxed), now());
     answered != 0 && now.saturating_sub(answered) < span(FRESH) && !is_closed(now)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock, Weak};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -20,14 +20,14 @@ use crate::mode::Disk;
 use crate::outside::note;
 use crate::place::Place;
 use crate::rules::Rules;
-use crate::sys::{Device, FileId};
+use crate::sys::{Mount, Pinned};
 
 /// What the registry knows of this process's own hold of a session.
 #[derive(Debug, Clone)]
 pub(crate) struct Hold {
     pub(crate) owner: Uuid,
-    /// Which lock file is held.
-    pub(crate) lock_id: FileId,
+    /// The lock file that is held, which the turn has open.
+    pub(crate) lock: Weak<Pinned>,
     pub(crate) label: Option<Arc<str>>,
     pub(crate) since: Instant,
     pub(crate) rules: Arc<Rules>,
@@ -78,19 +78,19 @@ impl Slot {
         }
     }
 
-    /// The disk that the session is on.
-    pub(crate) fn device(&self) -> Device {
-        self.place.dir().id().device()
+    /// The mount that the session is on.
+    pub(crate) fn mount(&self) -> Mount {
+        self.place.dir().mount()
     }
 
     /// Where the keeper does file work for this session.
     pub(crate) fn lane(&self) -> Lane {
-        Lane::Disk(self.device())
+        Lane::Disk(self.place.dir().mount())
     }
 
     /// Which disk is asked for this session.
     pub(crate) fn disk(&self) -> Disk {
-        Disk::Device(self.device())
+        Disk::Mount(self.place.dir().mount())
     }
 
     /// Whether this process has had the session for long enough, and is to queue behind the others.
@@ -130,11 +130,11 @@ impl Slot {
     /// Ends the hold if its lock file is gone from its path. If so, the caller owns the stage of
     /// the turn queue.
     fn end_lost_hold(&self) -> bool {
-        let held = self.hold.lock().as_ref().map(|hold| (hold.owner, hold.lock_id));
-        let Some((owner, lock_id)) = held else { return false };
+        let held = self.hold.lock().as_ref().map(|hold| (hold.owner, hold.lock.upgrade()));
+        let Some((owner, Some(lock))) = held else { return false };
         // Without the mutex: a dead mount does not answer, and the whole registry may wait for the
         // mutex.
-        self.place.lock_id().is_ok_and(|named| named != Some(lock_id)) && self.end_hold(owner)
+        self.place.compare_lock(&lock).is_ok_and(|found| !found.is_this()) && self.end_hold(owner)
     }
 }
 

@@ -21,15 +21,15 @@ use super::data_lock::in_section;
 use super::slot::{Hold, SlotRef};
 use super::{fast_path, long_holds};
 use crate::datafile::Section;
-use crate::error::{Error, LostCause, Result};
-use crate::lock::{Lock, Want};
+use crate::error::{Error, LostCause, Result, SessionChange};
+use crate::lock::{self, Lock, Want};
 use crate::metrics;
 use crate::mode::Mode;
 use crate::outside::note;
 use crate::place::Place;
 use crate::rules::Rules;
 use crate::sys::BorrowedFd;
-use open::OpenTurn;
+use open::{Entered, OpenTurn};
 
 pub(crate) use lingering::{let_go_of_kept_lock, let_go_of_post, resume};
 pub use rewrite::Rewritten;
@@ -61,7 +61,7 @@ impl Turn {
         // what was written counts as posts.
         let _ = section.look_again();
         let run = slot.begin_run(lock.predecessor(), want.owner);
-        Self::with(slot, want, OpenTurn::new(lock, section, run))
+        Self::with(slot, want, OpenTurn::new(lock, section, run, None))
     }
 
     fn with(slot: SlotRef, want: &Want, open: OpenTurn) -> Self {
@@ -73,13 +73,13 @@ impl Turn {
             "turn begins");
         *slot.hold.lock() = Some(Hold {
             owner: want.owner,
-            lock_id: open.lock.id(),
+            lock: Arc::downgrade(open.lock.pinned()),
             label: want.label.clone(),
             since,
             rules: Arc::clone(&want.rules),
             reported: false,
         });
-        fast_path::answered(slot.device());
+        fast_path::answered(slot.mount());
         long_holds::look_at(since.checked_add(want.rules.max_hold));
         let inner = Inner {
             slot,
@@ -186,7 +186,10 @@ impl Turn {
     /// process releases the turn.
     #[cfg(unix)]
     pub fn with_lock_fd<T>(&self, use_it: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
-        self.inner.open.lock().as_mut().map(|open| use_it(open.lock.lend()))
+        let mut open = self.inner.open.lock();
+        let open = open.as_mut()?;
+        self.inner.tell_children(open);
+        Some(use_it(open.lock.lend()))
     }
 
     /// Runs `work` under the data lock, if the turn is open.
@@ -201,8 +204,7 @@ impl Turn {
         in_section(inner.slot.clone(), mode, limit, true, move |granted| {
             let mut open = inner.open.lock();
             let open = open.as_mut().ok_or_else(|| inner.closed())?;
-            let Some(section) = open.enter_section(granted, &inner.slot.place, &inner.rules)?
-            else {
+            let Some(section) = inner.enter_section(open, granted, true)? else {
                 return Ok(None);
             };
             // The operation ends with the work, and so does not come here twice.
@@ -235,6 +237,34 @@ impl Inner {
 
     fn closed(&self) -> Error {
         self.lost(LostCause::Closed)
+    }
+
+    /// Enters a section: `None` if another process has the data lock. Fails if what was seen of the
+    /// session is not there any more (I11).
+    fn enter_section(
+        &self,
+        open: &mut OpenTurn,
+        granted: Option<Section>,
+        thoroughly: bool,
+    ) -> Result<Option<Section>> {
+        match open.enter_section(granted, &self.slot.place, thoroughly, &self.rules)? {
+            Entered::Section(section) => Ok(Some(section)),
+            Entered::Busy => Ok(None),
+            Entered::Changed(how) => {
+                // Whoever has lost the turn is told that.
+                self.fence(open)?;
+                Err(self.changed(how))
+            }
+        }
+    }
+
+    /// Tells the children of this process what they are to find of the session.
+    fn tell_children(&self, open: &OpenTurn) {
+        lock::tell(open.lock.pinned(), self.owner, open.seen.view());
+    }
+
+    fn changed(&self, how: SessionChange) -> Error {
+        Error::Changed { session: self.slot.place.session().to_owned(), how }
     }
 
     fn overtaken(&self) -> Error {

@@ -190,7 +190,8 @@ impl Acquire {
             Target::Session(path)
                 if mode == Mode::Async && !self.rules.shared && fast_path::is_open_for(path) =>
             {
-                Place::resolve(path, false).ok()
+                let found = Place::resolve(path, false).ok();
+                found.filter(|place| fast_path::is_still_local(path, place))
             }
             _ => None,
         }
@@ -323,7 +324,7 @@ fn try_for(slot: &SlotRef, want: &Want, patient: bool) -> Result<Attempt> {
     if !section.claim(&want.rules) {
         return Ok(Attempt::Busy);
     }
-    let tried = lock::try_take(place, &section, want)
+    let tried = lock::try_take(place, &mut section, want)
         .inspect_err(|_| section.discard_unused(false, || Ok(())))?;
     match tried {
         Try::Held(lock) => Ok(Attempt::Acquired(lock, section)),

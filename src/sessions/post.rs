@@ -114,22 +114,22 @@ fn post(
     create: bool,
 ) -> Result<Option<Posted>> {
     let Some(mut section) = enter_section(granted, &slot.place, create)? else { return Ok(None) };
-    let tried = lock::try_take(&slot.place, &section, want)
+    let tried = lock::try_take(&slot.place, &mut section, want)
         .inspect_err(|_| section.discard_unused(false, || Ok(())))?;
-    let (held, lock_id) = match tried {
+    let (held, lock) = match tried {
         Try::Held(held) => {
             // A foreign owner, which takes no data lock, may have written until a moment ago.
             section.look_again()?;
-            let id = held.id();
-            (Some(held), id)
+            let lock = Arc::clone(held.pinned());
+            (Some(held), lock)
         }
         Try::Busy(obstacle) => match obstacle.ours() {
-            Some(id) => (None, id),
+            Some(lock) => (None, Arc::new(lock)),
             None => return Ok(Some(Posted::NeedsTurn)),
         },
     };
     let seen = section.len();
-    let appended = section.writer(want.rules.durability, seen, lock_id).append(batch);
+    let appended = section.writer(want.rules.durability, seen, &lock).append(batch);
     if let Some(held) = held {
         let_go_of_post(slot, held, section, &want.rules);
     }

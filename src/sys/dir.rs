@@ -11,30 +11,71 @@ mod walk;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::attributes::give;
-use super::file::{self, CAREFUL, FileId, Stat};
+use super::file::{self, CAREFUL, FileId, Found, Pinned, Stat, Trace};
+use super::filesystem::Known;
 use super::user::User;
 pub(crate) use authority::Refusal;
 
 const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// An open directory.
+/// An open directory. Two values are equal if they are the same directory.
 #[derive(Debug)]
 pub(crate) struct Dir {
     fd: OwnedFd,
     id: FileId,
     /// Whose it was when it was opened.
     owner: User,
+    mount: Mount,
+    /// What is known about the mount, once somebody has asked.
+    known_mount: OnceLock<Arc<Known>>,
+    /// When it was created, where the system tells.
+    born: Option<SystemTime>,
     /// The path that it had when it was opened, with links resolved. For messages.
     path: Box<Path>,
+}
+
+/// The number of a directory, by which it can be looked up. Only as long as the directory is open,
+/// it is no other's: what is found is to be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct DirNumber(FileId);
+
+/// The identity of a mount. Device numbers are not enough: those without a disk are given to the
+/// next mount after an unmount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Mount {
+    /// By an id that the system gives only once.
+    Unique(u64),
+    /// By an id and a device number, both of which the system may give again later. Zero stands for
+    /// an id that it does not tell.
+    Numbered { id: u64, device: u64 },
+}
+
+impl Mount {
+    /// A number that two mounts rarely have in common.
+    pub(crate) fn hash_number(self) -> usize {
+        use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+        BuildHasherDefault::<DefaultHasher>::default().hash_one(self) as usize
+    }
+}
+
+/// What the system tells of an open directory.
+struct Facts {
+    id: FileId,
+    owner: User,
+    mount: Mount,
+    born: Option<SystemTime>,
 }
 
 /// The access with which a file is opened.
@@ -79,9 +120,9 @@ impl Dir {
     }
 
     fn from_descriptor(fd: OwnedFd, named: &Path) -> io::Result<Self> {
-        let Stat { id, owner, .. } = Stat::from(&rustix::fs::fstat(&fd)?);
+        let Facts { id, owner, mount, born } = system::facts_of(fd.as_fd())?;
         let path = system::path_of(fd.as_fd()).map_or_else(|| named.canonicalize(), Ok)?;
-        Ok(Self { fd, id, owner, path: path.into() })
+        Ok(Self { fd, id, owner, mount, known_mount: OnceLock::new(), born, path: path.into() })
     }
 
     /// Returns the path that it had when it was opened.
@@ -89,9 +130,28 @@ impl Dir {
         &self.path
     }
 
-    /// Returns the identity of the directory.
-    pub(crate) fn id(&self) -> FileId {
-        self.id
+    /// Returns the number of the directory.
+    pub(crate) fn number(&self) -> DirNumber {
+        DirNumber(self.id)
+    }
+
+    /// Returns what is left to tell the directory by when it is closed, where the system tells it.
+    pub(crate) fn trace(&self) -> Option<Trace> {
+        self.born.map(|born| Trace::new(self.id, born))
+    }
+
+    /// Returns the identity of the mount that it is on.
+    pub(crate) fn mount(&self) -> Mount {
+        self.mount
+    }
+
+    pub(super) fn known_mount(&self) -> &OnceLock<Arc<Known>> {
+        &self.known_mount
+    }
+
+    /// The descriptor.
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 
     /// Returns the metadata of the directory itself.
@@ -99,11 +159,11 @@ impl Dir {
         Ok(Stat::from(&rustix::fs::fstat(&self.fd)?))
     }
 
-    /// Returns the identity of what its path names now, or `None` if that names nothing.
-    pub(crate) fn path_id(&self) -> io::Result<Option<FileId>> {
+    /// Whether the path that the directory had still names it.
+    pub(crate) fn is_at_its_path(&self) -> io::Result<bool> {
         match rustix::fs::stat(&*self.path) {
-            Ok(stat) => Ok(Some(Stat::from(&stat).id)),
-            Err(Errno::NOENT) => Ok(None),
+            Ok(stat) => Ok(Stat::from(&stat).id == self.id),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
             Err(e) => Err(e.into()),
         }
     }
@@ -117,10 +177,9 @@ impl Dir {
         }
     }
 
-    /// Returns the identity of what `name` names now, or `None` if it names nothing. Follows no
-    /// link.
-    pub(crate) fn id_of(&self, name: &OsStr) -> io::Result<Option<FileId>> {
-        Ok(self.stat(name)?.map(|stat| stat.id))
+    /// Compares what `name` names now with an open file. Follows no link.
+    pub(crate) fn compare(&self, name: &OsStr, file: &Pinned) -> io::Result<Found> {
+        Ok(file.compare(self.stat(name)?))
     }
 
     /// Opens a file. Follows no link, and never waits, whatever `name` names. A file that is
@@ -223,18 +282,43 @@ impl Dir {
         file::set_mode_of(self.fd.as_fd(), mode)
     }
 
-    /// Sets the permission bits of the file that was looked at. Follows no link.
-    ///
-    /// # Errors
-    /// If the name is that of another file by now.
-    pub(crate) fn set_mode(&self, name: &OsStr, looked_at: FileId, mode: u32) -> io::Result<()> {
-        file::set_mode(self.fd.as_fd(), name, looked_at, mode)
+    /// Sets the permission bits of a file to what `right` says of it; `None` if they are right as
+    /// they are. Follows no link.
+    pub(crate) fn set_mode(
+        &self,
+        name: &OsStr,
+        right: impl FnOnce(&Stat) -> Option<u32>,
+    ) -> io::Result<()> {
+        file::set_mode(self.fd.as_fd(), name, right)
     }
 }
 
 fn open_to_read(dir: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::openat(dir, ".", flags, Mode::empty())
+}
+
+impl Facts {
+    /// What every Unix tells.
+    fn of_stat(stat: &rustix::fs::Stat) -> Self {
+        let Stat { id, owner, .. } = Stat::from(stat);
+        Self { id, owner, mount: Mount::Numbered { id: 0, device: id.device }, born: None }
+    }
+}
+
+impl PartialEq for Dir {
+    fn eq(&self, other: &Self) -> bool {
+        // Both are open, so that their numbers are their own.
+        self.id == other.id
+    }
+}
+
+impl Eq for Dir {}
+
+impl Hash for Dir {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id.hash(state);
+    }
 }
 
 /// Returns the descriptor of the deepest existing directory of `path`, and the names below it.

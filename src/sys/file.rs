@@ -1,8 +1,13 @@
 //! Files by their descriptors: identity, metadata, and positioned reads and writes.
+//!
+//! No other room has the number of a file in its hands: a filesystem gives the number of a removed
+//! file to the next one. Files are compared as [`Pinned`] ones, which are open.
 
 #[cfg_attr(target_os = "linux", path = "file/linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "file/portable.rs")]
 mod system;
+
+mod pinned;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -21,30 +26,13 @@ use super::user::User;
 pub(super) const CAREFUL: OFlags =
     OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
-/// The identity of a filesystem.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Device(pub(super) u64);
+pub(crate) use pinned::{Found, Pinned, Trace};
 
-impl Device {
-    /// A number that two devices rarely have in common.
-    pub(crate) fn hash(self) -> usize {
-        // The lower bits tell the disks of a driver apart, the upper ones the drivers.
-        (self.0 ^ (self.0 >> 8) ^ (self.0 >> 20)) as usize
-    }
-}
-
-/// The identity of a file, whatever its names are.
+/// The number of a file. It is the identity of the file only as long as somebody has the file open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct FileId {
-    pub(super) device: Device,
+pub(super) struct FileId {
+    pub(super) device: u64,
     pub(super) number: u64,
-}
-
-impl FileId {
-    /// Returns the filesystem that the file is on.
-    pub(crate) fn device(self) -> Device {
-        self.device
-    }
 }
 
 /// The kind of what a path names.
@@ -60,7 +48,7 @@ pub(crate) enum FileKind {
 /// The metadata of a file at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stat {
-    pub(crate) id: FileId,
+    pub(super) id: FileId,
     pub(crate) kind: FileKind,
     /// The length in bytes.
     pub(crate) len: u64,
@@ -83,7 +71,7 @@ impl Stat {
             _ => FileKind::Other,
         };
         Self {
-            id: FileId { device: Device(stat.st_dev as u64), number: stat.st_ino as u64 },
+            id: FileId { device: stat.st_dev as u64, number: stat.st_ino as u64 },
             kind,
             len: u64::try_from(stat.st_size).unwrap_or(0),
             links: stat.st_nlink as u64,
@@ -117,29 +105,19 @@ pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
     Ok(rustix::fs::open(path, OFlags::RDONLY | CAREFUL, Mode::empty())?.into())
 }
 
-/// Sets the permission bits of the file in this directory that was looked at. Follows no link.
-///
-/// # Errors
-/// If the name is that of another file by now.
+/// Sets the permission bits of the file in this directory to what `right` says of it; `None` if
+/// they are right as they are. Follows no link.
 pub(super) fn set_mode(
     dir: BorrowedFd<'_>,
     name: &OsStr,
-    looked_at: FileId,
-    mode: u32,
+    right: impl FnOnce(&Stat) -> Option<u32>,
 ) -> io::Result<()> {
-    system::set_mode(dir, name, looked_at, mode)
+    system::set_mode(dir, name, right)
 }
 
 /// Sets the permission bits of an open file, also of one that is open for its name only.
 pub(super) fn set_mode_of(file: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
     system::set_mode_of(file, mode)
-}
-
-fn ensure_same(named: FileId, looked_at: FileId) -> io::Result<()> {
-    if named == looked_at {
-        return Ok(());
-    }
-    Err(io::Error::other("the name is that of another file by now"))
 }
 
 /// Reads some bytes at `offset`, and returns how many; 0 at the end of the file. Neither uses nor

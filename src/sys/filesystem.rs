@@ -6,10 +6,10 @@
 //! the locks. A trial sees one machine only: whether a network mount keeps locks *between* hosts
 //! can be told only by its options.
 
-mod devices;
 mod knowledge;
 #[cfg(target_os = "linux")]
 mod linux;
+mod mounts;
 #[cfg(not(target_os = "linux"))]
 mod portable;
 mod trial;
@@ -18,8 +18,12 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub(crate) use devices::{ask_mount, is_local, is_remote, marks_usable, refusal};
+use super::Dir;
 pub(crate) use knowledge::{KeepsLocks, Locality};
+pub(super) use mounts::Known;
+pub(crate) use mounts::{
+    ask_mount, is_known_to_be_local, is_local, is_remote, marks_usable, refusal,
+};
 pub(crate) use trial::Trial;
 
 #[cfg(target_os = "linux")]
@@ -80,9 +84,9 @@ impl fmt::Display for Filesystem {
 /// Looks up the filesystem of `dir`. Writes nothing.
 ///
 /// # Errors
-/// If `dir` does not exist or cannot be looked at.
-pub(crate) fn filesystem(dir: &Path) -> io::Result<Filesystem> {
-    system::filesystem(&dir.canonicalize()?)
+/// If `dir` cannot be looked at.
+pub(crate) fn filesystem(dir: &Dir) -> io::Result<Filesystem> {
+    system::filesystem(dir)
 }
 
 /// Returns the mount point above `path` by the text of the path alone: nothing on the mount is
@@ -122,8 +126,8 @@ impl ProbeReport {
 /// Looks up the filesystem of `dir` and tries its locks, with files of its own that it removes.
 ///
 /// # Errors
-/// If `dir` does not exist or cannot be written to. Locks that are not kept are reported in the
-/// [`ProbeReport`], not as an error.
-pub(crate) fn probe(dir: &Path) -> io::Result<ProbeReport> {
+/// If `dir` cannot be written to. Locks that are not kept are reported in the [`ProbeReport`], not
+/// as an error.
+pub(crate) fn probe(dir: &Dir) -> io::Result<ProbeReport> {
     Ok(ProbeReport { filesystem: filesystem(dir)?, trial: Trial::run(dir)? })
 }

@@ -10,7 +10,7 @@ use std::io;
 
 use fs4::{FileExt, TryLockError};
 
-use super::file::FileId;
+use super::file::{FileId, Stat};
 
 /// Takes the lock if it is free, and says whether it did. Never waits.
 pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
@@ -58,7 +58,8 @@ pub(crate) enum BlockedBy {
     Lease,
 }
 
-/// Returns a process that keeps others from the lock on a file, where the system tells.
-pub(crate) fn blocker_of(file: FileId) -> Option<Blocker> {
-    system::blocker_of(file)
+/// Returns a process that keeps others from the lock on a file, where the system tells. For
+/// messages: the system names the file by its number.
+pub(crate) fn blocker_of(file: &Stat) -> Option<Blocker> {
+    system::blocker_of(file.id)
 }

@@ -35,6 +35,10 @@ pub enum Ask {
     /// Fix what is wrong in the directory of the session.
     Fix,
     Post(Value),
+    /// The same, and create the session if there is none.
+    PostCreating(Value),
+    /// Append under the turn of this owner, as its child.
+    AppendUnder(Uuid, Value),
     Posts {
         writer: u64,
         count: u64,
@@ -131,12 +135,12 @@ pub fn child(room: &Room) -> Child {
 impl Child {
     pub fn start(session: &Path, how: How) -> Self {
         let mut command = through(&how.through, "child::role");
-        command.env(ROLE, session).env_remove(PORTABLE).env_remove(SYNC);
-        if how.portable {
-            command.env(PORTABLE, "1");
-        }
-        if how.sync {
-            command.env(SYNC, "1");
+        command.env(ROLE, session);
+        for (variable, is_set) in [(PORTABLE, how.portable), (SYNC, how.sync)] {
+            command.env_remove(variable);
+            if is_set {
+                command.env(variable, "1");
+            }
         }
         if let Some(uid) = how.uid {
             command.uid(uid);
@@ -245,6 +249,14 @@ impl Me {
             }
             Ask::Post(line) => {
                 return self.sessions.post_blocking(&self.session, &line).map(appended);
+            }
+            Ask::PostCreating(line) => {
+                let posted = self.sessions.post_all_blocking(&self.session, [line], true);
+                return posted.map(appended);
+            }
+            Ask::AppendUnder(owner, line) => {
+                let under = self.sessions.append_under_blocking(&self.session, owner, [line]);
+                return under.map(appended);
             }
             Ask::Posts { writer, count } => {
                 for n in 0..count {

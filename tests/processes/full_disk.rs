@@ -4,11 +4,11 @@
 use std::fs;
 use std::path::PathBuf;
 
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use serde_json::{Value, json};
-use turnlock_testing::process::is_allowed;
-use turnlock_testing::strace::strace;
-use turnlock_testing::{Room, names, room, until};
+use turnlock_testing::process::{is_allowed, signal, traced};
+use turnlock_testing::strace::{strace, strace_at};
+use turnlock_testing::{Room, names, room, state_of, until};
 
 use crate::child::{Answer, Ask, Child, How, child};
 use crate::sessions::buffered;
@@ -212,4 +212,84 @@ fn posts_are_told_of_once_although_a_repair_failed_in_between() {
     let answer = child.ask(&Ask::Append(json!({"n": 3})));
     assert!(matches!(answer, Answer::Appended { intervening: 8, .. }), "{answer:?}");
     child.release();
+}
+
+/// The signal that comes with the limit kills a process that has no handler for it. The library
+/// writes its lock files too, and none of its writes may raise it.
+#[test]
+fn at_the_file_size_limit_no_lock_file_is_written_and_nobody_is_killed() {
+    for (portable, bytes) in [(false, 0), (true, 0), (false, 100), (true, 100)] {
+        let room = room();
+        fs::write(&room.session, "{}\n").unwrap();
+        let mut writer = Child::start(&room.session, How { portable, ..How::default() });
+        limit(&writer, Resource::Fsize, Some(bytes));
+        // There is no lock file, …
+        for ask in [Ask::Acquire(1000), Ask::Post(json!({"n": 1}))] {
+            let (kind, text) = writer.refused(&ask);
+            assert!(kind == "Io" && text.contains("File too large"), "{text}");
+        }
+        assert_eq!(room.names(), ["s.jsonl"]);
+        // … or that of a dead holder is to be taken over.
+        let mut dead = child(&room);
+        dead.acquire();
+        dead.kill();
+        let record = fs::read(&room.lock).unwrap();
+        let (kind, text) = writer.refused(&Ask::Acquire(1000));
+        assert!(kind == "Io" && text.contains("File too large"), "{text}");
+        assert_eq!(fs::read(&room.lock).unwrap(), record, "it is as it was");
+        limit(&writer, Resource::Fsize, None);
+        writer.acquire();
+        writer.append(json!({"n": 1}));
+        // A turn ends under any limit, and hands over to a waiter of another process.
+        limit(&writer, Resource::Fsize, Some(0));
+        let mut waiter = child(&room);
+        waiter.tell(&Ask::Acquire(60_000));
+        room.until_waited_for(1);
+        writer.release();
+        waiter.answered_held();
+        waiter.release();
+        assert_eq!(room.lines(), [json!({}), json!({"n": 1})]);
+        room.expect_clean();
+    }
+}
+
+/// A turn that made the session file spoils its record before it removes both (I14).
+#[test]
+fn at_the_file_size_limit_an_unused_turn_ends() {
+    let room = room();
+    let mut writer = child(&room);
+    writer.acquire();
+    limit(&writer, Resource::Fsize, Some(0));
+    writer.release();
+    writer.kill();
+    // The record could not be spoiled, so that the session file stayed.
+    buffered().turn(&room.session).acquire_blocking().unwrap().release_blocking().unwrap();
+    room.expect_clean();
+}
+
+/// Another program makes the file longer than the limit between the look at it and the write.
+#[test]
+fn a_write_that_begins_beyond_the_file_size_limit_kills_nobody() {
+    let room = room();
+    fs::write(&room.session, "{\"n\":1}\n").unwrap();
+    let options = ["trace=pread64", "inject=pread64:signal=SIGSTOP:when=1"];
+    let Some(through) = strace_at(&room.session, &options) else { return };
+    let mut poster = Child::start(&room.session, How { through, ..How::default() });
+    let pid = traced(poster.pid());
+    let (id, maximum) =
+        (Pid::from_raw(pid as i32), rustix::process::getrlimit(Resource::Fsize).maximum);
+    prlimit(id, Resource::Fsize, Rlimit { current: Some(5000), maximum }).unwrap();
+    poster.tell(&Ask::Post(json!({"n": 2})));
+    until("it is stopped", || matches!(state_of(pid), Some('T' | 't')));
+    room.scrawl("{}\n".repeat(5000));
+    let before = room.text();
+    signal(pid, Signal::CONT);
+    let (kind, text) = match poster.answer() {
+        Answer::Failed(kind, text) => (kind, text),
+        other => panic!("{other:?}"),
+    };
+    assert!(kind == "Io" && text.contains("raise the file size limit"), "{text}");
+    assert_eq!(room.text(), before);
+    prlimit(id, Resource::Fsize, Rlimit { current: None, maximum }).unwrap();
+    assert!(matches!(poster.ask(&Ask::Post(json!({"n": 3}))), Answer::Appended { .. }));
 }

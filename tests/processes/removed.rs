@@ -1,11 +1,13 @@
 //! Files that somebody removes or replaces during a turn. If it is the lock file, the fence refuses
-//! the former holder; if it is the session file, lines go into the new one.
+//! the former holder; if it is the session file, the holder is told, and lines go into the new one
+//! once the holder has read it.
 
 use std::collections::HashSet;
 use std::fs;
 use std::time::Duration;
 
 use serde_json::json;
+use turnlock::{Error, SessionChange};
 use turnlock_testing::{Room, Sleeper, foreign_record, room, start_time_of};
 
 use crate::child::{Answer, Ask, child};
@@ -127,9 +129,20 @@ fn what_is_appended_goes_into_the_file_that_the_path_names() {
     let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     turn.append_blocking(&json!({"n": 1})).unwrap();
     rewrite(&room, "{\"compacted\":true}\n");
+    let refused = turn.append_blocking(&json!({"n": "no"}));
+    let Err(Error::Changed { how: SessionChange::Replaced, .. }) = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(turn.read().unwrap().lines().count(), 1);
     let appended = turn.append_blocking(&json!({"n": 2})).unwrap();
     assert_eq!(appended.offset, 19);
     fs::remove_file(&room.session).unwrap();
+    let refused = turn.append_blocking(&json!({"n": "no"}));
+    let Err(Error::Changed { how: SessionChange::Removed, .. }) = refused else {
+        panic!("{refused:?}")
+    };
+    assert!(!room.session.exists());
+    assert!(matches!(turn.read(), Err(Error::NoSession { .. })));
     turn.append_blocking(&json!({"n": 3})).unwrap();
     turn.release_blocking().unwrap();
     assert_eq!(room.lines(), [json!({"n": 3})]);

@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use serde_json::json;
-use turnlock::{Durability, Error, LostCause, Sessions};
+use turnlock::{Durability, Error, LostCause, SessionChange, Sessions};
 use turnlock_testing::{Room, room};
 use uuid::Uuid;
 
@@ -96,4 +96,60 @@ async fn tasks_can_do_it_too() {
     let other = sessions.append_under(&room.session, Uuid::now_v7(), [json!({"child": 2})]).await;
     assert!(matches!(other, Err(Error::LockLost { cause: LostCause::TakenOver, .. })), "{other:?}");
     turn.release().await.unwrap();
+}
+
+/// The holder and its child each notice what was done to the session, and each accepts it.
+#[test]
+fn a_child_is_told_when_the_session_was_changed() {
+    for sessions in all_rules() {
+        let room = room();
+        let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+        turn.append_blocking(&json!({"turn": 1})).unwrap();
+        let owner = turn.owner();
+        let child = |n: u32| sessions.append_under_blocking(&room.session, owner, [n]);
+        let how = |refused| match refused {
+            Err(Error::Changed { how, .. }) => how,
+            other => panic!("{other:?}"),
+        };
+        child(1).unwrap();
+        fs::write(&room.session, "{}\n").unwrap();
+        assert_eq!(how(child(2)), SessionChange::Shortened);
+        assert_eq!(how(turn.append_blocking(&2)), SessionChange::Shortened);
+        sessions.accept_under_blocking(&room.session, owner).unwrap();
+        child(2).unwrap();
+        assert_eq!(how(turn.append_blocking(&2)), SessionChange::Shortened);
+        assert_eq!(room.text(), "{}\n2\n");
+
+        fs::remove_file(&room.session).unwrap();
+        assert_eq!(how(child(3)), SessionChange::Removed);
+        assert!(!room.session.exists());
+        // What the holder accepts, its children accept.
+        assert!(matches!(turn.read(), Err(Error::NoSession { .. })));
+        child(3).unwrap();
+        assert_eq!(turn.append_blocking(&4).unwrap().intervening, 2);
+        turn.rewrite_blocking([5]).unwrap();
+        child(6).unwrap();
+        assert_eq!(room.text(), "5\n3\n6\n");
+        turn.release_blocking().unwrap();
+        assert!(matches!(
+            sessions.accept_under_blocking(&room.session, owner),
+            Err(Error::LockLost { .. })
+        ));
+    }
+}
+
+/// What was noted for one owner says nothing to another.
+#[test]
+fn a_note_for_an_earlier_turn_does_not_matter() {
+    let room = room();
+    let sessions = &all_rules()[1];
+    let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+    turn.append_blocking(&json!({"turn": 1})).unwrap();
+    sessions.append_under_blocking(&room.session, turn.owner(), [1]).unwrap();
+    // Without marks the lock file stays for others, with the note on it.
+    turn.release_blocking().unwrap();
+    fs::write(&room.session, "").unwrap();
+    let next = sessions.turn(&room.session).acquire_blocking().unwrap();
+    sessions.append_under_blocking(&room.session, next.owner(), [2]).unwrap();
+    assert_eq!(room.text(), "2\n");
 }

@@ -37,6 +37,11 @@ pub(crate) struct Args {
     #[command(flatten)]
     create: Create,
 
+    /// Inside `turnlock run`: go on with the session as it is now, although another program has
+    /// removed, replaced or cut it during the run
+    #[arg(long)]
+    accept_change: bool,
+
     /// The session file
     #[arg(value_name = "SESSION.jsonl")]
     session: PathBuf,
@@ -119,9 +124,10 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     args.how.write(|lines| match enclosing::owner_of(&args.session) {
         Some(owner) => {
             let sessions = args.wait.sessions(args.how.durability())?;
-            sessions
-                .append_under_blocking(&args.session, owner, lines)
-                .map_err(not_enclosed_any_more)
+            if args.accept_change {
+                sessions.accept_under_blocking(&args.session, owner).map_err(inside_a_run)?;
+            }
+            sessions.append_under_blocking(&args.session, owner, lines).map_err(inside_a_run)
         }
         None => append(&args, lines),
     })
@@ -138,17 +144,17 @@ fn append(args: &Args, lines: &[&RawValue]) -> Result<Appended, Failure> {
     Ok(appended)
 }
 
-fn not_enclosed_any_more(error: Error) -> Failure {
-    let lost = matches!(error, Error::LockLost { .. });
-    let failure = Failure::from(error);
-    if !lost {
-        return failure;
-    }
-    failure.and(&format!(
-        " (according to {} this runs inside `turnlock run`, and that turn is over; unset it to \
-         write under a turn of its own)",
-        enclosing::VARIABLE
-    ))
+fn inside_a_run(error: Error) -> Failure {
+    let remark = match error {
+        Error::LockLost { .. } => format!(
+            " (according to {} this runs inside `turnlock run`, and that turn is over; unset it to \
+             write under a turn of its own)",
+            enclosing::VARIABLE
+        ),
+        Error::Changed { .. } => " (with `turnlock append --accept-change`)".to_owned(),
+        _ => String::new(),
+    };
+    Failure::from(error).and(&remark)
 }
 
 /// A post needs no turn, so the enclosing turn does not matter.

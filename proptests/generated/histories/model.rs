@@ -72,6 +72,14 @@ impl State {
         (first..=self.count).collect()
     }
 
+    /// Whether the step would make the file as long again as what a holder had seen before it was
+    /// cut. That an append does not notice.
+    pub fn hides_a_change(&self, step: Step) -> bool {
+        let mut after = self.clone();
+        after.go(step);
+        after.sessions[step.session].is_changed_unnoticed()
+    }
+
     fn go(&mut self, Step { actor, session: at, act }: Step) -> Option<(What, Expected)> {
         let numbers = match act {
             Act::Append(count) | Act::Rewrite(count) => self.numbers(count),
@@ -135,6 +143,18 @@ impl State {
             Act::Rewrite(_) if lost => (What::Rewrite(numbers), Expected::Lost(cause())),
             Act::Repair if lost => (What::Repair, Expected::Lost(cause())),
             Act::Restore if lost => (What::Restore, Expected::Lost(cause())),
+            Act::Append(_) if session.is_changed(actor, false) => {
+                (What::Append(numbers), Expected::Failed("Changed"))
+            }
+            Act::Rewrite(_) if session.is_changed(actor, true) => {
+                (What::Rewrite(numbers), Expected::Failed("Changed"))
+            }
+            Act::Repair if session.is_changed(actor, true) => {
+                (What::Repair, Expected::Failed("Changed"))
+            }
+            Act::Restore if session.is_changed(actor, true) => {
+                (What::Restore, Expected::Failed("Changed"))
+            }
             Act::Append(_) => {
                 let done = session.append(actor, &numbers);
                 (What::Append(numbers), appended(done))
@@ -176,6 +196,10 @@ impl State {
             }
             Act::Replace => {
                 session.put(format!("{{\"f\":{},\"compacted\":true}}\n", numbers[0]).into());
+                return None;
+            }
+            Act::Cut => {
+                session.cut();
                 return None;
             }
             Act::Kill | Act::Sweep => unreachable!("these are for all sessions"),

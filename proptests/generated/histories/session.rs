@@ -22,6 +22,8 @@ pub struct Turn {
     pub lost: bool,
     file: u64,
     seen: usize,
+    /// What the file held up to there.
+    held: Vec<u8>,
     unread: Vec<Range<usize>>,
     read_first: bool,
     /// Bytes that a repair has moved before the holder was told of them.
@@ -82,11 +84,29 @@ impl Session {
         let file = self.file;
         let turn = self.turns.iter_mut().find(|turn| turn.actor == actor).expect("a turn");
         if turn.file != file && !turn.lost {
-            // Another file stands there, of which the holder has seen nothing.
-            (turn.file, turn.seen, turn.read_first, turn.untold) = (file, 0, true, 0);
+            // Another file stands there. The holder has seen nothing of either.
+            turn.file = file;
             turn.unread.clear();
         }
         turn
+    }
+
+    /// Whether the holder is told of a change, and writes nothing: what it had seen is not there
+    /// any more. An append does not look closely at a file that is as long as before.
+    pub fn is_changed(&self, actor: usize, closely: bool) -> bool {
+        let turn = self.turn_of(actor).expect("a turn");
+        let len = self.bytes.len();
+        turn.seen > 0
+            && (turn.file != self.file
+                || len < turn.seen
+                || (closely || len > turn.seen) && !self.bytes.starts_with(&turn.held))
+    }
+
+    /// Whether an append would not notice a change, since the file is as long as what was seen.
+    pub fn is_changed_unnoticed(&self) -> bool {
+        let unnoticed =
+            |turn: &Turn| self.is_changed(turn.actor, true) && !self.is_changed(turn.actor, false);
+        self.turns.iter().any(unnoticed)
     }
 
     /// A turn that was lost is in nobody's way: who tries looks whether it was.
@@ -102,6 +122,7 @@ impl Session {
             lost: false,
             file: self.file,
             seen,
+            held: self.bytes.clone(),
             unread: Vec::new(),
             read_first: false,
             untold: 0,
@@ -171,10 +192,10 @@ impl Session {
     pub fn append(&mut self, actor: usize, numbers: &[u64]) -> Appended {
         let before = self.bytes.len();
         let posted = self.post(numbers);
-        let now = self.bytes.len();
+        let held = self.bytes.clone();
         let turn = self.turn(actor);
         let others = turn.seen..before;
-        turn.seen = now;
+        (turn.seen, turn.held) = (held.len(), held);
         if !others.is_empty() {
             turn.unread.push(others.clone());
         }
@@ -186,10 +207,12 @@ impl Session {
         let whole = self.bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let file = self.file;
         let turn = self.turns.iter_mut().find(|turn| turn.actor == actor).expect("a turn");
-        turn.seen = if turn.file == file { whole.max(turn.seen) } else { whole };
+        let is_there = turn.file == file && self.bytes.starts_with(&turn.held);
+        turn.seen = if is_there { whole.max(turn.seen) } else { whole };
         (turn.file, turn.read_first, turn.untold) = (file, false, 0);
         turn.unread.clear();
-        let seen = &self.bytes[..turn.seen.min(self.bytes.len())];
+        let seen = &self.bytes[..turn.seen];
+        turn.held = seen.to_vec();
         let mut read = Vec::new();
         for line in seen.split_inclusive(|byte| *byte == b'\n') {
             if line.ends_with(b"\n") && is_json(line) {
@@ -221,7 +244,7 @@ impl Session {
         self.put(new);
         let (file, len) = (self.file, self.bytes.len());
         let turn = self.turns.iter_mut().find(|turn| turn.actor == actor).expect("a turn");
-        (turn.file, turn.seen) = (file, len);
+        (turn.file, turn.seen, turn.held) = (file, len, self.bytes.clone());
         turn.unread = (len > content).then_some(content..len).into_iter().collect();
         Some(len - content)
     }
@@ -271,7 +294,13 @@ impl Session {
         let (file, len) = (self.file, self.bytes.len());
         let turn = self.turns.iter_mut().find(|turn| turn.actor == actor).expect("a turn");
         (turn.file, turn.seen, turn.read_first) = (file, len, turn.read_first || unread);
+        turn.held.clone_from(&self.bytes);
         turn.unread.clear();
+    }
+
+    /// The file loses its second half, in place.
+    pub fn cut(&mut self) {
+        self.bytes.truncate(self.bytes.len() / 2);
     }
 
     /// Another file takes the old one's place.

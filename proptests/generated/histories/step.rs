@@ -54,8 +54,10 @@ pub enum Act {
     Rm,
     /// A program that takes no lock writes into the session, …
     Scrawl(Scrawl),
-    /// … or renames a new file into its place.
+    /// … or renames a new file into its place, …
     Replace,
+    /// … or cuts it.
+    Cut,
 }
 
 impl Act {
@@ -86,13 +88,14 @@ impl Act {
             (1, Self::Kill),
             (2, Self::Rm),
             (1, Self::Replace),
+            (1, Self::Cut),
         ];
         acts.into_iter().chain(Scrawl::ALL.map(|scrawl| (1, Self::Scrawl(scrawl))))
     }
 
     /// Whether another program does it.
     fn is_foreign(self) -> bool {
-        matches!(self, Self::Rm | Self::Scrawl(_) | Self::Replace)
+        matches!(self, Self::Rm | Self::Scrawl(_) | Self::Replace | Self::Cut)
     }
 }
 
@@ -113,6 +116,10 @@ impl Step {
         let Some(session) = state.sessions.get(self.session) else { return false };
         let has_turn = session.turn_of(self.actor).is_some();
         let waits = session.waiter == Some(self.actor);
+        let writes = matches!(self.act, Act::Post | Act::Scrawl(_));
+        if writes && !session.turns.is_empty() && state.hides_a_change(self) {
+            return false;
+        }
         match self.act {
             act if act.is_foreign() && self.actor > 0 => false,
             Act::Try | Act::Acquire => !has_turn && !waits,
@@ -125,7 +132,7 @@ impl Step {
             Act::Kill => self.actor >= 2 && self.session == 0,
             Act::Rm => session.lock != Lock::Absent,
             Act::Post | Act::RevokeNobody | Act::Status | Act::Sweep | Act::Leftover => true,
-            Act::Scrawl(_) | Act::Replace => true,
+            Act::Scrawl(_) | Act::Replace | Act::Cut => true,
         }
     }
 }

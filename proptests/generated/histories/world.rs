@@ -114,6 +114,10 @@ impl World {
                 fs::write(self.room.dir.join("new"), &state.sessions[at].bytes).unwrap();
                 return fs::rename(self.room.dir.join("new"), self.session(at)).unwrap();
             }
+            Act::Cut => {
+                let file = fs::File::options().write(true).open(self.session(at)).unwrap();
+                return file.set_len(state.sessions[at].bytes.len() as u64).unwrap();
+            }
             _ => {}
         }
         let (what, expected) = state.asked.clone().expect("an actor is asked");

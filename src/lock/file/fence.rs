@@ -9,34 +9,40 @@ use crate::datafile::Section;
 use crate::error::{Context, Error, LostCause, Result};
 use crate::place::Place;
 use crate::rules::Rules;
-use crate::sys::{FileId, flock};
+use crate::sys::{Pinned, flock};
 
-/// The lock file of `owner`'s turn, if the turn is not lost.
+/// The lock file of `owner`'s turn, if the turn is not lost. It stays open until what is written
+/// under it is acknowledged (I9).
 ///
 /// The holder may let go at any moment, even while this process has the data lock. But the next
 /// holder needs the data lock to begin, so what is written under it still precedes the next turn.
-pub(crate) fn pass(place: &Place, section: &Section, owner: Uuid, rules: &Rules) -> Result<FileId> {
+pub(crate) fn pass(place: &Place, section: &Section, owner: Uuid, rules: &Rules) -> Result<Pinned> {
     debug_assert!(section.is_of(place));
+    look(place, owner, rules)
+}
+
+/// The same without the data lock, where there is no session file: nothing can be written then.
+pub(crate) fn look(place: &Place, owner: Uuid, rules: &Rules) -> Result<Pinned> {
     let lost = |cause| Err(Error::LockLost { lock: place.lock().to_owned(), cause });
-    let (file, id) = match open(place)? {
-        Opened::File(file, stat) => (file, stat.id),
+    let lock = match open(place)? {
+        Opened::File(lock, _) => lock,
         Opened::None => return lost(LostCause::Removed),
         Opened::Denied(closed) => return Err(closed.into_error()).context("open", place.lock()),
     };
     if !place.is_where_it_was()? {
         return lost(LostCause::Moved);
     }
-    match record::read(&file).context("read", place.lock())? {
+    match record::read(lock.file()).context("read", place.lock())? {
         Reading::Ours(record) if record.owner == Some(owner) => {}
         _ => return lost(LostCause::TakenOver),
     }
-    if rules.marks(id.device()) && marks::somebody_holds(&file) {
-        return Ok(id);
+    if rules.marks(place.dir()) && marks::somebody_holds(lock.file()) {
+        return Ok(lock);
     }
     // A missing mark proves nothing; the kernel's lock does. If it is granted here, nobody has it.
-    if flock::try_lock(&file).context("lock", place.lock())? {
-        flock::unlock(&file);
+    if flock::try_lock(lock.file()).context("lock", place.lock())? {
+        flock::unlock(lock.file());
         return lost(LostCause::HolderGone);
     }
-    Ok(id)
+    Ok(lock)
 }

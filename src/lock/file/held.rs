@@ -4,6 +4,7 @@ mod lingering;
 
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
@@ -15,14 +16,13 @@ use crate::datafile::{Section, SessionFile};
 use crate::error::{Context, LostCause, Result};
 use crate::place::Place;
 use crate::rules::Rules;
-use crate::sys::{AsFd, BorrowedFd, FileId, Stat, filesystem, flock};
+use crate::sys::{AsFd, BorrowedFd, Found, Pinned, Stat, flock};
 pub(crate) use lingering::Lingering;
 
 /// A lock file that this process holds. Dropping it lets go; the file stays, and is taken over.
 #[derive(Debug)]
 pub(crate) struct LockFile {
-    file: File,
-    id: FileId,
+    file: Arc<Pinned>,
     /// The record, as it was written.
     record: Box<[u8]>,
     /// The owner named in the record.
@@ -46,9 +46,8 @@ static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
 
 impl LockFile {
     /// A lock file whose `flock` this process has just been granted.
-    pub(super) fn locked(file: File, id: FileId) -> Self {
+    pub(super) fn locked(file: Arc<Pinned>) -> Self {
         Self {
-            id,
             file,
             record: Box::default(),
             owner: Uuid::nil(),
@@ -60,18 +59,24 @@ impl LockFile {
     }
 
     /// A new lock file: locked, with its record written.
-    pub(super) fn filled(file: File, id: FileId, record: Vec<u8>, want: &Want) -> Self {
-        let mut held = Self::locked(file, id);
+    pub(super) fn filled(file: Pinned, place: &Place, record: Vec<u8>, want: &Want) -> Self {
+        let mut held = Self::locked(Arc::new(file));
         held.bears(record, want.owner);
-        held.mark(want);
+        held.mark(place, want);
         held
     }
 
     /// Takes over in place (I6), over the record that was read.
-    pub(super) fn take_over(&mut self, old: &Reading, stat: &Stat, want: &Want) -> io::Result<()> {
-        debug_assert_eq!(self.id, stat.id);
-        self.write(want, usize::try_from(stat.len).unwrap_or(usize::MAX))?;
-        self.mark(want);
+    pub(super) fn take_over(
+        &mut self,
+        place: &Place,
+        section: &Section,
+        old: &Reading,
+        stat: &Stat,
+        want: &Want,
+    ) -> io::Result<()> {
+        self.write(section, want, usize::try_from(stat.len).unwrap_or(usize::MAX))?;
+        self.mark(place, want);
         self.follow(old);
         Ok(())
     }
@@ -89,9 +94,10 @@ impl LockFile {
     }
 
     /// Rewrites the record in place, for a new owner. `length` is that of the file.
-    fn write(&mut self, want: &Want, length: usize) -> io::Result<()> {
-        let bytes = record::encode(want, SystemTime::now(), length);
-        record::rewrite(&self.file, &bytes, length)?;
+    fn write(&mut self, section: &Section, want: &Want, length: usize) -> io::Result<()> {
+        let made = section.unused_trace();
+        let bytes = record::encode(want, made.as_deref(), SystemTime::now(), length);
+        record::rewrite(self.file(), &bytes, length)?;
         self.bears(bytes, want.owner);
         Ok(())
     }
@@ -103,17 +109,17 @@ impl LockFile {
         self.number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn mark(&self, want: &Want) {
-        if want.rules.marks(self.id.device()) {
-            marks::hold(&self.file);
+    fn mark(&self, place: &Place, want: &Want) {
+        if want.rules.marks(place.dir()) {
+            marks::hold(self.file());
         }
     }
 
     /// Hands the lock over to another waiter of this process: rewrites the record, and changes
     /// nothing else on disk.
-    pub(crate) fn hand_over(&mut self, _section: &Section, want: &Want) -> io::Result<()> {
+    pub(crate) fn hand_over(&mut self, section: &Section, want: &Want) -> io::Result<()> {
         debug_assert!(!self.lent, "whoever has the descriptor has the lock");
-        self.write(want, self.record.len())
+        self.write(section, want, self.record.len())
     }
 
     /// How the lock was lost, if it was (I4). Under the data lock the answer stays true.
@@ -121,25 +127,25 @@ impl LockFile {
         if self.is_forked() {
             return Ok(Some(LostCause::Forked));
         }
-        match place.lock_id()? {
-            None => return Ok(Some(LostCause::Removed)),
-            Some(id) if id != self.id => return Ok(Some(LostCause::Replaced)),
-            Some(_) => {}
+        match place.compare_lock(&self.file)? {
+            Found::Nothing => return Ok(Some(LostCause::Removed)),
+            Found::Other => return Ok(Some(LostCause::Replaced)),
+            Found::This(_) => {}
         }
         if !place.is_where_it_was()? {
             return Ok(Some(LostCause::Moved));
         }
-        let mine = record::is_still(&self.file, &self.record).context("read", place.lock())?;
+        let mine = record::is_still(self.file(), &self.record).context("read", place.lock())?;
         Ok((!mine).then_some(LostCause::TakenOver))
     }
 
     pub(super) fn file(&self) -> &File {
-        &self.file
+        self.file.file()
     }
 
-    /// Which file it is.
-    pub(crate) fn id(&self) -> FileId {
-        self.id
+    /// The file, which is open as long as this is.
+    pub(crate) fn pinned(&self) -> &Arc<Pinned> {
+        &self.file
     }
 
     /// Whether this process is a fork of the one that acquired the lock.
@@ -152,21 +158,16 @@ impl LockFile {
         self.predecessor
     }
 
-    /// Whether the file is known to be on this machine.
-    pub(crate) fn is_local(&self, rules: &Rules) -> bool {
-        !rules.shared && filesystem::is_local(self.id.device())
-    }
-
     /// Whether a waiter of another process has marked the file.
-    pub(crate) fn somebody_waits(&self, rules: &Rules) -> bool {
+    pub(crate) fn somebody_waits(&self, place: &Place, rules: &Rules) -> bool {
         // Without marks a holder always assumes so: it leaves the file, and the keeper looks later.
-        !rules.marks(self.id.device()) || marks::somebody_waits(&self.file)
+        !rules.marks(place.dir()) || marks::somebody_waits(self.file())
     }
 
     /// Spoils the record of this lock file, which is still ours and is removed next. From now on
     /// nobody can name its owner in a revoke (I14).
     pub(crate) fn disown(&self) -> io::Result<()> {
-        record::spoil(&self.file)
+        record::spoil(self.file())
     }
 
     /// Removes the lock file and lets go. The caller has found it not [`lost`](Self::lost) in the
@@ -175,7 +176,7 @@ impl LockFile {
     /// A file that cannot be removed stays, and is taken over.
     pub(crate) fn unlink(mut self, place: &Place, section: &Section) {
         if self.remove(place, section).is_ok() {
-            flock::unlock(&self.file);
+            flock::unlock(self.file());
             // Nobody looks for marks on a file without a name.
             self.pid = NOBODY;
         }
@@ -212,15 +213,15 @@ impl LockFile {
 
     fn release(&self) {
         if !self.is_forked() {
-            marks::end_hold(&self.file);
-            flock::unlock(&self.file);
+            marks::end_hold(self.file());
+            flock::unlock(self.file());
         }
     }
 
     /// The descriptor, for a child that is to inherit the lock.
     pub(crate) fn lend(&mut self) -> BorrowedFd<'_> {
         self.lent = true;
-        self.file.as_fd()
+        self.file.file().as_fd()
     }
 
     /// Whether another process may have the descriptor. Such a lock is for this turn only: the next

@@ -14,7 +14,7 @@ use super::{Obstacle, Opened, marks, open_to_look};
 use crate::error::{Holder, printable};
 use crate::place::Place;
 use crate::rules::Rules;
-use crate::sys::{Stat, process};
+use crate::sys::{Dir, Stat, process};
 
 /// Whether a lock file whose `flock` is free may be taken over.
 #[derive(Debug)]
@@ -26,26 +26,27 @@ pub(crate) enum Judgement {
 }
 
 /// Judges a lock file whose `flock` is free, by its record.
-pub(crate) fn judge(reading: &Reading, stat: &Stat, rules: &Rules) -> Judgement {
+pub(crate) fn judge(reading: &Reading, stat: &Stat, dir: &Dir, rules: &Rules) -> Judgement {
     // A process that contends for a lock does not hold it: its own tasks queue in memory first.
-    judge_by(reading, stat, &Processes::of_lock(false, Some(stat.owner.number())), rules)
+    judge_by(reading, stat, dir, &Processes::of_lock(false, Some(stat.owner.number())), rules)
 }
 
 /// The same, by facts about processes that are known already.
 pub(crate) fn judge_by(
     reading: &Reading,
     stat: &Stat,
+    dir: &Dir,
     facts: &impl Facts,
     rules: &Rules,
 ) -> Judgement {
     match reading {
         Reading::Spoiled => Judgement::Free(vec![Reason::DeadOwner]),
-        Reading::Ours(record) if rules.remote(stat.id.device()) && !record.same_boot() => {
+        Reading::Ours(record) if rules.remote(dir) && !record.same_boot() => {
             Judgement::Obstacle(Obstacle::Remote(Box::new(record.clone())))
         }
         Reading::Ours(record) if record.same_boot() => Judgement::Free(vec![Reason::DeadOwner]),
         Reading::Ours(_) => Judgement::Free(vec![Reason::OtherBoot]),
-        Reading::Foreign(record) if rules.remote(stat.id.device()) => {
+        Reading::Foreign(record) if rules.remote(dir) => {
             Judgement::Obstacle(Obstacle::Remote(Box::new(record.clone())))
         }
         Reading::Foreign(record) => judge_foreign(record, stat, facts, rules),
@@ -121,11 +122,11 @@ pub(crate) fn holder_at(place: &Place, own: Option<Uuid>, rules: &Rules) -> Opti
         }
         _ => return None,
     };
-    match record::read(&file).ok()? {
+    match record::read(file.file()).ok()? {
         Reading::Ours(record) => {
             // The record may name another owner, if the own turn was lost.
             let is_ours = own.is_some() && own == record.owner;
-            let alive = is_ours || somebody_lives(&file, &stat, rules);
+            let alive = is_ours || somebody_lives(place, file.file(), rules);
             Some(record.holder(alive, false))
         }
         Reading::Foreign(record) => Some(foreign_holder(&record, &stat, own.is_some(), rules)),
@@ -134,7 +135,7 @@ pub(crate) fn holder_at(place: &Place, own: Option<Uuid>, rules: &Rules) -> Opti
 }
 
 /// Whether a holder of this protocol lives, by its mark. Does not touch its lock.
-pub(crate) fn somebody_lives(file: &File, stat: &Stat, rules: &Rules) -> bool {
+pub(crate) fn somebody_lives(place: &Place, file: &File, rules: &Rules) -> bool {
     // Without marks only the lock itself could tell, and it must not be disturbed.
-    !rules.marks(stat.id.device()) || marks::somebody_holds(file)
+    !rules.marks(place.dir()) || marks::somebody_holds(file)
 }

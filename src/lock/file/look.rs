@@ -12,7 +12,7 @@ use super::{Obstacle, Opened, open_to_look};
 use crate::error::{Context, Holder, Result};
 use crate::place::Place;
 use crate::rules::Rules;
-use crate::sys::Stat;
+use crate::sys::{Dir, Stat};
 
 /// What was seen of a lock.
 pub(crate) struct Seen {
@@ -37,15 +37,15 @@ pub(crate) fn look(place: &Place, named: &Path, by: &Look<'_>) -> Result<Option<
         Opened::None => return Ok(None),
         Opened::Denied(closed) => return Err(closed.into_error()).context("open", named),
     };
-    let reading = record::read(&file).context("read", named)?;
-    let is_elsewhere = |record: &Record| by.rules.remote(stat.id.device()) && !record.same_boot();
+    let reading = record::read(file.file()).context("read", named)?;
+    let is_elsewhere = |record: &Record| by.rules.remote(place.dir()) && !record.same_boot();
     // The record may name another owner: a turn of this process can be lost and not released yet.
     let is_ours = |record: &Record| by.own.is_some() && by.own == record.owner;
-    let lives = |record: &Record| is_ours(record) || somebody_lives(&file, &stat, by.rules);
+    let lives = |record: &Record| is_ours(record) || somebody_lives(place, file.file(), by.rules);
     Ok(Some(match &reading {
         Reading::Ours(record) if !is_elsewhere(record) && lives(record) => by.held(record),
-        Reading::Foreign(record) => by.foreign(record, &reading, &stat),
-        _ => by.judged(&reading, &stat),
+        Reading::Foreign(record) => by.foreign(record, &reading, &stat, place.dir()),
+        _ => by.judged(&reading, &stat, place.dir()),
     }))
 }
 
@@ -55,14 +55,14 @@ pub(crate) struct Named {
     pub(crate) record: Record,
     /// Whether a program wrote it that takes no kernel lock.
     pub(crate) foreign: bool,
-    pub(crate) file: std::fs::File,
+    pub(crate) file: crate::sys::Pinned,
 }
 
 /// The record at a lock path, whoever wrote it; `None` if there is none.
 #[cfg(feature = "gateway")]
 pub(crate) fn read_record(place: &Place) -> Result<Option<Named>> {
     let Opened::File(file, _) = open_to_look(place)? else { return Ok(None) };
-    let (record, foreign) = match record::read(&file).context("read", place.lock())? {
+    let (record, foreign) = match record::read(file.file()).context("read", place.lock())? {
         Reading::Ours(record) => (record, false),
         Reading::Foreign(record) => (record, true),
         Reading::Spoiled | Reading::Malformed { .. } => return Ok(None),
@@ -80,20 +80,20 @@ impl Look<'_> {
         Seen { state: LockState::Held, holder: Some(holder), reasons }
     }
 
-    fn foreign(&self, record: &Record, reading: &Reading, stat: &Stat) -> Seen {
+    fn foreign(&self, record: &Record, reading: &Reading, stat: &Stat, dir: &Dir) -> Seen {
         let facts = self.known.facts(self.own.is_some(), Some(stat.owner.number()));
         let verdict = verdict_by(record, &facts, self.rules);
         let state = match verdict.outcome {
-            _ if self.rules.remote(stat.id.device()) => None,
+            _ if self.rules.remote(dir) => None,
             Outcome::Alive => Some(LockState::Foreign),
             Outcome::Unseen => Some(LockState::Unseen),
             Outcome::Dead | Outcome::Nobody => None,
         };
-        let Some(state) = state else { return self.judged(reading, stat) };
+        let Some(state) = state else { return self.judged(reading, stat, dir) };
         Seen { state, holder: Some(describe(record, &verdict)), reasons: verdict.reasons }
     }
 
-    fn judged(&self, reading: &Reading, stat: &Stat) -> Seen {
+    fn judged(&self, reading: &Reading, stat: &Stat, dir: &Dir) -> Seen {
         let holder = match reading {
             Reading::Ours(record) => Some(record.holder(false, false)),
             Reading::Foreign(record) => Some(record.holder(false, true)),
@@ -102,6 +102,7 @@ impl Look<'_> {
         match judge_by(
             reading,
             stat,
+            dir,
             &self.known.facts(false, Some(stat.owner.number())),
             self.rules,
         ) {

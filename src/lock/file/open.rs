@@ -11,11 +11,11 @@ use super::{LockFile, Want, record};
 use crate::datafile::Section;
 use crate::error::{Context, Error, Result};
 use crate::place::Place;
-use crate::sys::{self, Access, FileId, FileKind, Refusal, Stat, User, flock};
+use crate::sys::{self, Access, FileKind, Found, Pinned, Refusal, Stat, User, flock};
 
 /// What opening a lock file brought.
 pub(super) enum Opened {
-    File(File, Stat),
+    File(Pinned, Stat),
     None,
     /// This process may not open it: it is another user's, or somebody has a lease on it, who was
     /// asked to give it back.
@@ -67,7 +67,7 @@ fn open_for(place: &Place, access: Access) -> Result<Opened> {
             _ => return Err(e).context("open", lock),
         },
     };
-    let stat = sys::stat(&file).context("look at", lock)?;
+    let (file, stat) = Pinned::new(file).context("look at", lock)?;
     place.dir().ensure_trusted(&stat).context("use", lock)?;
     match stat.kind {
         // It may have no name: it was removed in between. Whoever locks it compares it with the
@@ -119,7 +119,7 @@ fn publish_by_rename(place: &Place, section: &Section, want: &Want) -> Result<Op
 fn under_temporary_name(
     section: &Section,
     want: &Want,
-    publish: impl FnOnce(&OsStr, FileId) -> Result<bool>,
+    publish: impl FnOnce(&OsStr, &Pinned) -> Result<bool>,
 ) -> Result<Option<LockFile>> {
     let dir = section.place().dir();
     let temporary = OsString::from(format!("{PREFIX}{}{SUFFIX}", Uuid::now_v7()));
@@ -127,7 +127,7 @@ fn under_temporary_name(
         .create_file(&temporary, Access::ReadWrite)
         .context("create a lock file", &dir.path().join(&temporary))?;
     let published = fill(file, section, want).and_then(|filled| match filled {
-        Some(held) => Ok(publish(&temporary, held.id())?.then_some(held)),
+        Some(held) => Ok(publish(&temporary, held.pinned())?.then_some(held)),
         None => Ok(None),
     });
     if !matches!(published, Ok(Some(_))) {
@@ -138,14 +138,13 @@ fn under_temporary_name(
 }
 
 /// Puts a new lock file in the place of `old`, which has another name too, and whose owner is dead.
-/// `None` if something came between: the caller looks again. The caller has `old` open, so that the
-/// two have different numbers.
+/// `None` if something came between: the caller looks again.
 ///
 /// The two are exchanged. A foreign program may have put its own file there since `old` was judged.
 /// It gets its place back.
 pub(super) fn replace(
     place: &Place,
-    old: FileId,
+    old: &Pinned,
     section: &Section,
     want: &Want,
 ) -> Result<Option<LockFile>> {
@@ -164,23 +163,23 @@ pub(super) fn replace(
     if can_exchange {
         return Ok(replaced);
     }
-    if place.lock_id()? == Some(old) {
+    if place.compare_lock(old)?.is_this() {
         place.dir().remove(place.lock_name()).context("remove", place.lock())?;
     }
     publish(place, section, want)
 }
 
 /// Exchanges the lock file with the new one. `false` if it was not `old`; then all is as before.
-fn exchange(place: &Place, temporary: &OsStr, old: FileId, new: FileId) -> io::Result<bool> {
+fn exchange(place: &Place, temporary: &OsStr, old: &Pinned, new: &Pinned) -> io::Result<bool> {
     let (dir, lock) = (place.dir(), place.lock_name());
     dir.exchange(temporary, lock)?;
-    if dir.id_of(temporary)? == Some(old) {
+    if dir.compare(temporary, old)?.is_this() {
         // If this fails, a leftover stays, which does no harm.
         let _ = dir.remove(temporary);
         return Ok(true);
     }
     // Whose it is may have removed what is there, and be gone.
-    if dir.id_of(lock)? == Some(new) {
+    if dir.compare(lock, new)?.is_this() {
         dir.exchange(temporary, lock)?;
     }
     Ok(false)
@@ -202,11 +201,11 @@ fn name_temporary(place: &Place, temporary: &OsStr) -> io::Result<()> {
 
 /// Removes the temporary names of a lock file that has several names: its maker may have died
 /// before it could. If this fails, a leftover stays, which does no harm.
-pub(super) fn remove_temporary_names(place: &Place, lock: FileId) {
+pub(super) fn remove_temporary_names(place: &Place, lock: &Pinned) {
     let dir = place.dir();
     let Ok(names) = dir.names() else { return };
     for name in names.filter_map(io::Result::ok).filter(|name| is_temporary(name)) {
-        if matches!(dir.id_of(&name), Ok(Some(named)) if named == lock) {
+        if dir.compare(&name, lock).is_ok_and(Found::is_this) {
             let _ = dir.remove(&name);
         }
     }
@@ -223,16 +222,17 @@ fn is_temporary(name: &OsStr) -> bool {
 /// Locks a new file and writes the record into it; `None` if a sweep has locked it, since it took
 /// it for a leftover.
 fn fill(file: File, section: &Section, want: &Want) -> Result<Option<LockFile>> {
-    let dir = section.place().dir();
-    let bytes = record::encode(want, SystemTime::now(), 0);
+    let (place, dir) = (section.place(), section.place().dir());
+    let made = section.unused_trace();
+    let bytes = record::encode(want, made.as_deref(), SystemTime::now(), 0);
     let written = "write a lock file in";
     if !flock::try_lock(&file).context(written, dir.path())? {
         return Ok(None);
     }
-    sys::write_all_at(&file, &bytes, 0)
+    record::write_new(&file, &bytes)
         .and_then(|()| dir.give_to_owner(&file))
         .and_then(|()| section.share(&file))
         .context(written, dir.path())?;
-    let stat = sys::stat(&file).context("look at", dir.path())?;
-    Ok(Some(LockFile::filled(file, stat.id, bytes, want)))
+    let (file, _) = Pinned::new(file).context("look at", dir.path())?;
+    Ok(Some(LockFile::filled(file, place, bytes, want)))
 }

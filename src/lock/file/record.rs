@@ -19,7 +19,7 @@ use super::super::Want;
 use super::verdict::{Claim, PidClaim};
 use crate::error::{Holder, printable};
 use crate::sys::{self, process};
-pub(crate) use write::{cut_label, encode, is_still, rewrite, spoil};
+pub(crate) use write::{cut_label, encode, is_still, rewrite, spoil, write_new};
 
 /// A record larger than this is not read.
 const MAX_READ: usize = 64 * 1024;
@@ -54,6 +54,8 @@ pub(crate) struct Record {
     pub(crate) boot_id: Option<String>,
     pub(crate) pid_ns: Option<u64>,
     pub(crate) label: Option<String>,
+    /// The trace of the session file, if a turn has created it and none has written into it.
+    pub(crate) made_session: Option<String>,
     /// The port that a gateway listens on.
     pub(crate) port: Option<u64>,
     /// The address that a gateway listens on, if it says so.
@@ -114,6 +116,7 @@ struct Fields {
     boot_id: Value,
     pid_ns: Value,
     label: Value,
+    made_session: Value,
     port: Value,
     address: Value,
 }
@@ -131,6 +134,7 @@ enum Field {
     BootId,
     PidNs,
     Label,
+    MadeSession,
     Port,
     Address,
     #[serde(other)]
@@ -165,6 +169,7 @@ impl<'de> Visitor<'de> for Fields {
                 Field::BootId => &mut self.boot_id,
                 Field::PidNs => &mut self.pid_ns,
                 Field::Label => &mut self.label,
+                Field::MadeSession => &mut self.made_session,
                 Field::Port => &mut self.port,
                 Field::Address => &mut self.address,
                 Field::Other => {
@@ -223,6 +228,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Reading {
         boot_id: text(fields.boot_id),
         pid_ns: fields.pid_ns.as_u64(),
         label: text(fields.label),
+        made_session: text(fields.made_session),
         port: fields.port.as_u64(),
         address: fields.address.as_str().and_then(|address| address.parse().ok()),
     };

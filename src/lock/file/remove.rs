@@ -1,18 +1,19 @@
 //! Removing a lock file that somebody else left or holds: revoke and sweep. Both act under the data
 //! lock, and compare first (I3).
 
+use std::sync::Arc;
 use uuid::Uuid;
 
 use super::super::Reason;
 use super::judge::{Judgement, foreign_holder, judge_by, somebody_lives};
 use super::record::{self, Reading, Record};
 use super::verdict::Known;
-use super::{LockFile, Opened, open, open_to_look, remove_temporary_names};
+use super::{LockFile, Opened, adopt_session, open, open_to_look, remove_temporary_names};
 use crate::datafile::Section;
 use crate::error::{Context, Error, Holder, Result};
 use crate::place::Place;
 use crate::rules::Rules;
-use crate::sys::{FileId, flock, process};
+use crate::sys::{Found, Pinned, flock, process};
 
 /// Whom a revoke names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +46,7 @@ pub(crate) fn revoke(
         named: named.to_string(),
         holder: holder.map(Box::new),
     };
-    let Some((id, record, holder)) = recorded_holder(place, held_here, rules)? else {
+    let Some((file, record, holder)) = recorded_holder(place, held_here, rules)? else {
         return Err(not_the_holder(None));
     };
     if !is_named(&record, named) {
@@ -56,32 +57,32 @@ pub(crate) fn revoke(
         return Err(Error::ForeignHolder { lock, holder });
     }
     // No program of this protocol puts another file there while this process has the data lock.
-    if place.lock_id()? != Some(id) {
+    if !place.compare_lock(&file)?.is_this() {
         return Err(not_the_holder(None));
     }
     place.dir().remove(place.lock_name()).context("remove", place.lock())?;
     Ok(holder)
 }
 
-/// The holder that a lock file names, with the record and the file that it is in.
+/// The holder that a lock file names, with the record and the open file that it is in.
 fn recorded_holder(
     place: &Place,
     held_here: bool,
     rules: &Rules,
-) -> Result<Option<(FileId, Record, Holder)>> {
+) -> Result<Option<(Pinned, Record, Holder)>> {
     let (file, stat) = match open_to_look(place)? {
         Opened::File(file, stat) => (file, stat),
         Opened::None => return Ok(None),
         Opened::Denied(closed) => return Err(closed.into_error()).context("open", place.lock()),
     };
-    Ok(match record::read(&file).context("read", place.lock())? {
+    Ok(match record::read(file.file()).context("read", place.lock())? {
         Reading::Ours(record) => {
-            let holder = record.holder(somebody_lives(&file, &stat, rules), false);
-            Some((stat.id, record, holder))
+            let holder = record.holder(somebody_lives(place, file.file(), rules), false);
+            Some((file, record, holder))
         }
         Reading::Foreign(record) => {
             let holder = foreign_holder(&record, &stat, held_here, rules);
-            Some((stat.id, record, holder))
+            Some((file, record, holder))
         }
         Reading::Spoiled | Reading::Malformed { .. } => None,
     })
@@ -123,30 +124,36 @@ pub(crate) fn remove_stale_by(
     known: &Known,
 ) -> Result<Swept> {
     debug_assert!(section.is_of(place));
-    let (file, stat) = match open(place)? {
-        Opened::File(file, stat) => (file, stat),
+    let file = match open(place)? {
+        Opened::File(file, _) => file,
         Opened::None => return Ok(Swept::Gone),
         Opened::Denied(_) => return Ok(Swept::Kept),
     };
-    if !flock::try_lock(&file).context("lock", place.lock())? {
+    if !flock::try_lock(file.file()).context("lock", place.lock())? {
         return Ok(Swept::Kept);
     }
-    let locked = LockFile::locked(file, stat.id);
-    let stat = match place.stat_lock()? {
-        Some(stat) if stat.id == locked.id() => stat,
-        _ => return Ok(Swept::Gone),
+    let locked = LockFile::locked(Arc::new(file));
+    let Found::This(stat) = place.compare_lock(locked.pinned())? else {
+        return Ok(Swept::Gone);
     };
     let reading = record::read(locked.file()).context("read", place.lock())?;
-    match judge_by(&reading, &stat, &known.afresh(false, Some(stat.owner.number())), rules) {
+    match judge_by(
+        &reading,
+        &stat,
+        place.dir(),
+        &known.afresh(false, Some(stat.owner.number())),
+        rules,
+    ) {
         Judgement::Obstacle(_) => Ok(Swept::Kept),
         Judgement::Free(reasons) => {
             // A foreign program may have come to the same judgement, and put its own file there.
-            if place.lock_id()? != Some(locked.id()) {
+            if !place.compare_lock(locked.pinned())?.is_this() {
                 return Ok(Swept::Gone);
             }
+            adopt_session(section, &reading);
             if stat.links > 1 {
                 // What has the other name is not to change, so the record is not spoiled (I14).
-                remove_temporary_names(place, locked.id());
+                remove_temporary_names(place, locked.pinned());
             } else {
                 section.discard_unused(false, || locked.disown());
             }

@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Opened, marks, open};
 use crate::error::{Context, Result};
 use crate::place::Place;
-use crate::sys::{FileId, flock};
+use crate::sys::{Pinned, flock};
 
 /// How long others are let go first (I8). The waiter that was woken may be stopped.
 const PATIENCE: Duration = Duration::from_millis(2);
@@ -26,33 +27,36 @@ pub(crate) enum ToWaitFor {
 
 /// A lock file that is open for a wait for its `flock`, or whose `flock` was granted.
 pub(crate) struct Waiting {
-    pub(super) file: File,
-    pub(super) id: FileId,
+    pub(super) file: Arc<Pinned>,
 }
 
 /// Opens the lock file to wait for it.
 pub(crate) fn open_to_wait(place: &Place) -> Result<ToWaitFor> {
     Ok(match open(place)? {
-        Opened::File(file, stat) => ToWaitFor::Lock(Waiting { file, id: stat.id }),
+        Opened::File(file, _) => ToWaitFor::Lock(Waiting { file: Arc::new(file) }),
         Opened::None => ToWaitFor::Nothing,
         Opened::Denied(_) => ToWaitFor::Denied,
     })
 }
 
 impl Waiting {
-    /// Which file is waited for.
-    pub(crate) fn id(&self) -> FileId {
-        self.id
+    /// The file that is waited for. It is open as long as this is.
+    pub(crate) fn pinned(&self) -> &Arc<Pinned> {
+        &self.file
+    }
+
+    fn file(&self) -> &File {
+        self.file.file()
     }
 
     /// Queues behind the waiters of other processes (I8): waits until one of them has reached the
     /// lock. The kernel has woken the first of them, but a thread that already runs is faster.
     pub(crate) fn let_others_go_first(&self) {
         // The mark by which two such processes do not wait for each other.
-        marks::let_others_go_first(&self.file);
+        marks::let_others_go_first(self.file());
         let until = Instant::now() + PATIENCE;
-        while marks::somebody_is_next(&self.file)
-            && !marks::somebody_holds(&self.file)
+        while marks::somebody_is_next(self.file())
+            && !marks::somebody_holds(self.file())
             && Instant::now() < until
         {
             std::thread::sleep(PAUSE);
@@ -61,26 +65,26 @@ impl Waiting {
 
     /// Marks the file: somebody waits. Followed by [`wait`](Self::wait).
     pub(crate) fn announce(&self) {
-        marks::wait(&self.file);
+        marks::wait(self.file());
     }
 
     /// Takes the lock if it is free.
     pub(crate) fn try_lock(&self, place: &Place) -> Result<bool> {
-        flock::try_lock(&self.file).context("lock", place.lock())
+        flock::try_lock(self.file()).context("lock", place.lock())
     }
 
     /// Waits in the kernel for as long as it takes.
     pub(crate) fn wait(&self) -> io::Result<()> {
-        flock::wait(&self.file)
+        flock::wait(self.file())
     }
 
     /// Takes the mark back: the wait is over.
     pub(crate) fn end(&self) {
-        marks::end_wait(&self.file);
+        marks::end_wait(self.file());
     }
 
     /// Lets go of the lock that was granted.
     pub(crate) fn let_go(self) {
-        flock::unlock(&self.file);
+        flock::unlock(self.file());
     }
 }

@@ -37,6 +37,8 @@ impl Turn {
     /// - [`Error::BadLine`] if a value cannot be serialised as JSON
     /// - [`Error::DataLockBusy`] if another process stays inside an append
     /// - [`Error::SyncFailed`] after an earlier sync has failed
+    /// - [`Error::Changed`] if another program has removed, replaced or cut the session during this
+    ///   turn; a [`read`](Self::read) accepts it as it is now
     /// - [`Error::Overtaken`] if another program has taken over meanwhile
     /// - [`Error::Io`], for example on a full disk
     ///
@@ -83,8 +85,7 @@ impl Turn {
     /// # Errors
     /// - [`Error::Io`] if the sync fails; from then on the turn refuses appends with
     ///   [`Error::SyncFailed`]
-    /// - [`Error::Overtaken`] if another program has put another file in place
-    /// - [`Error::NoSession`] if another program has removed the file
+    /// - [`Error::Changed`] if another program has removed, replaced or cut the file
     pub async fn sync(&mut self) -> Result<()> {
         let inner = Arc::clone(&self.inner);
         Mode::Async.run(move || inner.sync()).await?
@@ -110,12 +111,12 @@ impl Inner {
             let session = place.session().to_owned();
             return Err(Error::SyncFailed { session, reason: reason.to_string() });
         }
-        let Some(mut section) = open.enter_section(granted, place, &self.rules)? else {
+        let Some(mut section) = self.enter_section(open, granted, false)? else {
             return Ok(None);
         };
         let appended = self.append_under(open, &mut section, batch);
         open.session = section.unlock();
-        fast_path::answered(self.slot.device());
+        fast_path::answered(self.slot.mount());
         appended.map(Some)
     }
 
@@ -126,10 +127,10 @@ impl Inner {
         batch: &Batch,
     ) -> Result<Appended> {
         self.fence(open)?;
-        let (durability, lock_id) = (self.rules.durability, open.lock.id());
-        match section.writer(durability, open.seen.end(), lock_id).append(batch) {
+        let (durability, lock) = (self.rules.durability, open.lock.pinned());
+        match section.writer(durability, open.seen.end(), lock).append(batch) {
             Ok(appended) => {
-                let intervening = open.seen.appended(appended.intervening, section.len());
+                let intervening = open.seen.appended(section, batch, &appended);
                 Ok(Appended { intervening, ..appended })
             }
             Err(Failed::Sync(error)) => {
@@ -144,10 +145,12 @@ impl Inner {
         let mut open = self.open.lock();
         let open = open.as_mut().ok_or_else(|| self.closed())?;
         let place = &self.slot.place;
-        let session = open.take_session(place, false)?;
-        if !open.seen.is_of(Some(session.id())) {
-            return Err(self.overtaken());
+        if let Some(how) = open.seen.change_at(place)? {
+            return Err(self.changed(how));
         }
+        let session = open.take_session(place, false)?;
+        let mut session =
+            session.ok_or_else(|| Error::NoSession { path: place.session().to_owned() })?;
         let synced = session.sync(place);
         if let Err(source) = &synced {
             open.sync_failed = Some(source.to_string().into());

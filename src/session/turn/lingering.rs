@@ -78,7 +78,7 @@ pub(crate) fn resume(slot: &SlotRef, want: &Want) -> Option<(Lock, Section)> {
 /// Lets go of the turn lock that a post took for its one append (I10), with the data lock still
 /// held.
 pub(crate) fn let_go_of_post(slot: &SlotRef, lock: Lock, mut section: Section, rules: &Rules) {
-    if !lock.somebody_waits(rules) && matches!(lock.lost(&slot.place), Ok(None)) {
+    if !lock.somebody_waits(&slot.place, rules) && matches!(lock.lost(&slot.place), Ok(None)) {
         section.discard_unused(false, || lock.disown());
         return lock.unlink(&slot.place, &section);
     }
@@ -305,9 +305,9 @@ mod tests {
         let lost = contended.turn();
         std::fs::remove_file(contended.slot.place.lock()).unwrap();
         // A post of this process leaves a lock file of its own, before the turn ends.
-        let section = Section::lock_within(SOON, &contended.slot.place, true).unwrap().unwrap();
+        let mut section = Section::lock_within(SOON, &contended.slot.place, true).unwrap().unwrap();
         let want = Want { owner: Uuid::now_v7(), label: None, facts: None, rules: Arc::default() };
-        let Ok(Try::Held(lock)) = try_take(&contended.slot.place, &section, &want) else {
+        let Ok(Try::Held(lock)) = try_take(&contended.slot.place, &mut section, &want) else {
             panic!()
         };
         begin_upkeep(&contended.slot, lock.unlock_before(section));

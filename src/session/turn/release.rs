@@ -56,10 +56,10 @@ impl Inner {
 
     /// Releases the turn on the async thread, if that is quickly done; otherwise `None`.
     pub(super) fn release_on_fast_path(&self) -> Option<Result<()>> {
-        if !fast_path::is_open(self.slot.device()) {
+        if !fast_path::is_open(self.slot.mount()) || !self.rules.is_local(self.slot.place.dir()) {
             return None;
         }
-        let taken = self.open.try_lock()?.take_if(|open| open.lock.is_local(&self.rules))?;
+        let taken = self.open.try_lock()?.take()?;
         match fast_path::run(|| self.let_go(taken, false)) {
             Released::Done(None) => Some(Ok(())),
             Released::Done(Some(cause)) => Some(Err(self.lost(cause))),
@@ -94,7 +94,7 @@ impl Inner {
             // The lock and the queue are the parent's (I14).
             return Released::Done(Some(LostCause::Forked));
         }
-        let others = open.lock.somebody_waits(&self.rules);
+        let others = open.lock.somebody_waits(&self.slot.place, &self.rules);
         if others && (self.slot.turn_queue.is_empty() || open.run.is_over()) {
             self.leave(open, true);
             return Released::Done(None);
@@ -110,7 +110,7 @@ impl Inner {
             Ok(None) => self.let_go_in_section(open, section, others),
             // What is at the path is not this turn's. If that cannot be told, it is left alone too.
             lost => {
-                if !open.seen.is_of(section.id()) {
+                if !open.seen.is_of(section.pinned()) {
                     // The session file was gone, and was created only for this section.
                     section.discard_unused(false, || Ok(()));
                 }
@@ -177,7 +177,8 @@ impl Inner {
         note!(DEBUG, [slot = slot.clone(), to = first.want().owner],
             session = %slot.place.session().display(), %to, "hand over");
         metrics::released(&slot.place, self.since.elapsed());
-        let open = OpenTurn::new(open.lock, section, open.run.next(first.want().owner));
+        let run = open.run.next(first.want().owner);
+        let open = OpenTurn::new(open.lock, section, run, Some(&open.seen));
         let turn = Turn::with(slot.clone(), first.want(), open);
         // If the waiter gave up just now, its turn ends here and passes the lock on.
         drop(first.grant(Ok(turn)));
@@ -219,7 +220,7 @@ impl Inner {
         // The keeper lets go in time, but waits for no server.
         let may_be_kept = others
             && !open.lock.is_lent()
-            && open.lock.is_local(&self.rules)
+            && self.rules.is_local(slot.place.dir())
             && keeper::is_running();
         let lingering = match open.run.end().filter(|_| may_be_kept) {
             Some(end) => open.lock.keep_until(end, open.session),

@@ -10,12 +10,11 @@ use super::{Inner, Turn};
 use crate::datafile::quarantine::{self, QuarantineFile, quarantine_path};
 use crate::datafile::read::ReadError;
 use crate::datafile::rewrite::Replacement;
-use crate::datafile::{SOON, Section};
+use crate::datafile::{SOON, Section, View};
 use crate::error::{Context, Error, Result};
 use crate::mode::{Mode, now_or_never};
 use crate::outside::note;
 use crate::place::Place;
-use crate::sys::FileId;
 use crate::transcript::repair::{Repair, RepairError, needless, take_out};
 use crate::transcript::restore::{RestoreError, Restored, restore};
 
@@ -92,23 +91,14 @@ impl Turn {
 
     /// The file as it is while nobody writes to it.
     async fn view(&mut self, mode: Mode) -> Result<View> {
-        self.with_section(mode, |inner, open, section| {
+        self.with_section(mode, |inner, open, mut section| {
             inner.fence(open)?;
-            let session = inner.slot.place.session();
-            let file = section.file().try_clone().context("keep open", session)?;
-            let view = View { file, id: section.id(), len: section.len() };
+            let view = View::of(&mut section, None);
             open.session = section.unlock();
             Ok(view)
         })
         .await
     }
-}
-
-/// The session file at a moment when nobody wrote to it. What is behind `len` came later.
-struct View {
-    file: File,
-    id: Option<FileId>,
-    len: u64,
 }
 
 /// A repaired file that only has to be put in place.
@@ -131,11 +121,11 @@ impl Inner {
         let place = &self.slot.place;
         // The quarantine is opened only if there is something for it. From then on others may use
         // it as well.
-        if let Some(repair) = needless(&view.file, view.len).context("read", place.session())? {
+        if let Some(repair) = needless(&view.file(), view.end()).context("read", place.session())? {
             return Ok((repair, None));
         }
-        let mut new = Replacement::beside(place, &view.file)?;
-        let mut quarantine = QuarantineFile::open(place, &view.file)?;
+        let mut new = Replacement::beside(place, view.file())?;
+        let mut quarantine = QuarantineFile::open(place, view.file())?;
         match self.write_repaired(&view, &mut new, &mut quarantine) {
             Ok(repair) => Ok((repair, Some(RepairedFile { view, new, quarantine }))),
             Err(error) => {
@@ -154,7 +144,7 @@ impl Inner {
         let place = &self.slot.place;
         let path = quarantine.path().to_owned();
         let (mut to, mut notes) = (BufWriter::new(&mut *new), BufWriter::new(&mut *quarantine));
-        let repaired = take_out(&view.file, view.len, &mut to, &mut notes)
+        let repaired = take_out(&view.file(), view.end(), &mut to, &mut notes)
             .and_then(|repair| to.flush().map_err(RepairError::WriteRepaired).map(|()| repair))
             .and_then(|repair| {
                 notes.flush().map_err(RepairError::WriteQuarantine).map(|()| repair)
@@ -187,23 +177,43 @@ impl Inner {
     ) -> Result<()> {
         let RepairedFile { view, mut new, quarantine } = repaired;
         self.fence(open)?;
-        if section.id() != view.id || section.len() < view.len {
-            return Err(self.overtaken());
-        }
+        self.ensure_unchanged(&view, &section)?;
         quarantine.ensure_named()?;
         // What came meanwhile was not examined, and stays as it is.
-        new.carry(section.file(), view.len..section.len())?;
+        new.carry(section.file(), view.end()..section.len())?;
         let unseen = section.len().saturating_sub(open.seen.end());
-        install(open, section, new, unseen)
+        self.install(open, section, new, unseen)
+    }
+
+    /// Puts the new file in place. The holder has neither seen nor been told of `unseen` bytes of
+    /// the old one.
+    fn install(
+        &self,
+        open: &mut OpenTurn,
+        section: Section,
+        new: Replacement,
+        unseen: u64,
+    ) -> Result<()> {
+        let (mut section, synced) = new.install(section)?;
+        open.seen.moved(&mut section, unseen);
+        self.tell_children(open);
+        open.session = section.unlock();
+        synced
+    }
+
+    /// Fails if the session is not any more what was looked at, and perhaps more.
+    fn ensure_unchanged(&self, view: &View, section: &Section) -> Result<()> {
+        let change = view.change(section, true).context("read", self.slot.place.session())?;
+        change.map_or(Ok(()), |how| Err(self.changed(how)))
     }
 
     fn prepare_restore(&self, view: View) -> Result<RestoredFile> {
         let place = &self.slot.place;
-        let mut new = Replacement::beside(place, &view.file)?;
+        let mut new = Replacement::beside(place, view.file())?;
         let mut to = BufWriter::new(&mut new);
         let quarantine = quarantine_path(place.session());
         let restored = open_quarantine(place)
-            .and_then(|entries| restore(&view.file, view.len, &entries, &mut to))
+            .and_then(|entries| restore(&view.file(), view.end(), &entries, &mut to))
             .map_err(|source| Error::Restore {
                 session: place.session().to_owned(),
                 quarantine,
@@ -223,11 +233,12 @@ impl Inner {
     ) -> Result<()> {
         let RestoredFile { view, new, restored } = original;
         self.fence(open)?;
-        if section.id() != view.id || section.len() != view.len {
+        self.ensure_unchanged(&view, &section)?;
+        if section.len() != view.end() {
             return Err(self.overtaken());
         }
         let quarantine = QuarantineFile::open(&self.slot.place, section.file());
-        install(open, section, new, 0)?;
+        self.install(open, section, new, 0)?;
         // The session is restored, whether that is noted or not: the next restore recognises the
         // original when it sees it.
         let noted = quarantine.and_then(|mut quarantine| quarantine.note_undone(restored.repair));
@@ -239,15 +250,6 @@ impl Inner {
         }
         Ok(())
     }
-}
-
-/// Puts the new file in place. The holder has neither seen nor been told of `unseen` bytes of the
-/// old one.
-fn install(open: &mut OpenTurn, section: Section, new: Replacement, unseen: u64) -> Result<()> {
-    let (section, synced) = new.install(section)?;
-    open.seen.moved(&section, unseen);
-    open.session = section.unlock();
-    synced
 }
 
 fn open_quarantine(place: &Place) -> std::result::Result<File, RestoreError> {

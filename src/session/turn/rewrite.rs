@@ -9,7 +9,7 @@ use super::open::OpenTurn;
 use super::{Inner, Turn};
 use crate::datafile::rewrite::Replacement;
 use crate::datafile::{Batch, Section, SessionFile};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, SessionChange};
 use crate::mode::{Mode, now_or_never};
 
 /// What a rewrite did.
@@ -35,8 +35,7 @@ impl Turn {
     ///
     /// # Errors
     /// - those of [`append_all`](Self::append_all)
-    /// - [`Error::ReadFirst`] if another file was put in place, by another program or a repair, and
-    ///   this turn has not read it yet
+    /// - [`Error::ReadFirst`] if a repair has moved lines that this turn has not read yet
     /// - [`Error::Unsynced`], the only error after which the new file is in place
     pub async fn rewrite<T: Serialize>(
         &mut self,
@@ -68,10 +67,16 @@ impl Turn {
 impl Inner {
     fn prepare_rewrite(&self, batch: &Batch) -> Result<Replacement> {
         let place = &self.slot.place;
-        // A turn that was lost, or is over, creates no session file.
-        self.fence(self.open.lock().as_ref().ok_or_else(|| self.closed())?)?;
-        let old = SessionFile::open(place, true)?
-            .ok_or_else(|| Error::NoSession { path: place.session().to_owned() })?;
+        // A turn that was lost, or is over, creates no session file. Neither does a turn that has
+        // seen one.
+        let create = {
+            let open = self.open.lock();
+            let open = open.as_ref().ok_or_else(|| self.closed())?;
+            self.fence(open)?;
+            open.seen.is_nothing()
+        };
+        let old = SessionFile::open(place, create)?
+            .ok_or_else(|| self.changed(SessionChange::Removed))?;
         let mut new = Replacement::beside(place, old.file())?;
         new.write_all(batch.bytes()).context("write", place.session())?;
         new.sync()?;
@@ -92,9 +97,10 @@ impl Inner {
         for unseen in open.seen.unseen(section.len()) {
             new.carry_lines(section.file(), unseen)?;
         }
-        let (section, synced) = new.install(section)?;
+        let (mut section, synced) = new.install(section)?;
         let bytes = section.len();
-        open.seen.rewritten(&section, content);
+        open.seen.rewritten(&mut section, content);
+        self.tell_children(open);
         open.session = section.unlock();
         synced.map(|()| Rewritten { bytes, carried: bytes - content })
     }

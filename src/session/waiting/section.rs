@@ -5,6 +5,7 @@ use super::watch::{self, Wait};
 use crate::datafile::{Section, WaitingFile};
 use crate::error::{Context, Result};
 use crate::lock::Waiting;
+use crate::place::Place;
 use crate::session::queue::WaitingStage;
 use crate::session::slot::SlotRef;
 
@@ -33,8 +34,6 @@ where
 {
     let place = &slot.place;
     let (mut stage, mut turn_lock) = (stage, turn_lock);
-    // Stays open until the next one is, so that the next one has another inode number.
-    let mut _moved;
     loop {
         let file = match WaitingFile::open(place, create) {
             Ok(Some(file)) => file,
@@ -48,8 +47,8 @@ where
         match file.try_lock(place) {
             Ok(true) => {}
             Ok(false) if watch::may_block() => {
-                let wait = Wait::new(file.id(), stage, turn_lock, anew.clone());
-                let waited = watch::block(wait, slot, |place| place.session_id(), || file.wait());
+                let wait = Wait::new(file.pinned(), stage, turn_lock, anew.clone());
+                let waited = watch::block(wait, slot, Place::compare_session, || file.wait());
                 let Some((waited, granted)) = waited else {
                     // What this thread waited for is obsolete.
                     file.let_go();
@@ -69,7 +68,7 @@ where
         }
         match file.confirmed(place) {
             Ok(Ok(section)) => return Some(Entered { stage, turn_lock, section: Ok(section) }),
-            Ok(Err(moved)) => _moved = moved,
+            Ok(Err(_moved)) => {}
             Err(error) => return Some(Entered { stage, turn_lock, section: Err(error) }),
         }
     }

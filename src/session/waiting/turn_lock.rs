@@ -11,6 +11,7 @@ use crate::lock::{
     Obstacle, Settled, ToWaitFor, Try, Waiting, Want, open_to_wait, remove_stale, settle, try_take,
 };
 use crate::outside;
+use crate::place::Place;
 use crate::session::queue::{First, WaitingStage};
 use crate::session::slot::SlotRef;
 use crate::session::turn::Turn;
@@ -82,8 +83,8 @@ fn block(slot: &SlotRef, stage: Stage, lock: Waiting) -> Next {
     }
     lock.announce();
     let anew = slot.clone();
-    let wait = Wait::new(lock.id(), stage, None, move |stage| for_turn_lock(&anew, stage));
-    let Some((waited, granted)) = watch::block(wait, slot, |place| place.lock_id(), || lock.wait())
+    let wait = Wait::new(lock.pinned(), stage, None, move |stage| for_turn_lock(&anew, stage));
+    let Some((waited, granted)) = watch::block(wait, slot, Place::compare_lock, || lock.wait())
     else {
         // Another thread waits on what the path names now. What this one waited for is obsolete.
         lock.let_go();
@@ -129,7 +130,7 @@ fn serve(slot: &SlotRef, stage: Stage, granted: Option<Waiting>, mut section: Se
         granted.into_iter().for_each(Waiting::let_go);
         return Next::Pause(stage);
     }
-    match try_or_settle(slot, granted, &section, &first) {
+    match try_or_settle(slot, granted, &mut section, &first) {
         Ok(Settled::Held(lock)) => {
             stage.pass_to_grant();
             let turn = Turn::begin(slot.clone(), first.want(), lock, section);
@@ -150,7 +151,7 @@ fn serve(slot: &SlotRef, stage: Stage, granted: Option<Waiting>, mut section: Se
 fn try_or_settle(
     slot: &SlotRef,
     granted: Option<Waiting>,
-    section: &Section,
+    section: &mut Section,
     first: &First<Want, Turn>,
 ) -> Result<Settled> {
     match granted {

@@ -6,8 +6,8 @@
 //! them.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -19,7 +19,7 @@ use crate::outside::note;
 use crate::place::Place;
 use crate::session::queue::WaitingStage;
 use crate::session::slot::SlotRef;
-use crate::sys::FileId;
+use crate::sys::{Found, Pinned};
 
 /// How soon the path is looked at that a thread waits on.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
@@ -42,7 +42,8 @@ pub(super) fn may_block() -> bool {
 
 /// The wait of one thread in the kernel, for the lock on one inode.
 pub(super) struct Wait<W, G> {
-    file: FileId,
+    /// The file, which the thread has open as long as it waits.
+    file: Weak<Pinned>,
     began: Instant,
     /// `None` when the wait is over: the thread took it, or the keeper, to abandon the wait.
     waited: Mutex<Option<Waited<W, G>>>,
@@ -59,12 +60,13 @@ pub(super) struct Waited<W, G> {
 impl<W, G> Wait<W, G> {
     /// A wait for the lock on `file`. If the file loses its name, another thread waits `anew`.
     pub(super) fn new(
-        file: FileId,
+        file: &Arc<Pinned>,
         stage: WaitingStage<W, G>,
         turn_lock: Option<Waiting>,
         anew: impl Fn(WaitingStage<W, G>) + Send + Sync + 'static,
     ) -> Self {
         let waited = Mutex::new(Some(Waited { stage, turn_lock }));
+        let file = Arc::downgrade(file);
         Self { file, began: Instant::now(), waited, anew: Box::new(anew) }
     }
 
@@ -104,7 +106,7 @@ impl<W, G> Wait<W, G> {
 pub(super) fn block<W, G>(
     wait: Wait<W, G>,
     slot: &SlotRef,
-    named: fn(&Place) -> Result<Option<FileId>>,
+    compare: fn(&Place, &Pinned) -> Result<Found>,
     lock: impl FnOnce() -> io::Result<()>,
 ) -> Option<(Waited<W, G>, io::Result<()>)>
 where
@@ -112,7 +114,7 @@ where
     G: Send + 'static,
 {
     let wait = Arc::new(wait);
-    look_after(FIRST_LOOK, Arc::clone(&wait), slot.clone(), named);
+    look_after(FIRST_LOOK, Arc::clone(&wait), slot.clone(), compare);
     let granted = lock();
     wait.end().map(|waited| (waited, granted))
 }
@@ -121,7 +123,7 @@ fn look_after<W, G>(
     delay: Duration,
     wait: Arc<Wait<W, G>>,
     slot: SlotRef,
-    named: fn(&Place) -> Result<Option<FileId>>,
+    compare: fn(&Place, &Pinned) -> Result<Found>,
 ) where
     W: Send + Sync + 'static,
     G: Send + 'static,
@@ -130,7 +132,8 @@ fn look_after<W, G>(
         if wait.is_over() {
             return;
         }
-        if named(&slot.place).is_ok_and(|named| named != Some(wait.file)) {
+        let Some(file) = wait.file.upgrade() else { return };
+        if compare(&slot.place, &file).is_ok_and(|found| !found.is_this()) {
             if let Some(Waited { stage, turn_lock }) = wait.abandon() {
                 turn_lock.into_iter().for_each(Waiting::let_go);
                 (wait.anew)(stage);
@@ -144,7 +147,7 @@ fn look_after<W, G>(
         // Without the data lock nobody can begin a turn, and it may stay busy. Whoever finds a way
         // to begin one must not be kept from it.
         wait.take_turn_lock().into_iter().for_each(Waiting::let_go);
-        look_after((delay * 2).min(MAX_PAUSE), wait, slot, named);
+        look_after((delay * 2).min(MAX_PAUSE), wait, slot, compare);
     });
 }
 

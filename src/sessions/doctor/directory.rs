@@ -117,11 +117,11 @@ fn check_filesystem(dir: &Directory, scope: Scope) -> Option<Finding> {
     if !scope.locks {
         return None;
     }
-    let filesystem = filesystem::filesystem(dir.real()).ok()?;
+    let filesystem = filesystem::filesystem(&dir.open).ok()?;
     let refusal = match &filesystem.keeps_locks {
         KeepsLocks::NotKept(why) => Some(format!("{filesystem} does not keep locks: {why}")),
         _ if filesystem.wants_probe() => {
-            filesystem::probe(dir.real()).ok().and_then(|report| report.refusal())
+            filesystem::probe(&dir.open).ok().and_then(|report| report.refusal())
         }
         _ => None,
     };

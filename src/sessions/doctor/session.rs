@@ -130,10 +130,8 @@ impl Session<'_> {
     fn mode(&self, name: &OsStr, named: &Path, stat: &Stat) -> Option<Finding> {
         let (mode, right) = modes::wrong(stat)?;
         let treatment = self.treat(Remedy::SetMode, || {
-            Treatment::from_result(
-                Remedy::SetMode,
-                self.files.dir.open.set_mode(name, stat.id, right),
-            )
+            let right = |stat: &Stat| modes::wrong(stat).map(|(_, right)| right);
+            Treatment::from_result(Remedy::SetMode, self.files.dir.open.set_mode(name, right))
         });
         Some(Finding::new(named.to_owned(), Problem::WrongMode { mode, right }, treatment))
     }

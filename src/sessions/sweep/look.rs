@@ -24,7 +24,7 @@ pub(crate) struct Directory {
 impl Directory {
     pub(crate) fn open(dir: &Path) -> Result<Self> {
         let open = open_shared(dir).context("find the directory", dir)?;
-        filesystem::ask_mount(open.path(), open.id().device());
+        filesystem::ask_mount(&open);
         Ok(Self { named: Arc::from(dir), open })
     }
 
@@ -134,7 +134,8 @@ impl Inspector {
     /// Whether only its `flock` can tell whether a lock is held, because there are no marks here. A
     /// sweep may try the `flock`; a look may not.
     fn is_without_marks(&self, place: &Place) -> bool {
-        matches!(place.stat_lock(), Ok(Some(stat)) if !self.rules.marks(stat.id.device()))
+        !self.rules.marks(place.dir())
+            && matches!(place.stat_lock(), Ok(Some(_)))
             && session::owner_here(place).is_none()
     }
 

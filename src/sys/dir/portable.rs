@@ -8,12 +8,19 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 
+use super::Facts;
+
 /// How a directory is opened.
 pub(super) const TO_NAME: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// The path of the directory, where the system tells it by the descriptor.
 pub(super) fn path_of(_dir: BorrowedFd<'_>) -> Option<PathBuf> {
     None
+}
+
+/// What the system tells of a directory.
+pub(super) fn facts_of(dir: BorrowedFd<'_>) -> io::Result<Facts> {
+    Ok(Facts::of_stat(&rustix::fs::fstat(dir)?))
 }
 
 /// Follows every link: whose it is cannot be told from the link that is followed.

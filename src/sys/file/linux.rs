@@ -8,18 +8,19 @@ use std::os::unix::fs::PermissionsExt;
 
 use rustix::fs::{Mode, OFlags};
 
-use super::{CAREFUL, FileId, ensure_same, stat};
+use super::{CAREFUL, Stat, stat};
 
 pub(super) fn set_mode(
     dir: BorrowedFd<'_>,
     name: &OsStr,
-    looked_at: FileId,
-    mode: u32,
+    right: impl FnOnce(&Stat) -> Option<u32>,
 ) -> io::Result<()> {
     // The file's mode may forbid opening it, so it is only named.
     let named = File::from(rustix::fs::openat(dir, name, OFlags::PATH | CAREFUL, Mode::empty())?);
-    ensure_same(stat(&named)?.id, looked_at)?;
-    set_mode_of(named.as_fd(), mode)
+    match right(&stat(&named)?) {
+        Some(mode) => set_mode_of(named.as_fd(), mode),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn set_mode_of(file: BorrowedFd<'_>, mode: u32) -> io::Result<()> {

@@ -6,18 +6,17 @@ use std::os::fd::BorrowedFd;
 
 use rustix::fs::{AtFlags, Mode, RawMode};
 
-use super::{FileId, Stat, ensure_same};
+use super::Stat;
 
 /// The file's mode may forbid opening it, so it is looked at and changed by its name. Another file
 /// that is put there in between is changed instead; a link is never followed.
 pub(super) fn set_mode(
     dir: BorrowedFd<'_>,
     name: &OsStr,
-    looked_at: FileId,
-    mode: u32,
+    right: impl FnOnce(&Stat) -> Option<u32>,
 ) -> io::Result<()> {
     let named = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    ensure_same(Stat::from(&named).id, looked_at)?;
+    let Some(mode) = right(&Stat::from(&named)) else { return Ok(()) };
     Ok(rustix::fs::chmodat(dir, name, mode_of(mode), AtFlags::SYMLINK_NOFOLLOW)?)
 }
 

@@ -9,12 +9,12 @@ mod tests;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Filesystem;
+use super::{Dir, Filesystem};
 use mountinfo::Mount;
 
-pub(super) fn filesystem(dir: &Path) -> io::Result<Filesystem> {
+pub(super) fn filesystem(dir: &Dir) -> io::Result<Filesystem> {
     // The number has 32 bits, in a field whose width and sign depend on the processor.
-    let magic = rustix::fs::statfs(dir)?.f_type as u32;
+    let magic = rustix::fs::fstatfs(dir.descriptor())?.f_type as u32;
     Ok(describe(Some(magic), mountinfo::of(dir)))
 }
 

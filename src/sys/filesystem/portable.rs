@@ -3,9 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Filesystem;
+use super::{Dir, Filesystem};
 
-pub(super) fn filesystem(_dir: &Path) -> io::Result<Filesystem> {
+pub(super) fn filesystem(_dir: &Dir) -> io::Result<Filesystem> {
     Ok(Filesystem::of_kind("unknown".to_owned(), None))
 }
 

@@ -4,11 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::path::Path;
 
 use uuid::Uuid;
 
-use super::super::{Access, Dir, flock, stat};
+use super::super::{Access, Dir, Found, Pinned, flock};
 
 /// What a trial of a directory showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,9 +64,9 @@ impl Trial {
     /// Tries the directory. Its files are removed afterwards.
     ///
     /// # Errors
-    /// If `dir` does not exist or cannot be written to.
-    pub(super) fn run(dir: &Path) -> io::Result<Self> {
-        let files = Files::new(Dir::open(dir)?);
+    /// If `dir` cannot be written to.
+    pub(super) fn run(dir: &Dir) -> io::Result<Self> {
+        let files = Files::new(dir);
         let mut trial = Self {
             fault: None,
             hard_links: false,
@@ -84,9 +83,9 @@ impl Trial {
 
     /// Takes the lock on the descriptor that created the file: this is where shared folders of
     /// Docker Desktop failed.
-    fn locks(&mut self, files: &Files) -> Result<(), Stop> {
-        let file = files.create(&files.first)?;
-        if !locked(&file)? {
+    fn locks(&mut self, files: &Files<'_>) -> Result<(), Stop> {
+        let (file, _) = Pinned::new(files.create(&files.first)?)?;
+        if !locked(file.file())? {
             return Err(Stop::Fault(Fault::NeverFree));
         }
         files.refuses(&files.first)?;
@@ -105,7 +104,7 @@ impl Trial {
         files.is_same(&file, name)?;
         files.refuses(name)?;
 
-        flock::unlock(&file);
+        flock::unlock(file.file());
         if locked(&files.open(name)?)? { Ok(()) } else { Err(Stop::Fault(Fault::NeverFree)) }
     }
 }
@@ -116,17 +115,17 @@ fn locked(file: &File) -> Result<bool, Stop> {
 }
 
 /// The files of a trial. They are removed when it ends, however it ends.
-struct Files {
-    dir: Dir,
+struct Files<'a> {
+    dir: &'a Dir,
     first: OsString,
     linked: OsString,
     renamed: OsString,
     unnamed: OsString,
 }
 
-impl Files {
+impl<'a> Files<'a> {
     /// No name ends like that of a lock file, so that no sweep takes notice, ours or another's.
-    fn new(dir: Dir) -> Self {
+    fn new(dir: &'a Dir) -> Self {
         let id = Uuid::now_v7();
         let name = |what: &str| format!(".turnlock-probe-{id}-{what}").into();
         Self { dir, first: name("a"), linked: name("b"), renamed: name("c"), unnamed: name("d") }
@@ -147,24 +146,24 @@ impl Files {
     }
 
     /// Checks that `name` names the open file.
-    fn is_same(&self, file: &File, name: &OsStr) -> Result<(), Stop> {
-        let held = stat(file)?.id;
-        match self.dir.id_of(name)? {
-            Some(named) if named == held => Ok(()),
-            Some(_) => Err(Stop::Fault(Fault::NumberChanged)),
-            None => Err(Stop::Error(io::ErrorKind::NotFound.into())),
+    fn is_same(&self, file: &Pinned, name: &OsStr) -> Result<(), Stop> {
+        match self.dir.compare(name, file)? {
+            Found::This(_) => Ok(()),
+            Found::Other => Err(Stop::Fault(Fault::NumberChanged)),
+            Found::Nothing => Err(Stop::Error(io::ErrorKind::NotFound.into())),
         }
     }
 
     /// Whether a lock file can be complete before it has a name.
     fn can_be_unnamed(&self) -> bool {
         let Ok(Some(file)) = self.dir.create_unnamed() else { return false };
-        self.dir.name_unnamed(&file, &self.unnamed).is_ok()
+        let Ok((file, _)) = Pinned::new(file) else { return false };
+        self.dir.name_unnamed(file.file(), &self.unnamed).is_ok()
             && self.is_same(&file, &self.unnamed).is_ok()
     }
 }
 
-impl Drop for Files {
+impl Drop for Files<'_> {
     fn drop(&mut self) {
         for name in [&self.first, &self.linked, &self.renamed, &self.unnamed] {
             // Most of them do not exist.
@@ -187,11 +186,12 @@ mod tests {
 
     #[test]
     fn faults_are_found() {
-        let dir = tempfile::tempdir().unwrap();
-        let files = Files::new(Dir::open(dir.path()).unwrap());
-        let file = files.create(&files.first).unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temporary.path()).unwrap();
+        let files = Files::new(&dir);
+        let (file, _) = Pinned::new(files.create(&files.first).unwrap()).unwrap();
         assert_eq!(fault(files.refuses(&files.first)), Some(Fault::GrantedTwice));
-        assert!(locked(&file).is_ok_and(|granted| granted));
+        assert!(locked(file.file()).is_ok_and(|granted| granted));
         assert_eq!(fault(files.refuses(&files.first)), None);
         assert_eq!(fault(files.is_same(&file, &files.first)), None);
         files.create(&files.linked).unwrap();
@@ -200,13 +200,14 @@ mod tests {
 
     #[test]
     fn nothing_stays_behind_after_an_error() {
-        let dir = tempfile::tempdir().unwrap();
-        let files = Files::new(Dir::open(dir.path()).unwrap());
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temporary.path()).unwrap();
+        let files = Files::new(&dir);
         for name in [&files.first, &files.linked, &files.renamed, &files.unnamed] {
             assert!(!name.to_string_lossy().ends_with(".jsonl.lock"));
             files.create(name).unwrap();
         }
         drop(files);
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
     }
 }

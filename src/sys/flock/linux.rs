@@ -13,8 +13,7 @@ pub(super) fn blocker_of(file: FileId) -> Option<Blocker> {
 
 /// The file as `/proc/locks` names it.
 fn name_of(file: FileId) -> String {
-    let device = file.device.0;
-    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let (major, minor) = (rustix::fs::major(file.device), rustix::fs::minor(file.device));
     format!("{major:02x}:{minor:02x}:{}", file.number)
 }
 

@@ -8,6 +8,8 @@ use std::sync::mpsc::{Receiver, channel};
 
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
+use crate::wait::eventually;
+
 use crate::kernel::parent_of;
 
 /// A process that is killed, and waited for, when the test is done with it.
@@ -87,6 +89,14 @@ pub fn die_with_parent() {
 pub fn signal(pid: u32, which: Signal) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("the pid of one process");
     kill_process(pid, which).unwrap();
+}
+
+/// The process that another one has started, such as the one that `strace` traces.
+pub fn traced(parent: u32) -> u32 {
+    let children = format!("/proc/{parent}/task/{parent}/children");
+    eventually("it has a child", || {
+        std::fs::read_to_string(&children).ok()?.split_whitespace().next()?.parse().ok()
+    })
 }
 
 /// The lines of a pipe, as they come. What is no UTF-8 in them is replaced.

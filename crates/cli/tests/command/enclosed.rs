@@ -105,3 +105,54 @@ fn a_run_inside_a_run_on_the_same_session_does_not_wait_for_itself() {
     assert_eq!((answer.code, answer.out.as_str()), (Some(1), ""));
     assert!(answer.err.contains("inside a turn on it already"), "{answer:?}");
 }
+
+/// The session changes in the midst of the run: the append inside is told, and writes nothing.
+#[test]
+fn an_append_inside_is_told_when_the_session_was_changed() {
+    let append = "echo '{\"n\":2}' | $TURNLOCK append";
+    for (change, told, then) in [
+        ("mv $SESSION $DIR/away", "has removed it", "{\"n\":2}\n"),
+        ("rm $SESSION", "has removed it", "{\"n\":2}\n"),
+        ("> $SESSION", "has cut it", "{\"n\":2}\n"),
+        ("cp $DIR/old $SESSION", "has cut it", "{\"n\":0}\n{\"n\":2}\n"),
+        ("mv $DIR/old $SESSION", "has put another file in its place", "{\"n\":0}\n{\"n\":2}\n"),
+        (
+            "cp $DIR/old $SESSION; for n in 7 8 9; do \
+             echo \"{\\\"post\\\":$n}\" | $TURNLOCK post $SESSION; done",
+            "has written over it",
+            "{\"n\":0}\n{\"post\":7}\n{\"post\":8}\n{\"post\":9}\n{\"n\":2}\n",
+        ),
+    ] {
+        // Once the turn began with an empty session, and once it has seen a line before the run.
+        for before in ["", "{\"n\":0}\n"] {
+            let room = room();
+            std::fs::write(room.dir.join("old"), "{\"n\":0}\n").unwrap();
+            if !before.is_empty() {
+                std::fs::write(&room.session, before).unwrap();
+            }
+            let script = format!(
+                "{{ echo '{{\"n\":0}}'; echo '{{\"n\":1}}'; }} | $TURNLOCK append $SESSION || exit
+                {change}
+                {append} $SESSION; echo append $?; cat $SESSION > $DIR/seen 2> /dev/null
+                {append} --accept-change $SESSION; echo accept $?"
+            );
+            let answer = run(&room, &[], &script).end();
+            assert_eq!(answer.out, "append 1\naccept 0\n", "{change}: {answer:?}");
+            assert!(answer.err.contains(told), "{change}: {answer:?}");
+            assert!(answer.err.contains("nothing was written"), "{answer:?}");
+            assert!(answer.err.contains("--accept-change"), "{answer:?}");
+            assert_eq!(room.text(), then, "{change}");
+            let seen = std::fs::read_to_string(room.dir.join("seen")).unwrap();
+            assert_eq!(seen, then.replace("{\"n\":2}\n", ""), "{change}: nothing was written");
+        }
+    }
+}
+
+/// Nothing was in it, so that nothing is lost.
+#[test]
+fn an_append_inside_makes_a_session_anew_that_was_still_empty() {
+    let room = room();
+    let answer = run(&room, &[], "rm $SESSION; echo '{\"n\":1}' | $TURNLOCK append $SESSION").end();
+    assert_eq!((answer.code, answer.err.as_str()), (Some(0), ""));
+    assert_eq!(room.text(), "{\"n\":1}\n");
+}

@@ -46,7 +46,7 @@ impl Lingering {
     ) -> Self {
         debug_assert_ne!(pid, NOBODY, "a lock is let go once");
         let made_session = session.as_ref().is_some_and(SessionFile::is_made_by_us);
-        let session = session.map(SessionFile::for_a_later_turn);
+        let session = session.map(SessionFile::for_later);
         Self { lock, session, made_session, pid, since: Instant::now(), kept_until }
     }
 
@@ -89,11 +89,11 @@ impl Lingering {
             return None;
         }
         let mut section = self.try_section(place).ok()??;
-        if self.kept_until.is_some() || matches!(flock::try_lock(&self.lock.file), Ok(true)) {
+        if self.kept_until.is_some() || matches!(flock::try_lock(self.lock.file()), Ok(true)) {
             if section.claim(&want.rules) && self.begin(place, &section, want) {
                 return Some(section);
             }
-            flock::unlock(&self.lock.file);
+            flock::unlock(self.lock.file());
         }
         self.session = section.unlock().map(SessionFile::for_a_later_turn);
         None
@@ -122,7 +122,7 @@ impl Lingering {
             self.lock.predecessor = Some(predecessor);
             if self.kept_until.is_none() {
                 self.lock.pid = self.pid;
-                self.lock.mark(want);
+                self.lock.mark(place, want);
             }
         }
         begun
@@ -149,7 +149,7 @@ impl Lingering {
     }
 
     fn tidy_under(&self, place: &Place, section: &mut Section) -> Result<bool> {
-        let file = &self.lock.file;
+        let file = self.lock.file();
         if !flock::try_lock(file).context("lock", place.lock())? {
             // Whoever has it writes a record of its own, or gives it up without one. Which of the
             // two is not known yet (I12).
@@ -170,9 +170,9 @@ impl Lingering {
 
     /// Whether the path still names this file, with the record that was left in it.
     fn is_untouched(&self, place: &Place) -> Result<bool> {
-        let LockFile { file, id, record, .. } = &self.lock;
-        Ok(place.lock_id()? == Some(*id)
-            && record::is_still(file, record).context("read", place.lock())?)
+        let LockFile { file, record, .. } = &self.lock;
+        Ok(place.compare_lock(file)?.is_this()
+            && record::is_still(file.file(), record).context("read", place.lock())?)
     }
 }
 
@@ -190,9 +190,9 @@ mod tests {
     fn a_fork_does_not_resume_where_its_parent_ended() {
         let dir = tempfile::tempdir().unwrap();
         let place = Place::resolve(&dir.path().join("s.jsonl"), true).unwrap();
-        let section = Section::lock_within(SOON, &place, true).unwrap().unwrap();
+        let mut section = Section::lock_within(SOON, &place, true).unwrap().unwrap();
         let want = Want { owner: Uuid::now_v7(), label: None, facts: None, rules: Arc::default() };
-        let Ok(Try::Held(lock)) = try_take(&place, &section, &want) else { panic!() };
+        let Ok(Try::Held(lock)) = try_take(&place, &mut section, &want) else { panic!() };
         let mut lingering = lock.unlock_before(section);
         lingering.pid += 1;
         assert!(lingering.take_again(&place, &want).is_none());

@@ -16,7 +16,7 @@ fn want(label: &str) -> Want {
 #[test]
 fn what_is_written_is_read_back() {
     let want = want("a \"reply\"\nto\tsomebody");
-    let bytes = encode(&want, SystemTime::now(), 0);
+    let bytes = encode(&want, None, SystemTime::now(), 0);
     let Reading::Ours(record) = parse(&bytes) else {
         panic!("{}", String::from_utf8_lossy(&bytes))
     };
@@ -33,7 +33,7 @@ fn what_is_written_is_read_back() {
 #[test]
 fn a_record_stays_under_4096_bytes_whatever_the_label() {
     let label = "\u{1}".repeat(5000);
-    let bytes = encode(&want(cut_label(&label)), SystemTime::now(), 100_000);
+    let bytes = encode(&want(cut_label(&label)), None, SystemTime::now(), 100_000);
     assert!(bytes.len() <= 4096);
     assert!(matches!(parse(&bytes), Reading::Ours(_)));
 }
@@ -43,10 +43,10 @@ fn further_facts_are_written_unless_they_are_too_long() {
     let facts =
         |path: String| Some(Arc::new(Map::from_iter([("configPath".to_owned(), path.into())])));
     let written = Want { facts: facts("/etc/x".into()), ..want("gateway") };
-    let bytes = encode(&written, SystemTime::now(), 0);
+    let bytes = encode(&written, None, SystemTime::now(), 0);
     assert_eq!(serde_json::from_slice::<Value>(&bytes).unwrap()["configPath"], "/etc/x");
     let written = Want { facts: facts("x".repeat(4096)), ..want("gateway") };
-    let bytes = encode(&written, SystemTime::now(), 0);
+    let bytes = encode(&written, None, SystemTime::now(), 0);
     assert_eq!(serde_json::from_slice::<Value>(&bytes).unwrap().get("configPath"), None);
     let Reading::Ours(record) = parse(&bytes) else { panic!() };
     assert_eq!(record.owner, Some(written.owner));
@@ -55,10 +55,10 @@ fn further_facts_are_written_unless_they_are_too_long() {
 #[test]
 fn a_shorter_record_is_padded_over_a_longer_one() {
     let file = tempfile::tempfile().unwrap();
-    let long = encode(&want(&"long ".repeat(50)), SystemTime::now(), 0);
+    let long = encode(&want(&"long ".repeat(50)), None, SystemTime::now(), 0);
     rewrite(&file, &long, 0).unwrap();
     let short = want("short");
-    let bytes = encode(&short, SystemTime::now(), long.len());
+    let bytes = encode(&short, None, SystemTime::now(), long.len());
     rewrite(&file, &bytes, long.len()).unwrap();
     assert!(is_still(&file, &bytes).unwrap());
     assert!(!is_still(&file, &long).unwrap());

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{SPOILED, Want, read_at_most};
 use crate::error::iso;
-use crate::sys::{self, process};
+use crate::sys::{self, limit, process};
 
 /// The field `protocol` of our records.
 const PROTOCOL: &str = "turnlock/1";
@@ -36,6 +36,8 @@ struct Written<'a> {
     pid_ns: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    made_session: Option<&'a str>,
     #[serde(flatten)]
     facts: Option<&'a Map<String, Value>>,
 }
@@ -50,8 +52,9 @@ impl Written<'_> {
 }
 
 /// The bytes of the record for a new hold: at least `length` of them, so that they cover the record
-/// that is there already, but never more than a record of ours can have.
-pub(crate) fn encode(want: &Want, began: SystemTime, length: usize) -> Vec<u8> {
+/// that is there already, but never more than a record of ours can have. `made` is the trace of a
+/// session file that exists for its data lock only.
+pub(crate) fn encode(want: &Want, made: Option<&str>, began: SystemTime, length: usize) -> Vec<u8> {
     let me = process::own();
     let mut written = Written {
         pid: me.pid,
@@ -63,6 +66,7 @@ pub(crate) fn encode(want: &Want, began: SystemTime, length: usize) -> Vec<u8> {
         boot_id: me.boot_id.as_deref(),
         pid_ns: me.pid_namespace,
         label: want.label.as_deref(),
+        made_session: made,
         facts: want.facts.as_deref(),
     };
     let mut bytes = written.to_json();
@@ -91,18 +95,25 @@ pub(crate) fn cut_label(label: &str) -> &str {
 /// mix of two owners (I7).
 pub(crate) fn rewrite(file: &File, bytes: &[u8], length: usize) -> io::Result<()> {
     debug_assert!(bytes.len() <= MAX_WRITTEN + 1 && bytes.last() == Some(&b'\n'));
-    spoil(file)?;
-    // Padding covers the old record unless a foreign program wrote more than we ever do.
-    if length > bytes.len() {
-        file.set_len(bytes.len() as u64)?;
-    }
-    sys::write_all_at(file, &bytes[1..], 1)?;
-    sys::write_all_at(file, &bytes[..1], 0)
+    limit::within(bytes.len() as u64, || {
+        sys::write_all_at(file, &[SPOILED], 0)?;
+        // Padding covers the old record unless a foreign program wrote more than we ever do.
+        if length > bytes.len() {
+            file.set_len(bytes.len() as u64)?;
+        }
+        sys::write_all_at(file, &bytes[1..], 1)?;
+        sys::write_all_at(file, &bytes[..1], 0)
+    })
+}
+
+/// Writes the record of a new lock file, which nobody sees yet.
+pub(crate) fn write_new(file: &File, bytes: &[u8]) -> io::Result<()> {
+    limit::within(bytes.len() as u64, || sys::write_all_at(file, bytes, 0))
 }
 
 /// Spoils the record: it names nobody until it is rewritten.
 pub(crate) fn spoil(file: &File) -> io::Result<()> {
-    sys::write_all_at(file, &[SPOILED], 0)
+    limit::within(1, || sys::write_all_at(file, &[SPOILED], 0))
 }
 
 /// Whether the file still begins with exactly the record that was written.

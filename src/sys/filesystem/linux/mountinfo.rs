@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use super::super::Dir;
+
 /// One line of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mount {
@@ -59,10 +61,10 @@ pub(super) fn find(mounts: Vec<Mount>, id: Option<u64>, path: &Path) -> Option<M
     }
 }
 
-/// Returns the mount of `dir`, a canonical path, or `None` if the table cannot be read.
-pub(super) fn of(dir: &Path) -> Option<Mount> {
+/// Returns the mount of `dir`, or `None` if the table cannot be read.
+pub(super) fn of(dir: &Dir) -> Option<Mount> {
     let table = std::fs::read("/proc/self/mountinfo").ok()?;
-    find(parse(&table), mount_id(dir), dir)
+    find(parse(&table), mount_id(dir), dir.path())
 }
 
 /// Returns the mount above `path`, an absolute path, by its text.
@@ -71,11 +73,11 @@ pub(super) fn above(path: &Path) -> Option<Mount> {
     find(parse(&table), None, path)
 }
 
-/// The id of the mount, which Linux tells since 5.8. It is exact where device numbers (btrfs,
-/// overlay, bind mounts) and paths (mounts over mounts) mislead.
-fn mount_id(dir: &Path) -> Option<u64> {
-    use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
-    let found = statx(CWD, dir, AtFlags::empty(), StatxFlags::MNT_ID).ok()?;
+/// The id of the mount in the table, which Linux tells since 5.8. It is exact where device numbers
+/// (btrfs, overlay, bind mounts) and paths (mounts over mounts) mislead.
+fn mount_id(dir: &Dir) -> Option<u64> {
+    use rustix::fs::{AtFlags, StatxFlags, statx};
+    let found = statx(dir.descriptor(), "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).ok()?;
     let told = found.stx_mask & StatxFlags::MNT_ID.bits() != 0;
     told.then_some(found.stx_mnt_id)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use super::super::trial::Fault;
 use super::super::{KeepsLocks, Locality, ProbeReport, Trial, filesystem, probe};
 use super::mountinfo::{find, parse};
-use super::{Filesystem, describe, mountinfo};
+use super::{Dir, Filesystem, describe, mountinfo};
 
 const TABLE: &[u8] = br"22 27 0:21 / /proc rw,relatime - proc proc rw
 27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,discard
@@ -26,6 +26,10 @@ a line of another form
 45 27 0:54 / /mnt/9 rw - 9p C: rw,trans=fd
 46 27 0:55 / /mnt/older rw - nfs srv:/o rw,vers=3
 ";
+
+fn dir(path: impl AsRef<Path>) -> Dir {
+    Dir::open(path.as_ref()).unwrap()
+}
 
 fn at(path: &str) -> Filesystem {
     describe(None, find(parse(TABLE), None, Path::new(path)))
@@ -133,43 +137,41 @@ fn a_refusal_names_the_mount() {
 #[test]
 fn real_directories_pass_and_are_left_clean() {
     for parent in [std::env::temp_dir(), "/dev/shm".into()] {
-        let dir = tempfile::tempdir_in(&parent).unwrap();
-        let report = probe(dir.path()).unwrap();
+        let temporary = tempfile::tempdir_in(&parent).unwrap();
+        let report = probe(&dir(temporary.path())).unwrap();
         assert_eq!(report.trial.fault, None);
         assert!(report.trial.hard_links && report.trial.exclusive_rename);
         assert_eq!(report.refusal(), None);
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
     }
 }
 
 #[test]
 fn shared_memory_is_a_local_tmpfs() {
-    let shm = filesystem(Path::new("/dev/shm")).unwrap();
+    let shm = filesystem(&dir("/dev/shm")).unwrap();
     assert_eq!(shm.kind, "tmpfs");
     assert_eq!(shm.mount_point.as_deref(), Some(Path::new("/dev/shm")));
     assert!(shm.locality == Locality::Local && !shm.wants_probe());
     assert!(shm.options.as_ref().unwrap().contains("rw"));
-    assert!(probe(Path::new("/dev/shm")).unwrap().trial.unnamed_files);
+    assert!(probe(&dir("/dev/shm")).unwrap().trial.unnamed_files);
 }
 
 #[test]
 fn the_mount_id_and_the_path_lead_to_the_same_mount() {
     let table = std::fs::read("/proc/self/mountinfo").unwrap();
-    for dir in ["/", "/dev/shm", "/proc"] {
-        let by_path = find(parse(&table), None, Path::new(dir));
-        assert_eq!(mountinfo::of(Path::new(dir)), by_path, "{dir}");
+    for path in ["/", "/dev/shm", "/proc"] {
+        let by_path = find(parse(&table), None, Path::new(path));
+        assert_eq!(mountinfo::of(&dir(path)), by_path, "{path}");
     }
 }
 
 #[test]
-fn a_directory_that_is_missing_or_cannot_be_written_to_is_an_error() {
-    let dir = tempfile::tempdir().unwrap();
-    let missing = dir.path().join("missing");
-    assert_eq!(probe(&missing).unwrap_err().kind(), std::io::ErrorKind::NotFound);
-    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o500)).unwrap();
+fn a_directory_that_cannot_be_written_to_is_an_error() {
+    let temporary = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(temporary.path(), PermissionsExt::from_mode(0o500)).unwrap();
     // Root may write even so.
     if !rustix::process::geteuid().is_root() {
-        assert!(probe(dir.path()).is_err());
+        assert!(probe(&dir(temporary.path())).is_err());
     }
-    assert!(probe(Path::new("/proc")).is_err());
+    assert!(probe(&dir("/proc")).is_err());
 }

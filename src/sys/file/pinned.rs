@@ -1,0 +1,104 @@
+//! Files that are compared, and so have to be open.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use super::{FileId, Stat, stat};
+
+/// An open file with its identity. No other file has its number as long as this one is open.
+#[derive(Debug)]
+pub(crate) struct Pinned {
+    file: File,
+    id: FileId,
+}
+
+/// What was found under a name, compared with an open file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Found {
+    /// That file, with its metadata.
+    This(Stat),
+    Other,
+    Nothing,
+}
+
+impl Pinned {
+    /// Pins an open file. Returns its metadata as well.
+    pub(crate) fn new(file: File) -> io::Result<(Self, Stat)> {
+        let stat = stat(&file)?;
+        Ok((Self { file, id: stat.id }, stat))
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Whether `other`, which is open as well, is the same file.
+    pub(crate) fn is_also(&self, other: &File) -> io::Result<bool> {
+        Ok(stat(other)?.id == self.id)
+    }
+
+    /// Returns what is left to tell the file by when nobody has it open. `None` where the system
+    /// does not tell when it was created.
+    pub(crate) fn trace(&self) -> Option<Trace> {
+        let born = self.file.metadata().ok()?.created().ok()?;
+        Some(Trace::new(self.id, born))
+    }
+
+    /// Compares with what a name names now. It was looked up while this file was open.
+    pub(in crate::sys) fn compare(&self, named: Option<Stat>) -> Found {
+        match named {
+            Some(stat) if stat.id == self.id => Found::This(stat),
+            Some(_) => Found::Other,
+            None => Found::Nothing,
+        }
+    }
+}
+
+impl PartialEq for Pinned {
+    /// Whether both are the same file. Both are open.
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Pinned {}
+
+/// What is left to tell a file by when nobody has it open: its number, and when it was created. A
+/// later file with this number was created later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Trace {
+    id: FileId,
+    born: SystemTime,
+}
+
+/// Filesystems tell times by a clock that ticks at least this often.
+const TICK: Duration = Duration::from_millis(100);
+
+impl Trace {
+    pub(in crate::sys) fn new(id: FileId, born: SystemTime) -> Self {
+        Self { id, born }
+    }
+
+    /// Whether every later file has another trace. While the file is open, none was created so far,
+    /// and by the clock of this machine none can be any more within the same tick.
+    pub(crate) fn is_unique(&self) -> bool {
+        SystemTime::now().duration_since(self.born).is_ok_and(|age| age > TICK)
+    }
+}
+
+/// Formats it for a record that another process compares.
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let born = self.born.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        write!(f, "{:x}-{:x}-{:x}", self.id.device, self.id.number, born.as_nanos())
+    }
+}
+
+impl Found {
+    /// Whether it names the file that it was compared with.
+    pub(crate) fn is_this(self) -> bool {
+        matches!(self, Self::This(_))
+    }
+}
