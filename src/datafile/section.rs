@@ -143,8 +143,8 @@ impl Drop for Section {
     }
 }
 
-/// Nobody could have the data lock of this session within `waited`: who keeps it, and how, as far as
-/// the system tells.
+/// The error for those who could not have the data lock within `waited`. It says who keeps it, and
+/// how, as far as the system tells.
 pub(crate) fn busy(place: &Place, waited: Duration) -> Error {
     let blocker = place.session_id().ok().flatten().and_then(flock::blocker_of);
     Error::DataLockBusy {

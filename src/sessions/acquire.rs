@@ -145,7 +145,9 @@ impl Acquire {
                 Progress::Queued(slot, ticket) => (slot, ticket),
             };
             // Only the first attempt, and only if nobody is before: what is busy stays busy.
-            let is_quick = std::mem::take(&mut on_fast_path) && ticket.is_called();
+            let is_quick = std::mem::take(&mut on_fast_path)
+                && ticket.is_called()
+                && fast_path::is_open(slot.device());
             progress = match ticket.wait_for_call(mode, limit.deadline()).await {
                 Some(Call::Granted(granted)) => return granted,
                 Some(Call::Attempt) if is_quick => {
@@ -182,7 +184,7 @@ impl Acquire {
         match &self.target {
             // A directory that is missing or wrong is left to the blocking pool.
             Target::Session(path)
-                if mode == Mode::Async && !self.rules.shared && fast_path::is_open_for(path) =>
+                if mode == Mode::Async && !self.rules.shared && fast_path::can_find(path) =>
             {
                 Place::resolve(path, false).ok()
             }
