@@ -6,6 +6,7 @@
 
 mod append;
 mod batch;
+mod claim;
 mod file;
 pub(crate) mod quarantine;
 pub(crate) mod read;
@@ -19,5 +20,5 @@ pub(crate) use append::Failed;
 pub(crate) use batch::Batch;
 pub(crate) use file::{Locking, SessionFile};
 pub(crate) use rewrite::{is_leftover, leftover_of};
-pub(crate) use section::{SOON, Section, busy};
+pub(crate) use section::{SOON, Section, busy, is_claimed_elsewhere};
 pub(crate) use waiting::WaitingFile;

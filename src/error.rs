@@ -14,10 +14,10 @@ use crate::transcript::restore::RestoreError;
 
 pub use holder::Holder;
 pub use lost::LostCause;
-use text::{HolderFacts, HolderStory, Whom, Writer, remedy};
+use text::{ButBy, HolderFacts, HolderStory, Writer, remedy};
 pub(crate) use text::{NotTakenBack, iso, printable};
 
-/// The result of everything in this crate that can fail.
+/// The result of an operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong.
@@ -112,7 +112,7 @@ pub enum Error {
     LocksNotKept {
         /// The directory.
         dir: PathBuf,
-        /// The mount, and why it does not.
+        /// The mount, and why it does not keep locks.
         reason: String,
     },
 
@@ -125,8 +125,8 @@ pub enum Error {
         reason: &'static str,
     },
 
-    /// The lock path names something that is not a lock file (a directory, a link, a device). It is
-    /// left alone.
+    /// The lock path names something that is not a lock file (a directory, a link, a device). That
+    /// is left alone.
     #[error("not a lock file: {}: {reason}; move it away", path.display())]
     NotALockFile {
         /// The lock path.
@@ -151,8 +151,8 @@ pub enum Error {
         reason: String,
     },
 
-    /// Another program took the lock, or put a new file at the session's path, while this was being
-    /// written. What was written may be in the session or not; it is not acknowledged.
+    /// Another program took the lock, or put a new file at the session's path, during the write.
+    /// What was written may be in the session or not; it is not acknowledged.
     #[error(
         "{}: another program took the session while this was written; \
          re-read the session to see whether it is there",
@@ -163,8 +163,8 @@ pub enum Error {
         session: PathBuf,
     },
 
-    /// An earlier sync of this turn failed, and it is not known what is on disk. The turn takes no
-    /// more appends.
+    /// An earlier sync of this turn failed, and it is not known what is on disk. The turn accepts
+    /// no more appends.
     #[error(
         "{}: an earlier sync failed ({reason}); \
          release the turn, check the disk, and acquire again",
@@ -215,8 +215,8 @@ pub enum Error {
 
     /// A revoke named an owner that does not hold the session.
     #[error(
-        "{}: not held by {named}, but by {}; nothing was revoked",
-        lock.display(), Whom(holder.as_deref())
+        "{}: not held by {named}{}; nothing was revoked",
+        lock.display(), ButBy(holder.as_deref())
     )]
     NotTheHolder {
         /// The lock file.
@@ -248,6 +248,18 @@ pub enum Error {
         name: &'static str,
         /// What is wrong with it.
         reason: &'static str,
+    },
+
+    /// Somebody has the session, and this process is a fork, without `exec`, of one that has used
+    /// sessions. The threads that wait are not in it. Nothing was written.
+    #[error(
+        "{}: busy, and nobody can wait for it in a fork without exec; \
+         use sessions in the parent, or exec a program",
+        session.display()
+    )]
+    Forked {
+        /// The session file.
+        session: PathBuf,
     },
 
     /// The runtime is shutting down, or an async function was called outside one.

@@ -4,17 +4,17 @@
 //! Before it touches anything else, a gateway therefore takes three layers, in this order:
 //!
 //! 1. The *state lock*: `gateway.state.lock` inside the state directory. It is one lock, whatever
-//!    name, link or mount leads to the directory, and whichever user comes. Every gateway takes it,
-//!    also where several share a config.
+//!    name, link or mount leads to the directory, and whichever user starts the gateway. Every
+//!    gateway takes it, even where several share a config.
 //! 2. The *config lock*: `gateway.<8 hex>.lock` in `<state dir>/tmp/openclaw-<uid>`. Its name holds
 //!    the first digits of the SHA-256 of the canonical config path. OpenClaw's own gateways lock
 //!    the same file, and its record is one that they understand.
 //! 3. The *socket*: bound exclusively.
 //!
 //! Both locks are lock files like that of a session. The kernel's lock is the truth about life and
-//! death: a gateway that was killed, in whatever way, does not delay the next one, even if that one
-//! has the same process id in a new container. Process id, start time and command line judge only
-//! the records of programs that take no kernel lock.
+//! death: a gateway that was killed, in whatever way, does not delay the next one, even if the next
+//! one has the same process id in a new container. Process id, start time and command line judge
+//! only the records of programs that take no kernel lock.
 //!
 //! # Limitations
 //!
@@ -44,6 +44,7 @@ mod layout;
 mod listener;
 mod owner;
 mod refused;
+mod remains;
 mod report;
 mod socket;
 mod stop;
@@ -59,7 +60,7 @@ use crate::compat::openclaw;
 use crate::error::{Context, LostCause};
 use crate::mode::{Mode, now_or_never};
 use crate::session::Turn;
-use crate::sys::process;
+use crate::sys::{BorrowedFd, process};
 
 pub use builder::GatewayBuilder;
 pub use doctor::{Finding, Trouble, doctor};
@@ -69,6 +70,7 @@ pub use layout::Layout;
 pub use listener::{Listener, listeners};
 pub use owner::{Identity, OwnerProcess};
 pub use refused::Refused;
+pub use remains::{Remainder, Remains, end_remains, remains};
 pub use report::{GatewayReport, LockFacts, status};
 pub use stop::{Stopped, stop};
 pub use supervise::{EXIT_ALREADY_HEALTHY, Supervised, under_systemd};
@@ -81,7 +83,7 @@ const DEFAULT_HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// The right to be the gateway of a state directory, a config file and a port.
 ///
 /// Dropping it releases everything like [`release`](Self::release), without waiting and without
-/// telling of errors.
+/// reporting errors.
 #[derive(Debug)]
 #[must_use = "dropping a gateway releases its locks and its port"]
 pub struct Gateway {
@@ -95,12 +97,12 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Begins to describe the gateway of a state directory; see [`GatewayBuilder`].
+    /// Returns a builder for the gateway of a state directory.
     pub fn builder(state_dir: impl Into<std::path::PathBuf>) -> GatewayBuilder {
         GatewayBuilder::new(state_dir.into())
     }
 
-    /// Returns where its files are.
+    /// Returns the paths of its files.
     #[must_use]
     pub fn layout(&self) -> &Layout {
         &self.layout
@@ -112,7 +114,7 @@ impl Gateway {
         self.address
     }
 
-    /// Returns the identity of this gateway. It is new at every start, and both lock files have it
+    /// Returns the identity of this gateway. It is new at every start. Both lock files contain it
     /// as `ownerId`.
     #[must_use]
     pub fn owner_id(&self) -> Uuid {
@@ -147,8 +149,8 @@ impl Gateway {
 
     /// Returns how one of the locks was lost, or `None` if both are held.
     ///
-    /// A lock is lost when it is revoked or its file is removed. Another gateway may run by now:
-    /// end, and let the supervisor start anew.
+    /// A lock is lost when it is revoked or its file is removed. Another gateway may run by then.
+    /// The program should end, and leave a new start to its supervisor.
     ///
     /// **Blocking** only for a few quick system calls.
     ///
@@ -161,6 +163,19 @@ impl Gateway {
             (Ok(Some(lost)), _) | (_, Ok(Some(lost))) => Ok(Some(lost)),
             (state_lock, config_lock) => Ok(state_lock.and(config_lock)?),
         }
+    }
+
+    /// The locked descriptors, for a child process that is to inherit the locks; see
+    /// [`Turn::with_lock_fd`]. `None` after a release.
+    ///
+    /// No other gateway begins before all who have them are gone, unless this process releases
+    /// them. What is left of a gateway that was killed is found by [`remains`].
+    #[cfg(unix)]
+    pub fn with_lock_fds<T>(&self, use_them: impl FnOnce(&[BorrowedFd<'_>]) -> T) -> Option<T> {
+        self.state_lock.with_lock_fd(|state| match &self.config_lock {
+            Some(config) => config.with_lock_fd(|config| use_them(&[state, config])),
+            None => Some(use_them(&[state])),
+        })?
     }
 
     /// Closes the socket, unless it was taken, and then releases the locks.
@@ -193,7 +208,7 @@ impl Gateway {
     }
 }
 
-/// What the record says of the gateway.
+/// The fields by which a gateway's record differs from that of a session.
 fn record(layout: &Layout, address: SocketAddr, owner_id: Uuid) -> Map<String, Value> {
     let start_time = process::own().start_time;
     openclaw::gateway_facts(layout.config(), layout.state_dir(), address, owner_id, start_time)

@@ -1,10 +1,15 @@
 //! One turn at a time on the JSONL session files of AI agents.
 //!
 //! A gateway runs a *turn* for every message: it locks the session, reads the transcript, calls a
-//! model for a minute, appends the results and unlocks. Cron jobs and sub-agents append lines to
-//! the same session meanwhile. Processes are killed, stopped, and restarted in containers in which
-//! each of them has pid 7. This crate lets all of them share the file. It is crash-proof, and no
-//! line is lost or torn.
+//! model for a minute, appends the results and unlocks. Meanwhile, cron jobs and sub-agents append
+//! lines to the same session. Processes are killed, stopped, and restarted in containers where each
+//! of them has pid 7. This crate lets all of them share the file. It is crash-proof, and no line is
+//! lost or torn.
+//!
+//! Begin with [`Sessions`]: [`Sessions::turn`] takes a [`Turn`], and [`Sessions::post`] appends a
+//! line during the turn of somebody else. [`Sessions::sweep`] removes stale locks, and
+//! [`Sessions::doctor`] examines sessions and repairs them. Every async operation has a `_blocking`
+//! twin for threads that may block.
 //!
 //! # Guarantees
 //!
@@ -17,9 +22,9 @@
 //!   file, that the turn is still its own. After a [`revoke`](Sessions::revoke), an `rm -f *.lock`
 //!   or a week in SIGSTOP, the append fails with [`Error::LockLost`].
 //! - **Whole lines.** An acknowledged append is in the file in full. A failed append is taken back;
-//!   if that was not possible, the error says so. A torn line that a crash left is closed before
-//!   the next append. With [`Durability::Sync`], the default, an acknowledged line survives the
-//!   loss of power.
+//!   if that was not possible, the error says so. A torn line that a crash left is sealed with
+//!   a newline before the next append. With [`Durability::Sync`], the default, an acknowledged line
+//!   survives the loss of power.
 //! - **In order.** The tasks and threads of one process are served first come, first served.
 //!   Processes are served by the kernel's queue. While other processes wait, a process keeps a
 //!   session for its own tasks for 1 ms or 128 turns, whichever ends first.
@@ -35,29 +40,55 @@
 //!   hosts. Where it is not kept, this crate refuses to work ([`Error::LocksNotKept`]). A lock
 //!   whose owner may be on another host is not taken over on suspicion ([`Error::RemoteOwner`]).
 //! - **Foreign locks** (OpenClaw's own: a pid in a file, no kernel lock) are judged by process id,
-//!   start time and command line. A pid means something only in its own PID namespace. Foreign
-//!   programs have no fence, so two of *them* can still race. If the wall clock jumps forward by
-//!   more than two seconds, a living foreign owner without a recorded start time can look recycled.
-//! - **Three things are polled,** because no event tells of them:
+//!   start time and command line, in all PID namespaces that can be seen. A lock whose owner may be
+//!   in another one is left alone ([`LockState::Unseen`], [`SessionsBuilder::assume_local`]).
+//!   Foreign programs have no fence, so two of *them* can still race. If the wall clock jumps
+//!   forward by more than two seconds, a living foreign owner without a recorded start time can
+//!   look recycled.
+//! - **Three things are polled,** because no event reports them:
 //!   - A foreign owner, or a lock file that cannot be judged yet, is looked at every 10 ms while
 //!     somebody waits for it.
 //!   - The path of the lock file on which a thread blocks is looked at after 20 ms, and then at
 //!     growing intervals of at most 100 ms. A waiter notices a revoke or an `rm` with that delay.
-//!     The thread that blocks on the old file ends only when the old holder lets go.
+//!     The thread that blocks on the old file ends only when the old holder releases it.
 //!   - The path of a turn's lock file is looked at every 200 ms while other tasks of its process
 //!     wait behind the turn.
 //! - **Runs have an end only on Linux.** Elsewhere, and on filesystems without the locks that mark
 //!   waiters (`F_OFD_SETLK`), a process does not know of other processes that wait. It keeps a
 //!   session for as long as its own tasks ask for it.
+//! - **Several users.** A lock file lets those in whom its session lets in: a session of a group
+//!   has mode 0660, in a directory of mode 2770. Another user's symbolic link on the way to a
+//!   session is refused if it leads into a directory that is not that user's own. So are other
+//!   users' files in sticky directories where everybody may put files, such as `/tmp`. Only Linux
+//!   tells whose link is followed; elsewhere, all are.
+//! - **Several names.** A session file with hard links has one holder, under whatever name. This
+//!   needs locks of open file descriptions (`F_OFD_SETLK`), which network filesystems do not have.
+//!   A session file that is mounted by itself is refused; mount its directory.
 //! - **No re-entry.** A task that asks for a turn it already holds waits for itself. The message
 //!   of the timeout says so.
 //! - **`fork` without `exec`.** The child cannot use a turn of its parent, and it has no background
 //!   thread. It shares the kernel's lock with the parent. If the parent dies first, the session
-//!   stays held until the child is gone, or until a [`revoke`](Sessions::revoke).
+//!   stays held until the child is gone, or until a [`revoke`](Sessions::revoke). In the child:
+//!   - What nobody holds can be used by the `_blocking` functions. What would have to be waited for
+//!     fails at once ([`Error::Forked`]).
+//!   - An `async` function hangs, because the threads of the runtime are not there.
+//!   - Every function hangs if another thread of the parent was inside this crate at the moment of
+//!     the fork, since nobody releases the mutex that it had. Fork before the first use, or `exec`.
 //! - **Tested on Linux.** Other Unixes use the same code with portable fallbacks. The fallbacks are
 //!   tested by forcing them on Linux; nothing was run on another Unix. Windows is not supported.
 //!
-//! The protocol, with its invariants numbered, is in `docs/protocol.md` of the repository.
+//! # Features
+//!
+//! None is enabled by default.
+//!
+//! - `gateway`: the module `gateway`, one gateway per state directory, config file and port.
+//! - `metrics`: counters and histograms, through the facade of the crate `metrics`. They are
+//!   `turnlock_turns_total`, `turnlock_timeouts_total`, `turnlock_takeovers_total`,
+//!   `turnlock_revocations_total`, `turnlock_lost_locks_total`, `turnlock_wait_seconds` and
+//!   `turnlock_hold_seconds`.
+//!
+//! The command `turnlock` is a crate of its own, `turnlock-cli`. The protocol, with its invariants
+//! numbered, is in `docs/protocol.md` of the repository.
 //!
 //! # Examples
 //!

@@ -26,9 +26,9 @@ mod state;
 mod want;
 
 pub(crate) use file::fence;
-#[cfg(feature = "gateway")]
-pub(crate) use file::look::read_record;
 pub(crate) use file::look::{Look, Seen, look};
+#[cfg(feature = "gateway")]
+pub(crate) use file::look::{Named as NamedOwner, read_record};
 #[cfg(test)]
 pub(crate) use file::marks;
 #[cfg(feature = "gateway")]
@@ -40,7 +40,7 @@ pub(crate) use file::verdict::PidClaim;
 pub(crate) use file::waiting::{ToWaitFor, Waiting, open_to_wait};
 pub(crate) use file::{
     Lingering, LockFile as Lock, Named, Obstacle, Settled, Swept, Try, holder_at, others_wait,
-    remove_stale, revoke, settle, try_take,
+    remove_stale, remove_stale_by, revoke, settle, try_take,
 };
 pub use reason::Reason;
 pub use state::LockState;
@@ -50,5 +50,5 @@ pub(crate) use want::Want;
 #[cfg(feature = "testing")]
 pub(crate) mod testing {
     pub(crate) use super::file::record::{Reading, Record, cut_label, encode, parse};
-    pub(crate) use super::file::verdict::{Processes, judge};
+    pub(crate) use super::file::verdict::{Claim, Elsewhere, Facts, Limits, judge};
 }

@@ -1,7 +1,7 @@
 //! Counters and histograms, through the facade of the crate `metrics`. Without the feature
 //! `metrics` nothing is counted.
 //!
-//! The locks of gateways are not counted. They are no turns, and are held for weeks.
+//! The locks of gateways are not counted. They are not turns of sessions, and are held for weeks.
 
 use std::time::Duration;
 

@@ -6,7 +6,7 @@
 //! | file | purpose |
 //! |---|---|
 //! | `task.rs` | work on another thread: its result, or the end of the time that it has |
-//! | `errand.rs` | the way to that thread: of the runtime's pool, or one of ours if that is full |
+//! | `errand.rs` | the way to that thread: the runtime's pool, or a thread of ours if it is full |
 //! | `disk.rs` | how much of it runs at a time on one disk, which may not answer |
 //! | `in_place.rs` | work on the thread that asks for it: how long it has been going on |
 

@@ -37,7 +37,7 @@ impl Place {
         if session.as_os_str().as_encoded_bytes().contains(&0) {
             return Err(refuse("its name contains a NUL byte"));
         }
-        Ok(Self::in_dir(&directory_of(session, create)?, name))
+        Ok(Self::of_session_in(&directory_of(session, create)?, name))
     }
 
     /// The place of a gateway's lock, `<dir>/gateway.<key>.lock`. Its session file is empty, and
@@ -53,7 +53,7 @@ impl Place {
     }
 
     /// The place of a session in a directory that is already open.
-    fn in_dir(dir: &Arc<Dir>, session: &OsStr) -> Self {
+    pub(crate) fn of_session_in(dir: &Arc<Dir>, session: &OsStr) -> Self {
         let mut lock = session.to_owned();
         lock.push(LOCK_SUFFIX);
         Self::of_lock_in(dir, &lock)
@@ -72,6 +72,14 @@ impl Place {
     /// The directory, to which all work on the session's files is relative.
     pub(crate) fn dir(&self) -> &Dir {
         &self.dir
+    }
+
+    /// Whether the path of the directory still names it. Work is done in the directory that was
+    /// opened, wherever it is by now. But a session that was moved away is not the one that its
+    /// users look for.
+    pub(crate) fn is_where_it_was(&self) -> Result<bool> {
+        let named = self.dir.path_id().context("look at", self.dir.path())?;
+        Ok(named == Some(self.dir.id()))
     }
 
     /// The path of the lock file, for messages.
@@ -117,8 +125,9 @@ impl Place {
 
 impl PartialEq for Place {
     fn eq(&self, other: &Self) -> bool {
-        // Both directories are open, so their inode numbers cannot have been reused.
-        self.dir.id() == other.dir.id() && self.lock_name() == other.lock_name()
+        // Both directories are open, so their inode numbers cannot have been reused. A directory
+        // that was moved is another place: who came by the old path is told that its turn is lost.
+        self.dir.id() == other.dir.id() && self.lock == other.lock
     }
 }
 
@@ -127,7 +136,7 @@ impl Eq for Place {}
 impl Hash for Place {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.dir.id().hash(state);
-        self.lock_name().hash(state);
+        self.lock.hash(state);
     }
 }
 
@@ -157,8 +166,10 @@ pub(crate) fn open_shared(dir: &Path) -> io::Result<Arc<Dir>> {
 
 fn share(dir: Dir) -> Arc<Dir> {
     let mut known = DIRECTORIES.lock();
-    // As long as it is open, no other directory has its inode number.
-    if let Some(open) = known.get(&dir.id()).and_then(Weak::upgrade) {
+    // As long as it is open, no other directory has its inode number. But it may have been moved.
+    if let Some(open) = known.get(&dir.id()).and_then(Weak::upgrade)
+        && open.path() == dir.path()
+    {
         return open;
     }
     if known.len() >= MANY {

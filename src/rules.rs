@@ -27,6 +27,8 @@ pub(crate) struct Rules {
     pub(crate) malformed_grace: Duration,
     pub(crate) too_old: Duration,
     pub(crate) durability: Durability,
+    /// All that use the sessions are in our PID namespace, or in one that can be seen from it.
+    pub(crate) assume_local: bool,
     pub(crate) on_long_hold: Option<Arc<LongHoldFn>>,
     /// Use only what every Unix has.
     pub(crate) portable: bool,
@@ -44,6 +46,7 @@ impl Default for Rules {
             malformed_grace: Duration::from_secs(30),
             too_old: Duration::from_secs(30 * 60),
             durability: Durability::default(),
+            assume_local: false,
             on_long_hold: None,
             portable: false,
             shared: false,

@@ -25,6 +25,6 @@ mod turn;
 pub(crate) mod waiting;
 
 pub(crate) use queue::{Call, Ticket};
-pub(crate) use slot::{SlotRef, held_count, owner_here};
+pub(crate) use slot::{SlotRef, held_count, owner_here, refuse_to_wait_in_fork};
 pub use turn::{Rewritten, Turn};
 pub(crate) use turn::{let_go_of_kept_lock, let_go_of_post, resume};

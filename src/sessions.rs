@@ -16,6 +16,8 @@ use uuid::Uuid;
 
 use crate::datafile::{Appended, Batch};
 use crate::error::{Error, Holder, Result};
+#[cfg(doc)]
+use crate::lock::LockState;
 use crate::lock::{self, Named};
 use crate::metrics;
 use crate::mode::{Mode, now_or_never};
@@ -30,16 +32,16 @@ use sweep::{DirectoryReport, LockReport};
 
 pub use acquire::Acquire;
 
-/// The rules by which sessions are shared. One value serves a whole program. It is cheap to clone.
+/// The way to all sessions: takes turns, posts, looks, cleans up and repairs, by one set of rules.
 ///
-/// All values in one process share the same queues: a session is the same session through each of
-/// them.
+/// One value serves a whole program, and is cheap to clone. All values in one process share the
+/// same queues: a session is the same session through each of them.
 #[derive(Debug, Clone, Default)]
 pub struct Sessions {
     rules: Arc<Rules>,
 }
 
-/// Sets the rules; see [`Sessions::builder`].
+/// Sets the rules of a [`Sessions`]; see [`Sessions::builder`].
 #[derive(Debug, Default)]
 #[must_use = "call `build`"]
 pub struct SessionsBuilder {
@@ -47,7 +49,7 @@ pub struct SessionsBuilder {
 }
 
 impl SessionsBuilder {
-    /// How long an acquire, a post or an append may wait. The default is 10 s. Zero means one try.
+    /// Sets how long an acquire, a post or an append may wait. Default: 10 s. Zero means one try.
     pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
         self.rules.acquire_timeout = Some(timeout);
         self
@@ -59,43 +61,56 @@ impl SessionsBuilder {
         self
     }
 
-    /// A turn that is held longer than this is reported once, and never taken away for it. The
-    /// default is 5 min.
+    /// Sets the hold after which a turn is reported, once. It is never taken away for that.
+    /// Default: 5 min.
     pub fn max_hold(mut self, max_hold: Duration) -> Self {
         self.rules.max_hold = max_hold;
         self
     }
 
-    /// Called on the background thread for each turn that is held longer than
-    /// [`max_hold`](Self::max_hold), in addition to a `tracing` warning.
+    /// Sets a callback for each turn that is held longer than [`max_hold`](Self::max_hold). The
+    /// background thread calls it, in addition to a `tracing` warning.
     ///
-    /// The callback should return soon, because the same thread does the late work of all sessions.
+    /// The callback should return soon, because that thread works for all sessions.
     pub fn on_long_hold(mut self, callback: impl Fn(&LongHold) + Send + Sync + 'static) -> Self {
         self.rules.on_long_hold = Some(Arc::new(callback));
         self
     }
 
-    /// How long an empty or half-written lock file of a foreign program is respected after its last
-    /// change. The default is 30 s.
+    /// Sets how long an empty or half-written lock file of a foreign program is respected after its
+    /// last change. Default: 30 s.
     pub fn malformed_grace(mut self, grace: Duration) -> Self {
         self.rules.malformed_grace = grace;
         self
     }
 
-    /// From which age on a living foreign owner is reported as too old. The default is 30 min. Age
-    /// is never a reason to take its lock.
+    /// Sets the age from which on a living owner is reported as too old. Default: 30 min. Age is
+    /// never a reason to take a lock.
     pub fn too_old(mut self, age: Duration) -> Self {
         self.rules.too_old = age;
         self
     }
 
-    /// When an append counts as done. The default is [`Durability::Sync`].
+    /// Sets whether all programs that use the sessions are in the PID namespace of this process, or
+    /// in one that can be seen from it. Default: `false`.
+    ///
+    /// A process in a container does not see the processes of its host and of other containers. A
+    /// lock of a foreign program whose process it does not find may belong to one of them. Such a
+    /// lock is left alone ([`LockState::Unseen`]), and an acquire waits for it. Set this in a
+    /// container that shares its sessions with nobody: locks of processes that are not there are
+    /// then taken over at once.
+    pub fn assume_local(mut self, assume_local: bool) -> Self {
+        self.rules.assume_local = assume_local;
+        self
+    }
+
+    /// Sets when an append counts as done. Default: [`Durability::Sync`].
     pub fn durability(mut self, durability: Durability) -> Self {
         self.rules.durability = durability;
         self
     }
 
-    /// The sessions under these rules.
+    /// Returns the sessions under these rules.
     ///
     /// # Errors
     /// [`Error::Config`] if `max_hold` or `too_old` is zero, or if `malformed_grace` is longer than
@@ -120,13 +135,13 @@ impl SessionsBuilder {
 }
 
 impl Sessions {
-    /// Sessions under the default rules.
+    /// Returns the sessions under the default rules.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets other rules.
+    /// Returns a builder for sessions under other rules.
     ///
     /// ```
     /// use std::time::Duration;
@@ -174,6 +189,7 @@ impl Sessions {
     /// # Errors
     /// - [`Error::NoSession`] if there is no such session
     /// - [`Error::Timeout`] if a foreign owner kept it
+    /// - [`Error::Forked`] if it is busy, and this process is a fork
     /// - otherwise those of [`Turn::append_all`](crate::Turn::append_all), except for `LockLost`
     pub async fn post_all<T: Serialize>(
         &self,
@@ -287,7 +303,9 @@ impl Sessions {
     /// [`sweep`](Self::sweep) over many directories, in parallel.
     ///
     /// Every owner process is looked up once. A system call that does not return for 10 s, as on a
-    /// dead network mount, is given up and reported.
+    /// dead network mount, is given up and reported. It keeps a thread until it returns. Until
+    /// then, the same lock is not tried again, nor is another one of its directory after the second
+    /// such lock, nor of its mount after the third such directory. They are reported likewise.
     pub fn sweep_all(
         &self,
         dirs: impl IntoIterator<Item = impl Into<PathBuf>>,
@@ -313,7 +331,7 @@ impl Sessions {
     /// # Errors
     /// If it cannot be removed.
     pub fn remove_leftover(&self, path: impl AsRef<Path>) -> Result<bool> {
-        sweep::leftover::remove(path.as_ref(), &self.rules)
+        sweep::leftover::remove_at(path.as_ref(), &self.rules)
     }
 
     /// Looks at every `*.jsonl.lock` of a directory, and changes nothing.

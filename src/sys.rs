@@ -1,4 +1,5 @@
-//! What differs between systems, behind one face. No other room makes system calls of its own.
+//! What differs between systems, behind one face. Other rooms reach the system through this room or
+//! through `std`.
 //!
 //! Each topic is a module with one face. Where systems differ, the face has a file per system
 //! behind it: `linux.rs` for Linux, and `portable.rs` for what every Unix has. The face chooses the
@@ -19,16 +20,22 @@ mod names;
 pub(crate) mod process;
 pub(crate) mod range_lock;
 #[cfg(feature = "gateway")]
+pub(crate) mod sharers;
+#[cfg(feature = "gateway")]
 pub(crate) mod sockets;
+mod user;
 
 // A descriptor that a child process inherits is the one thing that callers see as it is.
 pub(crate) use std::os::fd::{AsFd, BorrowedFd};
 
-pub(crate) use attributes::{give_owner_of, take_after};
-pub(crate) use dir::{Access, Dir};
-pub(crate) use errors::{is_descriptor_limit, is_lease_refusal, is_link_refusal, is_pipe_refusal};
+pub(crate) use attributes::{replace_like, share, stand_beside};
+pub(crate) use dir::{Access, Dir, Refusal};
+pub(crate) use errors::{
+    is_descriptor_limit, is_lease_refusal, is_link_refusal, is_mount_refusal, is_pipe_refusal,
+};
 pub(crate) use file::{
-    Device, FileId, FileKind, Stat, kind_of, open_to_read, read_at, read_exact_at, set_mode, stat,
-    stat_path, write_all_at,
+    Device, FileId, FileKind, Stat, kind_of, open_to_read, read_at, read_exact_at, stat,
+    write_all_at,
 };
 pub(crate) use names::strip_suffix;
+pub(crate) use user::User;

@@ -1,6 +1,8 @@
 //! Internals for this project's own tests, benches and fuzzers. They exist only with the feature
 //! `testing`. They are no part of the public API and may change at any time.
 
+use std::ffi::OsString;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -9,8 +11,11 @@ use uuid::Uuid;
 
 use crate::error::{Error, Holder};
 use crate::lock::Want;
-use crate::lock::testing::{Processes, Reading, Record, cut_label, encode, judge, parse};
+use crate::lock::testing::{
+    Claim, Elsewhere, Facts, Limits, Reading, Record, cut_label, encode, judge, parse,
+};
 use crate::sessions::SessionsBuilder;
+use crate::sys::process::ProcessState;
 
 pub use crate::transcript::json::Validator;
 pub use crate::transcript::quarantine::mark_undone;
@@ -65,13 +70,54 @@ fn check_messages(holder: Holder) {
 /// An owner that this process knows to hold the lock is alive, whatever its record says. Any other
 /// owner is alive, or there is a reason to take its lock.
 fn check_judgement(record: &Record) {
-    let judged = |held_here| {
-        let facts = Processes { held_here };
-        judge(&record.claim(), &facts, Timestamp::now(), Duration::from_secs(1))
+    let judged = |held_here, exists| {
+        let limits = Limits { too_old: Duration::from_secs(1), assume_local: false };
+        judge(&record.claim(), &World { held_here, exists }, Timestamp::now(), limits)
     };
-    assert!(judged(true).alive());
-    let unknown = judged(false);
-    assert!(unknown.alive() || !unknown.reasons.is_empty(), "taken without a reason");
+    for exists in [false, true] {
+        assert!(judged(true, exists).alive());
+        let unknown = judged(false, exists);
+        assert!(unknown.alive() || !unknown.reasons.is_empty(), "taken without a reason");
+    }
+}
+
+/// A world in which every process exists, or none. To look at the real one takes too long here.
+struct World {
+    held_here: bool,
+    exists: bool,
+}
+
+impl Facts for World {
+    fn own_pid(&self) -> i32 {
+        1
+    }
+    fn own_start_time(&self) -> Option<u64> {
+        Some(1)
+    }
+    fn held_here(&self) -> bool {
+        self.held_here
+    }
+    fn state(&self, _pid: i32) -> ProcessState {
+        if self.exists { ProcessState::Alive } else { ProcessState::Gone }
+    }
+    fn start_time(&self, _pid: i32) -> io::Result<Option<u64>> {
+        Ok(self.exists.then_some(1))
+    }
+    fn clock_unseen(&self, _pid: i32) -> bool {
+        false
+    }
+    fn started_at(&self, _pid: i32) -> Option<Timestamp> {
+        self.exists.then_some(Timestamp::UNIX_EPOCH)
+    }
+    fn command_line(&self, _pid: i32) -> Option<Vec<OsString>> {
+        None
+    }
+    fn boot_time(&self) -> Option<Timestamp> {
+        Some(Timestamp::UNIX_EPOCH)
+    }
+    fn elsewhere(&self, _claim: &Claim, lives: &dyn Fn(i32) -> bool) -> Elsewhere {
+        if lives(2) { Elsewhere::Lives(2) } else { Elsewhere::Unseen }
+    }
 }
 
 /// A record with any label, from whatever source, can be parsed again.

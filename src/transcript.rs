@@ -2,6 +2,16 @@
 //!
 //! Nothing here knows a path or a lock. Repair and restore read from a [`ReadAt`](source::ReadAt)
 //! and write to any [`Write`](std::io::Write). The holder of the turn puts the result into place.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `source.rs` | what is read from: anything that can be read at an offset |
+//! | `scan.rs`, `lines.rs` | lines and damage, in order |
+//! | `json.rs`, `utf8.rs`, `runs.rs` | whether bytes are JSON and UTF-8, at speed |
+//! | `dissect.rs`, `candidate.rs` | the whole records in a damaged line |
+//! | `damage.rs` | what is wrong with a line, and the edits that repair it |
+//! | `repair.rs`, `restore.rs` | moving damage to the quarantine, and undoing that |
+//! | `quarantine.rs` | the format of the quarantine |
 
 mod candidate;
 pub(crate) mod damage;

@@ -179,7 +179,7 @@ proptest! {
         }
         let nothing = restored(&file, &mut quarantine);
         let none = matches!(nothing, Err(RestoreError::NothingToUndo));
-        prop_assert!(none, "nothing is left to take back");
+        prop_assert!(none, "nothing is left to undo");
     }
 }
 

@@ -5,7 +5,7 @@
 //! `/proc/<pid>/stat`) and, in a gateway's, `configPath`, `stateDir`, `ownerId`, `role`, `port` and
 //! `startTime`. The record of this library has the same names for the same things.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 /// One of these is in the command line of each program that writes such records.
@@ -14,11 +14,20 @@ const AGENT_WORDS: [&str; 6] = ["node", "bun", "deno", "openclaw", "clawdbot", "
 /// Whether a process may be one of those programs, by its command line. An empty command line is
 /// one that cannot be read.
 pub(crate) fn is_agent(command_line: &[OsString]) -> bool {
-    command_line.is_empty()
-        || command_line.iter().any(|word| {
-            let word = word.to_string_lossy().to_lowercase();
-            AGENT_WORDS.iter().any(|agent| word.contains(agent))
-        })
+    command_line.is_empty() || command_line.iter().any(|word| has_agent_word(word))
+}
+
+/// Whether a process is one of those programs by its own name, whatever its arguments are.
+pub(crate) fn is_called_agent(command_line: &[OsString]) -> bool {
+    command_line
+        .first()
+        .and_then(|program| Path::new(program).file_name())
+        .is_some_and(has_agent_word)
+}
+
+fn has_agent_word(word: &OsStr) -> bool {
+    let word = word.to_string_lossy().to_lowercase();
+    AGENT_WORDS.iter().any(|agent| word.contains(agent))
 }
 
 /// Below a state directory: a directory for each agent.
@@ -42,6 +51,7 @@ pub(crate) use gateway::*;
 
 #[cfg(feature = "gateway")]
 mod gateway {
+    use std::ffi::OsStr;
     use std::net::SocketAddr;
     use std::path::{Path, PathBuf};
     use std::time::Duration;
@@ -93,9 +103,13 @@ mod gateway {
     /// A reclaim guard exists for milliseconds, unless the process that made it has died.
     pub(crate) const RECLAIM_GRACE: Duration = Duration::from_secs(30);
 
-    /// Whether a path is that of the directory with which OpenClaw guards a reclaim, by its name.
-    pub(crate) fn is_reclaim_guard(path: &Path) -> bool {
-        path.as_os_str().as_encoded_bytes().ends_with(b".lock.reclaim")
+    /// Whether it is the name of the directory with which OpenClaw guards the reclaim of a lock, of
+    /// a session or of a gateway.
+    pub(crate) fn is_reclaim_guard(name: &OsStr) -> bool {
+        let lock = Path::new(name).with_extension("");
+        name.as_encoded_bytes().ends_with(b".lock.reclaim")
+            && (lock.as_os_str().as_encoded_bytes().ends_with(b".jsonl.lock")
+                || super::is_gateway_lock(&lock))
     }
 
     #[cfg(test)]

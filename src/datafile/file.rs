@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::claim;
 use super::section::Section;
 use super::synced::sync_directory_once;
 use crate::error::{Context, Error, Result};
@@ -20,6 +21,8 @@ pub(crate) struct SessionFile {
     created: bool,
     /// If the file has this length, it is known to end with a newline.
     sealed_to: u64,
+    /// Whether a turn has claimed it through this descriptor (I17).
+    claimed: bool,
 }
 
 /// The outcome of a try for the data lock.
@@ -44,6 +47,7 @@ impl SessionFile {
             FileKind::Other => return Err(refused(place, "it is not a regular file")),
         }
         let dir = place.dir();
+        dir.ensure_writable(&stat).context("use", path)?;
         if let Some(reason) = filesystem::refusal(dir.path(), stat.id.device()) {
             if created {
                 // Nobody has it open for its lock, since everybody is refused here.
@@ -51,17 +55,19 @@ impl SessionFile {
             }
             return Err(Error::LocksNotKept { dir: dir.path().to_owned(), reason });
         }
-        if created {
-            dir.give_to_owner(&file).context("give to the directory's owner", path)?;
+        if created && let Err(e) = dir.give_to_owner(&file) {
+            // Nobody has written into it yet.
+            let _ = dir.remove(place.session_name());
+            return Err(e).context("give to the directory's owner", path);
         }
         // A gateway's file exists for its data lock only, whoever created it.
         let created = created || place.is_gateway();
-        Ok(Some(Self { file, id: stat.id, created, sealed_to: 0 }))
+        Ok(Some(Self { file, id: stat.id, created, sealed_to: 0, claimed: false }))
     }
 
     /// A complete file that has just become the session file, with its data lock held.
     pub(super) fn installed(file: File, id: FileId) -> Self {
-        Self { file, id, created: false, sealed_to: 0 }
+        Self { file, id, created: false, sealed_to: 0, claimed: false }
     }
 
     /// Takes the data lock if it is free, on the file that the path names (I3).
@@ -111,7 +117,7 @@ impl SessionFile {
     /// Otherwise lets go of the lock.
     pub(super) fn confirmed(self, place: &Place) -> Result<std::result::Result<Section, Self>> {
         match place.stat_session() {
-            Ok(Some(stat)) if stat.id == self.id => Ok(Ok(Section::new(self, stat.len, place))),
+            Ok(Some(stat)) if stat.id == self.id => Ok(Ok(Section::new(self, &stat, place))),
             other => {
                 self.unlock();
                 other?;
@@ -128,9 +134,18 @@ impl SessionFile {
         &self.file
     }
 
-    /// The file, for a later turn. Others may write before that.
+    /// The file, for a later turn. Others may write before that, and hold it under another name.
     pub(crate) fn for_a_later_turn(self) -> Self {
-        Self { sealed_to: 0, ..self }
+        if self.claimed {
+            claim::end(&self.file);
+        }
+        Self { sealed_to: 0, claimed: false, ..self }
+    }
+
+    /// Claims the file for a turn (I17). `false` if it is held under another name.
+    pub(super) fn claim(&mut self, place: &Place) -> bool {
+        self.claimed = self.claimed || claim::take(&self.file, place);
+        self.claimed
     }
 
     pub(crate) fn id(&self) -> FileId {
@@ -180,6 +195,16 @@ fn open_or_create(place: &Place, create: bool) -> Result<Option<(File, bool)>> {
                 }
                 _ if sys::is_pipe_refusal(&e) => {
                     return Err(refused(place, "it is a socket or a pipe"));
+                }
+                _ if sys::is_mount_refusal(&e) => {
+                    return Err(refused(
+                        place,
+                        "it is mounted there by itself, and has another name elsewhere, so that \
+                         there would be two locks; mount its directory instead",
+                    ));
+                }
+                io::ErrorKind::PermissionDenied => {
+                    return Err(dir.why_closed(name, e)).context("open", path);
                 }
                 _ => return Err(e).context("open", path),
             },

@@ -2,15 +2,17 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
+use super::read::{ReadError, Transcript};
+use super::rewrite::temporary_name;
 use crate::error::{Context, Error, Result};
 use crate::place::Place;
 use crate::sys::limit::ensure_within;
-use crate::sys::{self, Access, FileKind, give_owner_of};
+use crate::sys::{self, Access, FileKind, flock, stand_beside};
 use crate::transcript::quarantine::mark_undone;
 
 /// A quarantine, open for more entries, which begin on a line of their own.
@@ -43,16 +45,31 @@ impl QuarantineFile {
         if facts.kind != FileKind::File {
             return refuse("the quarantine's place is taken by something that is not a file");
         }
+        let dir = self.place.dir();
+        dir.ensure_writable(&facts).context("use", &self.path)?;
         if facts.links > 1 {
-            return refuse(
-                "the quarantine's place is taken by a file that has several names (hard links)",
-            );
+            self.separate().context("give a file of its own to", &self.path)?;
         }
         // A file that was there before keeps its owner.
         if self.created {
-            give_owner_of(like, &self.file).context("give to the session's owner", &self.path)?;
+            stand_beside(&self.file, like).context("give to the session's users", &self.path)?;
         }
         self.end_last_line(facts.len).context("write", &self.path)
+    }
+
+    /// Puts a copy in the place of a file that has a second name, as in a snapshot. What is written
+    /// does not concern what has that name.
+    fn separate(&mut self) -> io::Result<()> {
+        let (dir, name) = (self.place.dir(), temporary_name());
+        let copy = dir.create_file(&name, Access::Append)?;
+        let copied = fill_copy(&copy, &self.file)
+            .and_then(|()| dir.rename(&name, &quarantine_name(&self.place)));
+        match copied {
+            Ok(()) => self.file = copy,
+            // The first error is the one to report.
+            Err(_) => drop(dir.remove(&name)),
+        }
+        copied
     }
 
     fn end_last_line(&mut self, len: u64) -> io::Result<()> {
@@ -70,7 +87,7 @@ impl QuarantineFile {
     /// Syncs its entries and its name, so that they survive the loss of power.
     pub(crate) fn sync(&self) -> Result<()> {
         self.file.sync_all().context("sync", &self.path)?;
-        self.place.dir().sync().context("sync", self.place.dir().path())
+        self.place.dir().sync(&self.file).context("sync", self.place.dir().path())
     }
 
     /// Notes that a repair was taken back.
@@ -117,6 +134,17 @@ impl Write for QuarantineFile {
     }
 }
 
+fn fill_copy(mut copy: &File, mut original: &File) -> io::Result<()> {
+    // Shows a sweep that the file is in use.
+    flock::try_lock(copy)?;
+    original.rewind()?;
+    io::copy(&mut original, &mut copy)?;
+    stand_beside(copy, original)?;
+    copy.sync_all()?;
+    flock::unlock(copy);
+    Ok(())
+}
+
 /// The file, and whether it was created.
 fn open_or_create(place: &Place, path: &Path) -> Result<(File, bool)> {
     let (dir, name) = (place.dir(), quarantine_name(place));
@@ -124,6 +152,9 @@ fn open_or_create(place: &Place, path: &Path) -> Result<(File, bool)> {
         match dir.open_file(&name, Access::Append) {
             Ok(file) => return Ok((file, false)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(dir.why_closed(&name, e)).context("open", path);
+            }
             Err(e) => return Err(e).context("open", path),
         }
         match dir.create_file(&name, Access::Append) {
@@ -132,6 +163,16 @@ fn open_or_create(place: &Place, path: &Path) -> Result<(File, bool)> {
             Err(e) => return Err(e).context("create", path),
         }
     }
+}
+
+/// Opens the quarantine of a session to read its entries.
+pub(crate) fn open_to_read(place: &Place) -> std::result::Result<Transcript, ReadError> {
+    let dir = place.dir();
+    let file = dir.open_file(&quarantine_name(place), Access::Read).and_then(|file| {
+        dir.ensure_writable(&sys::stat(&file)?)?;
+        Ok(file)
+    });
+    Transcript::opened(file, &quarantine_path(place.session()))
 }
 
 const SUFFIX: &str = ".damaged";

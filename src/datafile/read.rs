@@ -64,7 +64,7 @@ impl Transcript {
         Self::opened(file, place.session())
     }
 
-    fn opened(file: io::Result<File>, path: &Path) -> Result<Self, ReadError> {
+    pub(super) fn opened(file: io::Result<File>, path: &Path) -> Result<Self, ReadError> {
         let path = path.to_owned();
         match file {
             Ok(file) => Self::from_file(file, path),

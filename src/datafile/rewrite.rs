@@ -13,7 +13,7 @@ use super::{Section, SessionFile};
 use crate::error::{Context, Error, Result};
 use crate::place::Place;
 use crate::sys::limit::ensure_within;
-use crate::sys::{self, Access, flock, strip_suffix, take_after};
+use crate::sys::{self, Access, flock, replace_like, strip_suffix};
 
 /// A new file is named `<session>.rewrite-<identity>.tmp` until it is renamed.
 const INFIX: &str = ".rewrite-";
@@ -40,12 +40,11 @@ impl Replacement {
     /// Creates an empty one beside the session file, with that file's owner, mode and attributes.
     pub(crate) fn beside(place: &Place, like: &File) -> Result<Self> {
         let dir = place.dir();
-        let identity = Uuid::now_v7();
         let mut name = place.session_name().to_owned();
-        name.push(format!("{INFIX}{identity}{SUFFIX}"));
+        name.push(format!("{INFIX}{}{SUFFIX}", Uuid::now_v7()));
         let created = match dir.create_file(&name, Access::Append) {
             Err(e) if e.kind() == io::ErrorKind::InvalidFilename => {
-                name = format!("{NAMELESS}{identity}{SUFFIX}").into();
+                name = temporary_name();
                 dir.create_file(&name, Access::Append)
             }
             created => created,
@@ -59,7 +58,8 @@ impl Replacement {
             // Only a sweep can be that fast: it takes the file for a leftover.
             return Err(io::ErrorKind::WouldBlock).context("lock", &this.path);
         }
-        take_after(&this.file, like).context("give owner, access list and mode to", &this.path)?;
+        replace_like(&this.file, like)
+            .context("give owner, access list and mode to", &this.path)?;
         Ok(this)
     }
 
@@ -111,16 +111,16 @@ impl Replacement {
         debug_assert!(old.is_of(&self.place));
         self.sync()?;
         let dir = self.place.dir();
-        let id = sys::stat(&self.file).context("look at", &self.path)?.id;
+        let stat = sys::stat(&self.file).context("look at", &self.path)?;
         let file = self.file.try_clone().context("keep open", &self.path)?;
         dir.rename(&self.name, self.place.session_name())
             .context("put in place", self.place.session())?;
         // From here on this is the session file, whatever else fails.
         drop(old);
-        let new = Section::new(SessionFile::installed(file, id), self.len, &self.place);
+        let new = Section::new(SessionFile::installed(file, stat.id), &stat, &self.place);
         let unsynced =
             |source| Error::Unsynced { session: self.place.session().to_owned(), source };
-        Ok((new, dir.sync().map_err(unsynced)))
+        Ok((new, dir.sync(&self.file).map_err(unsynced)))
     }
 }
 
@@ -147,6 +147,11 @@ impl Drop for Replacement {
             let _ = self.place.dir().remove(&self.name);
         }
     }
+}
+
+/// The name of a temporary file that does not say which session it is of.
+pub(super) fn temporary_name() -> OsString {
+    format!("{NAMELESS}{}{SUFFIX}", Uuid::now_v7()).into()
 }
 
 /// Whether a file of this name is what an interrupted rewrite left behind.

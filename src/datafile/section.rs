@@ -4,11 +4,13 @@ use std::fs::File;
 use std::io;
 use std::time::Duration;
 
+use super::claim;
 use super::file::{Locking, SessionFile, missing};
 use crate::error::{Context, Error, Result};
 use crate::place::Place;
+use crate::rules::Rules;
 use crate::sys::flock::BlockedBy;
-use crate::sys::{self, FileId, flock};
+use crate::sys::{self, FileId, Stat, flock};
 
 /// The longest that an operation that must not wait will try for the data lock.
 pub(crate) const SOON: Duration = Duration::from_millis(5);
@@ -19,12 +21,22 @@ pub(crate) struct Section {
     session: Option<SessionFile>,
     /// The file's length, as it was last measured.
     len: u64,
+    /// Its permission bits, as they were when it was locked.
+    mode: Option<u32>,
+    /// Whether it had several names then.
+    has_links: bool,
     place: Place,
 }
 
 impl Section {
-    pub(super) fn new(session: SessionFile, len: u64, place: &Place) -> Self {
-        Self { session: Some(session), len, place: place.clone() }
+    pub(super) fn new(session: SessionFile, stat: &Stat, place: &Place) -> Self {
+        Self {
+            session: Some(session),
+            len: stat.len,
+            mode: stat.mode,
+            has_links: stat.links > 1,
+            place: place.clone(),
+        }
     }
 
     /// Opens the session file and takes its data lock if it is free within `limit`, a few
@@ -59,6 +71,11 @@ impl Section {
         self.len
     }
 
+    /// Lets those use a new lock file of this session who may use the session.
+    pub(crate) fn share(&self, lock: &File) -> io::Result<()> {
+        sys::share(lock, self.file(), self.mode)
+    }
+
     /// Measures the file again.
     pub(crate) fn look_again(&mut self) -> Result<()> {
         self.len = sys::stat(self.file()).context("look at", self.place.session())?.len;
@@ -75,7 +92,29 @@ impl Section {
         self.place == *place
     }
 
-    pub(super) fn place(&self) -> &Place {
+    /// Claims the session file for a turn, if it has several names (I17). `false` if it is held
+    /// under another one.
+    pub(crate) fn claim(&mut self, rules: &Rules) -> bool {
+        if !self.can_be_claimed(rules) {
+            return true;
+        }
+        match &mut self.session {
+            Some(session) => session.claim(&self.place),
+            None => true,
+        }
+    }
+
+    /// Whether a turn under another name of the session file has claimed it.
+    pub(crate) fn is_claimed_elsewhere(&self, rules: &Rules) -> bool {
+        self.can_be_claimed(rules) && claim::is_claimed_elsewhere(self.file(), &self.place)
+    }
+
+    fn can_be_claimed(&self, rules: &Rules) -> bool {
+        self.has_links && rules.marks(self.session().id().device())
+    }
+
+    /// The session that it is a section of.
+    pub(crate) fn place(&self) -> &Place {
         &self.place
     }
 
@@ -143,8 +182,19 @@ impl Drop for Section {
     }
 }
 
-/// The error for those who could not have the data lock within `waited`. It says who keeps it, and
-/// how, as far as the system tells.
+/// Whether a turn under another name of the session file has claimed it. For messages.
+pub(crate) fn is_claimed_elsewhere(place: &Place, rules: &Rules) -> bool {
+    match place.stat_session() {
+        Ok(Some(stat)) if stat.links > 1 && rules.marks(stat.id.device()) => {
+            matches!(SessionFile::open(place, false), Ok(Some(session))
+                if claim::is_claimed_elsewhere(session.file(), place))
+        }
+        _ => false,
+    }
+}
+
+/// The data lock of this session could not be taken within `waited`: who keeps it, and how, as far
+/// as the system tells.
 pub(crate) fn busy(place: &Place, waited: Duration) -> Error {
     let blocker = place.session_id().ok().flatten().and_then(flock::blocker_of);
     Error::DataLockBusy {

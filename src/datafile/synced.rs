@@ -27,7 +27,7 @@ pub(super) fn sync_directory_once(file: &File, id: FileId, place: &Place) -> io:
     {
         return Ok(());
     }
-    place.dir().sync()?;
+    place.dir().sync(file)?;
     if let Some(born) = born {
         let mut synced = SYNCED.lock();
         if synced.len() >= MOST_SYNCED {

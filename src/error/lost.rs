@@ -9,14 +9,18 @@ use serde::Serialize;
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum LostCause {
-    /// The lock file is gone: revoked, or removed by somebody.
+    /// The lock file is gone: it was revoked, or removed by hand.
     Removed,
     /// Another lock file has its path.
     Replaced,
+    /// The directory was moved away, or its path names another directory.
+    Moved,
     /// The lock file's record names another owner.
     TakenOver,
-    /// The holder has let go, or is dead, and nobody has taken over yet.
+    /// The holder has released, or is dead, and nobody has taken over yet.
     HolderGone,
+    /// The session file has another name (a hard link), and is held under that.
+    OtherName,
     /// This turn was already released.
     Closed,
     /// The process that acquired the turn forked, and this is the child.
@@ -26,10 +30,12 @@ pub enum LostCause {
 impl fmt::Display for LostCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Removed => "the lock file is gone: the turn was revoked",
+            Self::Removed => "the lock file is gone: the turn was revoked, or the file removed",
             Self::Replaced => "another lock file stands in its place",
+            Self::Moved => "its directory is not where it was",
             Self::TakenOver => "another owner has taken over",
-            Self::HolderGone => "the holder has let go of it",
+            Self::HolderGone => "the holder has released it",
+            Self::OtherName => "the session is held under another name of its file (a hard link)",
             Self::Closed => "the turn was released",
             Self::Forked => "this process is a fork of the holder",
         })

@@ -20,7 +20,7 @@ pub(crate) fn iso(time: SystemTime) -> Option<String> {
     jiff::Timestamp::try_from(time).ok().map(|time| format!("{time:.3}"))
 }
 
-/// `pid=1234 alive=true ageMs=5321`: words that log searches in the field depend on.
+/// `pid=1234 alive=true ageMs=5321`: log searches in the field depend on these words.
 pub(super) struct HolderFacts<'a>(pub(super) Option<&'a Holder>);
 
 impl fmt::Display for HolderFacts<'_> {
@@ -32,7 +32,10 @@ impl fmt::Display for HolderFacts<'_> {
             Some(pid) => write!(f, "pid={pid}")?,
             None => f.write_str("pid=unknown")?,
         }
-        write!(f, " alive={}", holder.alive)?;
+        match (&holder.hidden, holder.unseen) {
+            (None, false) => write!(f, " alive={}", holder.alive)?,
+            _ => f.write_str(" alive=unknown")?,
+        }
         match holder.age() {
             Some(age) => write!(f, " ageMs={}", age.as_millis()),
             None => f.write_str(" ageMs=unknown"),
@@ -47,6 +50,7 @@ impl fmt::Display for HolderStory<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(holder) = self.0 else { return Ok(()) };
         let mut facts = Vec::new();
+        facts.extend(holder.hidden.clone());
         if let Some(label) = &holder.label {
             facts.push(format!("label \"{label}\""));
         }
@@ -57,26 +61,41 @@ impl fmt::Display for HolderStory<'_> {
             facts.push(format!("host {host}"));
         }
         if holder.foreign {
-            facts.push(match holder.pid {
-                Some(pid) => format!("a foreign program, pid {pid}"),
-                None => "a foreign program".into(),
-            });
+            facts.push(foreign_program(holder));
         }
         if holder.this_process {
-            facts.push("this very process: does a task wait for its own turn?".into());
+            facts.push(match holder.foreign {
+                true => "another library in this very process".into(),
+                false => "this very process: does a task wait for its own turn?".into(),
+            });
         }
         if facts.is_empty() { Ok(()) } else { write!(f, " ({})", facts.join(", ")) }
     }
 }
 
-/// All that is known about the holder, if there is one.
-pub(super) struct Whom<'a>(pub(super) Option<&'a Holder>);
+/// Which process it is, and what to do about one that cannot be seen.
+fn foreign_program(holder: &Holder) -> String {
+    let Some(pid) = holder.pid else { return "a foreign program".into() };
+    if holder.unseen {
+        return format!(
+            "a foreign program, pid {pid}, that cannot be seen from this PID namespace: if no \
+             other container or host uses this directory, `turnlock doctor --fix --assume-local` \
+             removes its lock"
+        );
+    }
+    let Some(here) = holder.host_pid else { return format!("a foreign program, pid {pid}") };
+    let place = holder.container.as_deref().unwrap_or("another PID namespace");
+    format!("a foreign program, pid {here} here, pid {pid} in {place}")
+}
 
-impl fmt::Display for Whom<'_> {
+/// `, but by pid=…`: whom a revoke met instead of the named holder.
+pub(super) struct ButBy<'a>(pub(super) Option<&'a Holder>);
+
+impl fmt::Display for ButBy<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(_) => write!(f, "{}{}", HolderFacts(self.0), HolderStory(self.0)),
-            None => f.write_str("nobody known"),
+            Some(_) => write!(f, ", but by {}{}", HolderFacts(self.0), HolderStory(self.0)),
+            None => f.write_str(" (no holder is known)"),
         }
     }
 }
@@ -93,7 +112,7 @@ impl fmt::Display for Writer {
     }
 }
 
-/// Why a write failed that has left something in the file.
+/// The error of a write that failed and could not be taken back.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{0}; what was written of it stays at the end of the file: \
@@ -109,6 +128,9 @@ impl NotTakenBack {
 
 /// What to do about the most common errors of system calls.
 pub(super) fn remedy(source: &io::Error) -> &'static str {
+    if let Some(refusal) = sys::Refusal::of(source) {
+        return refusal.remedy();
+    }
     match source.kind() {
         _ if source.get_ref().is_some_and(|it| it.is::<NotTakenBack>()) => "",
         io::ErrorKind::StorageFull => "; the file is as it was before: make room and try again",

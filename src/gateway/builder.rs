@@ -1,4 +1,4 @@
-//! Describes a gateway, and takes its three layers.
+//! The settings of a gateway, and how it takes its three layers.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -23,7 +23,8 @@ pub struct GatewayBuilder {
     pub(super) lock_dir: Option<PathBuf>,
     pub(super) host: Option<IpAddr>,
     pub(super) port: u16,
-    multi: bool,
+    pub(super) multi: bool,
+    pub(super) assume_local: bool,
     pub(super) timeout: Duration,
     pub(super) healthy_within: Duration,
     label: Option<String>,
@@ -38,6 +39,7 @@ impl GatewayBuilder {
             host: None,
             port: DEFAULT_PORT,
             multi: false,
+            assume_local: false,
             timeout: Duration::from_secs(5),
             healthy_within: Duration::from_secs(30),
             label: None,
@@ -80,6 +82,14 @@ impl GatewayBuilder {
         self
     }
 
+    /// Sets whether all programs that use the state directory are in the PID namespace of this
+    /// process, or can be seen from it; see
+    /// [`SessionsBuilder::assume_local`](crate::SessionsBuilder::assume_local). Default: `false`.
+    pub fn assume_local(mut self, assume_local: bool) -> Self {
+        self.assume_local = assume_local;
+        self
+    }
+
     /// Sets how long all three layers together may wait. Default: 5 s. Zero means one try of each.
     pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -106,7 +116,7 @@ impl GatewayBuilder {
     /// # Errors
     /// - [`Error::Refused`] with [`StateLocked`](Refused::StateLocked),
     ///   [`ConfigLocked`](Refused::ConfigLocked), [`PortTaken`](Refused::PortTaken) or
-    ///   [`Bind`](Refused::Bind) if a layer cannot be had.
+    ///   [`Bind`](Refused::Bind) if a layer cannot be taken.
     /// - [`Error::Lock`] with an error of a turn's [`acquire`](crate::Acquire::acquire) if a lock
     ///   file cannot be used.
     pub async fn acquire(self) -> Result<Gateway> {
@@ -159,8 +169,8 @@ impl GatewayBuilder {
             Layer::State => layout.state_lock(),
             Layer::Config => layout.config_lock(),
         };
-        // A gateway is held for weeks.
-        let rules = Rules { max_hold: Duration::MAX, ..Rules::default() };
+        // A gateway holds its locks for weeks, which is no long hold to report.
+        let rules = Rules { max_hold: Duration::MAX, ..self.rules() };
         let acquire =
             Acquire::gateway(
                 Arc::new(rules),
@@ -173,6 +183,11 @@ impl GatewayBuilder {
             }));
         let taken = acquire.acquire_as(mode).await;
         taken.map_err(|error| self.refused(layout, layer, error))
+    }
+
+    /// The rules by which its locks are judged.
+    pub(super) fn rules(&self) -> Rules {
+        Rules { assume_local: self.assume_local, ..Rules::default() }
     }
 
     /// Turns "the lock is held" into the refusal of a gateway.

@@ -1,7 +1,9 @@
 //! Finds what is wrong with a gateway's locks and its port, and repairs what can be repaired
 //! safely.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -11,9 +13,9 @@ use serde::Serialize;
 use super::Result;
 use super::{GatewayBuilder, GatewayReport, Health, Layout, status};
 use crate::compat::openclaw;
-use crate::error::Context;
 use crate::rules::Rules;
 use crate::sessions::sweep::{self, LockReport, LockState};
+use crate::sys::{Dir, FileKind};
 
 /// Something that is wrong.
 #[derive(Debug, Serialize)]
@@ -36,6 +38,8 @@ pub struct Finding {
 pub enum Trouble {
     /// A gateway lock that nobody holds.
     StaleLock(LockReport),
+    /// A gateway lock of a foreign program that may live in another container.
+    UnseenLock(LockReport),
     /// A gateway lock that cannot be looked at.
     UnreadableLock(LockReport),
     /// A directory that an interrupted reclaim of OpenClaw left. OpenClaw's gateway waits for it
@@ -58,6 +62,15 @@ impl fmt::Display for Finding {
                 write!(f, "{} ", lock.lock.display())?;
                 pid.map_or(Ok(()), |pid| write!(f, "pid={pid} (dead) "))?;
                 write!(f, "stale=yes ({})", reasons.join(", "))?;
+            }
+            Trouble::UnseenLock(lock) => {
+                let pid = lock.holder.as_ref().and_then(|holder| holder.pid).unwrap_or_default();
+                write!(
+                    f,
+                    "{} pid={pid} (unknown): it may live in another container; if none uses this \
+                     directory, add --assume-local",
+                    lock.lock.display()
+                )?;
             }
             Trouble::UnreadableLock(lock) => {
                 write!(
@@ -85,9 +98,9 @@ impl fmt::Display for Finding {
 
 /// Looks for what is wrong with a gateway.
 ///
-/// `port` says where to look if not where the living owner recorded. With `fix`, stale gateway
-/// locks and orphaned `.reclaim` directories are removed. It never ends a process, and never
-/// removes a lock that may be held.
+/// The port is the one that the living owner recorded, unless `port` names another. With `fix`,
+/// stale gateway locks and orphaned `.reclaim` directories are removed. It never ends a process,
+/// and never removes a lock that may be held.
 ///
 /// **Blocking**, for a second or so.
 ///
@@ -95,10 +108,13 @@ impl fmt::Display for Finding {
 /// [`Error::Lock`](super::Error::Lock) if there is no such state directory.
 pub fn doctor(gateway: &GatewayBuilder, port: Option<u16>, fix: bool) -> Result<Vec<Finding>> {
     let layout = gateway.layout(false)?;
+    let rules = Arc::new(gateway.rules());
     let mut findings = Vec::new();
     for dir in lock_dirs(&layout) {
-        findings.extend(locks_in(&dir).iter().filter_map(|lock| examine(lock, fix)));
-        findings.extend(reclaims_in(&dir).into_iter().map(|dir| remove_reclaim(dir, fix)));
+        findings.extend(locks_in(&dir).iter().filter_map(|lock| examine(lock, &rules, fix)));
+        let Ok(dir) = Dir::open(&dir) else { continue };
+        let guards = orphaned_guards_in(&dir);
+        findings.extend(guards.iter().map(|name| remove_guard(&dir, name, fix)));
     }
     findings.extend(port_troubles(&status(gateway, port)?).into_iter().map(reported));
     Ok(findings)
@@ -108,9 +124,12 @@ fn reported(what: Trouble) -> Finding {
     Finding { what, fixed: false, error: None }
 }
 
-/// The directories of gateway locks, and those of sessions, whose locks OpenClaw reclaims likewise.
+/// The directories of gateway locks, and those of sessions, whose locks OpenClaw reclaims too.
 fn lock_dirs(layout: &Layout) -> Vec<PathBuf> {
+    // A link could lead to a directory of somebody else's.
+    let is_link = |path: &Path| path.is_symlink() || path.parent().is_some_and(Path::is_symlink);
     let mut dirs = layout.session_dirs();
+    dirs.retain(|dir| !is_link(dir));
     dirs.push(layout.state_dir().to_owned());
     dirs.extend(layout.config_lock().parent().map(Path::to_owned));
     dirs
@@ -124,40 +143,45 @@ fn locks_in(dir: &Path) -> Vec<PathBuf> {
     names_in(dir).filter(|path| openclaw::is_gateway_lock(path)).collect()
 }
 
-fn examine(lock: &Path, fix: bool) -> Option<Finding> {
-    let rules = Arc::<Rules>::default();
-    let report = if fix { sweep::sweep_one(lock, &rules) } else { sweep::look(lock, &rules) }?;
+fn examine(lock: &Path, rules: &Arc<Rules>, fix: bool) -> Option<Finding> {
+    let report = if fix { sweep::sweep_one(lock, rules) } else { sweep::look(lock, rules) }?;
     match report.state {
         LockState::Stale => {
             let (fixed, error) = (report.removed, report.error.clone());
             Some(Finding { fixed, error, what: Trouble::StaleLock(report) })
         }
+        LockState::Unseen => Some(reported(Trouble::UnseenLock(report))),
         LockState::Unreadable => Some(reported(Trouble::UnreadableLock(report))),
         _ => None,
     }
 }
 
-fn reclaims_in(dir: &Path) -> Vec<PathBuf> {
-    let orphaned = |path: &PathBuf| {
-        let Ok(facts) = path.symlink_metadata() else { return false };
-        let age = facts
-            .modified()
-            .ok()
-            .and_then(|changed| SystemTime::now().duration_since(changed).ok());
-        facts.is_dir() && age.is_some_and(|age| age > openclaw::RECLAIM_GRACE)
+/// The reclaim guards in a directory whose makers must have died.
+fn orphaned_guards_in(dir: &Dir) -> Vec<OsString> {
+    let is_orphaned = |name: &OsString| match dir.stat(name) {
+        Ok(Some(stat)) => {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            let age = now.checked_sub(stat.modified);
+            stat.kind == FileKind::Directory && age.is_some_and(|age| age > openclaw::RECLAIM_GRACE)
+        }
+        _ => false,
     };
-    let is_guard = |path: &PathBuf| openclaw::is_reclaim_guard(path);
-    names_in(dir).filter(is_guard).filter(orphaned).collect()
+    let names = dir.names().into_iter().flatten().flatten();
+    names.filter(|name| openclaw::is_reclaim_guard(name)).filter(is_orphaned).collect()
 }
 
-fn remove_reclaim(dir: PathBuf, fix: bool) -> Finding {
-    let removed =
-        if fix { Some(std::fs::remove_dir_all(&dir).context("remove", &dir)) } else { None };
-    Finding {
-        fixed: matches!(removed, Some(Ok(()))),
-        error: removed.and_then(Result::err).map(|error| error.to_string()),
-        what: Trouble::OrphanedReclaim(dir),
-    }
+/// Removes a guard as its maker would: only if it is empty. What has a guard's name and holds files
+/// is somebody's data.
+fn remove_guard(dir: &Dir, name: &OsStr, fix: bool) -> Finding {
+    let removed = if fix { dir.remove_empty_dir(name) } else { Ok(()) };
+    let error = removed.as_ref().err().map(|error| match error.kind() {
+        io::ErrorKind::DirectoryNotEmpty => {
+            "it is not empty, so it may be no guard: left alone; look into it".to_owned()
+        }
+        _ => format!("cannot remove it: {error}"),
+    });
+    let what = Trouble::OrphanedReclaim(dir.path().join(name));
+    Finding { fixed: fix && removed.is_ok(), error, what }
 }
 
 fn port_troubles(report: &GatewayReport) -> Vec<Trouble> {

@@ -93,10 +93,12 @@ impl Layout {
 }
 
 fn directory(dir: &Path, create: bool) -> Result<PathBuf> {
-    if create {
-        Dir::create_all(dir).context("create the directory", dir)?;
-    }
-    Ok(dir.canonicalize().context("find the directory", dir)?)
+    let opened = if create {
+        Dir::create_all(dir).context("create the directory", dir)?
+    } else {
+        Dir::open(dir).context("find the directory", dir)?
+    };
+    Ok(opened.path().to_owned())
 }
 
 /// Resolves the links in the path of a file. Neither the file nor its directory need exist.

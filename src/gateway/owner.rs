@@ -7,19 +7,25 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::Result;
+use crate::compat::openclaw;
 use crate::error::printable;
-use crate::lock::{self, PidClaim, Record};
+use crate::lock::{self, NamedOwner, PidClaim, Record};
 use crate::place::Place;
+use crate::sys::flock::BlockedBy;
 use crate::sys::process::{self, ProcessState};
+use crate::sys::sharers::may_signal;
+use crate::sys::{self, flock};
 
 /// Whether the process that has a recorded id is the one that wrote the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Identity {
-    /// The process lives, and was started when the record says.
+    /// The process lives and was started when the record says; the lock file is root's or its
+    /// user's; and it has the kernel's lock or, if its program takes none, its command line can be
+    /// a gateway's.
     Verified,
-    /// There is a process with that id, and the record does not tell it from a later one.
+    /// There is a process with that id, and one of these proofs is missing.
     Unverified,
     /// Another process has that id by now.
     Recycled,
@@ -75,9 +81,10 @@ impl Owner {
             }
             place => place?,
         };
-        let Some(record) = lock::read_record(&place)? else { return Ok(None) };
-        let PidClaim::Pid(pid) = record.pid else { return Ok(None) };
-        let identity = identify(&record, pid);
+        let Some(named) = lock::read_record(&place)? else { return Ok(None) };
+        let PidClaim::Pid(pid) = named.record.pid else { return Ok(None) };
+        let identity = identify(&named, pid);
+        let record = named.record;
         let command = match identity {
             Identity::Verified | Identity::Unverified => command_of(pid),
             Identity::Recycled | Identity::Gone | Identity::Elsewhere => None,
@@ -92,7 +99,8 @@ impl Owner {
     }
 }
 
-fn identify(record: &Record, pid: i32) -> Identity {
+fn identify(named: &NamedOwner, pid: i32) -> Identity {
+    let record = &named.record;
     let me = process::own();
     if record.pid_ns.is_some_and(|ns| me.pid_namespace != Some(ns)) || !record.same_boot() {
         return Identity::Elsewhere;
@@ -101,11 +109,31 @@ fn identify(record: &Record, pid: i32) -> Identity {
         return Identity::Gone;
     }
     match (record.start_time, process::start_time(pid)) {
-        (Some(recorded), Ok(Some(live))) if recorded == live => Identity::Verified,
+        (Some(recorded), Ok(Some(live))) if recorded == live => match is_proved(named, pid) {
+            true => Identity::Verified,
+            false => Identity::Unverified,
+        },
         (Some(_), Ok(Some(_))) => Identity::Recycled,
         (_, Ok(None)) => Identity::Gone,
         _ => Identity::Unverified,
     }
+}
+
+/// Whether more than the record says that `pid` is the owner. A record is only text: whoever may
+/// write into the directory could name any process in it.
+///
+/// The lock file is root's, or of the user whose process it names. And that process has the
+/// kernel's lock; or, if its program takes none, it can be a gateway by its command line.
+fn is_proved(named: &NamedOwner, pid: i32) -> bool {
+    let is_users = may_signal(&named.file, pid).unwrap_or(false);
+    is_users
+        && if named.foreign {
+            process::command_line(pid).is_some_and(|words| openclaw::is_agent(&words))
+        } else {
+            let blocker = sys::stat(&named.file).ok().and_then(|stat| flock::blocker_of(stat.id));
+            let holder = blocker.filter(|blocker| blocker.by == BlockedBy::Lock);
+            holder.map(|holder| holder.pid) == u32::try_from(pid).ok()
+        }
 }
 
 /// Returns the command line of a process as one printable line.

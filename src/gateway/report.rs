@@ -11,16 +11,16 @@ use serde::Serialize;
 use super::Result;
 use super::owner::Owner;
 use super::{
-    DEFAULT_HOST, DEFAULT_PORT, GatewayBuilder, Health, Identity, Listener, OwnerProcess,
-    listeners, probe,
+    DEFAULT_HOST, DEFAULT_PORT, GatewayBuilder, Health, Identity, Listener, OwnerProcess, Remains,
+    listeners, probe, remains,
 };
 use crate::error::Holder;
 use crate::lock::Reason;
 use crate::rules::Rules;
 use crate::sessions::sweep::{self, LockState};
 
-/// The address of a gateway by default.
-pub(super) const CUSTOM: SocketAddr = SocketAddr::new(DEFAULT_HOST, DEFAULT_PORT);
+/// Where a gateway is looked for if nothing says otherwise.
+pub(super) const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(DEFAULT_HOST, DEFAULT_PORT);
 /// How long a health probe may take.
 pub(super) const PROBE: Duration = Duration::from_secs(1);
 
@@ -39,6 +39,8 @@ pub struct GatewayReport {
     pub state_lock: Option<LockFacts>,
     /// The lock of the config file; `None` if there is none.
     pub config_lock: Option<LockFacts>,
+    /// What is left of a gateway that was killed, and keeps the locks.
+    pub remains: Option<Remains>,
     /// The address that was looked at: the given one, or the one that the living owner recorded, or
     /// the default.
     pub address: SocketAddr,
@@ -136,13 +138,15 @@ pub fn status(gateway: &GatewayBuilder, port: Option<u16>) -> Result<GatewayRepo
     let layout = gateway.layout(false)?;
     let (state_lock, config_lock) =
         (LockFacts::of(layout.state_lock()), LockFacts::of(layout.config_lock()));
-    let address = find_address((gateway.host, port), state_lock.iter().chain(&config_lock), CUSTOM);
+    let locks = state_lock.iter().chain(&config_lock);
+    let address = find_address((gateway.host, port), locks, DEFAULT_ADDRESS);
     let listener = listeners(address.port()).into_iter().find(|listener| listener.serves(address));
     Ok(GatewayReport {
         state_dir: layout.state_dir().to_owned(),
         config: layout.config().to_owned(),
         state_lock,
         config_lock,
+        remains: remains(gateway).unwrap_or_default(),
         address,
         listener,
         health: probe(address, PROBE),
@@ -150,14 +154,14 @@ pub fn status(gateway: &GatewayBuilder, port: Option<u16>) -> Result<GatewayRepo
 }
 
 /// Returns the address at which to look for a gateway: host and port as given, else as a living
-/// owner recorded them, else the default ones.
+/// owner recorded them, else those of `default`.
 pub(super) fn find_address<'a>(
     (host, port): (Option<IpAddr>, Option<u16>),
     locks: impl Iterator<Item = &'a LockFacts>,
-    custom: SocketAddr,
+    default: SocketAddr,
 ) -> SocketAddr {
     let living: Vec<_> = locks.filter(|lock| lock.owner_lives()).collect();
     let host = host.or_else(|| living.iter().find_map(|lock| lock.address));
     let port = port.or_else(|| living.iter().find_map(|lock| lock.port));
-    SocketAddr::new(host.unwrap_or(custom.ip()), port.unwrap_or(custom.port()))
+    SocketAddr::new(host.unwrap_or(default.ip()), port.unwrap_or(default.port()))
 }

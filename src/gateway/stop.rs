@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::report::{CUSTOM, find_address};
+use super::report::{DEFAULT_ADDRESS, find_address};
 use super::{Error, Result};
 use super::{GatewayBuilder, Identity, LockFacts, Refused, listeners, socket};
 use crate::error::Context;
@@ -33,7 +33,7 @@ pub struct Stopped {
 /// Ends the gateway with the process id `pid`, and waits until its port is free.
 ///
 /// The process is asked to end (SIGTERM), and killed (SIGKILL) if it has not ended after 700 ms.
-/// `port` says which port must become free, if not the one that the living owner recorded.
+/// The port is the one that the living owner recorded, unless `port` names another.
 ///
 /// Only the verified owner is ended: a living process that a lock of this gateway names and that
 /// was started when the lock says. The process is opened by a handle before this is checked, so
@@ -65,7 +65,7 @@ pub fn stop(gateway: &GatewayBuilder, pid: i32, port: Option<u16>) -> Result<Sto
     if let Err(reason) = verify(&locks, pid) {
         return refuse(reason);
     }
-    let address = find_address((gateway.host, port), locks.iter(), CUSTOM);
+    let address = find_address((gateway.host, port), locks.iter(), DEFAULT_ADDRESS);
     tracing::info!(pid, %address, "ending a gateway");
     let killed = end(&process, layout.state_lock())?;
     wait_for_port(pid, address)?;
@@ -85,7 +85,8 @@ fn verify(locks: &[LockFacts], pid: i32) -> Result<(), &'static str> {
         }
         Identity::Verified => Ok(()),
         Identity::Unverified => {
-            Err("the lock does not say when it was started, so it may be another process by now")
+            Err("its lock does not prove that it is the gateway: compared were the time of its \
+                 start, the owner of the lock file, and who has the kernel's lock")
         }
         Identity::Recycled => Err("another process has that id by now"),
         Identity::Gone => Err("it has ended"),
@@ -100,7 +101,7 @@ fn end(process: &Handle, lock: &Path) -> Result<bool> {
         return Ok(false);
     }
     process.end(End::Kill).context("signal the owner of", lock)?;
-    // Whether it ended is told by the port: a process can be stuck in the kernel.
+    // If it is stuck in the kernel and does not end, its port stays taken, and that is reported.
     process.ends_within(PORT_FREE).context("wait for the owner of", lock)?;
     Ok(true)
 }

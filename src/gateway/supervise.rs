@@ -1,5 +1,5 @@
-//! Starts under a supervisor, which restarts whatever fails. If another gateway is healthy, that is
-//! a success and not a failure.
+//! A start under a supervisor, which restarts whatever fails. If another gateway is healthy, the
+//! start counts as a success, not as a failure.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ pub const EXIT_ALREADY_HEALTHY: u8 = 78;
 
 /// The pause between two probes of the other gateway.
 const PAUSE: Duration = Duration::from_millis(500);
-/// The shortest probe that tells anything.
+/// A shorter probe would prove nothing.
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// How a supervised start ended.

@@ -27,7 +27,7 @@ pub enum Condition {
     Degraded,
     /// It accepts connections and does not answer: it is stopped, or its event loop is blocked.
     LockedUp,
-    /// Nobody listens on its port, and no living owner of its lock is known.
+    /// Nobody listens on its port, and its locks have no known living owner.
     Gone,
 }
 
@@ -83,7 +83,7 @@ pub fn observe_address(address: SocketAddr) -> Observation {
 
 /// Looks at a gateway and at the locks of its sessions. Changes nothing.
 ///
-/// `port` says where to look if not where the living owner recorded.
+/// The port is the one that the living owner recorded, unless `port` names another.
 ///
 /// **Blocking**, for a second or so.
 ///
@@ -158,7 +158,7 @@ impl Observation {
                     self.reasons.push(format!("{} has a stale lock", lock.session().display()));
                 }
                 LockState::Unreadable => self.reasons.extend(lock.error),
-                LockState::Fresh | LockState::Remote => {}
+                LockState::Fresh | LockState::Remote | LockState::Unseen => {}
             }
         }
     }
@@ -188,7 +188,7 @@ fn iso<S: serde::Serializer>(
 #[derive(Debug)]
 pub struct Watch {
     after: u32,
-    told: Option<Condition>,
+    reported: Option<Condition>,
     seen: Option<(Condition, u32)>,
 }
 
@@ -196,7 +196,7 @@ impl Watch {
     /// Reports a change when `after` looks in a row have seen it, and the first state at once.
     #[must_use]
     pub fn new(after: u32) -> Self {
-        Self { after, told: None, seen: None }
+        Self { after, reported: None, seen: None }
     }
 
     /// Takes one look into account, and returns the change that it completes, if any.
@@ -206,11 +206,11 @@ impl Watch {
             _ => 1,
         };
         self.seen = Some((now, times));
-        if self.told == Some(now) || (self.told.is_some() && times < self.after) {
+        if self.reported == Some(now) || (self.reported.is_some() && times < self.after) {
             return None;
         }
-        let change = Change { from: self.told, to: now, at: SystemTime::now() };
-        self.told = Some(now);
+        let change = Change { from: self.reported, to: now, at: SystemTime::now() };
+        self.reported = Some(now);
         Some(change)
     }
 }
@@ -220,7 +220,7 @@ mod tests {
     use super::Condition::{Gone, Healthy, LockedUp};
     use super::*;
 
-    fn told(after: u32, looks: &[Condition]) -> Vec<(Option<Condition>, Condition)> {
+    fn reported(after: u32, looks: &[Condition]) -> Vec<(Option<Condition>, Condition)> {
         let mut watch = Watch::new(after);
         looks
             .iter()
@@ -241,9 +241,9 @@ mod tests {
             (Some(LockedUp), Gone),
             (Some(Gone), Healthy),
         ];
-        assert_eq!(told(2, &looks), expected);
+        assert_eq!(reported(2, &looks), expected);
         assert_eq!(
-            told(1, &[Gone, Healthy, Gone]),
+            reported(1, &[Gone, Healthy, Gone]),
             [(None, Gone), (Some(Gone), Healthy), (Some(Healthy), Gone)]
         );
     }

@@ -24,9 +24,9 @@ use crate::sys::{FileId, flock};
 pub(crate) use held::{Lingering, LockFile};
 pub(crate) use judge::holder_at;
 use judge::{Judgement, judge};
-use open::{Opened, open, open_to_look, publish};
+use open::{Opened, open, open_to_look, publish, remove_temporary_names, replace};
 use record::{Reading, Record};
-pub(crate) use remove::{Named, Swept, remove_stale, revoke};
+pub(crate) use remove::{Named, Swept, remove_stale, remove_stale_by, revoke};
 use waiting::Waiting;
 
 /// What a try for the turn brought.
@@ -45,6 +45,8 @@ pub(crate) enum Obstacle {
     },
     /// A foreign program that lives, as far as its process tells.
     Foreign,
+    /// A foreign program that may live in a PID namespace that cannot be seen from here.
+    Unseen,
     /// An empty or half-written file that is still fresh.
     Fresh,
     /// An owner of another boot or host, on a network filesystem.
@@ -71,7 +73,7 @@ pub(crate) fn try_take(place: &Place, section: &Section, want: &Want) -> Result<
         let (file, id) = match open(place)? {
             Opened::File(file, stat) => (file, stat.id),
             Opened::Denied(_) => return Ok(Try::Busy(Obstacle::Closed)),
-            Opened::None => match publish(place, want)? {
+            Opened::None => match publish(place, section, want)? {
                 Some(held) => return Ok(Try::Held(held)),
                 // A foreign program was faster: look at its file.
                 None => continue,
@@ -80,7 +82,7 @@ pub(crate) fn try_take(place: &Place, section: &Section, want: &Want) -> Result<
         if !flock::try_lock(&file).context("lock", place.lock())? {
             return who_locked(&file, id, place).map(Try::Busy);
         }
-        match settle_file(place, LockFile::locked(file, id), want)? {
+        match settle_file(place, LockFile::locked(file, id), section, want)? {
             Settled::Held(held) => return Ok(Try::Held(held)),
             Settled::Obstacle(obstacle) => return Ok(Try::Busy(obstacle)),
             Settled::Moved => {}
@@ -115,11 +117,16 @@ pub(crate) fn settle(
     want: &Want,
 ) -> Result<Settled> {
     debug_assert!(section.is_of(place));
-    settle_file(place, LockFile::locked(granted.file, granted.id), want)
+    settle_file(place, LockFile::locked(granted.file, granted.id), section, want)
 }
 
 /// Every way out of this but [`Settled::Held`] drops `locked`, and so lets go of it.
-fn settle_file(place: &Place, mut locked: LockFile, want: &Want) -> Result<Settled> {
+fn settle_file(
+    place: &Place,
+    mut locked: LockFile,
+    section: &Section,
+    want: &Want,
+) -> Result<Settled> {
     let stat = match place.stat_lock()? {
         Some(stat) if stat.id == locked.id() => stat,
         _ => return Ok(Settled::Moved),
@@ -131,6 +138,13 @@ fn settle_file(place: &Place, mut locked: LockFile, want: &Want) -> Result<Settl
             note!(INFO, [place = place.clone()],
                 lock = %place.lock().display(), ?reasons, "take over");
             metrics::took_over(place);
+            if stat.links > 1 {
+                // What has the other name, as in a snapshot, is not to change (I6).
+                return Ok(match replace(place, locked.id(), section, want)? {
+                    Some(held) => Settled::Held(held.after(&reading)),
+                    None => Settled::Moved,
+                });
+            }
             locked.take_over(&reading, &stat, want).context("take over", place.lock())?;
             Ok(Settled::Held(locked))
         }

@@ -35,6 +35,9 @@ pub enum Reason {
     DeadOwner,
     /// The record is turnlock's, from before this machine was booted.
     OtherBoot,
+    /// The recorded process is not in our PID namespace, and may be in one that cannot be seen from
+    /// here. A reason to leave the lock alone.
+    UnseenNamespace,
 }
 
 impl Reason {
@@ -53,6 +56,7 @@ impl Reason {
             Self::Empty => "empty",
             Self::DeadOwner => "dead-owner",
             Self::OtherBoot => "other-boot",
+            Self::UnseenNamespace => "unseen-namespace",
         }
     }
 }

@@ -17,6 +17,9 @@ pub enum LockState {
     Fresh,
     /// The record is of another host or boot, on a network filesystem.
     Remote,
+    /// A program that does not use this protocol and may live in another container, whose processes
+    /// cannot be seen from here.
+    Unseen,
     /// It could not be looked at.
     Unreadable,
 }
@@ -31,6 +34,7 @@ impl LockState {
             Self::Stale => "stale",
             Self::Fresh => "fresh",
             Self::Remote => "remote",
+            Self::Unseen => "unseen",
             Self::Unreadable => "unreadable",
         }
     }

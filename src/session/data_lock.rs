@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::queue::{Call, WaitQueue};
-use super::slot::SlotRef;
+use super::slot::{SlotRef, refuse_to_wait_in_fork};
 use super::waiting;
 use crate::datafile::{self, Locking, Section, SessionFile};
 use crate::error::{Error, Result};
@@ -36,6 +36,9 @@ where
     let mut ticket = slot.data_queue.join(());
     let mut operation = operation;
     loop {
+        if !ticket.is_called() {
+            refuse_to_wait_in_fork(&slot)?;
+        }
         let grant = match ticket.wait_for_call(mode, limit.deadline()).await {
             Some(Call::Attempt) => None,
             Some(Call::Granted(grant)) => Some(grant?),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -13,6 +13,7 @@ use super::data_lock::SectionGrant;
 use super::queue::WaitQueue;
 use super::run::Run;
 use super::turn::Turn;
+use crate::error::{Error, Result};
 use crate::keeper::Lane;
 use crate::lock::{Lingering, Want};
 use crate::mode::Disk;
@@ -137,8 +138,22 @@ impl Slot {
     }
 }
 
-/// All sessions that this process is busy with, by canonical path.
+/// All sessions that this process is busy with, by directory and name.
 static SLOTS: LazyLock<Mutex<HashMap<Place, Arc<Slot>>>> = LazyLock::new(Mutex::default);
+
+/// The process that used a session first, of this one and those that it is a fork of.
+static FIRST_USER: OnceLock<u32> = OnceLock::new();
+
+/// Fails in a fork: its parent's waiting threads are not in it, and a queue that was busy at the
+/// fork moves on in the parent alone.
+pub(crate) fn refuse_to_wait_in_fork(slot: &Slot) -> Result<()> {
+    match FIRST_USER.get() {
+        Some(pid) if *pid != std::process::id() => {
+            Err(Error::Forked { session: slot.place.session().to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
 
 /// A use of a slot. The last one to go removes the slot from the registry, so that an idle session
 /// costs nothing.
@@ -146,6 +161,7 @@ pub(crate) struct SlotRef(Arc<Slot>);
 
 impl SlotRef {
     pub(crate) fn of(place: Place) -> Self {
+        FIRST_USER.get_or_init(std::process::id);
         let mut slots = SLOTS.lock();
         if let Some(slot) = slots.get(&place) {
             return Self(Arc::clone(slot));

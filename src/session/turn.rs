@@ -201,7 +201,8 @@ impl Turn {
         in_section(inner.slot.clone(), mode, limit, true, move |granted| {
             let mut open = inner.open.lock();
             let open = open.as_mut().ok_or_else(|| inner.closed())?;
-            let Some(section) = open.enter_section(granted, &inner.slot.place)? else {
+            let Some(section) = open.enter_section(granted, &inner.slot.place, &inner.rules)?
+            else {
                 return Ok(None);
             };
             // The operation ends with the work, and so does not come here twice.
@@ -224,7 +225,9 @@ impl fmt::Debug for Turn {
 
 impl Inner {
     fn lost(&self, cause: LostCause) -> Error {
-        if let LostCause::Removed | LostCause::Replaced | LostCause::TakenOver = cause {
+        if let LostCause::Removed | LostCause::Replaced | LostCause::Moved | LostCause::TakenOver =
+            cause
+        {
             metrics::lost(&self.slot.place);
         }
         Error::LockLost { lock: self.slot.place.lock().to_owned(), cause }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::datafile::{self, SOON, Section};
-use crate::error::{Error, Result};
+use crate::datafile::{self, SOON, Section, is_claimed_elsewhere};
+use crate::error::{Error, Holder, Result};
 use crate::lock::{self, Lock, Obstacle, Try, Want, cut_label};
 use crate::metrics;
 use crate::mode::{Mode, now_or_never};
@@ -95,8 +95,10 @@ impl Acquire {
     /// - [`Error::RemoteOwner`] if the owner is on another host of a network filesystem
     /// - [`Error::NotASession`], [`Error::NotALockFile`] or [`Error::LocksNotKept`] if the session
     ///   cannot be locked
+    /// - [`Error::Forked`] if the session is busy, and this process is a fork
     /// - [`Error::Runtime`] outside a tokio runtime
-    /// - [`Error::Io`] if a file operation fails
+    /// - [`Error::Io`] if a file operation fails, or if another user may have put something there
+    ///   to lead this process astray
     ///
     /// # Panics
     /// If the tokio runtime was built without its timer (`enable_time`) and the turn has to be
@@ -144,6 +146,9 @@ impl Acquire {
                 Progress::Acquired(turn) => return Ok(turn),
                 Progress::Queued(slot, ticket) => (slot, ticket),
             };
+            if !ticket.is_called() {
+                session::refuse_to_wait_in_fork(&slot)?;
+            }
             // Only the first attempt, and only if nobody is before: what is busy stays busy.
             let is_quick = std::mem::take(&mut on_fast_path)
                 && ticket.is_called()
@@ -167,6 +172,7 @@ impl Acquire {
     }
 
     async fn begin_elsewhere(self, limit: WaitLimit, mode: Mode) -> Result<Progress> {
+        #[cfg_attr(not(feature = "gateway"), expect(clippy::infallible_destructuring_match))]
         let path = match &self.target {
             Target::Session(path) => path,
             #[cfg(feature = "gateway")]
@@ -252,6 +258,7 @@ fn attempt(
         Attempt::Busy => {}
     }
     if limit.has_passed() {
+        metrics::timed_out(&slot.place);
         return Err(timed_out(&slot, limit, &ticket.want().rules));
     }
     note!(DEBUG, [slot = slot.clone(), owner = ticket.want().owner],
@@ -268,7 +275,7 @@ async fn give_up(
     limit: WaitLimit,
     mode: Mode,
 ) -> Result<Progress> {
-    let (disk, path) = (slot.disk(), slot.place.session().to_owned());
+    let (disk, place) = (slot.disk(), slot.place.clone());
     let look = move || {
         if slot.move_on_from_lost_hold() || ticket.is_called() {
             return Ok(Progress::Queued(slot, ticket));
@@ -277,10 +284,15 @@ async fn give_up(
         drop(ticket);
         Err(timed_out(&slot, limit, &rules))
     };
-    match mode.run_elsewhere(Instant::now(), disk, look).await? {
+    let given_up = match mode.run_elsewhere(Instant::now(), disk, look).await? {
         Some(given_up) => given_up,
-        None => Err(no_answer(path, limit)),
+        None => Err(no_answer(place.session().to_owned(), limit)),
+    };
+    // Here, where the caller is: its recorder may be that of its thread.
+    if given_up.is_err() {
+        metrics::timed_out(&place);
     }
+    given_up
 }
 
 fn no_answer(path: PathBuf, limit: WaitLimit) -> Error {
@@ -310,6 +322,9 @@ fn try_for(slot: &SlotRef, want: &Want, patient: bool) -> Result<Attempt> {
     let Some(mut section) = section else {
         return Ok(if patient { Attempt::Busy } else { Attempt::PutOff });
     };
+    if !section.claim(&want.rules) {
+        return Ok(Attempt::Busy);
+    }
     let tried = lock::try_take(place, &section, want)
         .inspect_err(|_| section.discard_unused(false, || Ok(())))?;
     match tried {
@@ -324,7 +339,10 @@ fn try_for(slot: &SlotRef, want: &Want, patient: bool) -> Result<Attempt> {
 
 fn timed_out(slot: &SlotRef, limit: WaitLimit, rules: &Rules) -> Error {
     let (place, waited) = (&slot.place, limit.timeout());
-    metrics::timed_out(place);
+    if is_claimed_elsewhere(place, rules) {
+        let holder = Some(Box::new(Holder::under_another_name()));
+        return Error::Timeout { lock: place.lock().to_owned(), waited, holder };
+    }
     match lock::holder_at(place, session::owner_here(place), rules) {
         // Nobody holds the turn. Then somebody keeps the data lock, without which nobody can.
         None if !matches!(place.stat_lock(), Ok(Some(_))) => datafile::busy(place, waited),

@@ -132,7 +132,7 @@ impl Doctor {
         mut progress: impl FnMut(usize, usize),
     ) -> impl Iterator<Item = Finding> {
         let total = sessions.len();
-        let paths: Vec<_> = sessions.iter().map(SessionFiles::path).collect();
+        let paths: Vec<_> = sessions.iter().map(SessionFiles::named).collect();
         let examiner = Examiner::new(&self.sessions, self.scope);
         let work = move |files: &SessionFiles, alive: &Heartbeat| examiner.examine(files, alive);
         pool::map(sessions, LIMITS, work, |done| progress(done, total))

@@ -5,6 +5,7 @@
 pub(crate) mod leftover;
 pub(crate) mod look;
 pub(crate) mod pool;
+mod silence;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -85,6 +86,8 @@ impl LockReport {
 /// server.
 pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(10);
 
+const LIMITS: pool::Limits = pool::Limits { stuck_after: STUCK_AFTER, per_thread: 64 };
+
 /// The locks of one directory.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -160,7 +163,16 @@ fn in_directory(action: Action, dir: &Path, rules: &Arc<Rules>) -> Result<Vec<Lo
 
 fn in_directories(action: Action, dirs: Vec<PathBuf>, rules: &Arc<Rules>) -> Vec<DirectoryReport> {
     let mut locks = Vec::new();
-    let counts: Vec<_> = dirs.iter().map(|dir| list_locks(dir, &mut locks)).collect();
+    let list = |dir: &PathBuf, alive: &pool::Heartbeat| list_locks(dir, alive);
+    let listed = pool::map(dirs.clone(), LIMITS, list, |_| {}).into_iter().zip(&dirs);
+    let counts: Vec<_> = listed
+        .map(|(listed, dir)| {
+            let listed = listed.unwrap_or_else(|| Err(silent(dir)))?;
+            let count = listed.len();
+            locks.extend(listed);
+            Ok(count)
+        })
+        .collect();
     let mut reports = apply_to_all(action, locks, rules).into_iter();
     let mut take = |count| reports.by_ref().take(count).flatten().collect();
     dirs.into_iter()
@@ -169,13 +181,17 @@ fn in_directories(action: Action, dirs: Vec<PathBuf>, rules: &Arc<Rules>) -> Vec
         .collect()
 }
 
-/// Appends the locks of a directory to `locks`, and returns their number.
-fn list_locks(dir: &Path, locks: &mut Vec<LockEntry>) -> Result<usize> {
+/// The locks of a directory.
+fn list_locks(dir: &Path, alive: &pool::Heartbeat) -> Result<Vec<LockEntry>> {
     let dir = Directory::open(dir)?;
-    let names = dir.lock_names()?;
-    let count = names.len();
-    locks.extend(names.into_iter().map(|name| LockEntry { dir: dir.clone(), name }));
-    Ok(count)
+    let names = dir.lock_names(|| alive.beat())?;
+    Ok(names.into_iter().map(|name| LockEntry { dir: dir.clone(), name }).collect())
+}
+
+/// The error of a directory that gives no answer.
+fn silent(dir: &Path) -> Error {
+    let source = std::io::Error::new(std::io::ErrorKind::TimedOut, no_answer());
+    Error::Io { action: "read the directory", path: dir.to_owned(), source }
 }
 
 /// One result for each lock. `None` for a lock that is gone.
@@ -184,13 +200,12 @@ fn apply_to_all(
     locks: Vec<LockEntry>,
     rules: &Arc<Rules>,
 ) -> Vec<Option<LockReport>> {
-    let limits = pool::Limits { stuck_after: STUCK_AFTER, per_thread: 64 };
     let inspector = Inspector::new(rules);
     let work = move |lock: &LockEntry, _: &pool::Heartbeat| action.apply(&inspector, lock);
-    pool::map(locks.clone(), limits, work, |_| {})
+    pool::map(locks.clone(), LIMITS, work, |_| {})
         .into_iter()
         .zip(locks)
-        .map(|(report, lock)| report.unwrap_or_else(|| Some(stuck(lock.path()))))
+        .map(|(report, lock)| report.unwrap_or_else(|| Some(stuck(lock.named()))))
         .collect()
 }
 

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::Sessions;
 use super::post::find_elsewhere;
 use crate::datafile::{Appended, Batch, Section};
-use crate::error::Result;
+use crate::error::{Error, LostCause, Result};
 use crate::lock::fence;
 use crate::mode::{Mode, now_or_never};
 use crate::place::Place;
@@ -90,6 +90,10 @@ fn append(
     let Some(mut section) = enter_section(granted, place, true)? else { return Ok(None) };
     let lock_id = fence::pass(place, &section, owner, rules)
         .inspect_err(|_| section.discard_unused(false, || Ok(())))?;
+    if section.is_claimed_elsewhere(rules) {
+        let (lock, cause) = (place.lock().to_owned(), LostCause::OtherName);
+        return Err(Error::LockLost { lock, cause });
+    }
     let seen = section.len();
     Ok(Some(section.writer(rules.durability, seen, lock_id).append(batch)?))
 }

@@ -5,17 +5,24 @@
 #[cfg_attr(not(target_os = "linux"), path = "dir/portable.rs")]
 mod system;
 
+mod authority;
+#[cfg(target_os = "linux")]
+mod walk;
+
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::file::{CAREFUL, FileId, Stat};
+use super::attributes::give;
+use super::file::{self, CAREFUL, FileId, Stat};
+use super::user::User;
+pub(crate) use authority::Refusal;
 
 const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 
@@ -24,6 +31,8 @@ const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 pub(crate) struct Dir {
     fd: OwnedFd,
     id: FileId,
+    /// Whose it was when it was opened.
+    owner: User,
     /// The path that it had when it was opened, with links resolved. For messages.
     path: Box<Path>,
 }
@@ -48,10 +57,12 @@ impl Access {
 }
 
 impl Dir {
-    /// Opens the directory that `path` names. Follows links.
+    /// Opens the directory that `path` names. Follows the links of root, of this process's user,
+    /// and of the owner of the directory that they lead to; others are refused (I16).
+    ///
+    /// Only on Linux is it known whose link is followed. Elsewhere, all are.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let fd = rustix::fs::open(path, system::TO_NAME, Mode::empty())?;
-        Self::from_descriptor(fd, path)
+        Self::from_descriptor(system::open(path)?, path)
     }
 
     /// Opens the directory that `path` names. Creates missing directories (0700), and syncs each
@@ -68,9 +79,9 @@ impl Dir {
     }
 
     fn from_descriptor(fd: OwnedFd, named: &Path) -> io::Result<Self> {
-        let id = Stat::from(&rustix::fs::fstat(&fd)?).id;
+        let Stat { id, owner, .. } = Stat::from(&rustix::fs::fstat(&fd)?);
         let path = system::path_of(fd.as_fd()).map_or_else(|| named.canonicalize(), Ok)?;
-        Ok(Self { fd, id, path: path.into() })
+        Ok(Self { fd, id, owner, path: path.into() })
     }
 
     /// Returns the path that it had when it was opened.
@@ -81,6 +92,20 @@ impl Dir {
     /// Returns the identity of the directory.
     pub(crate) fn id(&self) -> FileId {
         self.id
+    }
+
+    /// Returns the metadata of the directory itself.
+    pub(crate) fn stat_self(&self) -> io::Result<Stat> {
+        Ok(Stat::from(&rustix::fs::fstat(&self.fd)?))
+    }
+
+    /// Returns the identity of what its path names now, or `None` if that names nothing.
+    pub(crate) fn path_id(&self) -> io::Result<Option<FileId>> {
+        match rustix::fs::stat(&*self.path) {
+            Ok(stat) => Ok(Some(Stat::from(&stat).id)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
     }
 
     /// Returns the metadata of what `name` names, or `None` if it names nothing. Follows no link.
@@ -98,10 +123,10 @@ impl Dir {
         Ok(self.stat(name)?.map(|stat| stat.id))
     }
 
-    /// Opens a file. Follows no link, and never waits, whatever `name` names.
+    /// Opens a file. Follows no link, and never waits, whatever `name` names. A file that is
+    /// mounted there by itself is refused: it has another name elsewhere.
     pub(crate) fn open_file(&self, name: &OsStr, access: Access) -> io::Result<File> {
-        let flags = access.flags() | CAREFUL;
-        Ok(rustix::fs::openat(&self.fd, name, flags, Mode::empty())?.into())
+        system::open_file(self.fd.as_fd(), name, access.flags() | CAREFUL)
     }
 
     /// Creates a file that only the user can access (0600). Fails if the name is taken.
@@ -127,6 +152,11 @@ impl Dir {
         system::rename_to_free(self.fd.as_fd(), old, new)
     }
 
+    /// Exchanges the names of two files. Fails with `Unsupported` where this cannot be done.
+    pub(crate) fn exchange(&self, one: &OsStr, other: &OsStr) -> io::Result<()> {
+        system::exchange(self.fd.as_fd(), one, other)
+    }
+
     /// Gives a file a second name. Fails if that name is taken.
     pub(crate) fn link(&self, old: &OsStr, new: &OsStr) -> io::Result<()> {
         Ok(rustix::fs::linkat(&self.fd, old, &self.fd, new, AtFlags::empty())?)
@@ -140,6 +170,12 @@ impl Dir {
     /// Removes a name of a file.
     pub(crate) fn remove(&self, name: &OsStr) -> io::Result<()> {
         Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())?)
+    }
+
+    /// Removes a directory in it, if that is empty. Follows no link.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn remove_empty_dir(&self, name: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)?)
     }
 
     /// Returns the names in the directory, in no order.
@@ -159,21 +195,46 @@ impl Dir {
         }))
     }
 
-    /// Syncs the directory, so that its names survive the loss of power.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        Ok(rustix::fs::fsync(self.readable()?)?)
+    /// Syncs the directory, so that its names survive the loss of power. `file` is a file in it: if
+    /// the directory may not be read, its whole filesystem is synced through that one.
+    pub(crate) fn sync(&self, file: &File) -> io::Result<()> {
+        match self.readable() {
+            Ok(dir) => Ok(rustix::fs::fsync(dir)?),
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                system::sync_filesystem(file.as_fd())
+            }
+            Err(e) => Err(e),
+        }
     }
 
     /// Opens the directory for reading: its own descriptor may serve only to look up names.
     fn readable(&self) -> io::Result<OwnedFd> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(rustix::fs::openat(&self.fd, ".", flags, Mode::empty())?)
+        Ok(open_to_read(self.fd.as_fd())?)
     }
 
-    /// Gives a file that root created in another user's directory the owner of the directory.
+    /// Gives a file that root created in another user's directory the owner of the directory, if
+    /// that is permitted.
     pub(crate) fn give_to_owner(&self, file: &File) -> io::Result<()> {
         give_to_owner_of(self.fd.as_fd(), file.as_fd())
     }
+
+    /// Sets the permission bits of the directory itself.
+    pub(crate) fn set_own_mode(&self, mode: u32) -> io::Result<()> {
+        file::set_mode_of(self.fd.as_fd(), mode)
+    }
+
+    /// Sets the permission bits of the file that was looked at. Follows no link.
+    ///
+    /// # Errors
+    /// If the name is that of another file by now.
+    pub(crate) fn set_mode(&self, name: &OsStr, looked_at: FileId, mode: u32) -> io::Result<()> {
+        file::set_mode(self.fd.as_fd(), name, looked_at, mode)
+    }
+}
+
+fn open_to_read(dir: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(dir, ".", flags, Mode::empty())
 }
 
 /// Returns the descriptor of the deepest existing directory of `path`, and the names below it.
@@ -182,13 +243,13 @@ fn deepest_existing(path: &Path) -> io::Result<(OwnedFd, Vec<OsString>)> {
     let mut existing = path;
     loop {
         let named = if existing.as_os_str().is_empty() { Path::new(".") } else { existing };
-        match rustix::fs::open(named, system::TO_NAME, Mode::empty()) {
+        match system::open(named) {
             Ok(fd) => {
                 missing.reverse();
                 return Ok((fd, missing));
             }
-            Err(Errno::NOENT) => {}
-            Err(e) => return Err(e.into()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
         }
         let (Some(above), Some(name)) = (existing.parent(), last_name(existing)) else {
             return Err(Errno::NOENT.into());
@@ -214,26 +275,55 @@ fn enter_or_create(dir: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
         Err(e) => return Err(e.into()),
     };
     let inner = rustix::fs::openat(dir, name, system::TO_NAME | OFlags::NOFOLLOW, Mode::empty())?;
-    if created {
-        give_to_owner_of(dir.as_fd(), system::to_change_owner(&inner)?.as_fd())?;
+    if created && let Err(e) = give_new_directory(dir.as_fd(), inner.as_fd()) {
+        // It is empty, so that nothing else can be removed.
+        let _ = rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR);
+        return Err(e);
     }
     // Synced even if another process created it, which may have died before its own sync.
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::fsync(rustix::fs::openat(dir, ".", flags, Mode::empty())?)?;
+    sync_names(dir.as_fd(), inner.as_fd())?;
     Ok(inner)
 }
 
-fn give_to_owner_of(dir: impl AsFd, file: impl AsFd) -> io::Result<()> {
-    if !rustix::process::geteuid().is_root() {
+/// Syncs the names in a directory, among which is that of `inner`. If neither may be read, this is
+/// left to the system.
+fn sync_names(dir: BorrowedFd<'_>, inner: BorrowedFd<'_>) -> io::Result<()> {
+    match open_to_read(dir) {
+        Err(Errno::ACCESS) => {}
+        readable => return Ok(rustix::fs::fsync(readable?)?),
+    }
+    match open_to_read(inner) {
+        Err(Errno::ACCESS) => Ok(()),
+        readable => system::sync_filesystem(readable?.as_fd()),
+    }
+}
+
+/// Gives a directory that root has just created the owner of the directory above it.
+///
+/// That owner may have put another one of root's there in between. An empty one he may have: he
+/// could remove it, and create one of his own.
+fn give_new_directory(above: BorrowedFd<'_>, new: BorrowedFd<'_>) -> io::Result<()> {
+    // Some network filesystems, and FAT, give root's files to another user themselves.
+    if !User::me().is_root() || !Stat::from(&rustix::fs::fstat(new)?).owner.is_root() {
+        return Ok(());
+    }
+    let readable = open_to_read(new)?;
+    let mut entries = rustix::fs::Dir::read_from(&readable)?;
+    let is_empty = entries
+        .all(|entry| entry.is_ok_and(|entry| matches!(entry.file_name().to_bytes(), b"." | b"..")));
+    if !is_empty {
+        return Err(io::Error::other("another directory was put in its place"));
+    }
+    give_to_owner_of(above, readable.as_fd())
+}
+
+fn give_to_owner_of(dir: BorrowedFd<'_>, file: BorrowedFd<'_>) -> io::Result<()> {
+    if !User::me().is_root() {
         return Ok(());
     }
     let owner = rustix::fs::fstat(dir)?;
     if owner.st_uid != 0 {
-        let (uid, gid) = (
-            rustix::process::Uid::from_raw(owner.st_uid),
-            rustix::process::Gid::from_raw(owner.st_gid),
-        );
-        rustix::fs::fchown(file, Some(uid), Some(gid))?;
+        give(file, Some(User::of_number(owner.st_uid)), owner.st_gid)?;
     }
     Ok(())
 }

@@ -14,6 +14,11 @@ pub(crate) fn is_pipe_refusal(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::NXIO)
 }
 
+/// Whether an open failed because a file is mounted there by itself.
+pub(crate) fn is_mount_refusal(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::XDEV)
+}
+
 /// Whether an open that waits for nothing failed because somebody has a lease on the file, which he
 /// was now asked to give back.
 pub(crate) fn is_lease_refusal(error: &io::Error) -> bool {

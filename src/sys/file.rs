@@ -4,14 +4,17 @@
 #[cfg_attr(not(target_os = "linux"), path = "file/portable.rs")]
 mod system;
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{FileType, Mode, OFlags};
-use rustix::io::Errno;
+
+use super::user::User;
 
 /// Added to every open. It follows no link, waits for no pipe or terminal, and no child inherits
 /// the descriptor by accident.
@@ -67,6 +70,7 @@ pub(crate) struct Stat {
     pub(crate) modified: Duration,
     /// The permission bits; `None` on a system whose files have none.
     pub(crate) mode: Option<u32>,
+    pub(crate) owner: User,
 }
 
 impl Stat {
@@ -88,6 +92,7 @@ impl Stat {
                 u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
             ),
             mode: Some(u32::from(stat.st_mode) & 0o7777),
+            owner: User::of_number(stat.st_uid),
         }
     }
 }
@@ -95,15 +100,6 @@ impl Stat {
 /// Returns the metadata of an open file.
 pub(crate) fn stat(file: &File) -> io::Result<Stat> {
     Ok(Stat::from(&rustix::fs::fstat(file)?))
-}
-
-/// Returns the metadata of what `path` names, or `None` if it names nothing. Follows no link.
-pub(crate) fn stat_path(path: &Path) -> io::Result<Option<Stat>> {
-    match rustix::fs::lstat(path) {
-        Ok(stat) => Ok(Some(Stat::from(&stat))),
-        Err(Errno::NOENT) => Ok(None),
-        Err(e) => Err(e.into()),
-    }
 }
 
 /// Describes in words, for a message, a kind that is not a regular file.
@@ -121,19 +117,29 @@ pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
     Ok(rustix::fs::open(path, OFlags::RDONLY | CAREFUL, Mode::empty())?.into())
 }
 
-/// Sets the permission bits of the file that was looked at. Follows no link.
+/// Sets the permission bits of the file in this directory that was looked at. Follows no link.
 ///
 /// # Errors
-/// If the path names another file by now.
-pub(crate) fn set_mode(path: &Path, looked_at: FileId, mode: u32) -> io::Result<()> {
-    system::set_mode(path, looked_at, mode)
+/// If the name is that of another file by now.
+pub(super) fn set_mode(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    looked_at: FileId,
+    mode: u32,
+) -> io::Result<()> {
+    system::set_mode(dir, name, looked_at, mode)
+}
+
+/// Sets the permission bits of an open file, also of one that is open for its name only.
+pub(super) fn set_mode_of(file: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
+    system::set_mode_of(file, mode)
 }
 
 fn ensure_same(named: FileId, looked_at: FileId) -> io::Result<()> {
     if named == looked_at {
         return Ok(());
     }
-    Err(io::Error::other("the path names another file by now"))
+    Err(io::Error::other("the name is that of another file by now"))
 }
 
 /// Reads some bytes at `offset`, and returns how many; 0 at the end of the file. Neither uses nor

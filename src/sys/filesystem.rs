@@ -85,6 +85,12 @@ pub(crate) fn filesystem(dir: &Path) -> io::Result<Filesystem> {
     system::filesystem(&dir.canonicalize()?)
 }
 
+/// Returns the mount point above `path` by the text of the path alone: nothing on the mount is
+/// asked. Links in the path mislead it.
+pub(crate) fn mount_point(path: &Path) -> Option<PathBuf> {
+    system::mount_point(&std::path::absolute(path).ok()?)
+}
+
 /// What the mount says, and what a trial showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ProbeReport {

@@ -5,8 +5,9 @@
 //!
 //! - What cannot be seen is *unknown*, never *dead* (`EPERM`, a hidden `/proc`, a sandbox).
 //! - A process id means something only in its own PID namespace. A `/proc` of another namespace is
-//!   not read at all.
+//!   not read at all. A [`Census`] finds the processes of the namespaces below ours.
 
+mod census;
 #[cfg(feature = "gateway")]
 mod handle;
 #[cfg(target_os = "linux")]
@@ -32,8 +33,11 @@ use linux as system;
 #[cfg(not(target_os = "linux"))]
 use portable as system;
 
+pub(crate) use census::{Census, container};
 #[cfg(feature = "gateway")]
 pub(crate) use handle::{End, Handle};
+#[cfg(all(feature = "gateway", target_os = "linux"))]
+pub(crate) use linux::proc_is_ours;
 pub(crate) use own::own;
 
 /// Whether a process lives.
@@ -100,7 +104,8 @@ pub(crate) fn started_at(pid: i32) -> Option<Timestamp> {
 
 /// Returns the command line of process `pid`, without empty words.
 ///
-/// `None` if it cannot be read or has no words, as that of a kernel thread or a zombie.
+/// `None` if it cannot be read or has no words, as that of a zombie. A kernel thread, which has
+/// none either, is named as such.
 pub(crate) fn command_line(pid: i32) -> Option<Vec<OsString>> {
     id(pid)?;
     system::command_line(pid).filter(|words| !words.is_empty())

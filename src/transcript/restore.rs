@@ -17,12 +17,12 @@ pub enum RestoreError {
     #[error("cannot read the quarantine: {0}")]
     Quarantine(#[source] io::Error),
     /// The quarantine has no complete repair that was not undone yet.
-    #[error("there is no repair to take back")]
+    #[error("there is no repair to undo")]
     NothingToUndo,
     /// The session file is not as the repair left it.
     #[error(
         "the session file was changed after its repair of {time} ({} bytes then, {} now), so the \
-         repair cannot be taken back; the bytes that it took out are in the quarantine",
+         repair cannot be undone; the bytes that it took out are in the quarantine",
         repaired.length, found.length
     )]
     Changed {
@@ -35,15 +35,13 @@ pub enum RestoreError {
     },
     /// The session file is as it was before the repair. The repair was undone, or never took
     /// effect.
-    #[error(
-        "the session file is as it was before its repair of {time}: there is nothing to take back"
-    )]
+    #[error("the session file is as it was before its repair of {time}: there is nothing to undo")]
     AlreadyOriginal {
         /// When the repair was made.
         time: String,
     },
     /// The entries of the repair do not match the session file or each other.
-    #[error("the quarantine is damaged ({why}), so the repair cannot be taken back")]
+    #[error("the quarantine is damaged ({why}), so the repair cannot be undone")]
     Corrupt {
         /// What does not match.
         why: &'static str,

@@ -91,7 +91,7 @@ impl Cast {
                 self.release(turn)
             }
             Script::HandOver => self.hand_over(),
-            Script::TakeOver => self.one_turn(self.line("1")),
+            Script::TakeOver | Script::TakeOverLinked => self.one_turn(self.line("1")),
             Script::Forever => self.forever(),
         }
     }

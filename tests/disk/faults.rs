@@ -44,6 +44,7 @@ every_call_fails! {
     repairing: Repair,
     handing_over: HandOver,
     taking_over: TakeOver,
+    taking_over_a_file_with_a_second_name: TakeOverLinked,
 }
 
 /// Plays a script once for each fault at each of its calls, and looks at what it leaves.

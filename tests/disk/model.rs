@@ -131,8 +131,10 @@ fn strangers(session: &Path) -> Result<(), String> {
     for entry in fs::read_dir(dir).map_err(|e| e.to_string())? {
         let name =
             entry.map_err(|e| e.to_string())?.file_name().into_string().expect("names are UTF-8");
-        let known = ["s.jsonl", "s.jsonl.damaged", "lost+found"].contains(&name.as_str())
-            || (name.starts_with("s.jsonl.rewrite-") && name.ends_with(".tmp"));
+        let known = ["s.jsonl", "s.jsonl.damaged", "snapshot", "lost+found"];
+        let temporary = ["s.jsonl.rewrite-", ".turnlock-"].map(|begin| name.starts_with(begin));
+        let known =
+            known.contains(&name.as_str()) || (temporary.contains(&true) && name.ends_with(".tmp"));
         if !known {
             return Err(format!("{name} was left behind"));
         }

@@ -54,6 +54,7 @@ fn cuts() -> usize {
 const CHANGES: &[&str] = &[
     "open",
     "openat",
+    "openat2",
     "write",
     "pwrite64",
     "ftruncate",

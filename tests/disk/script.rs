@@ -23,13 +23,15 @@ pub enum Script {
     HandOver,
     /// A holder has died, and its lock file is taken over.
     TakeOver,
+    /// The same, with a lock file that has a second name.
+    TakeOverLinked,
     /// All of it, until the process is killed.
     Forever,
 }
 
 impl Script {
     /// The scripts that come to an end.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Create,
         Self::Append,
         Self::Seal,
@@ -39,15 +41,19 @@ impl Script {
         Self::Repair,
         Self::HandOver,
         Self::TakeOver,
+        Self::TakeOverLinked,
     ];
 
     /// What the session file holds before; `None` if there is no file.
     pub fn before(self) -> Option<&'static [u8]> {
         match self {
             Self::Create | Self::PostCreating | Self::Forever => None,
-            Self::Append | Self::Post | Self::Rewrite | Self::HandOver | Self::TakeOver => {
-                Some(b"{\"n\":\"a\"}\n{\"n\":\"b\"}\n")
-            }
+            Self::Append
+            | Self::Post
+            | Self::Rewrite
+            | Self::HandOver
+            | Self::TakeOver
+            | Self::TakeOverLinked => Some(b"{\"n\":\"a\"}\n{\"n\":\"b\"}\n"),
             Self::Seal => Some(b"{\"n\":\"a\"}\n{\"n\":\"cut"),
             Self::Repair => {
                 Some(b"{\"n\":\"a\"}\n{\"n\":\"cut{\"n\":\"b\"}\n\0\0\0\0{\"n\":\"c\"}\n")
@@ -64,12 +70,15 @@ impl Script {
         if let Some(bytes) = self.before() {
             fs::write(&session, bytes).unwrap();
         }
-        if self == Self::TakeOver {
+        if let Self::TakeOver | Self::TakeOverLinked = self {
             let turn = Sessions::new().turn(&session).acquire_blocking().unwrap();
             let record = fs::read(turn.lock_path()).unwrap();
             let lock = turn.lock_path().to_owned();
             turn.release_blocking().unwrap();
-            fs::write(lock, record).unwrap();
+            fs::write(&lock, record).unwrap();
+            if self == Self::TakeOverLinked {
+                fs::hard_link(lock, dir.join("snapshot")).unwrap();
+            }
         }
         session
     }

@@ -30,6 +30,10 @@ pub enum Ask {
     /// Drop the turn.
     Drop,
     Lost,
+    /// Take the turn away from this owner.
+    Revoke(Uuid),
+    /// Fix what is wrong in the directory of the session.
+    Fix,
     Post(Value),
     Posts {
         writer: u64,
@@ -78,6 +82,8 @@ pub enum Answer {
     /// Number of turns that were lost.
     Lost(u64),
     Cause(Option<String>),
+    /// Number of findings that remain.
+    Remaining(usize),
     Census {
         threads: usize,
         descriptors: usize,
@@ -93,6 +99,8 @@ pub struct How {
     pub through: Vec<String>,
     pub portable: bool,
     pub uid: Option<u32>,
+    /// Whether what it appends is to survive the loss of power.
+    pub sync: bool,
 }
 
 /// A child of [`role`]. It dereferences to the shared child, which asks, stops and kills.
@@ -114,6 +122,7 @@ impl DerefMut for Child {
 
 const ROLE: &str = "TURNLOCK_TEST_CHILD";
 const PORTABLE: &str = "TURNLOCK_TEST_PORTABLE";
+const SYNC: &str = "TURNLOCK_TEST_SYNC";
 
 pub fn child(room: &Room) -> Child {
     Child::start(&room.session, How::default())
@@ -122,9 +131,12 @@ pub fn child(room: &Room) -> Child {
 impl Child {
     pub fn start(session: &Path, how: How) -> Self {
         let mut command = through(&how.through, "child::role");
-        command.env(ROLE, session).env_remove(PORTABLE);
+        command.env(ROLE, session).env_remove(PORTABLE).env_remove(SYNC);
         if how.portable {
             command.env(PORTABLE, "1");
+        }
+        if how.sync {
+            command.env(SYNC, "1");
         }
         if let Some(uid) = how.uid {
             command.uid(uid);
@@ -177,8 +189,12 @@ impl Child {
 #[test]
 fn role() {
     let Some(session) = std::env::var_os(ROLE) else { return };
+    let durability = match std::env::var_os(SYNC) {
+        Some(_) => Durability::Sync,
+        None => Durability::Buffered,
+    };
     let sessions = Sessions::builder()
-        .durability(Durability::Buffered)
+        .durability(durability)
         .acquire_timeout(DEADLINE)
         .portable(std::env::var_os(PORTABLE).is_some())
         .build()
@@ -220,6 +236,12 @@ impl Me {
             Ask::Drop => drop(self.turn.take()),
             Ask::Lost => {
                 return Ok(Answer::Cause(self.turn().lost()?.map(|cause| format!("{cause:?}"))));
+            }
+            Ask::Revoke(owner) => drop(self.sessions.revoke(&self.session, owner)?),
+            Ask::Fix => {
+                let dir = self.session.parent().unwrap();
+                let examination = self.sessions.doctor().fix(true).examine([dir], |_, _| {});
+                return Ok(Answer::Remaining(examination.remaining()));
             }
             Ask::Post(line) => {
                 return self.sessions.post_blocking(&self.session, &line).map(appended);

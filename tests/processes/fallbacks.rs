@@ -48,11 +48,13 @@ fn a_lock_file_that_still_has_its_first_name_is_a_lock_file() {
     std::fs::hard_link(&room.lock, &first).unwrap();
     let mut other = child(&room);
     assert_eq!(other.refused(&Ask::Acquire(0)).0, "Timeout");
-    assert!(!first.exists());
-    std::fs::hard_link(&room.lock, &first).unwrap();
+    holder.append(json!({"n": 1}));
     holder.kill();
     other.acquire();
-    other.release();
+    assert!(!first.exists());
+    std::fs::hard_link(&room.lock, &first).unwrap();
+    other.kill();
+    assert!(buffered().sweep(&room.dir).unwrap()[0].removed);
     room.expect_clean();
 }
 

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork as fork_now};
@@ -11,7 +12,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use serde_json::json;
 use turnlock::{Error, Sessions};
-use turnlock_testing::room;
+use turnlock_testing::{flocked, room};
 
 use crate::child::{Answer, Ask, child};
 
@@ -67,7 +68,7 @@ fn a_fork_can_do_nothing_with_the_turn_of_its_parent() {
     holder.tell(&Ask::InFork(vec![
         Ask::Append(json!("by the fork")),
         Ask::Lost,
-        Ask::Acquire(50),
+        Ask::Acquire(60_000),
         Ask::Release,
         Ask::Post(json!({"n": 2})),
     ]));
@@ -78,7 +79,10 @@ fn a_fork_can_do_nothing_with_the_turn_of_its_parent() {
     let (kind, text) = refused(holder.answer());
     assert!(kind == "LockLost" && text.contains("this process is a fork of the holder"), "{text}");
     assert_eq!(holder.answer(), Answer::Cause(Some("Forked".to_owned())));
-    assert_eq!(refused(holder.answer()).0, "Timeout");
+    let began = Instant::now();
+    let (kind, text) = refused(holder.answer());
+    assert!(kind == "Forked" && text.contains("fork without exec"), "{text}");
+    assert!(began.elapsed() < Duration::from_secs(30), "it waited for its deadline");
     assert_eq!(refused(holder.answer()).0, "LockLost");
     assert!(matches!(holder.answer(), Answer::Appended { .. }), "a post is nobody's turn");
     assert_eq!(holder.answer(), Answer::Done, "the parent goes on");
@@ -110,6 +114,37 @@ fn a_fork_does_not_end_the_section_of_its_parent() {
         flock(&other, FlockOperation::NonBlockingLockExclusive).is_err(),
         "the parent is inside an append"
     );
+}
+
+/// The threads that wait, and those that watch over waits, are not in a fork.
+#[test]
+fn a_fork_that_would_have_to_wait_fails_at_once() {
+    let room = room();
+    let (mut holder, mut child) = (child(&room), child(&room));
+    holder.acquire();
+    let data_lock = flocked(&room.session);
+    // Its waiting thread is left in the parent.
+    assert_eq!(child.refused(&Ask::Acquire(5)).0, "Timeout");
+    let began = Instant::now();
+    child.tell(&Ask::InFork(vec![Ask::Acquire(60_000), Ask::Post(json!("by the fork"))]));
+    for _ in 0..2 {
+        let answer = child.answer();
+        assert!(matches!(&answer, Answer::Failed(kind, _) if kind == "Forked"), "{answer:?}");
+    }
+    assert_eq!(child.answer(), Answer::Done, "the parent goes on");
+    assert!(began.elapsed() < Duration::from_secs(30), "it waited for a deadline");
+    drop(data_lock);
+    holder.release();
+    // What is free can be used.
+    child.tell(&Ask::InFork(vec![
+        Ask::Acquire(60_000),
+        Ask::Append(json!({"n": 1})),
+        Ask::Release,
+    ]));
+    child.answered_held();
+    assert!(matches!(child.answer(), Answer::Appended { .. }));
+    assert_eq!((child.answer(), child.answer()), (Answer::Done, Answer::Done));
+    room.expect_clean();
 }
 
 /// The lock falls with the last process that has it. Until then a revoke helps.

@@ -1,6 +1,7 @@
 //! Real processes on real files and the real kernel, one module for each theme.
 
 mod aimed_anew;
+mod authority;
 mod cancelled;
 mod child;
 mod clock_jumps;
@@ -11,6 +12,7 @@ mod foreign;
 mod foreign_code;
 mod forked;
 mod full_disk;
+mod groups;
 mod hostile_world;
 mod hung;
 mod killed;
@@ -23,6 +25,7 @@ mod removed;
 mod revoked;
 mod runtime;
 mod scale;
+mod second_names;
 mod sessions;
 mod stale;
 mod sweep;

@@ -124,7 +124,7 @@ fn under_a_quota_that_is_used_up_nothing_is_written_and_nothing_lost() {
 /// Btrfs refuses to truncate a file whose quota is used up, so that a part of a line that was too
 /// long stays. The error says so, and the next append seals it.
 #[test]
-fn what_a_quota_keeps_from_being_taken_back_is_closed_by_the_next_append() {
+fn what_a_quota_keeps_from_being_taken_back_is_sealed_by_the_next_append() {
     in_a_namespace(&test_name!(), || {
         let Some(room) = limited() else { return };
         let sessions = Sessions::new();
@@ -135,7 +135,7 @@ fn what_a_quota_keeps_from_being_taken_back_is_closed_by_the_next_append() {
         let as_before = stays == before;
         assert!(stays.starts_with(&before));
         assert_eq!(error.contains("the file is as it was before"), as_before, "{error}");
-        assert_eq!(error.contains("the next append closes"), !as_before, "{error}");
+        assert_eq!(error.contains("the next append seals"), !as_before, "{error}");
         refused(turn.append_all_blocking([line(2), line(3)]));
         refused(sessions.post_blocking(&room.session, &line(2)));
         refused(turn.rewrite_blocking([line(2)]));

@@ -1,12 +1,16 @@
 //! The sweep at start-up: stale locks are removed, all others are kept and reported.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use turnlock::{LockReport, LockState, Reason};
 use turnlock_testing::room::set_age;
-use turnlock_testing::{NOBODY, Room, Sleeper, foreign_record, room, start_time_of};
+use turnlock_testing::silent::Silent;
+use turnlock_testing::{
+    NOBODY, Room, Sleeper, alone, foreign_record, foreign_record_of, room, start_time_of,
+    test_name, threads_named, until,
+};
 
 use crate::child::{Answer, Ask, Child, How, child};
 use crate::sessions::buffered;
@@ -45,7 +49,9 @@ fn the_stale_go_and_the_rest_is_kept_and_reported() {
     put(&room, "live-old.jsonl.lock", &old_record, LONG_AGO);
     put(&room, "malformed-fresh.jsonl.lock", "{\"pid\": 1", NOW);
     put(&room, "malformed-old.jsonl.lock", "{\"pid\": 1", LONG_AGO);
-    put(&room, "own-pid.jsonl.lock", &foreign_record(me, Some(start_time_of(me))), NOW);
+    put(&room, "own-pid.jsonl.lock", &foreign_record_of(me, None, LONG_AGO), NOW);
+    put(&room, "own.jsonl.lock", &foreign_record(me, Some(start_time_of(me))), LONG_AGO);
+    put(&room, "own-fresh.jsonl.lock", &foreign_record(me, None), NOW);
     fs::create_dir(room.dir.join("unreadable.jsonl.lock")).unwrap();
     put(&room, "other.lock", "", LONG_AGO);
     put(&room, "untouched.jsonl", "{}\n", LONG_AGO);
@@ -76,6 +82,8 @@ fn the_stale_go_and_the_rest_is_kept_and_reported() {
         ("live-old.jsonl.lock", LockState::Foreign),
         ("malformed-fresh.jsonl.lock", LockState::Fresh),
         ("ours.jsonl.lock", LockState::Held),
+        ("own-fresh.jsonl.lock", LockState::Fresh),
+        ("own.jsonl.lock", LockState::Foreign),
         ("theirs.jsonl.lock", LockState::Held),
         ("unreadable.jsonl.lock", LockState::Unreadable),
     ];
@@ -97,6 +105,61 @@ fn the_stale_go_and_the_rest_is_kept_and_reported() {
     held.release_blocking().unwrap();
     other.append(json!({"n": 1}));
     other.release();
+}
+
+/// Each of them takes a thread, which nobody can take back. They are remembered as long as they do
+/// not return, and so is the mount.
+#[test]
+fn opens_that_do_not_return_take_no_thread_for_each_lock_and_call() {
+    alone(&test_name!(), || {
+        let room = room();
+        for name in ["a", "b", "c", "d"] {
+            put(&room, &format!("{name}.jsonl.lock"), &foreign_record(NOBODY, None), NOW);
+        }
+        let Some(silent) = Silent::new(&room.dir) else { return };
+        let sessions = buffered();
+        let unreadable = |reports: Vec<LockReport>| {
+            let said = |report: &LockReport| report.error.as_ref().unwrap().contains("no answer");
+            assert!(reports.len() == 4 && reports.iter().all(said), "{reports:?}");
+        };
+        unreadable(sessions.sweep(&room.dir).unwrap());
+        // The others of its threads end.
+        let two_are_left = || until("two are left", || threads_named("turnlock-sweep") == 2);
+        two_are_left();
+        let again = Instant::now();
+        for _ in 0..3 {
+            unreadable(sessions.sweep(&room.dir).unwrap());
+            unreadable(sessions.status_all([&room.dir]).pop().unwrap().locks.unwrap());
+            let examined = sessions.doctor().fix(true).examine([&room.dir], |_, _| {});
+            assert_eq!(examined.remaining(), 4, "{examined:?}");
+        }
+        assert!(again.elapsed() < Duration::from_secs(5), "{:?}", again.elapsed());
+        two_are_left();
+
+        drop(silent);
+        until("the opens returned", || threads_named("turnlock-sweep") == 0);
+        let reports = sessions.sweep(&room.dir).unwrap();
+        assert!(reports.iter().all(|report| report.removed), "{reports:?}");
+    });
+}
+
+#[test]
+fn a_directory_that_does_not_answer_stops_nobody() {
+    alone(&test_name!(), || {
+        let (hung, well) = (room(), room());
+        let Some(silent) = Silent::directory(&hung.dir) else { return };
+        put(&well, "dead.jsonl.lock", &foreign_record(NOBODY, None), NOW);
+        for _ in 0..2 {
+            let reports = buffered().status_all([&hung.dir, &well.dir]);
+            let error = reports[0].locks.as_ref().unwrap_err().to_string();
+            assert!(error.contains("no answer"), "{error}");
+            assert_eq!(reports[1].locks.as_ref().unwrap().len(), 1);
+        }
+        until("one is left", || threads_named("turnlock-sweep") == 1);
+        drop(silent);
+        until("it returned", || threads_named("turnlock-sweep") == 0);
+        assert!(buffered().status(&hung.dir).unwrap().is_empty());
+    });
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! The gateway of a program that links the library.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use tempfile::tempdir;
-use turnlock::Error;
 use turnlock::gateway::{self, Gateway, Refused, Supervised};
+use turnlock::{Error, Sessions};
+use turnlock_testing::{Doomed, alone, test_name};
 
 /// All files in a directory and below it.
 fn files_in(dir: &Path) -> Vec<PathBuf> {
@@ -27,10 +29,20 @@ fn one_process_has_one_gateway_for_a_state_directory() {
             && matches!(&refused, gateway::Error::Refused(Refused::StateLocked { .. })),
         "{refused}"
     );
-    assert_eq!(turnlock::Sessions::held_by_this_process(), 0, "a gateway is no session");
     gateway.release_blocking().unwrap();
     drop(builder.acquire_blocking().unwrap());
     assert_eq!(files_in(dir.path()), Vec::<PathBuf>::new());
+}
+
+/// Alone, since other tests of this process hold sessions.
+#[test]
+fn a_gateway_is_no_session() {
+    alone(&test_name!(), || {
+        let dir = tempdir().unwrap();
+        let gateway = Gateway::builder(dir.path()).port(0).acquire_blocking().unwrap();
+        assert_eq!(Sessions::held_by_this_process(), 0);
+        gateway.release_blocking().unwrap();
+    });
 }
 
 #[tokio::test]
@@ -64,4 +76,24 @@ fn a_lock_that_is_taken_away_is_noticed() {
         gateway.release_blocking(),
         Err(gateway::Error::Lock(Error::LockLost { .. }))
     ));
+}
+
+#[test]
+fn who_was_lent_the_locks_of_a_gateway_that_lives_is_not_left_behind() {
+    let dir = tempdir().unwrap();
+    let builder = Gateway::builder(dir.path()).port(0).acquire_timeout(Duration::ZERO);
+    let gateway = builder.clone().acquire_blocking().unwrap();
+    let mut heir = gateway
+        .with_lock_fds(|locks| {
+            assert_eq!(locks.len(), 2);
+            let inherited = locks[0].try_clone_to_owned().unwrap();
+            Doomed(Command::new("sleep").arg("1000").stdin(inherited).spawn().unwrap())
+        })
+        .unwrap();
+    assert_eq!(gateway::remains(&builder).unwrap(), None);
+    assert_eq!(gateway::end_remains(&builder, Duration::ZERO).unwrap(), None);
+    gateway.release_blocking().unwrap();
+    assert_eq!(gateway::remains(&builder).unwrap(), None);
+    builder.acquire_blocking().unwrap().release_blocking().unwrap();
+    assert!(heir.try_wait().unwrap().is_none(), "nobody ended it");
 }

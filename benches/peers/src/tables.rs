@@ -58,7 +58,7 @@ pub fn tasks(dir: &Path, goals: &mut Goals) {
         &[
             "tasks",
             "tokio::sync::Mutex",
-            "the same, and the record's calls",
+            "Mutex with calls",
             OURS,
             "÷ Mutex",
             "÷ Mutex with calls",

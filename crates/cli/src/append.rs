@@ -9,13 +9,14 @@ use serde_json::value::RawValue;
 use turnlock::{Appended, Durability, Error};
 
 use crate::failure::Failure;
-use crate::options::Wait;
+use crate::options::{Create, Wait};
 use crate::{enclosing, input, output, waiting};
 
 /// Append JSON lines from standard input, as one batch, under a turn
 ///
 /// Every line is checked first. If one is not JSON, nothing is written. Inside `turnlock run` on
-/// the same session the lines are written under its turn. A missing session is created.
+/// the same session the lines are written under its turn. A missing session is created, in a
+/// directory that exists.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -32,6 +33,9 @@ pub(crate) struct Args {
     /// The purpose of the turn, shown to those who wait
     #[arg(long, value_name = "TEXT", default_value = "append")]
     label: String,
+
+    #[command(flatten)]
+    create: Create,
 
     /// The session file
     #[arg(value_name = "SESSION.jsonl")]
@@ -54,7 +58,7 @@ pub(crate) struct PostArgs {
     #[command(flatten)]
     how: How,
 
-    /// Create the session if it does not exist (beware of mistyped names)
+    /// Create the session, and its directory, if they do not exist (beware of mistyped names)
     #[arg(long)]
     create: bool,
 
@@ -100,7 +104,7 @@ impl How {
                 output::tell("no lines on standard input; nothing was written")
             }
             Some(Appended { sealed: true, .. }) => {
-                output::tell("the session ended in a torn line, which was closed first")
+                output::tell("the session ended in a torn line, which was sealed first")
             }
             _ => {}
         }
@@ -124,6 +128,7 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
 }
 
 fn append(args: &Args, lines: &[&RawValue]) -> Result<Appended, Failure> {
+    args.create.check(&args.session)?;
     let sessions = args.wait.sessions(args.how.durability())?;
     let acquire = sessions.turn(&args.session).label(&args.label);
     let mut turn = waiting::watched(&sessions, &args.session, || acquire.acquire_blocking())?;

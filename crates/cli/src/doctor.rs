@@ -18,6 +18,7 @@ use turnlock::doctor::{Doctor, Examination};
 use gateways::OfGateway;
 
 use crate::failure::Failure;
+use crate::options::Local;
 use crate::{output, places};
 
 /// Find stale locks and damaged transcripts, and fix them
@@ -52,6 +53,9 @@ pub(crate) struct Args {
     #[arg(long)]
     transcripts_only: bool,
 
+    #[command(flatten)]
+    local: Local,
+
     /// Restore the original of a repaired session, byte for byte, if nothing was appended since
     #[arg(
         long,
@@ -69,7 +73,10 @@ pub(crate) struct Args {
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
-    let sessions = Sessions::builder().acquire_timeout(PATIENCE).build()?;
+    let sessions = Sessions::builder()
+        .acquire_timeout(PATIENCE)
+        .assume_local(args.local.assume_local)
+        .build()?;
     if let Some(session) = &args.undo {
         return undo::main(&sessions, session, args.json);
     }
@@ -78,8 +85,7 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     } else {
         places::meant_by(&args.paths)?
     };
-    let gateways =
-        if args.transcripts_only { Vec::new() } else { gateways::look(&paths, args.fix) };
+    let gateways = if args.transcripts_only { Vec::new() } else { gateways::look(&paths, &args) };
     let examination = examine(&doctor(&sessions, &args), paths);
     if args.json {
         output::answer_json(&Answer::of(&examination, &gateways))?;

@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 
 use crate::failure::Failure;
 
@@ -31,7 +31,8 @@ pub(crate) fn command(signal: Signal, program: &[OsString]) -> Result<Command, F
 /// Becomes the program, if PARENT is still the parent.
 pub(crate) fn main(mut arguments: impl Iterator<Item = OsString>) -> Result<ExitCode, Failure> {
     let mut number = || arguments.next().and_then(|number| number.to_str()?.parse().ok());
-    let (parent, signal) = (number(), number().and_then(Signal::from_named_raw));
+    let (parent, signal) =
+        (number().and_then(Pid::from_raw), number().and_then(Signal::from_named_raw));
     die_with_parent(parent, signal)?;
     let program = arguments.next().ok_or_else(|| Failure::new("no command"))?;
     let error = Command::new(&program).args(arguments).exec();
@@ -39,22 +40,19 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = OsString>) -> Result<Exit
     Err(Failure::with_code(code, format!("cannot run {}: {error}", Path::new(&program).display())))
 }
 
-#[cfg(target_os = "linux")]
-fn die_with_parent(parent: Option<i32>, signal: Option<Signal>) -> Result<(), Failure> {
-    use rustix::process::{Pid, getppid, set_parent_process_death_signal};
-    set_parent_process_death_signal(signal)
+/// Asks for a signal at the parent's death, if it has not died yet.
+pub(crate) fn die_with_parent(parent: Option<Pid>, signal: Option<Signal>) -> Result<(), Failure> {
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(signal)
         .map_err(|e| Failure::new(format!("cannot ask for a signal at the parent's death: {e}")))?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = signal;
     // It may have died before the request.
-    if getppid().map(Pid::as_raw_pid) == parent {
+    if rustix::process::getppid() == parent {
         Ok(())
     } else {
         Err(Failure::new("turnlock is gone, the command is not run"))
     }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn die_with_parent(_parent: Option<i32>, _signal: Option<Signal>) -> Result<(), Failure> {
-    Ok(())
 }
 
 /// The running program, even if its file was replaced.

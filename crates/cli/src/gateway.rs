@@ -4,6 +4,7 @@ mod child;
 mod doctor;
 mod isolation;
 mod monitor;
+mod remains;
 mod run;
 mod serve;
 mod signals;
@@ -18,6 +19,7 @@ use clap::Subcommand;
 use turnlock::gateway::{Gateway, GatewayBuilder};
 
 use crate::failure::Failure;
+use crate::options::Local;
 
 /// Run one gateway per state directory and port, inspect it, watch it, stop it
 #[derive(clap::Args)]
@@ -64,6 +66,8 @@ struct Which {
     /// owner recorded, else 127.0.0.1]
     #[arg(long, value_name = "IP")]
     host: Option<IpAddr>,
+    #[command(flatten)]
+    local: Local,
 }
 
 impl Which {
@@ -74,7 +78,7 @@ impl Which {
                 .map(|home| home.join(".openclaw"))
                 .ok_or_else(|| Failure::new("there is no home directory; name the --state-dir"))?,
         };
-        let mut builder = Gateway::builder(state_dir);
+        let mut builder = Gateway::builder(state_dir).assume_local(self.local.assume_local);
         if let Some(host) = self.host {
             builder = builder.host(host);
         }

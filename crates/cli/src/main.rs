@@ -4,18 +4,21 @@
 
 mod append;
 mod beside;
+mod children;
 mod doctor;
 mod enclosing;
 mod exec;
 mod failure;
 mod gateway;
 mod input;
+mod lend;
 mod logging;
 mod options;
 mod output;
 mod pages;
 mod places;
 mod read;
+mod reaper;
 mod revoke;
 mod run;
 mod signals;
@@ -34,11 +37,11 @@ use failure::Failure;
 #[command(name = "turnlock", version, arg_required_else_help = true, after_help = CODES)]
 struct Cli {
     /// Be taken for one of this program's processes, so that it does not remove turnlock's locks
-    #[arg(long, global = true, value_name = "PROGRAM")]
+    #[arg(long, global = true, value_name = "PROGRAM", help_heading = "Global options")]
     beside: Option<beside::Program>,
 
     /// Log to standard error; repeat for more detail (RUST_LOG selects more precisely)
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Global options")]
     verbose: u8,
 
     #[command(subcommand)]
@@ -47,8 +50,9 @@ struct Cli {
 
 const CODES: &str = "\
 Exit codes: 0 done; 1 failure; 2 usage; 65 the input is not JSON; 75 busy, try again;
-78 another gateway is healthy. `run` passes on the exit code of its command: 126 if it cannot be
-run, 127 if it is not found, 128 + N if signal N ended it.";
+78 another gateway is healthy; 79 the command of `run` succeeded, but its turn was lost meanwhile.
+`run` passes on the exit code of its command: 126 if it cannot be run, 127 if it is not found,
+128 + N if signal N ended it.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -75,6 +79,7 @@ fn run_command() -> Result<ExitCode, Failure> {
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next() {
         Some(step) if step == exec::NAME => return exec::main(arguments),
+        Some(step) if step == reaper::NAME => return reaper::main(arguments),
         Some(step) if step == stress::child::NAME => return stress::child::main(arguments),
         _ => {}
     }

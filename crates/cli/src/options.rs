@@ -1,7 +1,10 @@
 //! Options that several subcommands share.
 
+use std::io::ErrorKind;
+use std::path::Path;
 use std::time::Duration;
 
+use clap::builder::FalseyValueParser;
 use turnlock::{Durability, Sessions};
 
 use crate::failure::Failure;
@@ -23,23 +26,60 @@ pub(crate) fn limit(text: &str) -> Result<Limit, String> {
     }
 }
 
-/// The option of all subcommands that wait for a session.
+/// The option of all subcommands that judge the locks of foreign programs.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Local {
+    /// All that use the sessions are in this PID namespace, or can be seen from it: locks of
+    /// processes that are not there are stale, and not respected for another container's sake
+    #[arg(long, env = "TURNLOCK_ASSUME_LOCAL", value_parser = FalseyValueParser::new())]
+    pub(crate) assume_local: bool,
+}
+
+/// The options of all subcommands that wait for a session.
 #[derive(clap::Args)]
 pub(crate) struct Wait {
     /// How long to wait for the session: 10s, 1500ms, 0 (one try), none (no limit)
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = limit)]
     timeout: Limit,
+
+    #[command(flatten)]
+    local: Local,
 }
 
 impl Wait {
-    /// Sessions with this timeout.
+    /// Sessions by these options.
     pub(crate) fn sessions(&self, durability: Durability) -> Result<Sessions, Failure> {
-        let builder = Sessions::builder().durability(durability);
+        let builder =
+            Sessions::builder().durability(durability).assume_local(self.local.assume_local);
         let builder = match self.timeout {
             Limit::After(timeout) => builder.acquire_timeout(timeout),
             Limit::Never => builder.no_acquire_timeout(),
         };
         Ok(builder.build()?)
+    }
+}
+
+/// The option of subcommands that begin a turn, and so create the session.
+#[derive(clap::Args)]
+pub(crate) struct Create {
+    /// Create the session's directory if it does not exist (beware of mistyped paths)
+    #[arg(long)]
+    create: bool,
+}
+
+impl Create {
+    /// Refuses a session in a directory that does not exist and is not to be created.
+    pub(crate) fn check(&self, session: &Path) -> Result<(), Failure> {
+        let dir = session.parent().filter(|dir| !dir.as_os_str().is_empty());
+        let is_missing =
+            |dir: &&Path| dir.metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        match dir.filter(is_missing) {
+            Some(dir) if !self.create => Err(Failure::new(format!(
+                "no such directory: {}; check the path, or create it with --create",
+                dir.display()
+            ))),
+            _ => Ok(()),
+        }
     }
 }
 

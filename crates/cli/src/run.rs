@@ -9,15 +9,21 @@ use std::process::ExitCode;
 use turnlock::{Durability, Error, Sessions};
 
 use crate::failure::Failure;
-use crate::options::Wait;
+use crate::options::{Create, Wait};
 use crate::{enclosing, output, waiting};
+
+/// The command succeeded, but its turn was lost while it ran.
+const LOST: u8 = 79;
 
 /// Run a command while holding the turn
 ///
 /// Signals are forwarded to the command, and its exit code is passed on; 75 if the session stayed
-/// busy. The command inherits the locked descriptor. If turnlock is killed, the command gets
-/// SIGTERM, and the session stays held until the command and all its descendants are gone. Inside,
-/// `turnlock append` on the same session writes under this turn.
+/// busy; 79 if the command succeeded, but its turn was lost while it ran. Inside, `turnlock append`
+/// on the same session writes under this turn.
+///
+/// The turn ends when the command ends. What the command leaves running in the background is not in
+/// the turn. If turnlock is killed, the command gets SIGTERM, and then what it leaves behind; the
+/// session stays held until the command and all its descendants are gone.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -32,6 +38,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TEXT")]
     label: Option<String>,
 
+    #[command(flatten)]
+    create: Create,
+
     /// The session file, which is created if it does not exist
     #[arg(value_name = "SESSION.jsonl")]
     session: PathBuf,
@@ -44,15 +53,19 @@ pub(crate) struct Args {
 pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     let sessions = args.wait.sessions(Durability::default())?;
     refuse_reentry(&sessions, &args.session)?;
+    args.create.check(&args.session)?;
     let label = args.label.unwrap_or_else(|| name_of(&args.command));
     let acquire = sessions.turn(&args.session).label(label);
     let turn = waiting::watched(&sessions, &args.session, || acquire.acquire_blocking())?;
     let code = child::run(&turn, &args.command)?;
-    if let Err(Error::LockLost { cause, .. }) = turn.release_blocking() {
-        // Only the command can judge what that means for its work.
-        output::tell(&format!("the turn was lost while the command ran: {cause}"));
+    match turn.release_blocking() {
+        Err(Error::LockLost { cause, .. }) => {
+            // Only the command can judge what that means for its work.
+            output::tell(&format!("the turn was lost while the command ran: {cause}"));
+            Ok(ExitCode::from(if code == 0 { LOST } else { code }))
+        }
+        _ => Ok(ExitCode::from(code)),
     }
-    Ok(code)
 }
 
 /// Refuses a turn inside a turn on the same session. There is no re-entry: it would wait for

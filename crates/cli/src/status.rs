@@ -15,13 +15,15 @@ use serde::Serialize;
 use turnlock::{LockReport, LockState, Reason, Sessions};
 
 use crate::failure::Failure;
+use crate::options::Local;
 use crate::{output, places};
 use waiting::Waiting;
 
 /// Show the locks in directories, or of session files
 ///
 /// Read-only, and disturbs nobody. In a pipe, one line per lock with fields separated by tabs:
-/// session, state, pid, host, label, held since.
+/// session, state, pid, host, label, held since. A foreign program that was found in a container is
+/// shown by its pid here and its container; --json also has the pid that its record names.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -37,6 +39,9 @@ pub(crate) struct Args {
     /// Look again every second; redraw on a terminal, else print every change
     #[arg(long)]
     watch: bool,
+
+    #[command(flatten)]
+    local: Local,
 
     /// Directories, session files or lock files, or quoted globs of those
     #[arg(value_name = "PATH", default_value = ".")]
@@ -69,7 +74,7 @@ const ROUND: Duration = Duration::from_secs(1);
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 
 pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
-    let sessions = Sessions::new();
+    let sessions = Sessions::builder().assume_local(args.local.assume_local).build()?;
     if args.watch {
         return watch(&sessions, &args);
     }
@@ -231,8 +236,13 @@ fn row(report: &LockReport, time: impl Fn(&LockReport) -> String) -> [String; 6]
     let fields = [
         name(report),
         state(report),
-        holder.and_then(|holder| holder.pid).map(|pid| pid.to_string()).unwrap_or_default(),
-        holder.and_then(|holder| holder.host.clone()).unwrap_or_default(),
+        holder
+            .and_then(|holder| holder.host_pid.or(holder.pid))
+            .map(|pid| pid.to_string())
+            .unwrap_or_default(),
+        holder
+            .and_then(|holder| holder.container.clone().or(holder.host.clone()))
+            .unwrap_or_default(),
         holder.and_then(|holder| holder.label.clone()).unwrap_or_default(),
         time(report),
     ];
@@ -254,6 +264,7 @@ fn state(report: &LockReport) -> String {
         LockState::Stale => "stale",
         LockState::Fresh => "fresh",
         LockState::Remote => "remote",
+        LockState::Unseen => "unseen",
         LockState::Unreadable => "unreadable",
         _ => "unknown",
     };

@@ -89,10 +89,10 @@ impl Session {
         turn
     }
 
-    /// A turn that was lost keeps the others of its process waiting until it is let go.
+    /// A turn that was lost is in nobody's way: who tries looks whether it was.
     pub fn is_open_to(&self, actor: usize) -> bool {
-        self.holder().is_none()
-            && self.turns.iter().all(|turn| process_of(turn.actor) != process_of(actor))
+        let is_in_the_way = |turn: &Turn| !turn.lost && process_of(turn.actor) == process_of(actor);
+        self.holder().is_none() && !self.turns.iter().any(is_in_the_way)
     }
 
     pub fn take(&mut self, actor: usize) {
@@ -244,7 +244,7 @@ impl Session {
         true
     }
 
-    /// Whether the latest repair could be taken back.
+    /// Whether the latest repair could be undone.
     pub fn restore(&mut self, actor: usize) -> bool {
         let unread = !self.turn(actor).unread.is_empty();
         match self.repairs.pop() {

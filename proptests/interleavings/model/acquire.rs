@@ -1,6 +1,6 @@
 //! Acquire: try, wait, judge, publish, take over. A post tries in the same way.
 
-use super::fs::{Ino, Ofd, Record, Tid};
+use super::fs::{Ino, LockFile, Ofd, Record, Tid};
 use super::state::{Event, State, Wrong};
 use super::thread::{After, Pc, Seen, Then, Turn};
 use super::world::World;
@@ -107,7 +107,7 @@ impl World {
 
     /// What the record says of an owner who holds no kernel lock.
     pub fn judge(&self, s: &mut State, tid: Tid) {
-        let record = s.fs.lock(s.thread(tid).file.unwrap()).record;
+        let LockFile { record, linked, .. } = *s.fs.lock(s.thread(tid).file.unwrap());
         if !self.reclaimable(s, record) {
             let file = s.thread(tid).file;
             s.thread_mut(tid).seen = Some(self.seen(s, file));
@@ -118,6 +118,8 @@ impl World {
             Pc::Write
         } else if self.bugs.remove_and_create {
             Pc::RemoveDead
+        } else if linked {
+            Pc::Exchange
         } else {
             Pc::Spoil
         };
@@ -173,6 +175,61 @@ impl World {
         s.fs.lock_mut(ino).record = Record::Owner(owner);
         self.saw(Event::TakenOver);
         self.establish(s, tid);
+    }
+
+    /// `renameat2` with `RENAME_EXCHANGE`, of a file that is locked and complete (I6).
+    pub fn exchange(&self, s: &mut State, tid: Tid) {
+        let Some(there) = s.fs.lock_path else {
+            self.close_wanted(s, tid);
+            return s.go(tid, Pc::Look);
+        };
+        self.changes(s, tid);
+        if s.rightful().iter().any(|turn| turn.ino == there) {
+            s.flag(self, Wrong::LiveUnlinked);
+        }
+        let owner = self.id(s, tid);
+        let new = s.fs.new_lock(Some(Ofd::Turn(owner)), Record::Owner(owner));
+        s.fs.lock_path = Some(new);
+        s.thread_mut(tid).exchanged = Some((new, there));
+        s.go(tid, Pc::Exchanged);
+    }
+
+    pub fn exchanged(&self, s: &mut State, tid: Tid) {
+        let (new, there) = s.thread(tid).exchanged.unwrap();
+        let judged = s.thread(tid).file.unwrap();
+        if there != judged && !self.bugs.exchange_blindly {
+            return s.go(tid, Pc::ExchangedLook);
+        }
+        s.thread_mut(tid).exchanged = None;
+        s.thread_mut(tid).file = Some(new);
+        // Its descriptor is closed. The new file was locked through another.
+        s.fs.lock_mut(judged).flock = None;
+        self.saw(Event::Exchanged);
+        self.establish(s, tid);
+    }
+
+    pub fn exchanged_look(&self, s: &mut State, tid: Tid) {
+        let (new, _) = s.thread(tid).exchanged.unwrap();
+        if s.fs.lock_path == Some(new) {
+            return s.go(tid, Pc::ExchangeBack);
+        }
+        self.end_exchange(s, tid);
+    }
+
+    pub fn exchange_back(&self, s: &mut State, tid: Tid) {
+        let (_, there) = s.thread(tid).exchanged.unwrap();
+        // It fails if nothing is there any more.
+        if s.fs.lock_path.is_some() {
+            self.saw(Event::ExchangedBack);
+            s.fs.lock_path = Some(there);
+        }
+        self.end_exchange(s, tid);
+    }
+
+    fn end_exchange(&self, s: &mut State, tid: Tid) {
+        s.thread_mut(tid).exchanged = None;
+        self.close_wanted(s, tid);
+        s.go(tid, Pc::Look);
     }
 
     /// Seeded: reclaim as other programs do.

@@ -14,6 +14,7 @@ pub enum Fault {
     Rm,
     Replace,
     Reset,
+    Link,
     Fork(Tid),
     /// The forked child closes its copy.
     ChildCloses,
@@ -42,6 +43,8 @@ impl World {
             }
         }
         faults.extend(self.may_rm(s).then_some(Fault::Rm));
+        let linked = s.fs.lock_path.map(|ino| s.fs.lock(ino).linked);
+        faults.extend((s.budget.link > 0 && linked == Some(false)).then_some(Fault::Link));
         if s.fs.session_path.is_some() {
             faults.extend((s.budget.replace > 0).then_some(Fault::Replace));
             faults.extend((s.budget.reset > 0).then_some(Fault::Reset));
@@ -85,6 +88,11 @@ impl World {
                 s.fs.session_path = None;
                 // The acknowledged lines are in the file that was moved away on purpose.
                 s.acked.clear();
+            }
+            Fault::Link => {
+                s.budget.link -= 1;
+                let ino = s.fs.lock_path.unwrap();
+                s.fs.lock_mut(ino).linked = true;
             }
             Fault::Fork(tid) => {
                 s.budget.fork -= 1;

@@ -39,6 +39,8 @@ pub enum Record {
 pub struct LockFile {
     pub flock: Option<Ofd>,
     pub record: Record,
+    /// Has it a second name, as in a snapshot?
+    pub linked: bool,
 }
 
 /// One line, by the thread and operation that wrote it.
@@ -86,7 +88,7 @@ fn forget<T>(table: &mut Vec<Option<T>>, used: impl Fn(Ino) -> bool) {
 
 impl Fs {
     pub fn new_lock(&mut self, flock: Option<Ofd>, record: Record) -> Ino {
-        place(&mut self.locks, LockFile { flock, record })
+        place(&mut self.locks, LockFile { flock, record, linked: false })
     }
 
     pub fn new_session(&mut self, lines: Vec<Line>) -> Ino {

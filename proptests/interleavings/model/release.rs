@@ -304,6 +304,9 @@ impl World {
                 (Pc::Judge | Pc::Spoil | Pc::Restore, _) => {
                     (thread.file == Some(ino)).then_some(tid)
                 }
+                (Pc::Exchanged, _) => {
+                    thread.exchanged.is_some_and(|(new, _)| new == ino).then_some(tid)
+                }
                 (Pc::HandSpoil | Pc::HandRestore, Some(heir)) => {
                     thread.turn.is_some_and(|turn| turn.ino == ino).then_some(heir)
                 }

@@ -122,6 +122,24 @@ fn reclaim_by_remove_and_create_under_the_data_lock_robs_peers_only() {
 }
 
 #[test]
+fn a_take_over_by_exchange_outside_the_data_lock_removes_living_locks() {
+    let outside = two_and_revoke().budget(|b| b.link = 1).bug(|b| b.take_outside = true);
+    breaks("exchange outside, a revoke", &outside, OWN_UNLINK);
+    let outside = abandoned().budget(|b| b.link = 1).bug(|b| b.take_outside = true);
+    breaks("exchange outside", &outside, FENCE);
+}
+
+#[test]
+fn an_exchange_without_a_look_at_what_was_there_robs_peers_only() {
+    let crash = post_beside_foreign(ForeignRewrite).budget(|b| (b.link, b.crash) = (1, 1));
+    breaks("exchange blindly, a peer", &crash.bug(|b| b.exchange_blindly = true), ALL_OF_IT);
+    for world in [two(), two_and_crash(), three(), local(), two_and_revoke()] {
+        let linked = world.budget(|b| b.link = 1);
+        is_harmless("exchange blindly", &linked.bug(|b| b.exchange_blindly = true));
+    }
+}
+
+#[test]
 fn a_fence_before_the_data_lock_is_too_early() {
     let revoked = two_and_revoke().bug(|b| b.fence_early = true);
     breaks("fence early, a revoke", &revoked, FENCE);

@@ -50,6 +50,10 @@ pub enum Wrong {
 pub enum Event {
     Published,
     TakenOver,
+    /// A lock file with a second name was taken over by a new one.
+    Exchanged,
+    /// What was exchanged was another's by then, and was put back.
+    ExchangedBack,
     HandedOver,
     WentOn,
     Refused,
@@ -195,7 +199,11 @@ impl State {
         fs.forget_locks(|ino| {
             threads.iter().any(|thread| {
                 let turns = thread.turn.into_iter().chain(thread.next.map(|(turn, _)| turn));
-                thread.file == Some(ino) || turns.into_iter().any(|turn| turn.ino == ino)
+                let exchanged =
+                    thread.exchanged.is_some_and(|(new, old)| [new, old].contains(&ino));
+                thread.file == Some(ino)
+                    || exchanged
+                    || turns.into_iter().any(|turn| turn.ino == ino)
             })
         });
         fs.forget_sessions(|ino| {

@@ -56,6 +56,13 @@ pub enum Pc {
     Judge,
     Spoil,
     Restore,
+    /// A file with a second name is exchanged with a new one.
+    Exchange,
+    /// What was there is compared with what was judged.
+    Exchanged,
+    /// It was another's: is the new one still there?
+    ExchangedLook,
+    ExchangeBack,
     RemoveDead,
     Publish,
     LockMade,
@@ -145,6 +152,8 @@ pub struct Thread {
     pub turn: Option<Turn>,
     /// The lock file that is open: wanted, named, or a foreign program's own.
     pub file: Option<Ino>,
+    /// A new lock file that was exchanged with what was at the path, and what that was.
+    pub exchanged: Option<(Ino, Ino)>,
     /// The owner that a revoke, a keeper or a sweep means.
     pub named: Option<Record>,
     pub data: Option<Ino>,
@@ -171,6 +180,7 @@ impl Thread {
             pc,
             turn: None,
             file: None,
+            exchanged: None,
             named: None,
             data: None,
             fresh: None,

@@ -65,6 +65,8 @@ pub struct Budget {
     pub short: u8,
     /// A holder forks; the child never calls `exec`.
     pub fork: u8,
+    /// The lock file gets a second name.
+    pub link: u8,
 }
 
 /// The seeded bugs. Each is one thing that the protocol does, left out.
@@ -110,6 +112,8 @@ pub struct Bugs {
     pub numbered_when_told: bool,
     /// The keeper takes the record that was released last for the last.
     pub numbered_when_let_go: bool,
+    /// Whoever exchanges a lock file does not look at what was there.
+    pub exchange_blindly: bool,
 }
 
 /// A model to check.

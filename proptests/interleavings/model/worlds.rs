@@ -217,6 +217,30 @@ fn posts_and_rewrites() {
 }
 
 #[test]
+fn a_lock_file_with_a_second_name() {
+    holds("two turns, a link", &two().budget(|b| b.link = 1), &[Event::Exchanged]);
+    let crash = two().budget(|b| (b.link, b.crash) = (1, 1));
+    holds("two turns, a link, a crash", &crash, &[Event::Exchanged]);
+    let twice = two().budget(|b| (b.link, b.crash) = (2, 2));
+    holds("two turns, two links, two crashes", &twice, &[Event::Exchanged]);
+    let removed = two().budget(|b| (b.link, b.rm) = (1, 1));
+    holds("two turns, a link, rm", &removed, &[Event::Exchanged, Event::Refused]);
+    holds("three turns, a link", &three().budget(|b| b.link = 1), &[Event::Exchanged]);
+    let revoked = two().task(2, &[Revoke]).budget(|b| b.link = 1);
+    holds("two turns, a revoke, a link", &revoked, &[Event::Exchanged, Event::Revoked]);
+    let post = two().task(2, &[Post]).budget(|b| b.link = 1);
+    holds("two turns, a post, a link", &post, &[Event::Exchanged, Event::PostedBeside]);
+    let sweep = two().task(2, &[Sweep]).budget(|b| (b.link, b.crash) = (1, 1));
+    holds("two turns, a sweep, a link, a crash", &sweep, &[Event::Exchanged]);
+    holds("two tasks and a process, a link", &local().budget(|b| b.link = 1), &[Event::Exchanged]);
+    holds("a run of two turns, a turn, a link", &run().budget(|b| b.link = 1), &[Event::Exchanged]);
+    let crash = beside_foreign(Foreign).budget(|b| (b.link, b.crash) = (1, 1));
+    holds("a turn, a peer, a link, a crash", &crash, &[Event::Exchanged]);
+    let crash = post_beside_foreign(ForeignRewrite).budget(|b| (b.link, b.crash) = (1, 1));
+    holds("a turn, a post, a rewriting peer, a link, a crash", &crash, &[Event::ExchangedBack]);
+}
+
+#[test]
 fn foreign_programs() {
     holds("a turn, a peer", &beside_foreign(Foreign), &[Event::ForeignHeld, Event::LateUnlink]);
     let crash = beside_foreign(Foreign).budget(|b| b.crash = 1);

@@ -131,8 +131,8 @@ impl Door {
         !self.held.swap(true, Ordering::SeqCst)
     }
 
-    /// As `session::waiting::for_turn_lock`: whoever is first when the lock comes gets it. It may
-    /// be that no thread can be had.
+    /// As `session::waiting::for_turn_lock`: whoever is first when the lock comes gets it. No
+    /// thread may be to be had.
     fn start_waiting(self: &Arc<Self>, stage: Stage) {
         if self.has_no_threads.swap(false, Ordering::SeqCst) {
             if let Some(first) = stage.take_first() {

@@ -21,8 +21,11 @@ pub(crate) fn pass(place: &Place, section: &Section, owner: Uuid, rules: &Rules)
     let (file, id) = match open(place)? {
         Opened::File(file, stat) => (file, stat.id),
         Opened::None => return lost(LostCause::Removed),
-        Opened::Denied(error) => return Err(error).context("open", place.lock()),
+        Opened::Denied(closed) => return Err(closed.into_error()).context("open", place.lock()),
     };
+    if !place.is_where_it_was()? {
+        return lost(LostCause::Moved);
+    }
     match record::read(&file).context("read", place.lock())? {
         Reading::Ours(record) if record.owner == Some(owner) => {}
         _ => return lost(LostCause::TakenOver),

@@ -72,10 +72,20 @@ impl LockFile {
         debug_assert_eq!(self.id, stat.id);
         self.write(want, usize::try_from(stat.len).unwrap_or(usize::MAX))?;
         self.mark(want);
+        self.follow(old);
+        Ok(())
+    }
+
+    /// It was published in the place of one with this record.
+    pub(super) fn after(mut self, old: &Reading) -> Self {
+        self.follow(old);
+        self
+    }
+
+    fn follow(&mut self, old: &Reading) {
         if let Reading::Ours(record) = old {
             self.predecessor = record.owner;
         }
-        Ok(())
     }
 
     /// Rewrites the record in place, for a new owner. `length` is that of the file.
@@ -115,6 +125,9 @@ impl LockFile {
             None => return Ok(Some(LostCause::Removed)),
             Some(id) if id != self.id => return Ok(Some(LostCause::Replaced)),
             Some(_) => {}
+        }
+        if !place.is_where_it_was()? {
+            return Ok(Some(LostCause::Moved));
         }
         let mine = record::is_still(&self.file, &self.record).context("read", place.lock())?;
         Ok((!mine).then_some(LostCause::TakenOver))

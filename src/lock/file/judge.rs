@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::super::Reason;
 use super::record::{self, Reading, Record};
-use super::verdict::{self, Facts, Outcome, Processes, Verdict};
+use super::verdict::{self, Facts, Limits, Outcome, Processes, Verdict};
 use super::{Obstacle, Opened, marks, open_to_look};
-use crate::error::Holder;
+use crate::error::{Holder, printable};
 use crate::place::Place;
 use crate::rules::Rules;
 use crate::sys::{Stat, process};
@@ -28,7 +28,7 @@ pub(crate) enum Judgement {
 /// Judges a lock file whose `flock` is free, by its record.
 pub(crate) fn judge(reading: &Reading, stat: &Stat, rules: &Rules) -> Judgement {
     // A process that contends for a lock does not hold it: its own tasks queue in memory first.
-    judge_by(reading, stat, &Processes { held_here: false }, rules)
+    judge_by(reading, stat, &Processes::of_lock(false, Some(stat.owner.number())), rules)
 }
 
 /// The same, by facts about processes that are known already.
@@ -55,22 +55,43 @@ pub(crate) fn judge_by(
     }
 }
 
-/// Judges the owner of a foreign record by its process.
-pub(crate) fn verdict_on(record: &Record, held_here: bool, rules: &Rules) -> Verdict {
-    verdict_by(record, &Processes { held_here }, rules)
+/// Judges the owner of a foreign record by its process, and describes it.
+pub(crate) fn foreign_holder(
+    record: &Record,
+    stat: &Stat,
+    held_here: bool,
+    rules: &Rules,
+) -> Holder {
+    let facts = Processes::of_lock(held_here, Some(stat.owner.number()));
+    describe(record, &verdict_by(record, &facts, rules))
 }
 
-/// The same, by facts about processes that are known already.
+/// Judges the owner of a foreign record by facts about its process.
 pub(crate) fn verdict_by(record: &Record, facts: &impl Facts, rules: &Rules) -> Verdict {
-    verdict::judge(&record.claim(), facts, Timestamp::now(), rules.too_old)
+    let limits = Limits { too_old: rules.too_old, assume_local: rules.assume_local };
+    verdict::judge(&record.claim(), facts, Timestamp::now(), limits)
+}
+
+/// Describes the owner of a foreign record by the verdict on it.
+pub(crate) fn describe(record: &Record, verdict: &Verdict) -> Holder {
+    Holder {
+        host_pid: verdict.elsewhere.map(i64::from),
+        container: verdict.elsewhere.and_then(process::container).map(|name| printable(&name)),
+        unseen: verdict.outcome == Outcome::Unseen,
+        ..record.holder(verdict.alive(), true)
+    }
 }
 
 fn judge_foreign(record: &Record, stat: &Stat, facts: &impl Facts, rules: &Rules) -> Judgement {
     let verdict = verdict_by(record, facts, rules);
     match verdict.outcome {
-        Outcome::Nobody => judge_malformed(stat, rules, Reason::MissingPid),
+        Outcome::Nobody => {
+            let reason = verdict.reasons.first().copied();
+            judge_malformed(stat, rules, reason.unwrap_or(Reason::MissingPid))
+        }
         Outcome::Dead => Judgement::Free(verdict.reasons),
         Outcome::Alive => Judgement::Obstacle(Obstacle::Foreign),
+        Outcome::Unseen => Judgement::Obstacle(Obstacle::Unseen),
     }
 }
 
@@ -93,7 +114,13 @@ fn since_epoch(time: Option<Timestamp>) -> Duration {
 /// Who holds the lock at a path, for messages. Takes no lock. `own` is the owner of this process's
 /// own hold of the session, if it has one.
 pub(crate) fn holder_at(place: &Place, own: Option<Uuid>, rules: &Rules) -> Option<Holder> {
-    let Ok(Opened::File(file, stat)) = open_to_look(place) else { return None };
+    let (file, stat) = match open_to_look(place) {
+        Ok(Opened::File(file, stat)) => (file, stat),
+        Ok(Opened::Denied(closed)) => {
+            return closed.owner.map(Holder::behind_closed_file);
+        }
+        _ => return None,
+    };
     match record::read(&file).ok()? {
         Reading::Ours(record) => {
             // The record may name another owner, if the own turn was lost.
@@ -101,10 +128,7 @@ pub(crate) fn holder_at(place: &Place, own: Option<Uuid>, rules: &Rules) -> Opti
             let alive = is_ours || somebody_lives(&file, &stat, rules);
             Some(record.holder(alive, false))
         }
-        Reading::Foreign(record) => {
-            let verdict = verdict_on(&record, own.is_some(), rules);
-            Some(record.holder(verdict.alive(), true))
-        }
+        Reading::Foreign(record) => Some(foreign_holder(&record, &stat, own.is_some(), rules)),
         Reading::Spoiled | Reading::Malformed { .. } => None,
     }
 }

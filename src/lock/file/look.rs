@@ -5,7 +5,7 @@ use std::path::Path;
 use uuid::Uuid;
 
 use super::super::{LockState, Reason};
-use super::judge::{Judgement, judge_by, somebody_lives, verdict_by};
+use super::judge::{Judgement, describe, judge_by, somebody_lives, verdict_by};
 use super::record::{self, Reading, Record};
 use super::verdict::{Known, Outcome};
 use super::{Obstacle, Opened, open_to_look};
@@ -35,7 +35,7 @@ pub(crate) fn look(place: &Place, named: &Path, by: &Look<'_>) -> Result<Option<
     let (file, stat) = match open_to_look(place)? {
         Opened::File(file, stat) => (file, stat),
         Opened::None => return Ok(None),
-        Opened::Denied(error) => return Err(error).context("open", named),
+        Opened::Denied(closed) => return Err(closed.into_error()).context("open", named),
     };
     let reading = record::read(&file).context("read", named)?;
     let is_elsewhere = |record: &Record| by.rules.remote(stat.id.device()) && !record.same_boot();
@@ -49,14 +49,25 @@ pub(crate) fn look(place: &Place, named: &Path, by: &Look<'_>) -> Result<Option<
     }))
 }
 
+/// A lock file that names an owner.
+#[cfg(feature = "gateway")]
+pub(crate) struct Named {
+    pub(crate) record: Record,
+    /// Whether a program wrote it that takes no kernel lock.
+    pub(crate) foreign: bool,
+    pub(crate) file: std::fs::File,
+}
+
 /// The record at a lock path, whoever wrote it; `None` if there is none.
 #[cfg(feature = "gateway")]
-pub(crate) fn read_record(place: &Place) -> Result<Option<Record>> {
+pub(crate) fn read_record(place: &Place) -> Result<Option<Named>> {
     let Opened::File(file, _) = open_to_look(place)? else { return Ok(None) };
-    Ok(match record::read(&file).context("read", place.lock())? {
-        Reading::Ours(record) | Reading::Foreign(record) => Some(record),
-        Reading::Spoiled | Reading::Malformed { .. } => None,
-    })
+    let (record, foreign) = match record::read(&file).context("read", place.lock())? {
+        Reading::Ours(record) => (record, false),
+        Reading::Foreign(record) => (record, true),
+        Reading::Spoiled | Reading::Malformed { .. } => return Ok(None),
+    };
+    Ok(Some(Named { record, foreign, file }))
 }
 
 impl Look<'_> {
@@ -70,12 +81,16 @@ impl Look<'_> {
     }
 
     fn foreign(&self, record: &Record, reading: &Reading, stat: &Stat) -> Seen {
-        let verdict = verdict_by(record, &self.known.facts(self.own.is_some()), self.rules);
-        if verdict.outcome == Outcome::Alive && !self.rules.remote(stat.id.device()) {
-            let holder = Some(record.holder(true, true));
-            return Seen { state: LockState::Foreign, holder, reasons: verdict.reasons };
-        }
-        self.judged(reading, stat)
+        let facts = self.known.facts(self.own.is_some(), Some(stat.owner.number()));
+        let verdict = verdict_by(record, &facts, self.rules);
+        let state = match verdict.outcome {
+            _ if self.rules.remote(stat.id.device()) => None,
+            Outcome::Alive => Some(LockState::Foreign),
+            Outcome::Unseen => Some(LockState::Unseen),
+            Outcome::Dead | Outcome::Nobody => None,
+        };
+        let Some(state) = state else { return self.judged(reading, stat) };
+        Seen { state, holder: Some(describe(record, &verdict)), reasons: verdict.reasons }
     }
 
     fn judged(&self, reading: &Reading, stat: &Stat) -> Seen {
@@ -84,7 +99,12 @@ impl Look<'_> {
             Reading::Foreign(record) => Some(record.holder(false, true)),
             Reading::Spoiled | Reading::Malformed { .. } => None,
         };
-        match judge_by(reading, stat, &self.known.facts(false), self.rules) {
+        match judge_by(
+            reading,
+            stat,
+            &self.known.facts(false, Some(stat.owner.number())),
+            self.rules,
+        ) {
             Judgement::Free(reasons) => Seen { state: LockState::Stale, holder, reasons },
             Judgement::Obstacle(obstacle) => {
                 Seen { state: state_of(&obstacle), holder, reasons: Vec::new() }
@@ -99,6 +119,7 @@ fn state_of(obstacle: &Obstacle) -> LockState {
         Obstacle::Foreign => LockState::Foreign,
         Obstacle::Fresh => LockState::Fresh,
         Obstacle::Remote(_) => LockState::Remote,
+        Obstacle::Unseen => LockState::Unseen,
         Obstacle::Closed => LockState::Unreadable,
     }
 }

@@ -8,17 +8,36 @@ use std::time::SystemTime;
 use uuid::Uuid;
 
 use super::{LockFile, Want, record};
+use crate::datafile::Section;
 use crate::error::{Context, Error, Result};
 use crate::place::Place;
-use crate::sys::{self, Access, FileId, FileKind, Stat, flock};
+use crate::sys::{self, Access, FileId, FileKind, Refusal, Stat, User, flock};
 
 /// What opening a lock file brought.
 pub(super) enum Opened {
     File(File, Stat),
     None,
-    /// It cannot be opened now, for this reason: it is another user's, or somebody has a lease on
-    /// it, who was asked to give it back.
-    Denied(io::Error),
+    /// This process may not open it: it is another user's, or somebody has a lease on it, who was
+    /// asked to give it back.
+    Denied(Closed),
+}
+
+/// A lock file that this process may not open.
+pub(super) struct Closed {
+    /// Whose it is, if that can be told.
+    pub(super) owner: Option<User>,
+    /// Why it could not be opened.
+    pub(super) why: io::Error,
+}
+
+impl Closed {
+    /// What it means for an operation that cannot do without the file.
+    pub(super) fn into_error(self) -> io::Error {
+        match self.owner {
+            Some(owner) => Refusal::Closed { owner }.into(),
+            None => self.why,
+        }
+    }
 }
 
 /// Opens a lock file. Follows no link and waits for nothing.
@@ -38,35 +57,43 @@ fn open_for(place: &Place, access: Access) -> Result<Opened> {
         Ok(file) => file,
         Err(e) => match e.kind() {
             io::ErrorKind::NotFound => return Ok(Opened::None),
-            io::ErrorKind::PermissionDenied => return Ok(Opened::Denied(e)),
-            _ if sys::is_lease_refusal(&e) => return Ok(Opened::Denied(e)),
+            io::ErrorKind::PermissionDenied => return denied(place, e),
+            _ if sys::is_lease_refusal(&e) => {
+                return Ok(Opened::Denied(Closed { owner: None, why: e }));
+            }
             io::ErrorKind::IsADirectory => return Err(not_ours("it is a directory")),
             _ if sys::is_link_refusal(&e) => return Err(not_ours("it is a symbolic link")),
             _ if sys::is_pipe_refusal(&e) => return Err(not_ours("it is a socket or a pipe")),
             _ => return Err(e).context("open", lock),
         },
     };
-    let mut stat = sys::stat(&file).context("look at", lock)?;
-    if stat.kind == FileKind::File && stat.links == 2 {
-        remove_temporary_name(place, stat.id).context("look for the other name of", lock)?;
-        stat = sys::stat(&file).context("look at", lock)?;
+    let stat = sys::stat(&file).context("look at", lock)?;
+    place.dir().ensure_trusted(&stat).context("use", lock)?;
+    match stat.kind {
+        // It may have no name: it was removed in between. Whoever locks it compares it with the
+        // path (I3). It may have several: whoever takes it over puts another in its place (I6).
+        FileKind::File => Ok(Opened::File(file, stat)),
+        FileKind::Directory => Err(not_ours("it is a directory")),
+        FileKind::Other => Err(not_ours("it is not a regular file")),
     }
-    match (stat.kind, stat.links) {
-        // No name: it was removed in between. Whoever locks it compares it with the path (I3).
-        (FileKind::File, 0 | 1) => Ok(Opened::File(file, stat)),
-        (FileKind::File, _) => Err(not_ours("it has several names (hard links)")),
-        (FileKind::Directory, _) => Err(not_ours("it is a directory")),
-        (FileKind::Other, _) => Err(not_ours("it is not a regular file")),
+}
+
+fn denied(place: &Place, why: io::Error) -> Result<Opened> {
+    let stat = place.stat_lock()?;
+    if let Some(stat) = &stat {
+        place.dir().ensure_trusted(stat).context("use", place.lock())?;
     }
+    Ok(Opened::Denied(Closed { owner: stat.map(|stat| stat.owner), why }))
 }
 
 /// Publishes a lock file, complete before it is visible (I5). `None` if something came between: the
 /// caller looks again.
-pub(super) fn publish(place: &Place, want: &Want) -> Result<Option<LockFile>> {
+pub(super) fn publish(place: &Place, section: &Section, want: &Want) -> Result<Option<LockFile>> {
+    debug_assert!(section.is_of(place));
     if !want.rules.portable
         && let Some(file) =
             place.dir().create_unnamed().context("create a lock file in", place.dir().path())?
-        && let Some(held) = fill(file, place, want)?
+        && let Some(held) = fill(file, section, want)?
     {
         match place.dir().name_unnamed(held.file(), place.lock_name()) {
             Ok(()) => return Ok(Some(held)),
@@ -76,29 +103,87 @@ pub(super) fn publish(place: &Place, want: &Want) -> Result<Option<LockFile>> {
             Err(e) => return Err(e).context("publish", place.lock()),
         }
     }
-    publish_by_rename(place, want)
+    publish_by_rename(place, section, want)
 }
 
-fn publish_by_rename(place: &Place, want: &Want) -> Result<Option<LockFile>> {
+fn publish_by_rename(place: &Place, section: &Section, want: &Want) -> Result<Option<LockFile>> {
+    under_temporary_name(section, want, |temporary, _| match name_temporary(place, temporary) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(e) => Err(e).context("publish", place.lock()),
+    })
+}
+
+/// Makes a complete lock file under a temporary name, which `publish` changes. If it does not, the
+/// file is removed.
+fn under_temporary_name(
+    section: &Section,
+    want: &Want,
+    publish: impl FnOnce(&OsStr, FileId) -> Result<bool>,
+) -> Result<Option<LockFile>> {
+    let dir = section.place().dir();
     let temporary = OsString::from(format!("{PREFIX}{}{SUFFIX}", Uuid::now_v7()));
-    let path = place.dir().path().join(&temporary);
-    let file = place
-        .dir()
+    let file = dir
         .create_file(&temporary, Access::ReadWrite)
-        .context("create a lock file", &path)?;
-    let published = fill(file, place, want).and_then(|filled| {
-        let Some(held) = filled else { return Ok(None) };
-        match name_temporary(place, &temporary) {
-            Ok(()) => Ok(Some(held)),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(None),
-            Err(e) => Err(e).context("publish", place.lock()),
-        }
+        .context("create a lock file", &dir.path().join(&temporary))?;
+    let published = fill(file, section, want).and_then(|filled| match filled {
+        Some(held) => Ok(publish(&temporary, held.id())?.then_some(held)),
+        None => Ok(None),
     });
     if !matches!(published, Ok(Some(_))) {
         // The first error is the one to report.
-        let _ = place.dir().remove(&temporary);
+        let _ = dir.remove(&temporary);
     }
     published
+}
+
+/// Puts a new lock file in the place of `old`, which has another name too, and whose owner is dead.
+/// `None` if something came between: the caller looks again. The caller has `old` open, so that the
+/// two have different numbers.
+///
+/// The two are exchanged. A foreign program may have put its own file there since `old` was judged.
+/// It gets its place back.
+pub(super) fn replace(
+    place: &Place,
+    old: FileId,
+    section: &Section,
+    want: &Want,
+) -> Result<Option<LockFile>> {
+    remove_temporary_names(place, old);
+    let mut can_exchange = true;
+    let replaced = under_temporary_name(section, want, |temporary, new| {
+        match exchange(place, temporary, old, new) {
+            Err(e) if e.kind() == io::ErrorKind::Unsupported => {
+                can_exchange = false;
+                Ok(false)
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            exchanged => exchanged.context("replace", place.lock()),
+        }
+    })?;
+    if can_exchange {
+        return Ok(replaced);
+    }
+    if place.lock_id()? == Some(old) {
+        place.dir().remove(place.lock_name()).context("remove", place.lock())?;
+    }
+    publish(place, section, want)
+}
+
+/// Exchanges the lock file with the new one. `false` if it was not `old`; then all is as before.
+fn exchange(place: &Place, temporary: &OsStr, old: FileId, new: FileId) -> io::Result<bool> {
+    let (dir, lock) = (place.dir(), place.lock_name());
+    dir.exchange(temporary, lock)?;
+    if dir.id_of(temporary)? == Some(old) {
+        // If this fails, a leftover stays, which does no harm.
+        let _ = dir.remove(temporary);
+        return Ok(true);
+    }
+    // Whose it is may have removed what is there, and be gone.
+    if dir.id_of(lock)? == Some(new) {
+        dir.exchange(temporary, lock)?;
+    }
+    Ok(false)
 }
 
 /// Gives a temporary file the lock file's name, if that is free.
@@ -115,15 +200,16 @@ fn name_temporary(place: &Place, temporary: &OsStr) -> io::Result<()> {
     }
 }
 
-/// Removes the temporary name of a lock file whose maker died before it could.
-fn remove_temporary_name(place: &Place, lock: FileId) -> io::Result<()> {
-    for name in place.dir().names()? {
-        let name = name?;
-        if is_temporary(&name) && place.dir().id_of(&name)? == Some(lock) {
-            let _ = place.dir().remove(&name);
+/// Removes the temporary names of a lock file that has several names: its maker may have died
+/// before it could. If this fails, a leftover stays, which does no harm.
+pub(super) fn remove_temporary_names(place: &Place, lock: FileId) {
+    let dir = place.dir();
+    let Ok(names) = dir.names() else { return };
+    for name in names.filter_map(io::Result::ok).filter(|name| is_temporary(name)) {
+        if matches!(dir.id_of(&name), Ok(Some(named)) if named == lock) {
+            let _ = dir.remove(&name);
         }
     }
-    Ok(())
 }
 
 const PREFIX: &str = ".turnlock-";
@@ -136,8 +222,8 @@ fn is_temporary(name: &OsStr) -> bool {
 
 /// Locks a new file and writes the record into it; `None` if a sweep has locked it, since it took
 /// it for a leftover.
-fn fill(file: File, place: &Place, want: &Want) -> Result<Option<LockFile>> {
-    let dir = place.dir();
+fn fill(file: File, section: &Section, want: &Want) -> Result<Option<LockFile>> {
+    let dir = section.place().dir();
     let bytes = record::encode(want, SystemTime::now(), 0);
     let written = "write a lock file in";
     if !flock::try_lock(&file).context(written, dir.path())? {
@@ -145,6 +231,7 @@ fn fill(file: File, place: &Place, want: &Want) -> Result<Option<LockFile>> {
     }
     sys::write_all_at(&file, &bytes, 0)
         .and_then(|()| dir.give_to_owner(&file))
+        .and_then(|()| section.share(&file))
         .context(written, dir.path())?;
     let stat = sys::stat(&file).context("look at", dir.path())?;
     Ok(Some(LockFile::filled(file, stat.id, bytes, want)))

@@ -86,11 +86,17 @@ impl Record {
             label: self.label.as_deref().map(printable),
             since: self.created_at.map(SystemTime::from),
             foreign,
-            this_process: !foreign
-                && pid == Some(i64::from(me.pid))
+            host_pid: None,
+            container: None,
+            unseen: false,
+            hidden: None,
+            this_process: pid == Some(i64::from(me.pid))
                 && self.start_time == me.start_time
-                && self.pid_ns == me.pid_namespace
-                && self.same_boot(),
+                && if foreign {
+                    alive && me.start_time.is_some()
+                } else {
+                    self.pid_ns == me.pid_namespace && self.same_boot()
+                },
         }
     }
 }

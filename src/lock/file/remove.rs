@@ -4,9 +4,10 @@
 use uuid::Uuid;
 
 use super::super::Reason;
-use super::judge::{Judgement, judge, somebody_lives, verdict_on};
+use super::judge::{Judgement, foreign_holder, judge_by, somebody_lives};
 use super::record::{self, Reading, Record};
-use super::{LockFile, Opened, open, open_to_look};
+use super::verdict::Known;
+use super::{LockFile, Opened, open, open_to_look, remove_temporary_names};
 use crate::datafile::Section;
 use crate::error::{Context, Error, Holder, Result};
 use crate::place::Place;
@@ -71,7 +72,7 @@ fn recorded_holder(
     let (file, stat) = match open_to_look(place)? {
         Opened::File(file, stat) => (file, stat),
         Opened::None => return Ok(None),
-        Opened::Denied(error) => return Err(error).context("open", place.lock()),
+        Opened::Denied(closed) => return Err(closed.into_error()).context("open", place.lock()),
     };
     Ok(match record::read(&file).context("read", place.lock())? {
         Reading::Ours(record) => {
@@ -79,7 +80,7 @@ fn recorded_holder(
             Some((stat.id, record, holder))
         }
         Reading::Foreign(record) => {
-            let holder = record.holder(verdict_on(&record, held_here, rules).alive(), true);
+            let holder = foreign_holder(&record, &stat, held_here, rules);
             Some((stat.id, record, holder))
         }
         Reading::Spoiled | Reading::Malformed { .. } => None,
@@ -111,6 +112,16 @@ pub(crate) enum Swept {
 
 /// Removes a lock file that nobody holds, under its own `flock` and the data lock.
 pub(crate) fn remove_stale(place: &Place, section: &mut Section, rules: &Rules) -> Result<Swept> {
+    remove_stale_by(place, section, rules, &Known::default())
+}
+
+/// The same in a sweep, which knows the processes of other PID namespaces.
+pub(crate) fn remove_stale_by(
+    place: &Place,
+    section: &mut Section,
+    rules: &Rules,
+    known: &Known,
+) -> Result<Swept> {
     debug_assert!(section.is_of(place));
     let (file, stat) = match open(place)? {
         Opened::File(file, stat) => (file, stat),
@@ -126,14 +137,19 @@ pub(crate) fn remove_stale(place: &Place, section: &mut Section, rules: &Rules) 
         _ => return Ok(Swept::Gone),
     };
     let reading = record::read(locked.file()).context("read", place.lock())?;
-    match judge(&reading, &stat, rules) {
+    match judge_by(&reading, &stat, &known.afresh(false, Some(stat.owner.number())), rules) {
         Judgement::Obstacle(_) => Ok(Swept::Kept),
         Judgement::Free(reasons) => {
             // A foreign program may have come to the same judgement, and put its own file there.
             if place.lock_id()? != Some(locked.id()) {
                 return Ok(Swept::Gone);
             }
-            section.discard_unused(false, || locked.disown());
+            if stat.links > 1 {
+                // What has the other name is not to change, so the record is not spoiled (I14).
+                remove_temporary_names(place, locked.id());
+            } else {
+                section.discard_unused(false, || locked.disown());
+            }
             place.dir().remove(place.lock_name()).context("remove", place.lock())?;
             Ok(Swept::Removed(reasons))
         }

@@ -24,7 +24,7 @@ impl Turn {
     /// Appends a batch of lines: all of them, or nothing.
     ///
     /// With [`Durability::Sync`](crate::Durability::Sync), the default, they survive the loss of
-    /// power once this returns. A torn line at the end of the file is closed with a newline first.
+    /// power once this returns. A torn line at the end of the file is sealed with a newline first.
     ///
     /// **Cancel safety**: every value is serialised before anything is touched. An append that is
     /// dropped while it waits writes nothing. Dropped while it writes, it writes all or nothing,
@@ -41,7 +41,7 @@ impl Turn {
     /// - [`Error::Io`], for example on a full disk
     ///
     /// After any of them but `Overtaken` the file is as it was before. If the disk did not let a
-    /// partial line be cut off, the error says so, and the next append closes that line.
+    /// partial line be cut off, the error says so, and the next append seals that line.
     pub async fn append_all<T: Serialize>(
         &mut self,
         values: impl IntoIterator<Item = T>,
@@ -110,7 +110,9 @@ impl Inner {
             let session = place.session().to_owned();
             return Err(Error::SyncFailed { session, reason: reason.to_string() });
         }
-        let Some(mut section) = open.enter_section(granted, place)? else { return Ok(None) };
+        let Some(mut section) = open.enter_section(granted, place, &self.rules)? else {
+            return Ok(None);
+        };
         let appended = self.append_under(open, &mut section, batch);
         open.session = section.unlock();
         fast_path::answered(self.slot.device());

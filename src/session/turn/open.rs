@@ -5,6 +5,7 @@ use crate::datafile::{Locking, SOON, Section, SessionFile};
 use crate::error::{Error, LostCause, Result};
 use crate::lock::Lock;
 use crate::place::Place;
+use crate::rules::Rules;
 use crate::session::run::Run;
 use crate::sys::FileId;
 
@@ -32,6 +33,7 @@ impl OpenTurn {
         &mut self,
         granted: Option<Section>,
         place: &Place,
+        rules: &Rules,
     ) -> Result<Option<Section>> {
         let mut section = self.granted_or_tried(granted, place)?;
         if let Some(section) = &mut section
@@ -43,6 +45,13 @@ impl OpenTurn {
                 section.discard_unused(false, || Ok(()));
             }
             self.seen.start_over(section.id());
+        }
+        if let Some(section) = &mut section
+            && !section.claim(rules)
+        {
+            // Its second name was made during this turn, and a turn has begun under that.
+            let (lock, cause) = (place.lock().to_owned(), LostCause::OtherName);
+            return Err(Error::LockLost { lock, cause });
         }
         Ok(section)
     }

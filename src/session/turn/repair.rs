@@ -1,4 +1,4 @@
-//! How a holder repairs the session, and takes a repair back.
+//! How a holder repairs the session, and undoes a repair.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -7,20 +7,21 @@ use std::sync::Arc;
 
 use super::open::OpenTurn;
 use super::{Inner, Turn};
-use crate::datafile::quarantine::{QuarantineFile, quarantine_path};
-use crate::datafile::read::{ReadError, Transcript};
+use crate::datafile::quarantine::{self, QuarantineFile, quarantine_path};
+use crate::datafile::read::ReadError;
 use crate::datafile::rewrite::Replacement;
 use crate::datafile::{SOON, Section};
 use crate::error::{Context, Error, Result};
 use crate::mode::{Mode, now_or_never};
 use crate::outside::note;
+use crate::place::Place;
 use crate::sys::FileId;
 use crate::transcript::repair::{Repair, RepairError, needless, take_out};
 use crate::transcript::restore::{RestoreError, Restored, restore};
 
 impl Turn {
-    /// Moves damaged parts of the session into `<session>.jsonl.damaged`, the quarantine. They can
-    /// be taken back from there.
+    /// Moves damaged parts of the session into `<session>.jsonl.damaged`, the quarantine.
+    /// [`restore`](Self::restore) puts them back.
     ///
     /// The repaired file and the quarantine together give the original, byte for byte. Every record
     /// that was whole before is there afterwards, once and in order. Posts are accepted meanwhile,
@@ -57,8 +58,8 @@ impl Turn {
         Ok(repair)
     }
 
-    /// Takes back the latest repair that was not taken back yet. The session is then as it was
-    /// before, byte for byte.
+    /// Undoes the latest repair that was not undone yet. The session is then as it was before it,
+    /// byte for byte.
     ///
     /// **Cancel safety** and **Blocking** are those of [`rewrite`](Self::rewrite).
     ///
@@ -201,7 +202,7 @@ impl Inner {
         let mut new = Replacement::beside(place, &view.file)?;
         let mut to = BufWriter::new(&mut new);
         let quarantine = quarantine_path(place.session());
-        let restored = open_quarantine(&quarantine)
+        let restored = open_quarantine(place)
             .and_then(|entries| restore(&view.file, view.len, &entries, &mut to))
             .map_err(|source| Error::Restore {
                 session: place.session().to_owned(),
@@ -249,8 +250,8 @@ fn install(open: &mut OpenTurn, section: Section, new: Replacement, unseen: u64)
     synced
 }
 
-fn open_quarantine(path: &Path) -> std::result::Result<File, RestoreError> {
-    match Transcript::open(path) {
+fn open_quarantine(place: &Place) -> std::result::Result<File, RestoreError> {
+    match quarantine::open_to_read(place) {
         Ok(entries) => Ok(entries.into_file()),
         Err(ReadError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Err(RestoreError::NothingToUndo)

@@ -123,6 +123,12 @@ fn serve(slot: &SlotRef, stage: Stage, granted: Option<Waiting>, mut section: Se
         }
         return Next::Again(stage);
     };
+    if !section.claim(&first.want().rules) {
+        // It is held under another name (I17), whose release wakes nobody here. The waiter goes
+        // back to the front.
+        granted.into_iter().for_each(Waiting::let_go);
+        return Next::Pause(stage);
+    }
     match try_or_settle(slot, granted, &section, &first) {
         Ok(Settled::Held(lock)) => {
             stage.pass_to_grant();

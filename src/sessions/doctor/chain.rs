@@ -141,7 +141,7 @@ mod tests {
     const HEADER: &str = r#"{"type":"session","version":3,"id":"s","timestamp":"","cwd":"/"}"#;
 
     #[test]
-    fn a_chain_that_holds_says_nothing() {
+    fn a_whole_chain_has_no_finding() {
         let found = check(&[
             HEADER,
             r#"{"type":"message","id":"a","parentId":null}"#,
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_parent_and_a_second_header_are_told() {
+    fn a_missing_parent_and_a_second_header_are_reported() {
         let found = check(&[
             HEADER,
             r#"{"type":"message","id":"b","parentId":"a"}"#,
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn other_formats_are_let_be() {
+    fn other_formats_are_not_checked() {
         let found = check(&[r#"{"type":"user","id":"b","parentId":"a"}"#, HEADER, "[1]"]);
         assert_eq!((found.chain, found.more_headers), (Chain::default(), 0));
     }

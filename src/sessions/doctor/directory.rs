@@ -10,9 +10,8 @@ use super::{LIMITS, Scope, modes};
 use crate::error::Result;
 use crate::sessions::sweep::look::{self, Directory};
 use crate::sessions::sweep::no_answer;
-use crate::sessions::sweep::pool::{self, Heartbeat};
+use crate::sessions::sweep::pool::{self, Entry, Heartbeat};
 use crate::sys::filesystem::{self, KeepsLocks};
-use crate::sys::{self, stat_path};
 
 /// A directory with its sessions, and the findings about the directory itself.
 pub(super) struct OpenedDirectory {
@@ -51,6 +50,12 @@ struct Target {
     only: Option<OsString>,
     /// The directory was found below a named one. It is not followed if it is a link.
     found: bool,
+}
+
+impl Entry for Target {
+    fn path(&self) -> PathBuf {
+        self.dir.clone()
+    }
 }
 
 fn resolve_all(paths: Vec<PathBuf>, findings: &mut Vec<Finding>) -> Vec<Target> {
@@ -127,10 +132,10 @@ fn check_filesystem(dir: &Directory, scope: Scope) -> Option<Finding> {
 }
 
 fn check_mode(dir: &Directory, scope: Scope) -> Option<Finding> {
-    let stat = stat_path(dir.real()).ok()??;
+    let stat = dir.open.stat_self().ok()?;
     let (mode, right) = modes::wrong(&stat)?;
     let treatment = if scope.fix {
-        Treatment::from_result(Remedy::SetMode, sys::set_mode(dir.real(), stat.id, right))
+        Treatment::from_result(Remedy::SetMode, dir.open.set_own_mode(right))
     } else {
         Treatment::Would { remedy: Remedy::SetMode }
     };

@@ -9,7 +9,7 @@ use crate::compat::openclaw;
 use crate::error::Result;
 use crate::sessions::sweep::leftover::{self, Leftover};
 use crate::sessions::sweep::look::{Directory, is_lock, session_name};
-use crate::sessions::sweep::pool::Heartbeat;
+use crate::sessions::sweep::pool::{Entry, Heartbeat};
 use crate::sys::strip_suffix;
 
 /// The files of one session. A leftover that names no session has an entry of its own.
@@ -32,10 +32,14 @@ impl SessionFiles {
     }
 
     /// The path that stands for all of them in a report.
-    pub(super) fn path(&self) -> PathBuf {
+    pub(super) fn named(&self) -> PathBuf {
+        self.dir.named.join(self.name())
+    }
+
+    fn name(&self) -> &OsStr {
         let leftover = self.leftovers.first().map(|(name, _)| name);
         let name = self.transcript.as_ref().or(self.lock.as_ref()).or(leftover);
-        self.dir.named.join(name.map_or(OsStr::new(""), OsString::as_os_str))
+        name.map_or(OsStr::new(""), OsString::as_os_str)
     }
 
     fn add(&mut self, name: OsString, kind: Kind) {
@@ -44,6 +48,12 @@ impl SessionFiles {
             Kind::Transcript => self.transcript = Some(name),
             Kind::Leftover(leftover) => self.leftovers.push((name, leftover)),
         }
+    }
+}
+
+impl Entry for SessionFiles {
+    fn path(&self) -> PathBuf {
+        self.dir.real().join(self.name())
     }
 }
 

@@ -202,6 +202,7 @@ impl Problem {
                 LockState::Stale => "stale lock",
                 LockState::Fresh => "fresh lock",
                 LockState::Remote => "lock of another host",
+                LockState::Unseen => "unseen lock",
                 LockState::Unreadable => "unreadable lock",
             },
             Self::Leftover { .. } => "leftover",
@@ -251,17 +252,31 @@ fn lock_facts(report: &LockReport, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut facts = Vec::new();
     if let Some(holder) = &report.holder {
         facts.push(match holder.pid {
-            Some(pid) => format!("pid {pid} ({})", if holder.alive { "alive" } else { "dead" }),
+            Some(pid) => format!("pid {} ({})", holder.host_pid.unwrap_or(pid), life(holder)),
             None => "no pid".to_owned(),
         });
+        if let (Some(pid), Some(_)) = (holder.pid, holder.host_pid) {
+            let place = holder.container.as_deref().unwrap_or("another PID namespace");
+            facts.push(format!("pid {pid} in {place}"));
+        }
         facts.extend(holder.host.iter().map(|host| format!("host {host}")));
         facts.extend(holder.label.iter().map(|label| format!("\"{label}\"")));
     }
     facts.extend(report.reasons.iter().map(ToString::to_string));
     if report.state == LockState::Fresh {
-        facts.push("empty or half written, and still fresh".to_owned());
+        let what = if report.holder.is_some() { "" } else { "empty or half written, and " };
+        facts.push(format!("{what}still fresh"));
     }
     f.write_str(&facts.join(", "))
+}
+
+/// Whether the holder lives, in a word.
+fn life(holder: &Holder) -> &'static str {
+    match (holder.unseen, holder.alive) {
+        (true, _) => "unknown",
+        (_, true) => "alive",
+        (_, false) => "dead",
+    }
 }
 
 fn survey_facts(survey: &Survey, f: &mut fmt::Formatter<'_>) -> fmt::Result {

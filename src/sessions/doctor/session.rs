@@ -11,12 +11,13 @@ use super::{Scope, modes};
 use crate::datafile::read::Transcript;
 use crate::error::{Error, Holder, Result};
 use crate::lock::Reason;
+use crate::place::Place;
 use crate::sessions::Sessions;
 use crate::sessions::sweep::leftover::{self, Leftover};
 use crate::sessions::sweep::look::{Inspector, LockEntry};
 use crate::sessions::sweep::pool::Heartbeat;
 use crate::sessions::sweep::{LockReport, LockState};
-use crate::sys::{self, Stat, stat_path};
+use crate::sys::Stat;
 use crate::transcript::repair::Repair;
 
 /// Examines sessions, on any number of threads.
@@ -74,37 +75,36 @@ impl Session<'_> {
     fn leftover(&self, name: &OsStr, leftover: Leftover) -> Option<Finding> {
         let Scope { locks, transcripts, .. } = self.examiner.scope;
         let in_scope = if leftover == Leftover::Rewrite { transcripts } else { locks };
-        let path = self.files.dir.real().join(name);
         // A living holder may still use the file, or may have put it into place by now.
-        if !in_scope || self.in_use.is_some() || is_gone(&path) {
+        if !in_scope || self.in_use.is_some() || self.is_gone(name) {
             return None;
         }
-        let treatment = self.remove_leftover(&path)?;
+        let treatment = self.remove_leftover(name)?;
         let named = self.files.dir.named.join(name);
         Some(Finding::new(named, Problem::Leftover { leftover }, treatment))
     }
 
     /// `None` if somebody else removed it meanwhile.
-    fn remove_leftover(&self, path: &Path) -> Option<Treatment> {
+    fn remove_leftover(&self, name: &OsStr) -> Option<Treatment> {
         if !self.examiner.scope.fix {
             return Some(Treatment::Would { remedy: Remedy::Remove });
         }
-        match leftover::remove(path, &self.examiner.inspector.rules) {
+        match leftover::remove(&self.files.dir.open, name, &self.examiner.inspector.rules) {
             Ok(true) => Some(Treatment::Done { remedy: Remedy::Remove, note: None }),
             Ok(false) => Some(Treatment::kept("somebody may still use it")),
-            Err(_) if is_gone(path) => None,
+            Err(_) if self.is_gone(name) => None,
             Err(error) => Some(Treatment::Failed { error: error.to_string() }),
         }
     }
 
     fn transcript(&self, name: &OsStr) -> Vec<Finding> {
-        let path = self.files.dir.real().join(name);
-        let named = self.files.dir.named.join(name);
+        let dir = &self.files.dir;
+        let (path, named) = (dir.real().join(name), dir.named.join(name));
         // Nothing is wrong with a file that was removed since the directory was read.
-        let Ok(Some(stat)) = stat_path(&path) else { return Vec::new() };
+        let Ok(Some(stat)) = dir.open.stat(name) else { return Vec::new() };
         let mut findings = Vec::new();
-        findings.extend(self.mode(&path, &named, &stat));
-        match self.read(&path, &named) {
+        findings.extend(self.mode(name, &named, &stat));
+        match self.read(name, &named) {
             Ok(facts) => findings.extend(self.contents(&path, &named, facts)),
             Err(Error::NoSession { .. }) => {}
             Err(error) => findings.push(unreadable(named, error)),
@@ -112,8 +112,14 @@ impl Session<'_> {
         findings
     }
 
-    fn read(&self, path: &Path, named: &Path) -> Result<TranscriptFacts> {
-        let transcript = Transcript::open(path).map_err(Error::from)?;
+    /// Whether a file was removed since the directory was read.
+    fn is_gone(&self, name: &OsStr) -> bool {
+        self.files.dir.open.stat(name).is_ok_and(|stat| stat.is_none())
+    }
+
+    fn read(&self, name: &OsStr, named: &Path) -> Result<TranscriptFacts> {
+        let place = Place::of_session_in(&self.files.dir.open, name);
+        let transcript = Transcript::open_at(&place).map_err(Error::from)?;
         read_transcript(transcript.file(), self.heartbeat).map_err(|source| Error::Io {
             action: "read",
             path: named.to_owned(),
@@ -121,10 +127,13 @@ impl Session<'_> {
         })
     }
 
-    fn mode(&self, path: &Path, named: &Path, stat: &Stat) -> Option<Finding> {
+    fn mode(&self, name: &OsStr, named: &Path, stat: &Stat) -> Option<Finding> {
         let (mode, right) = modes::wrong(stat)?;
         let treatment = self.treat(Remedy::SetMode, || {
-            Treatment::from_result(Remedy::SetMode, sys::set_mode(path, stat.id, right))
+            Treatment::from_result(
+                Remedy::SetMode,
+                self.files.dir.open.set_mode(name, stat.id, right),
+            )
         });
         Some(Finding::new(named.to_owned(), Problem::WrongMode { mode, right }, treatment))
     }
@@ -200,10 +209,6 @@ fn unreadable(named: PathBuf, error: Error) -> Finding {
     Finding::reported(named, Problem::UnreadableTranscript { error }, "it was not examined")
 }
 
-fn is_gone(path: &Path) -> bool {
-    stat_path(path).is_ok_and(|stat| stat.is_none())
-}
-
 /// Somebody holds the session, or may hold it.
 struct InUse {
     reason: String,
@@ -219,16 +224,22 @@ impl InUse {
             | LockState::Foreign
             | LockState::Fresh
             | LockState::Remote
+            | LockState::Unseen
             | LockState::Unreadable => Some(Self::by(report.holder.clone())),
         }
     }
 
     fn by(holder: Option<Holder>) -> Self {
         let reason = match &holder {
+            Some(Holder { pid: Some(pid), unseen: true, .. }) => {
+                return Self { reason: unseen(*pid), holder };
+            }
             Some(Holder { pid: Some(pid), label: Some(label), .. }) => {
                 format!("held by pid {pid} (\"{label}\")")
             }
-            Some(Holder { pid: Some(pid), .. }) => format!("held by pid {pid}"),
+            Some(Holder { pid: Some(pid), host_pid, .. }) => {
+                format!("held by pid {}", host_pid.unwrap_or(*pid))
+            }
             _ => "somebody holds it, or may hold it".to_owned(),
         };
         Self { reason: format!("{reason}; try again when it is done"), holder }
@@ -237,6 +248,14 @@ impl InUse {
     fn kept(&self) -> Treatment {
         Treatment::Kept { reason: self.reason.clone(), holder: self.holder.clone().map(Box::new) }
     }
+}
+
+/// Why the lock of a process that cannot be seen is left alone, and what its operator can do.
+fn unseen(pid: i64) -> String {
+    format!(
+        "pid {pid} is not in this PID namespace, and may live in one that cannot be seen from \
+         here; if no other container or host uses this directory, add --assume-local"
+    )
 }
 
 fn lock_finding(lock: LockReport, grace: Duration) -> Finding {
@@ -267,6 +286,7 @@ fn lock_treatment(lock: &LockReport, grace: Duration) -> Treatment {
             "whether its owner is alive cannot be seen from this host; if that host is gone, use \
              `turnlock revoke`",
         ),
+        (LockState::Unseen, _) => InUse::by(lock.holder.clone()).kept(),
         (LockState::Unreadable, _) => Treatment::report("a lock that cannot be read may be held"),
     }
 }

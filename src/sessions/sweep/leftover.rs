@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -14,7 +15,7 @@ use crate::error::{Context, Result};
 use crate::lock::{self, Swept};
 use crate::place::{Place, open_shared};
 use crate::rules::Rules;
-use crate::sys::{Access, flock};
+use crate::sys::{Access, Dir, flock};
 
 /// A temporary file that interrupted work left behind, by what it was to become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -56,35 +57,44 @@ pub(crate) fn session_of(path: &Path) -> Option<PathBuf> {
     leftover_of(path)
 }
 
-/// Removes a leftover. Returns `false` if somebody may still use it. Does nothing to other files.
-pub(crate) fn remove(path: &Path, rules: &Rules) -> Result<bool> {
-    match (session_of(path), path.file_name().and_then(Leftover::of)) {
-        (Some(session), _) => remove_rewrite(path, &session, rules),
-        (None, Some(_)) => remove_unlocked(path),
+/// Removes the leftover at a path, which may be gone already. See [`remove`].
+pub(crate) fn remove_at(path: &Path, rules: &Rules) -> Result<bool> {
+    let Some((dir, name)) = split(path) else { return Ok(false) };
+    if Leftover::of(name).is_none() {
+        return Ok(false);
+    }
+    match open_shared(&dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound && session_of(path).is_none() => Ok(true),
+        opened => remove(&opened.context("find the directory", &dir)?, name, rules),
+    }
+}
+
+/// Removes a leftover from a directory. Returns `false` if somebody may still use it. Does nothing
+/// to other files.
+pub(crate) fn remove(dir: &Arc<Dir>, name: &OsStr, rules: &Rules) -> Result<bool> {
+    match (session_of(Path::new(name)), Leftover::of(name)) {
+        (Some(session), _) => remove_rewrite(dir, name, session.as_os_str(), rules),
+        (None, Some(_)) => remove_unlocked(dir, name),
         (None, None) => Ok(false),
     }
 }
 
-fn remove_rewrite(path: &Path, session: &Path, rules: &Rules) -> Result<bool> {
-    let place = Place::resolve(session, false)?;
+fn remove_rewrite(dir: &Arc<Dir>, name: &OsStr, session: &OsStr, rules: &Rules) -> Result<bool> {
+    let place = Place::of_session_in(dir, session);
     let Some(mut data) = Section::lock_within(SOON, &place, true)? else { return Ok(false) };
     match lock::remove_stale(&place, &mut data, rules)? {
         Swept::Kept => Ok(false),
         Swept::Removed(_) | Swept::Gone => {
             data.discard_unused(false, || Ok(()));
-            std::fs::remove_file(path).context("remove", path)?;
+            dir.remove(name).context("remove", &dir.path().join(name))?;
             Ok(true)
         }
     }
 }
 
 /// A process that uses such a file locks it right after creating it.
-fn remove_unlocked(path: &Path) -> Result<bool> {
-    let Some((dir, name)) = split(path) else { return Ok(true) };
-    let dir = match open_shared(&dir) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
-        opened => opened.context("find the directory", &dir)?,
-    };
+fn remove_unlocked(dir: &Dir, name: &OsStr) -> Result<bool> {
+    let path = &dir.path().join(name);
     let Some(stat) = dir.stat(name).context("look at", path)? else { return Ok(true) };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     if now.checked_sub(stat.modified).is_some_and(|age| age < IN_USE) {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::LockReport;
+use super::pool::Entry;
 use crate::datafile::{SOON, Section};
 use crate::error::{Context, Result};
 use crate::lock::{self, Known, LockState, Look, Swept};
@@ -39,10 +40,11 @@ impl Directory {
         Ok(names.map(|name| name.context(ACTION, &self.named)))
     }
 
-    /// The names of its lock files, sorted.
-    pub(crate) fn lock_names(&self) -> Result<Vec<OsString>> {
+    /// The names of its lock files, sorted. Calls `progress` for each name in the directory.
+    pub(crate) fn lock_names(&self, progress: impl Fn()) -> Result<Vec<OsString>> {
         let is_lock = |name: &Result<OsString>| name.as_ref().map_or(true, |name| is_lock(name));
-        let mut locks = self.names()?.filter(is_lock).collect::<Result<Vec<_>>>()?;
+        let names = self.names()?.inspect(|_| progress());
+        let mut locks = names.filter(is_lock).collect::<Result<Vec<_>>>()?;
         locks.sort_unstable();
         Ok(locks)
     }
@@ -57,12 +59,18 @@ pub(crate) struct LockEntry {
 
 impl LockEntry {
     /// The path, with the directory as the caller named it.
-    pub(crate) fn path(&self) -> PathBuf {
+    pub(crate) fn named(&self) -> PathBuf {
         self.dir.named.join(&self.name)
     }
 
     fn place(&self) -> Place {
         Place::of_lock_in(&self.dir.open, &self.name)
+    }
+}
+
+impl Entry for LockEntry {
+    fn path(&self) -> PathBuf {
+        self.dir.real().join(&self.name)
     }
 }
 
@@ -92,7 +100,7 @@ impl Inspector {
 
     /// Looks at a lock. `None` if there is no lock file.
     pub(crate) fn look(&self, lock: &LockEntry) -> Option<LockReport> {
-        let (place, named) = (lock.place(), lock.path());
+        let (place, named) = (lock.place(), lock.named());
         let own = session::owner_here(&place);
         let by = Look { rules: &self.rules, known: &self.known, own };
         match lock::look(&place, &named, &by) {
@@ -132,7 +140,9 @@ impl Inspector {
 
     fn remove(&self, place: &Place) -> Result<Swept> {
         match Section::lock_within(SOON, place, true)? {
-            Some(mut section) => lock::remove_stale(place, &mut section, &self.rules),
+            Some(mut section) => {
+                lock::remove_stale_by(place, &mut section, &self.rules, &self.known)
+            }
             None => Err(super::data_lock_busy(place)),
         }
     }

@@ -1,14 +1,18 @@
 //! A thread pool that maps many entries and bounds the time that one entry may take.
 //!
 //! A system call on a dead network mount may never return. Its thread is then abandoned, the entry
-//! is reported, and a new thread continues with the rest.
+//! is reported, and a new thread continues with the rest, except for what is likely to hang as
+//! well.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+
+use super::silence::{self, Listing};
 
 /// More threads would only compete for the same disk.
 const MAX_THREADS: usize = 8;
@@ -22,6 +26,18 @@ pub(crate) struct Limits {
     pub(crate) stuck_after: Duration,
     /// The number of entries that justify another thread.
     pub(crate) per_thread: usize,
+}
+
+/// Something to work on.
+pub(crate) trait Entry {
+    /// The path that may not answer.
+    fn path(&self) -> PathBuf;
+}
+
+impl Entry for PathBuf {
+    fn path(&self) -> PathBuf {
+        self.clone()
+    }
 }
 
 /// The signs of progress of one thread. Long work on an entry calls [`beat`](Self::beat).
@@ -70,12 +86,18 @@ impl Heartbeat {
         self.exchange(index + 1, 0)
     }
 
-    /// Abandons the entry if its last beat is longer ago than `limit`. Returns whether it did.
-    fn abandon_if_stuck(&self, limit: Duration) -> bool {
+    /// The entry whose last beat is longer ago than `limit`, as it is in `entry`.
+    fn stuck(&self, limit: Duration) -> Option<usize> {
         let entry = self.entry.load(Ordering::Acquire);
         let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
         let silent = self.began.elapsed().saturating_sub(last);
-        entry != 0 && entry != ABANDONED && silent > limit && self.exchange(entry, ABANDONED)
+        (entry != 0 && entry != ABANDONED && silent > limit).then_some(entry)
+    }
+
+    /// Abandons the entry if its last beat is longer ago than `limit`. Returns its index if it did.
+    fn abandon_if_stuck(&self, limit: Duration) -> Option<usize> {
+        let entry = self.stuck(limit)?;
+        self.exchange(entry, ABANDONED).then(|| entry - 1)
     }
 
     fn exchange(&self, from: usize, to: usize) -> bool {
@@ -93,7 +115,7 @@ struct Shared<T, R, W> {
     all_finished: Condvar,
 }
 
-impl<T, R, W: Fn(&T, &Heartbeat) -> R> Shared<T, R, W> {
+impl<T: Entry, R, W: Fn(&T, &Heartbeat) -> R> Shared<T, R, W> {
     fn new(entries: Vec<T>, work: W) -> Self {
         Self {
             entries,
@@ -110,19 +132,42 @@ impl<T, R, W: Fn(&T, &Heartbeat) -> R> Shared<T, R, W> {
         loop {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(entry) = self.entries.get(index) else { return };
+            if silence::is_anywhere() && silence::expects_no_answer(&entry.path()) {
+                self.finish_one();
+                continue;
+            }
             heartbeat.begin(index);
             let result = (self.work)(entry, heartbeat);
             if !heartbeat.end(index) {
+                Listing::open().remove(&entry.path());
                 return;
             }
             self.done.lock().push((index, result));
-            if self.finished.fetch_add(1, Ordering::AcqRel) + 1 == self.entries.len() {
-                // The mutex is taken so that the notification cannot fall between the collector's
-                // check and its wait.
-                drop(self.done.lock());
-                self.all_finished.notify_all();
-            }
+            self.finish_one();
         }
+    }
+
+    fn finish_one(&self) {
+        if self.finished.fetch_add(1, Ordering::AcqRel) + 1 == self.entries.len() {
+            // The mutex is taken so that the notification cannot fall between the collector's check
+            // and its wait.
+            drop(self.done.lock());
+            self.all_finished.notify_all();
+        }
+    }
+
+    /// Abandons the entry of a thread if it gives no answer. Returns whether it did.
+    fn abandon_if_stuck(&self, heartbeat: &Heartbeat, limit: Duration) -> bool {
+        if heartbeat.stuck(limit).is_none() {
+            return false;
+        }
+        // A thread that returns just now takes the entry from the list after it is in it.
+        let mut listing = Listing::open();
+        let Some(index) = heartbeat.abandon_if_stuck(limit) else { return false };
+        listing.add(self.entries[index].path());
+        drop(listing);
+        self.finish_one();
+        true
     }
 
     /// Moves results into their places. Waits for one round, or until all entries are finished.
@@ -149,7 +194,7 @@ pub(crate) fn map<T, R>(
     mut progress: impl FnMut(usize),
 ) -> Vec<Option<R>>
 where
-    T: Send + Sync + 'static,
+    T: Entry + Send + Sync + 'static,
     R: Send + 'static,
 {
     let count = entries.len();
@@ -180,16 +225,15 @@ fn replace_stuck<T, R, W>(
     shared: &Arc<Shared<T, R, W>>,
     limit: Duration,
 ) where
-    T: Send + Sync + 'static,
+    T: Entry + Send + Sync + 'static,
     R: Send + 'static,
     W: Fn(&T, &Heartbeat) -> R + Send + Sync + 'static,
 {
     for heartbeat in heartbeats {
-        if heartbeat.abandon_if_stuck(limit) {
-            shared.finished.fetch_add(1, Ordering::AcqRel);
-            if let Some(new) = start(shared) {
-                *heartbeat = new;
-            }
+        if shared.abandon_if_stuck(heartbeat, limit)
+            && let Some(new) = start(shared)
+        {
+            *heartbeat = new;
         }
     }
 }
@@ -201,7 +245,7 @@ fn threads_for(entries: usize, per_thread: usize) -> usize {
 
 fn start<T, R, W>(shared: &Arc<Shared<T, R, W>>) -> Option<Arc<Heartbeat>>
 where
-    T: Send + Sync + 'static,
+    T: Entry + Send + Sync + 'static,
     R: Send + 'static,
     W: Fn(&T, &Heartbeat) -> R + Send + Sync + 'static,
 {
@@ -215,6 +259,12 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Entry for u32 {
+        fn path(&self) -> PathBuf {
+            format!("/no-such-directory/{self}").into()
+        }
+    }
 
     #[test]
     fn results_come_in_the_order_of_the_entries() {

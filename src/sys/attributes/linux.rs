@@ -12,6 +12,9 @@ const LONGEST: usize = 1 << 16;
 /// Attributes about the content. The kernel removes or renews them when the file is written to.
 const OF_THE_CONTENT: [&[u8]; 3] = [b"security.capability", b"security.evm", b"security.ima"];
 
+/// The list that says who may use a file beside its owner and its group.
+const ACCESS: &[u8] = b"system.posix_acl_access";
+
 pub(super) fn copy_attributes(new: &File, old: &File) -> io::Result<()> {
     let names = names(old)?;
     drop_inherited(new, &names)?;
@@ -22,6 +25,34 @@ pub(super) fn copy_attributes(new: &File, old: &File) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Gives `new` the access control list of `old`, or none.
+pub(super) fn copy_access(new: &File, old: &File) -> io::Result<()> {
+    let copied = match value(old, ACCESS) {
+        Ok(list) => fsetxattr(new, ACCESS, &list, XattrFlags::empty()),
+        Err(Errno::NODATA) => fremovexattr(new, ACCESS),
+        Err(e) => Err(e),
+    };
+    match copied {
+        Err(Errno::NODATA | Errno::NOTSUP) => Ok(()),
+        copied => Ok(copied?),
+    }
+}
+
+/// Whether the group of a file may read and write it. With an access control list, the group bits
+/// of the mode are the most that anybody but the owner may.
+pub(super) fn group_may_use(file: &File, mode: u32) -> bool {
+    const VERSION_LEN: usize = 4;
+    const ENTRY_LEN: usize = 8;
+    const GROUP: u16 = 4;
+    const MAY_USE: u16 = 6;
+    let mask_lets = mode & 0o060 == 0o060;
+    let Ok(list) = value(file, ACCESS) else { return mask_lets };
+    let entries = list.get(VERSION_LEN..).unwrap_or_default().chunks_exact(ENTRY_LEN);
+    let number = |bytes: &[u8]| u16::from_le_bytes([bytes[0], bytes[1]]);
+    let mut groups = entries.filter(|entry| number(entry) == GROUP);
+    mask_lets && groups.any(|entry| number(&entry[2..]) & MAY_USE == MAY_USE)
 }
 
 /// Removes the access control lists that `new` got from the directory's default list. Together with
@@ -67,7 +98,7 @@ fn value(file: &File, name: &[u8]) -> Result<Vec<u8>, Errno> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::take_after;
+    use super::super::replace_like;
     use super::*;
 
     #[test]
@@ -80,7 +111,7 @@ mod tests {
         if let Err(why) = set("user.note", b"x") {
             return eprintln!("skipped: {why}");
         }
-        take_after(&new, &old).unwrap();
+        replace_like(&new, &old).unwrap();
         // Entries for the owner, one more user, the group, the mask and the others.
         let entries = [
             (1, 6, u32::MAX),
@@ -102,7 +133,7 @@ mod tests {
             return eprintln!("skipped: {why}");
         }
         assert_eq!(
-            take_after(&new, &old).unwrap_err().raw_os_error(),
+            replace_like(&new, &old).unwrap_err().raw_os_error(),
             Some(Errno::NOTSUP.raw_os_error())
         );
     }

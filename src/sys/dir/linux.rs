@@ -3,12 +3,14 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
+
+pub(super) use super::walk::open;
 
 /// How a directory is opened: to look up names, which needs no permission to read it.
 pub(super) const TO_NAME: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -21,10 +23,18 @@ pub(super) fn path_of(dir: BorrowedFd<'_>) -> Option<PathBuf> {
     is_there.then(|| OsString::from_vec(path).into())
 }
 
-/// A descriptor that only looks up names cannot change the owner.
-pub(super) fn to_change_owner(dir: &OwnedFd) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat(dir, ".", flags, Mode::empty())?)
+pub(super) fn open_file(dir: BorrowedFd<'_>, name: &OsStr, flags: OFlags) -> io::Result<File> {
+    let opened = rustix::fs::openat2(dir, name, flags, Mode::empty(), ResolveFlags::NO_XDEV);
+    let opened = match opened {
+        // The kernel or a sandbox does not know this call.
+        Err(Errno::NOSYS | Errno::PERM) => rustix::fs::openat(dir, name, flags, Mode::empty()),
+        opened => opened,
+    };
+    Ok(opened?.into())
+}
+
+pub(super) fn sync_filesystem(file: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(file)?)
 }
 
 pub(super) fn create_unnamed(dir: BorrowedFd<'_>) -> io::Result<Option<File>> {
@@ -55,7 +65,20 @@ pub(super) fn name_unnamed(dir: BorrowedFd<'_>, file: &File, name: &OsStr) -> io
 }
 
 pub(super) fn rename_to_free(dir: BorrowedFd<'_>, old: &OsStr, new: &OsStr) -> io::Result<()> {
-    match rustix::fs::renameat_with(dir, old, dir, new, RenameFlags::NOREPLACE) {
+    rename_with(RenameFlags::NOREPLACE, dir, old, new)
+}
+
+pub(super) fn exchange(dir: BorrowedFd<'_>, one: &OsStr, other: &OsStr) -> io::Result<()> {
+    rename_with(RenameFlags::EXCHANGE, dir, one, other)
+}
+
+fn rename_with(
+    flags: RenameFlags,
+    dir: BorrowedFd<'_>,
+    old: &OsStr,
+    new: &OsStr,
+) -> io::Result<()> {
+    match rustix::fs::renameat_with(dir, old, dir, new, flags) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
             Err(io::ErrorKind::Unsupported.into())
         }

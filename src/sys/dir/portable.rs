@@ -4,9 +4,9 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags};
 
 /// How a directory is opened.
 pub(super) const TO_NAME: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -16,9 +16,18 @@ pub(super) fn path_of(_dir: BorrowedFd<'_>) -> Option<PathBuf> {
     None
 }
 
-/// Any open descriptor can change the owner.
-pub(super) fn to_change_owner(dir: &OwnedFd) -> io::Result<OwnedFd> {
-    dir.try_clone()
+/// Follows every link: whose it is cannot be told from the link that is followed.
+pub(super) fn open(path: &Path) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open(path, TO_NAME, Mode::empty())?)
+}
+
+pub(super) fn open_file(dir: BorrowedFd<'_>, name: &OsStr, flags: OFlags) -> io::Result<File> {
+    Ok(rustix::fs::openat(dir, name, flags, Mode::empty())?.into())
+}
+
+/// Syncs the file alone: there is no call for its filesystem.
+pub(super) fn sync_filesystem(file: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::fs::fsync(file)?)
 }
 
 pub(super) fn create_unnamed(_dir: BorrowedFd<'_>) -> io::Result<Option<File>> {
@@ -42,5 +51,9 @@ pub(super) fn rename_to_free(dir: BorrowedFd<'_>, old: &OsStr, new: &OsStr) -> i
 
 #[cfg(not(target_vendor = "apple"))]
 pub(super) fn rename_to_free(_dir: BorrowedFd<'_>, _old: &OsStr, _new: &OsStr) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn exchange(_dir: BorrowedFd<'_>, _one: &OsStr, _other: &OsStr) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }

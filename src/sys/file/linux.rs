@@ -1,19 +1,28 @@
 //! Files on Linux: a descriptor that names a file without opening it.
 
+use std::ffi::OsStr;
 use std::fs::{File, Permissions};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
 use super::{CAREFUL, FileId, ensure_same, stat};
 
-pub(super) fn set_mode(path: &Path, looked_at: FileId, mode: u32) -> io::Result<()> {
+pub(super) fn set_mode(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    looked_at: FileId,
+    mode: u32,
+) -> io::Result<()> {
     // The file's mode may forbid opening it, so it is only named.
-    let named = File::from(rustix::fs::open(path, OFlags::PATH | CAREFUL, Mode::empty())?);
+    let named = File::from(rustix::fs::openat(dir, name, OFlags::PATH | CAREFUL, Mode::empty())?);
     ensure_same(stat(&named)?.id, looked_at)?;
-    let by_descriptor = format!("/proc/self/fd/{}", named.as_raw_fd());
+    set_mode_of(named.as_fd(), mode)
+}
+
+pub(super) fn set_mode_of(file: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
+    let by_descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
     std::fs::set_permissions(by_descriptor, Permissions::from_mode(mode))
 }

@@ -1,20 +1,32 @@
 //! Files with what every Unix has.
 
+use std::ffi::OsStr;
 use std::io;
-use std::path::Path;
+use std::os::fd::BorrowedFd;
 
-use rustix::fs::{AtFlags, CWD, Mode, RawMode};
-use rustix::io::Errno;
+use rustix::fs::{AtFlags, Mode, RawMode};
 
-use super::{FileId, ensure_same, stat_path};
+use super::{FileId, Stat, ensure_same};
 
-/// The file's mode may forbid opening it, so it is looked at and changed by its path. Another file
+/// The file's mode may forbid opening it, so it is looked at and changed by its name. Another file
 /// that is put there in between is changed instead; a link is never followed.
+pub(super) fn set_mode(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    looked_at: FileId,
+    mode: u32,
+) -> io::Result<()> {
+    let named = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    ensure_same(Stat::from(&named).id, looked_at)?;
+    Ok(rustix::fs::chmodat(dir, name, mode_of(mode), AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+pub(super) fn set_mode_of(file: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
+    Ok(rustix::fs::fchmod(file, mode_of(mode))?)
+}
+
+/// A mode has 16 bits on some systems, and permissions have 12.
 #[allow(clippy::cast_possible_truncation, clippy::unnecessary_cast)]
-pub(super) fn set_mode(path: &Path, looked_at: FileId, mode: u32) -> io::Result<()> {
-    let named = stat_path(path)?.ok_or(Errno::NOENT)?;
-    ensure_same(named.id, looked_at)?;
-    // A mode has 16 bits on some systems, and permissions have 12.
-    let mode = Mode::from_raw_mode(mode as RawMode);
-    Ok(rustix::fs::chmodat(CWD, path, mode, AtFlags::SYMLINK_NOFOLLOW)?)
+fn mode_of(mode: u32) -> Mode {
+    Mode::from_raw_mode(mode as RawMode)
 }

@@ -7,7 +7,7 @@ mod mountinfo;
 mod tests;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Filesystem;
 use mountinfo::Mount;
@@ -16,6 +16,10 @@ pub(super) fn filesystem(dir: &Path) -> io::Result<Filesystem> {
     // The number has 32 bits, in a field whose width and sign depend on the processor.
     let magic = rustix::fs::statfs(dir)?.f_type as u32;
     Ok(describe(Some(magic), mountinfo::of(dir)))
+}
+
+pub(super) fn mount_point(path: &Path) -> Option<PathBuf> {
+    mountinfo::above(path).map(|mount| mount.point)
 }
 
 /// The mount table tells more than the number: ext2, ext3 and ext4 share a number, and so do

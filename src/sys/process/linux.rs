@@ -18,6 +18,8 @@ use rustix::time::{ClockId, clock_gettime};
 pub(super) struct Stat {
     /// `R`, `S`, `T`, `Z`, …
     pub state: u8,
+    /// Bits that describe it (`PF_…`).
+    pub flags: u64,
     /// The number of threads left.
     pub threads: u64,
     /// Clock ticks from the start of the machine to the start of the process.
@@ -34,7 +36,8 @@ impl Stat {
         let mut fields = rest.split_ascii_whitespace();
         Some(Self {
             state: *fields.next()?.as_bytes().first()?,
-            threads: fields.nth(20 - 4)?.parse().ok()?,
+            flags: fields.nth(9 - 4)?.parse().ok()?,
+            threads: fields.nth(20 - 10)?.parse().ok()?,
             start_time: fields.nth(22 - 21)?.parse().ok()?,
         })
     }
@@ -43,6 +46,12 @@ impl Stat {
     /// before the others shows as Z too, and is alive.
     pub(super) fn is_zombie(&self) -> bool {
         matches!(self.state, b'Z' | b'X' | b'x') && self.threads <= 1
+    }
+
+    pub(super) fn is_kernel_thread(&self) -> bool {
+        /// `PF_KTHREAD`.
+        const KERNEL_THREAD: u64 = 0x20_0000;
+        self.flags & KERNEL_THREAD != 0
     }
 }
 
@@ -100,7 +109,7 @@ pub(super) fn boot_time() -> Option<Timestamp> {
 
 /// The time since boot. It includes the time that the machine slept, as start times of processes
 /// do.
-fn since_boot() -> SignedDuration {
+pub(super) fn since_boot() -> SignedDuration {
     let clock = clock_gettime(ClockId::Boottime);
     // Nanoseconds are below 10^9.
     SignedDuration::new(clock.tv_sec, i32::try_from(clock.tv_nsec).unwrap_or(0))
@@ -110,7 +119,10 @@ pub(super) fn command_line(pid: i32) -> Option<Vec<OsString>> {
     if !proc_is_ours() {
         return None;
     }
-    Some(words(&fs::read(format!("/proc/{pid}/cmdline")).ok()?))
+    let words = words(&fs::read(format!("/proc/{pid}/cmdline")).ok()?);
+    // Others without words hide them, or have ended.
+    let is_kernels = words.is_empty() && stat(pid).is_ok_and(|stat| stat.is_kernel_thread());
+    Some(if is_kernels { vec![OsString::from("[kernel thread]")] } else { words })
 }
 
 /// Splits `/proc/<pid>/cmdline`. A program that overwrites its arguments with a title leaves zeros
@@ -134,7 +146,7 @@ pub(super) fn pid_namespace() -> Option<u64> {
     Some(fs::metadata("/proc/self/ns/pid").ok()?.ino())
 }
 
-fn stat(pid: i32) -> io::Result<Stat> {
+pub(super) fn stat(pid: i32) -> io::Result<Stat> {
     if !proc_is_ours() {
         let what = "/proc does not belong to this process's PID namespace";
         return Err(io::Error::new(io::ErrorKind::Unsupported, what));
@@ -149,7 +161,7 @@ fn stat(pid: i32) -> io::Result<Stat> {
 ///
 /// After `unshare --pid` without a new mount of `/proc` they are those of the outer namespace:
 /// other processes than `kill` reaches by the same ids.
-fn proc_is_ours() -> bool {
+pub(crate) fn proc_is_ours() -> bool {
     fs::read_link("/proc/self")
         .is_ok_and(|target| target.as_os_str() == getpid().to_string().as_str())
 }

@@ -65,7 +65,7 @@ fn me() -> i32 {
 #[test]
 fn stat_lines_are_parsed_whatever_the_name() {
     let tail = "S 1 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 13 0 987654321 1 2 3";
-    let expected = Stat { state: b'S', threads: 13, start_time: 987_654_321 };
+    let expected = Stat { state: b'S', flags: 4_194_560, threads: 13, start_time: 987_654_321 };
     for name in ["node", "my prog", "a) R 1 2 3 (b", ")", "", "( ) 5 5 5", "x\ny"] {
         let line = format!("42 ({name}) {tail}\n");
         assert_eq!(Stat::parse(line.as_bytes()).as_ref(), Some(&expected), "{line}");
@@ -100,7 +100,7 @@ fn a_command_line_is_split_into_words_that_are_not_empty() {
 
 #[test]
 fn a_main_thread_that_ended_before_the_others_is_no_zombie() {
-    let stat = |state, threads| Stat { state, threads, start_time: 1 };
+    let stat = |state, threads| Stat { state, flags: 0, threads, start_time: 1 };
     assert!(stat(b'Z', 1).is_zombie());
     assert!(stat(b'X', 0).is_zombie());
     assert!(!stat(b'Z', 2).is_zombie());
@@ -128,6 +128,14 @@ fn a_living_child_is_seen() {
     let late = started.duration_since(before);
     assert!(late.abs() < SignedDuration::from_secs(2), "{late}");
     assert_eq!(command_line(child.pid()).unwrap(), ["sleep", "1000"]);
+}
+
+#[test]
+fn a_kernel_thread_is_known() {
+    // In a container there is none.
+    if linux::stat(2).is_ok_and(|stat| stat.is_kernel_thread()) {
+        assert_eq!(command_line(2).unwrap(), ["[kernel thread]"]);
+    }
 }
 
 #[test]

@@ -104,8 +104,8 @@ impl Disk {
     }
 
     /// From now on, whoever changes anything on the disk waits, until this is dropped or a minute
-    /// is over. However this process ends, the disk is set free, since who waits for it cannot
-    /// even be killed.
+    /// is over. However this process ends, the disk is set free: who waits for it cannot even be
+    /// killed.
     pub fn freeze(&self) -> Frozen {
         let mut helper = Command::new("sh")
             .args(["-c", "fsfreeze -f \"$0\" && echo; timeout 60 cat; fsfreeze -u \"$0\""])

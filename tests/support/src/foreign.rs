@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -12,12 +13,17 @@ pub const NOBODY: u32 = 1 << 30;
 
 /// A lock record as OpenClaw writes it.
 pub fn foreign_record(pid: u32, start_time: Option<u64>) -> String {
-    let now = jiff::Timestamp::now();
+    foreign_record_of(pid, start_time, Duration::ZERO)
+}
+
+/// The same, made so long ago.
+pub fn foreign_record_of(pid: u32, start_time: Option<u64>, age: Duration) -> String {
+    let made = jiff::Timestamp::now().checked_sub(age).unwrap();
     match start_time {
         Some(start) => format!(
-            "{{\n  \"pid\": {pid},\n  \"createdAt\": \"{now:.3}\",\n  \"starttime\": {start}\n}}\n"
+            "{{\n  \"pid\": {pid},\n  \"createdAt\": \"{made:.3}\",\n  \"starttime\": {start}\n}}\n"
         ),
-        None => format!("{{\n  \"pid\": {pid},\n  \"createdAt\": \"{now:.3}\"\n}}\n"),
+        None => format!("{{\n  \"pid\": {pid},\n  \"createdAt\": \"{made:.3}\"\n}}\n"),
     }
 }
 

@@ -65,6 +65,11 @@ pub fn state_of(pid: u32) -> Option<char> {
     fields(pid)?.chars().next()
 }
 
+/// Parent of a process; `None` if there is no such process.
+pub fn parent_of(pid: u32) -> Option<u32> {
+    fields(pid)?.split(' ').nth(1)?.parse().ok()
+}
+
 /// The fields of a process's `stat` from the third on: those behind its name.
 fn fields(pid: u32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

@@ -4,6 +4,7 @@
 pub mod alone;
 pub mod child;
 pub mod clock;
+pub mod contained;
 pub mod disk;
 pub mod env;
 pub mod foreign;
@@ -15,11 +16,14 @@ pub mod process;
 pub mod room;
 pub mod running;
 pub mod signals;
+pub mod silent;
 pub mod strace;
+pub mod user;
 pub mod wait;
 
 pub use alone::alone;
-pub use foreign::{NOBODY, flocked, foreign_record, leased};
+pub use contained::Contained;
+pub use foreign::{NOBODY, flocked, foreign_record, foreign_record_of, leased};
 pub use kernel::{census, kernel_waiters, start_time_of, state_of, threads_named};
 pub use namespace::in_a_namespace;
 pub use process::{Doomed, Sleeper, am_root};

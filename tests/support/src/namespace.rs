@@ -34,6 +34,28 @@ pub fn mount_namespace() -> Option<Vec<String>> {
     unshare(&["--mount"], "a mount namespace")
 }
 
+/// What starts a program as root of a user namespace with this map of users and groups, as in a
+/// container that is nobody special outside. Lines of the map are separated by `\n`, spelled out.
+/// `None`, said aloud, where that is not allowed.
+pub fn user_namespace(map: &str) -> Option<Vec<String>> {
+    // The map has to be written from outside.
+    let script = format!(
+        r#"me=$$; here=$(readlink /proc/self/ns/user)
+        (
+            while [ "$(readlink /proc/$me/ns/user)" = "$here" ]; do sleep 0.01; done
+            printf '{map}\n' >/proc/$me/uid_map && printf '{map}\n' >/proc/$me/gid_map
+        ) &
+        exec unshare --user sh -c \
+            'until grep -q . /proc/self/gid_map; do sleep 0.01; done; exec "$@"' sh "$@""#
+    );
+    let program = ["sh", "-c", &script, "sh"].map(String::from).to_vec();
+    if is_allowed(&["unshare", "--user"].map(String::from)) {
+        return Some(program);
+    }
+    eprintln!("skipped: no right to make a user namespace, or no unshare");
+    None
+}
+
 /// Runs a test's body in a mount namespace of its own: however it ends, no mount and no loop device
 /// stays. `test` is [`test_name!`](crate::test_name).
 pub fn in_a_namespace(test: &str, body: impl FnOnce()) {

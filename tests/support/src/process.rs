@@ -8,6 +8,8 @@ use std::sync::mpsc::{Receiver, channel};
 
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
+use crate::kernel::parent_of;
+
 /// A process that is killed, and waited for, when the test is done with it.
 pub struct Doomed(pub Child);
 
@@ -131,4 +133,26 @@ pub fn is_allowed(through: &[String]) -> bool {
     let mut command = Command::new(&through[0]);
     command.args(&through[1..]).arg("true");
     command.output().is_ok_and(|output| output.status.success())
+}
+
+/// Whether there is such a program; if there is none, the test says that it is skipped.
+pub fn is_installed(program: &str) -> bool {
+    let mut look = Command::new("sh");
+    look.args(["-c", "command -v \"$0\"", program]);
+    let found = look.output().is_ok_and(|output| output.status.success());
+    if !found {
+        eprintln!("skipped: there is no {program}");
+    }
+    found
+}
+
+/// The children of a process that run under this name, by their own account.
+pub fn children_named(parent: u32, name: &str) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let is_named = |pid: u32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).next() == Some(name.as_bytes())
+    };
+    pids.filter(|pid| parent_of(*pid) == Some(parent) && is_named(*pid)).collect()
 }

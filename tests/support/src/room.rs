@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +14,7 @@ use crate::wait::until;
 
 /// Paths of a session and its lock file, in a directory that goes with the room.
 pub struct Room {
-    _temporary: TempDir,
+    temporary: TempDir,
     /// The directory that the session is in, without links in its path.
     pub dir: PathBuf,
     /// `s.jsonl`. The room does not make it.
@@ -34,7 +35,14 @@ impl Room {
         let dir = temporary.path().canonicalize().unwrap().join(dir);
         fs::create_dir_all(&dir).unwrap();
         let session = dir.join("s.jsonl");
-        Self { _temporary: temporary, lock: dir.join("s.jsonl.lock"), session, dir }
+        Self { temporary, lock: dir.join("s.jsonl.lock"), session, dir }
+    }
+
+    /// Lets every user in, as far as the files in it do.
+    pub fn let_all_in(&self) {
+        for dir in [self.temporary.path(), &self.dir] {
+            fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
+        }
     }
 
     /// What is in the session file; nothing if there is none.

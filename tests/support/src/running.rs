@@ -75,7 +75,7 @@ impl Running {
     pub fn until_it_says(&mut self, words: &str) -> String {
         let began = Instant::now();
         loop {
-            let left = PATIENCE.saturating_sub(began.elapsed());
+            let left = DEADLINE.saturating_sub(began.elapsed());
             let line = match self.err.recv_timeout(left) {
                 Ok(line) => line,
                 Err(error) => panic!("not said: {words:?} ({error}); it said: {}", self.said),

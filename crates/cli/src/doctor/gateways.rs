@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use turnlock::gateway::{Finding, Gateway, Trouble, doctor};
 
+use super::Args;
 use crate::output::printable;
 
 /// What is wrong with the gateway of one state directory.
@@ -16,12 +17,13 @@ pub(super) struct OfGateway {
     finding: Finding,
 }
 
-/// Looks at each path that is a state directory. `fix` removes stale gateway locks and orphaned
-/// `.reclaim` directories.
-pub(super) fn look(paths: &[PathBuf], fix: bool) -> Vec<OfGateway> {
+/// Looks at each path that is a state directory. With `--fix`, stale gateway locks and orphaned
+/// `.reclaim` directories are removed.
+pub(super) fn look(paths: &[PathBuf], args: &Args) -> Vec<OfGateway> {
     let mut found = Vec::new();
     for state_dir in paths.iter().filter(|path| is_state_directory(path)) {
-        let findings = doctor(&Gateway::builder(state_dir), None, fix).unwrap_or_default();
+        let gateway = Gateway::builder(state_dir).assume_local(args.local.assume_local);
+        let findings = doctor(&gateway, None, args.fix).unwrap_or_default();
         // Without a gateway here, a listener on the default port may belong to another instance.
         let of_locks = findings
             .into_iter()

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use turnlock::LockReport;
 use turnlock::doctor::{Examination, Finding, Problem, Treatment};
+use turnlock::{Holder, LockReport};
 
 use super::count;
 use crate::output::printable;
@@ -53,9 +53,11 @@ fn line(finding: &Finding) -> String {
 /// `pid=P (alive|dead) age=17s stale=yes (reasons)`
 fn lock(report: &LockReport) -> String {
     let holder = report.holder.as_ref();
-    let pid =
-        holder.and_then(|holder| holder.pid).map_or("missing".to_owned(), |pid| pid.to_string());
+    let pid = holder
+        .and_then(|holder| holder.host_pid.or(holder.pid))
+        .map_or("missing".to_owned(), |pid| pid.to_string());
     let alive = match holder {
+        Some(holder) if holder.unseen => "unknown",
         Some(holder) if holder.alive => "alive",
         Some(_) => "dead",
         None => "unknown",
@@ -67,6 +69,10 @@ fn lock(report: &LockReport) -> String {
     if !report.reasons.is_empty() {
         let reasons: Vec<_> = report.reasons.iter().map(ToString::to_string).collect();
         let _ = write!(text, " ({})", reasons.join(", "));
+    }
+    if let Some(Holder { pid: Some(there), host_pid: Some(_), container, .. }) = holder {
+        let place = container.as_deref().unwrap_or("another PID namespace");
+        let _ = write!(text, " in {} (pid {there} there)", printable(place));
     }
     if let Some(label) = holder.and_then(|holder| holder.label.as_ref()) {
         let _ = write!(text, " label=\"{}\"", printable(label));

@@ -1,14 +1,12 @@
 //! A gateway program that runs under the locks.
 //!
-//! It must not outlive them. It inherits no lock, so that no process that it leaves behind keeps
-//! the next gateway from starting. Instead the kernel kills it when this process dies, in whatever
-//! way; see [`exec`].
+//! It and all that it starts inherit them, so that no other gateway begins beside any of it. And
+//! none of it outlives this process for long, in whatever way it ends; see [`reaper`].
 
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitCode, ExitStatus};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Child;
@@ -17,10 +15,8 @@ use turnlock::gateway::Gateway;
 use super::serve::Guard;
 use super::signals::Signals;
 use crate::failure::Failure;
-use crate::{exec, signals};
-
-/// How long the program may take to end after a lock was lost.
-const GRACE: Duration = Duration::from_secs(5);
+use crate::reaper::{self, GRACE, Purpose};
+use crate::{children, lend, signals};
 
 pub(super) async fn run(
     gateway: &mut Gateway,
@@ -29,19 +25,28 @@ pub(super) async fn run(
 ) -> Result<ExitCode, Failure> {
     // The port was free. From here on it belongs to the program.
     drop(gateway.take_listener());
-    // Must be the main thread: the kernel kills the child when the thread that started it ends.
-    let mut child = start(command)?;
-    let ended = attend(gateway, signals, &mut child).await;
-    if ended.is_err() {
-        end(&mut child).await;
+    children::adopt_orphans()?;
+    // Must be the main thread: the kernel tells the reaper when the thread that started it ends.
+    let mut reaper = start(gateway, command)?;
+    let ended = attend(gateway, signals, &mut reaper).await;
+    match &ended {
+        Ok(status) if status.signal().is_none() => {}
+        // It was killed. What it ran is this process's affair now.
+        Ok(_) => reaper::succeed(Purpose::Gateway),
+        Err(_) => end(&mut reaper).await,
     }
     ended.map(exit_code)
 }
 
-fn start(command: &[OsString]) -> Result<Child, Failure> {
-    let under = exec::command(Signal::KILL, command)?;
-    tokio::process::Command::from(under)
-        .spawn()
+fn start(gateway: &Gateway, command: &[OsString]) -> Result<Child, Failure> {
+    let mut reaper = tokio::process::Command::from(reaper::command(Purpose::Gateway, command)?);
+    let spawned = gateway.with_lock_fds(|locks| {
+        let _inherited: Vec<_> =
+            locks.iter().map(|lock| lend::inheritable(*lock)).collect::<io::Result<_>>()?;
+        reaper.spawn()
+    });
+    spawned
+        .ok_or_else(|| Failure::new("the gateway's locks are released"))?
         .map_err(|e| Failure::new(format!("cannot start the program: {e}")))
 }
 
@@ -71,14 +76,15 @@ fn id(child: &Child) -> Option<Pid> {
     child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()))
 }
 
-async fn end(child: &mut Child) {
-    if let Some(program) = id(child) {
-        let _ = kill_process(program, Signal::TERM);
+/// Ends the program, and all that it started.
+async fn end(reaper: &mut Child) {
+    if let Some(reaper) = id(reaper) {
+        let _ = kill_process(reaper, Signal::TERM);
     }
-    if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
-        // If this fails too, the kernel kills it when this process ends.
-        let _ = child.kill().await;
+    if tokio::time::timeout(GRACE, reaper.wait()).await.is_err() {
+        let _ = reaper.kill().await;
     }
+    reaper::succeed(Purpose::Gateway);
 }
 
 /// The program's exit code, or 128 + N if signal N ended it, as in shells.

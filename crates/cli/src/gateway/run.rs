@@ -6,25 +6,28 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use tokio::task::spawn_blocking;
-use turnlock::Sessions;
-use turnlock::gateway::{self, DEFAULT_PORT, Gateway, Layout, Supervised};
+use turnlock::gateway::{self, DEFAULT_PORT, Gateway, GatewayBuilder, Layout, Supervised};
+use turnlock::{LockReport, LockState, Sessions};
 
 use super::signals::{self, Signals};
-use super::{Which, child, serve, stop};
+use super::{Which, child, remains, serve, stop};
 use crate::failure::Failure;
+use crate::options::Local;
 use crate::output;
 
 /// Take the locks and the port, then serve /healthz and /metrics, or run CMD under the locks
 ///
 /// Takes the state lock, then the config lock, then the port. Nothing else is touched before all
-/// three are taken. CMD gets the port, and dies with this process.
+/// three are taken. CMD gets the port, and must stay in the foreground. All that CMD starts is part
+/// of the gateway: it keeps the locks, and is ended when CMD or this process ends. If something is
+/// left of an earlier gateway that was killed, it is named and ended first.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   turnlock gateway run --state-dir /data --port 18789
   turnlock gateway run --supervised --state-dir /data -- node gateway.mjs
 
-Exit codes: those of CMD; 75 another gateway is running;
+Exit codes: those of CMD; 1 a lock was lost; 75 another gateway is running;
 78 (or 0) with --supervised: another gateway is healthy.")]
 pub(super) struct Args {
     #[command(flatten)]
@@ -108,18 +111,15 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let runtime = signals::runtime()?;
     let ran = runtime.block_on(async {
         let mut signals = Signals::catch()?;
-        let start = async {
-            match args.supervised {
-                None => builder.acquire().await.map(Supervised::Started),
-                Some(_) => builder.acquire_supervised().await,
-            }
-        };
         let started = tokio::select! {
             () = signals.end() => return Ok(ExitCode::SUCCESS),
-            started = start => started?,
+            started = start(builder, args.supervised.is_some()) => started?,
         };
         match started {
-            Supervised::Started(gateway) => run(gateway, signals, &args.command).await,
+            Supervised::Started(gateway) => {
+                let local = args.which.local;
+                run(gateway, signals, local, &args.command).await
+            }
             Supervised::AlreadyHealthy(address) => {
                 output::tell(&format!(
                     "a healthy gateway is already listening on ws://{address}; nothing to do"
@@ -134,10 +134,27 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     ran
 }
 
+/// Takes the locks and the port, after the end of what is left of an earlier gateway.
+async fn start(gateway: GatewayBuilder, supervised: bool) -> Result<Supervised, Failure> {
+    remains::end(&gateway).await?;
+    let watched = gateway.clone();
+    let acquire = async {
+        match supervised {
+            false => gateway.acquire().await.map(Supervised::Started),
+            true => gateway.acquire_supervised().await,
+        }
+    };
+    tokio::select! {
+        acquired = acquire => Ok(acquired?),
+        failure = remains::keep_ending(&watched) => Err(failure),
+    }
+}
+
 /// Runs the gateway until it ends or is told to end, then releases everything.
 async fn run(
     mut gateway: Gateway,
     mut signals: Signals,
+    local: Local,
     command: &[OsString],
 ) -> Result<ExitCode, Failure> {
     announce(&gateway);
@@ -145,7 +162,7 @@ async fn run(
     let told_to_end = tokio::select! {
         () = signals.end() => true,
         // Many locks take a while, and those on a dead mount for ever.
-        _ = spawn_blocking(move || sweep_sessions(&layout)) => false,
+        _ = spawn_blocking(move || sweep_sessions(&layout, local)) => false,
     };
     let ended = match command {
         _ if told_to_end => Ok(ExitCode::SUCCESS),
@@ -168,22 +185,28 @@ fn announce(gateway: &Gateway) {
 }
 
 /// Removes the stale locks of the sessions. Their holders died with an earlier gateway.
-fn sweep_sessions(layout: &Layout) {
-    let sessions = Sessions::new();
+fn sweep_sessions(layout: &Layout, local: Local) {
+    let sessions = match Sessions::builder().assume_local(local.assume_local).build() {
+        Ok(sessions) => sessions,
+        Err(error) => return output::tell(&error.to_string()),
+    };
     for dir in layout.session_dirs() {
         match sessions.sweep(&dir) {
-            Ok(found) => {
-                for lock in found.iter().filter(|lock| lock.removed) {
-                    let reasons: Vec<_> =
-                        lock.reasons.iter().map(|reason| reason.as_str()).collect();
-                    output::tell(&format!(
-                        "removed a stale session lock: {} ({})",
-                        lock.lock.display(),
-                        reasons.join(", ")
-                    ));
-                }
-            }
+            Ok(found) => found.iter().for_each(tell_of_lock),
             Err(error) => output::tell(&error.to_string()),
         }
+    }
+}
+
+fn tell_of_lock(lock: &LockReport) {
+    let path = lock.lock.display();
+    if lock.removed {
+        let reasons: Vec<_> = lock.reasons.iter().map(|reason| reason.as_str()).collect();
+        output::tell(&format!("removed a stale session lock: {path} ({})", reasons.join(", ")));
+    } else if lock.state == LockState::Unseen {
+        output::tell(&format!(
+            "left a session lock whose owner may live in another container: {path}; if none uses \
+             this directory, add --assume-local"
+        ));
     }
 }

@@ -67,7 +67,7 @@ impl Guard {
         Self { ticks: interval(WATCH), blind: false }
     }
 
-    /// Waits, then looks at the locks. A lock that cannot be looked at is not taken for lost.
+    /// Waits, then looks at the locks. A lock that cannot be looked at does not count as lost.
     /// Cancel safe.
     pub(super) async fn look(&mut self, gateway: &Gateway) -> Result<(), Failure> {
         self.ticks.tick().await;
@@ -91,20 +91,20 @@ impl Guard {
 }
 
 fn answer(stream: TokioIo<tokio::net::TcpStream>, facts: Arc<Facts>) {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let facts = Arc::clone(&facts);
-        async move {
-            // The facts are read from the disk.
-            let path = request.uri().path().to_owned();
-            let readable = matches!(*request.method(), Method::GET | Method::HEAD);
-            let told = tokio::task::spawn_blocking(move || respond(&path, readable, &facts)).await;
-            Ok::<_, Infallible>(
-                told.unwrap_or_else(|e| {
+    let service =
+        service_fn(move |request: Request<Incoming>| {
+            let facts = Arc::clone(&facts);
+            async move {
+                // The facts are read from the disk.
+                let path = request.uri().path().to_owned();
+                let readable = matches!(*request.method(), Method::GET | Method::HEAD);
+                let response =
+                    tokio::task::spawn_blocking(move || respond(&path, readable, &facts)).await;
+                Ok::<_, Infallible>(response.unwrap_or_else(|e| {
                     with(StatusCode::INTERNAL_SERVER_ERROR, TEXT, e.to_string())
-                }),
-            )
-        }
-    });
+                }))
+            }
+        });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(SLOWEST_REQUEST)
@@ -137,7 +137,7 @@ fn with(status: StatusCode, kind: &'static str, body: String) -> Response<String
 }
 
 fn healthz(facts: &Facts) -> String {
-    let told = json!({
+    let body = json!({
         "ok": true,
         "pid": std::process::id(),
         "version": env!("CARGO_PKG_VERSION"),
@@ -145,7 +145,7 @@ fn healthz(facts: &Facts) -> String {
         "stateDir": facts.layout.state_dir().display().to_string(),
         "heldSessions": facts.count(LockState::Held) + facts.count(LockState::Foreign),
     });
-    format!("{told}\n")
+    format!("{body}\n")
 }
 
 /// The counters of this process, and the session locks that exist now, of whatever process.

@@ -42,7 +42,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
 }
 
 fn table(report: &GatewayReport) -> String {
-    let rows = [
+    let mut rows = vec![
         ("state directory", report.state_dir.display().to_string()),
         ("config", report.config.display().to_string()),
         ("state lock", describe(report.state_lock.as_ref())),
@@ -51,6 +51,9 @@ fn table(report: &GatewayReport) -> String {
         ("listener", listener(report)),
         ("health", report.health.to_string()),
     ];
+    if let Some(remains) = &report.remains {
+        rows.insert(4, ("left behind", remains.to_string()));
+    }
     let bold = AnsiColor::BrightWhite.on_default().bold();
     let line =
         |(name, fact): &(&str, String)| format!("{bold}{name:<15}{bold:#}  {}\n", printable(fact));

@@ -98,6 +98,45 @@ fn a_post_creates_a_session_only_when_told_to() {
 }
 
 #[test]
+fn a_mistyped_path_creates_nothing() {
+    let input: &[(&[&str], &[&str])] =
+        &[(&["append"], &[]), (&["post"], &[]), (&["run"], &["--", "echo", "never"])];
+    for path in ["none/s.jsonl", "none/below/s.jsonl"] {
+        for (verb, command) in input {
+            let room = room();
+            let session = room.dir.join(path);
+            let mut line = turnlock(*verb);
+            line.arg(&session).args(*command);
+            let answer = fed(line, "{}");
+            assert_eq!((answer.code, answer.out.as_str()), (Some(1), ""), "{answer:?}");
+            assert!(
+                answer.err.contains("--create")
+                    && answer.err.contains(session.parent().unwrap().to_str().unwrap()),
+                "{answer:?}"
+            );
+            assert_eq!(fs::read_dir(&room.dir).unwrap().count(), 0);
+
+            let mut line = turnlock(*verb);
+            line.arg("--create").arg(&session).args(*command);
+            let answer = fed(line, "{}");
+            assert_eq!(answer.code, Some(0), "{answer:?}");
+            assert!(session.parent().unwrap().is_dir());
+        }
+    }
+}
+
+#[test]
+fn a_session_in_the_current_directory_needs_no_option() {
+    let room = room();
+    for (verb, command) in [(&["append"][..], &[][..]), (&["run"], &["--", "true"])] {
+        let mut line = turnlock(verb);
+        line.arg("s.jsonl").args(command).current_dir(&room.dir);
+        assert_eq!(fed(line, "{}").code, Some(0));
+    }
+    assert_eq!(room.text(), "{}\n");
+}
+
+#[test]
 fn beyond_the_file_size_limit_an_append_fails_and_is_not_killed() {
     let room = room();
     fs::write(&room.session, "{}\n").unwrap();

@@ -2,7 +2,7 @@
 
 use turnlock_testing::{Running, ended, fed, room};
 
-use crate::program::{held, run, turnlock};
+use crate::program::{TURNLOCK, held, run, turnlock};
 
 #[test]
 fn an_append_inside_writes_under_the_turn() {
@@ -13,7 +13,11 @@ fn an_append_inside_writes_under_the_turn() {
             if [ $f -ef $SESSION.lock ]; then eval "exec ${f##*/}>&-"; echo closed; fi
         done
         cd $DIR && echo '{"n":2}' | $TURNLOCK append --timeout 60s --json s.jsonl"#;
-    let answer = run(&room, &[], script).end();
+    // `sh` closes no descriptor of several digits.
+    let mut command = turnlock(["run"]);
+    command.arg(&room.session).args(["--", "bash", "-c", script]);
+    command.env("TURNLOCK", TURNLOCK).env("SESSION", &room.session).env("DIR", &room.dir);
+    let answer = ended(command);
     let told = "{\"lines\":1,\"offset\":8,\"bytes\":8,\"intervening\":0,\"sealed\":false}\n";
     assert_eq!(
         (answer.code, answer.out, answer.err.as_str()),
@@ -46,6 +50,23 @@ fn an_append_inside_is_refused_once_the_turn_is_lost() {
         assert!(answer.err.contains("the turn was lost while the command ran"), "{answer:?}");
         drop(next.map(Running::end));
         assert!(!room.session.exists() || room.text().is_empty());
+    }
+}
+
+/// Success would say that its work counts.
+#[test]
+fn a_command_that_succeeds_without_its_turn_is_79() {
+    let room = room();
+    for (how, code) in [("exit 0", 79), ("exit 9", 9), ("kill -KILL $$", 128 + 9)] {
+        let mut holder = run(&room, &[], &format!("echo ready; read go; {how}"));
+        assert_eq!(holder.line(), "ready");
+        let mut revoke = turnlock(["revoke", "--owner", &holder.pid().to_string()]);
+        revoke.arg(&room.session);
+        assert_eq!(ended(revoke).code, Some(0));
+        holder.say("go\n");
+        let answer = holder.end();
+        assert_eq!(answer.code, Some(code), "{how}: {answer:?}");
+        assert!(answer.err.contains("the turn was lost while the command ran"), "{answer:?}");
     }
 }
 

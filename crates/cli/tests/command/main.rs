@@ -2,7 +2,9 @@
 
 mod append;
 mod beside;
+mod children;
 mod clocks;
+mod containers;
 mod doctor;
 mod enclosed;
 mod filesystems;

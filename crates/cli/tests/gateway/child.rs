@@ -3,24 +3,9 @@
 
 use rustix::process::Signal;
 use turnlock_testing::process::{signal, through};
-use turnlock_testing::{Doomed, ended, eventually, state_of, until};
+use turnlock_testing::{Doomed, ended, eventually, until};
 
 use crate::rig::*;
-
-fn pid_in(path: &std::path::Path) -> u32 {
-    eventually("the program has started", || {
-        std::fs::read_to_string(path).ok()?.trim().parse().ok()
-    })
-}
-
-/// A script that tells its process id, and lives on for long enough.
-fn waiting(note: &std::path::Path) -> String {
-    format!("echo $$ > {}; for n in $(seq 3000); do sleep 0.02; done", note.display())
-}
-
-fn lives(pid: u32) -> bool {
-    state_of(pid).is_some_and(|state| !matches!(state, 'Z' | 'X'))
-}
 
 #[test]
 fn its_exit_code_is_the_commands_and_nothing_is_left() {
@@ -63,7 +48,7 @@ fn a_program_that_is_deaf_is_stopped_with_its_gateway() {
 }
 
 #[test]
-fn it_dies_with_the_gateway_and_what_it_started_delays_nobody() {
+fn it_dies_with_the_gateway_and_so_does_what_it_started() {
     let home = home();
     let (note, daemon) = (home.dir.path().join("pid"), home.dir.path().join("daemon"));
     // Deaf to all that can be ignored, and with something left behind in the background.
@@ -75,10 +60,8 @@ fn it_dies_with_the_gateway_and_what_it_started_delays_nobody() {
     let mut running = ready(home.run(&["--", "sh", "-c", &script]));
     let (program, daemon) = (pid_in(&note), pid_in(&daemon));
     running.kill();
-    until("the program is gone", || !lives(program));
-    assert!(lives(daemon));
-    drop(ready(home.run_within("0s")));
-    signal(daemon, Signal::KILL);
+    drop(ready(home.run(&[])));
+    assert!(!lives(program) && !lives(daemon));
 }
 
 #[test]
@@ -141,11 +124,10 @@ fn an_interrupt_sent_to_the_gateway_on_a_terminal_reaches_it_too() {
         return;
     };
     let mut script = Doomed(child);
-    let program = pid_in(&note);
-    let status = std::fs::read_to_string(format!("/proc/{program}/status")).unwrap();
-    let gateway =
-        status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().parse().unwrap();
-    signal(gateway, Signal::INT);
+    pid_in(&note);
+    let record = std::fs::read_to_string(home.state_lock()).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    signal(record["pid"].as_u64().unwrap() as u32, Signal::INT);
     let status = eventually("it ends", || script.try_wait().unwrap());
     assert_eq!(status.code(), Some(5));
 }

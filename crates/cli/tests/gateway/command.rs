@@ -10,7 +10,7 @@ use turnlock_testing::{Running, ended, until};
 
 use crate::rig::*;
 
-fn json(text: &str) -> Value {
+pub fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
 }
 
@@ -105,6 +105,65 @@ fn owner_listener_and_health_are_three_facts() {
     assert_eq!(status["stateLock"]["process"]["identity"], "gone");
     assert_eq!(status["listener"]["pids"], serde_json::json!([std::process::id()]));
     assert_eq!(status["health"]["state"], "healthy");
+}
+
+#[test]
+fn a_killed_gateway_starts_again_although_a_snapshot_has_its_locks() {
+    let home = home();
+    for _ in 0..2 {
+        let mut running = ready(home.run(&[]));
+        let links: Vec<_> = ["snapshot", "another"].map(|name| home.dir.path().join(name)).into();
+        for link in &links {
+            std::fs::hard_link(home.state_lock(), link).unwrap();
+        }
+        assert!(get(home.address(), "/healthz").contains("200 OK"));
+        assert_eq!(home.ask("status", &["--require-healthy"]).code, Some(0));
+        running.kill();
+        let record = std::fs::read(&links[0]).unwrap();
+        ready(home.run(&[])).kill();
+        assert_eq!(std::fs::read(&links[0]).unwrap(), record);
+        for link in &links {
+            std::fs::remove_file(link).unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_doctor_removes_no_directory_that_holds_files_and_follows_no_link() {
+    let home = home();
+    let elsewhere = home.dir.path().join("elsewhere");
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    let guard = |dir: &std::path::Path, file: Option<&str>| {
+        std::fs::create_dir_all(dir).unwrap();
+        if let Some(file) = file {
+            std::fs::write(dir.join(file), "years of work").unwrap();
+        }
+        std::fs::File::open(dir).unwrap().set_modified(old).unwrap();
+    };
+    // A name that only ends like a guard's, a guard's name with files in it, and one behind a link.
+    guard(&home.state.join("notes.lock.reclaim"), Some("thesis.txt"));
+    guard(&home.state.join("notes-without-files.lock.reclaim"), None);
+    guard(&home.state.join("agents/main/sessions/s.jsonl.lock.reclaim"), Some("thesis.txt"));
+    guard(&home.state.join("agents/main/sessions/t.jsonl.lock.reclaim"), None);
+    guard(&elsewhere.join("s.jsonl.lock.reclaim"), None);
+    guard(&elsewhere.join("sessions/s.jsonl.lock.reclaim"), None);
+    std::fs::create_dir(home.state.join("agents/evil")).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, home.state.join("agents/evil/sessions")).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, home.state.join("agents/worse")).unwrap();
+
+    let fixed = home.ask("doctor", &["--port", &home.port.to_string(), "--fix"]);
+    assert_eq!(fixed.code, Some(1), "what is left is told: {fixed:?}");
+    assert!(fixed.out.contains("it is not empty"), "{fixed:?}");
+    for kept in [
+        "state/notes.lock.reclaim/thesis.txt",
+        "state/notes-without-files.lock.reclaim",
+        "state/agents/main/sessions/s.jsonl.lock.reclaim/thesis.txt",
+        "elsewhere/s.jsonl.lock.reclaim",
+        "elsewhere/sessions/s.jsonl.lock.reclaim",
+    ] {
+        assert!(home.dir.path().join(kept).exists(), "{kept}: {fixed:?}");
+    }
+    assert!(!home.state.join("agents/main/sessions/t.jsonl.lock.reclaim").exists(), "{fixed:?}");
 }
 
 #[test]

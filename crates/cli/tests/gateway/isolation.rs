@@ -108,6 +108,39 @@ fn what_cannot_be_read_is_an_error() {
 }
 
 #[test]
+fn configs_of_other_kinds_are_refused_at_once() {
+    let home = home();
+    let a = gateway_with(&home, "a", "{}");
+    let deep = format!("{{ x: {}1{} }}", "[".repeat(100_000), "]".repeat(100_000));
+    let deep = gateway_with(&home, "deep", &deep);
+    let pipe = gateway_with(&home, "pipe", "{}");
+    let config = pipe.join("openclaw.json");
+    std::fs::remove_file(&config).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&config).status().unwrap().success());
+    for (other, words) in [
+        (deep, "nested deeper"),
+        (pipe, "not a regular file"),
+        (PathBuf::from("/dev/zero"), "not a regular file"),
+    ] {
+        let checked = check(&[&a, &other]);
+        assert!(checked.code == Some(1) && checked.err.contains(words), "{checked:?}");
+    }
+}
+
+#[test]
+fn a_port_is_a_number_however_it_is_written() {
+    let home = home();
+    let a = gateway_with(&home, "a", "{ gateway: { port: 20500.0 } }");
+    let b = gateway_with(&home, "b", "{ gateway: { port: 0x5014 } } // [[[ {{{");
+    let checked = check(&[&a, &b]);
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    assert!(checked.out.contains("20500"), "{checked:?}");
+    let half = gateway_with(&home, "half", "{ gateway: { port: 20500.5 } }");
+    let checked = check(&[&a, &half]);
+    assert!(checked.err.contains("20500.5 is no port"), "{checked:?}");
+}
+
+#[test]
 fn names_that_are_no_utf8_are_told_to_machines() {
     let home = home();
     let name = std::ffi::OsStr::from_bytes(b"a\xff");

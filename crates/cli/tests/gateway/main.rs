@@ -12,3 +12,4 @@ mod race;
 mod rig;
 mod stop;
 mod supervised;
+mod wrapped;

@@ -10,7 +10,7 @@ use std::thread;
 use turnlock_testing::port::free_port;
 use turnlock_testing::signals::heed_signals;
 use turnlock_testing::strace::strace_at;
-use turnlock_testing::{DEADLINE, Ended, Running, ended};
+use turnlock_testing::{DEADLINE, Ended, Running, ended, eventually, state_of};
 
 /// Where one gateway lives.
 pub struct Home {
@@ -92,6 +92,23 @@ pub fn ready(command: impl BorrowMut<Command>) -> Running {
     running
 }
 
+/// The process id that a program has told in a file.
+pub fn pid_in(path: &Path) -> u32 {
+    eventually("the program has started", || {
+        std::fs::read_to_string(path).ok()?.trim().parse().ok()
+    })
+}
+
+/// A script that tells its process id, and lives on for long enough.
+pub fn waiting(note: &Path) -> String {
+    format!("echo $$ > {}; for n in $(seq 3000); do sleep 0.02; done", note.display())
+}
+
+/// Whether a process lives; a zombie does not.
+pub fn lives(pid: u32) -> bool {
+    state_of(pid).is_some_and(|state| !matches!(state, 'Z' | 'X'))
+}
+
 /// An endpoint that answers every request in the same way, for as long as the test lasts.
 pub fn serve(listener: TcpListener, status: &'static str, body: &'static str) {
     thread::spawn(move || {
@@ -127,7 +144,7 @@ pub fn get(address: SocketAddr, path: &str) -> String {
 /// What starts a program to which this directory is as one on a dead mount: only the tracer lets it
 /// go. `None`, said aloud, where there is no `strace` that may trace.
 pub fn dead_mount(dir: &Path) -> Option<Vec<String>> {
-    strace_at(dir, &["inject=openat:delay_enter=600s"])
+    strace_at(dir, &["inject=openat,openat2:delay_enter=600s"])
 }
 
 pub fn text(path: &Path) -> String {

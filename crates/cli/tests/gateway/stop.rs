@@ -67,6 +67,39 @@ fn a_recorded_pid_that_another_process_has_by_now_is_not_ended() {
     assert!(!stranger.has_ended());
 }
 
+/// A record is only text. Whoever may write into the directory could name any process in it.
+#[test]
+fn a_forged_record_ends_nobody() {
+    let home = home();
+    let agent = Sleeper::new("openclaw-gateway");
+    let (pid, start) = (agent.pid(), turnlock_testing::start_time_of(agent.pid()));
+    let foreign = format!(r#"{{"pid":{pid},"startTime":{start}}}"#);
+    let ours = format!(
+        r#"{{"pid":{pid},"starttime":{start},"protocol":"turnlock/1","owner":"{}"}}"#,
+        uuid::Uuid::now_v7()
+    );
+    // The stranger's file, which names a process of root's; and one that is locked by the stranger.
+    for (record, is_locked) in [(&foreign, false), (&ours, true), (&ours, false)] {
+        std::fs::write(home.state_lock(), record).unwrap();
+        let file = std::fs::File::open(home.state_lock()).unwrap();
+        std::os::unix::fs::fchown(&file, Some(NOBODY), Some(NOBODY)).unwrap();
+        if is_locked {
+            rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        }
+        let refused = stop(&home, pid);
+        assert_eq!(refused.code, Some(1), "{record}: {refused:?}");
+        assert!(refused.err.contains("is not ended"), "{refused:?}");
+        let status = crate::command::json(&home.ask("status", &["--json"]).out);
+        assert_ne!(status["stateLock"]["process"]["identity"], "verified", "{record}: {status}");
+    }
+    // By its own user's word, and with a command line that can be a gateway's, it is believed.
+    std::fs::write(home.state_lock(), &foreign).unwrap();
+    let file = std::fs::File::open(home.state_lock()).unwrap();
+    std::os::unix::fs::fchown(&file, Some(0), Some(0)).unwrap();
+    let status = crate::command::json(&home.ask("status", &["--json"]).out);
+    assert_eq!(status["stateLock"]["process"]["identity"], "verified", "{status}");
+}
+
 #[test]
 fn a_gateway_replaces_the_one_that_it_names() {
     let home = home();

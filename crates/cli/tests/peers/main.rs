@@ -5,6 +5,7 @@
 //! Set `TURNLOCK_PEERS_SECONDS` for longer rounds of appending together than the two seconds of
 //! each.
 
+mod contained;
 mod doctor;
 mod exclusion;
 mod node;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use turnlock_testing::Running;
+use turnlock_testing::process::through;
 
 use crate::npm;
 
@@ -61,6 +62,11 @@ pub struct Peer {
 
 impl Peer {
     pub fn start(&self, session: &Path) -> Node {
+        self.start_through(&[], session)
+    }
+
+    /// Started by another program, given with its arguments.
+    pub fn start_through(&self, program: &[String], session: &Path) -> Node {
         let mut command = Command::new("node");
         command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/peer.mjs"));
         command.arg(&self.package).arg(session).arg("openclaw");
@@ -68,7 +74,7 @@ impl Peer {
         if let Some(state) = session.ancestors().nth(4) {
             command.env("OPENCLAW_STATE_DIR", state);
         }
-        Node::of(command)
+        Node::of(if program.is_empty() { command } else { through(program, &command) })
     }
 }
 

@@ -12,7 +12,11 @@ pub const TURNLOCK: &str = env!("CARGO_BIN_EXE_turnlock");
 pub fn turnlock<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
     heed_signals();
     let mut command = Command::new(TURNLOCK);
-    command.args(arguments).env_remove("TURNLOCK_TURN").env_remove("RUST_LOG");
+    command
+        .args(arguments)
+        .env_remove("TURNLOCK_TURN")
+        .env_remove("TURNLOCK_ASSUME_LOCAL")
+        .env_remove("RUST_LOG");
     command
 }
 

@@ -88,14 +88,14 @@ impl Lingering {
         if self.lock.lent || self.is_forked() {
             return None;
         }
-        let section = self.try_section(place).ok()??;
+        let mut section = self.try_section(place).ok()??;
         if self.kept_until.is_some() || matches!(flock::try_lock(&self.lock.file), Ok(true)) {
-            if self.begin(place, &section, want) {
+            if section.claim(&want.rules) && self.begin(place, &section, want) {
                 return Some(section);
             }
             flock::unlock(&self.lock.file);
         }
-        self.session = section.unlock();
+        self.session = section.unlock().map(SessionFile::for_a_later_turn);
         None
     }
 

@@ -13,12 +13,21 @@ use super::*;
 
 const OWN: i32 = 7;
 const OTHER: i32 = 8;
+/// A process that has the id `OTHER` in another PID namespace.
+const NAMESAKE: i32 = 4711;
 const HALF_AN_HOUR: Duration = Duration::from_secs(30 * 60);
+const LIMITS: Limits = Limits { too_old: HALF_AN_HOUR, assume_local: false };
 
 /// The world of a test: one process, which is alive and a Node program unless said otherwise.
 #[derive(Clone)]
 struct World {
     held_here: bool,
+    /// Whether there may be PID namespaces that cannot be seen.
+    is_contained: bool,
+    /// The start of the first process here, by both clocks.
+    init: (u64, Timestamp),
+    /// The process `NAMESAKE`.
+    namesake: Option<Box<World>>,
     state: ProcessState,
     /// The outer `None`: reading fails. The inner `None`: there is no such process.
     start_time: Option<Option<u64>>,
@@ -31,6 +40,9 @@ impl World {
     fn new() -> Self {
         Self {
             held_here: false,
+            is_contained: false,
+            init: (100, ago(100_000)),
+            namesake: None,
             state: ProcessState::Alive,
             start_time: Some(Some(500)),
             clock_unseen: false,
@@ -43,29 +55,53 @@ impl World {
         change(&mut self);
         self
     }
+
+    fn of(&self, pid: i32) -> &Self {
+        match &self.namesake {
+            Some(namesake) if pid == NAMESAKE => namesake,
+            _ => self,
+        }
+    }
 }
 
 impl Facts for World {
     fn own_pid(&self) -> i32 {
         OWN
     }
+    fn own_start_time(&self) -> Option<u64> {
+        self.start_time.flatten()
+    }
     fn held_here(&self) -> bool {
         self.held_here
     }
-    fn state(&self, _pid: i32) -> ProcessState {
-        self.state
+    fn state(&self, pid: i32) -> ProcessState {
+        self.of(pid).state
     }
-    fn start_time(&self, _pid: i32) -> io::Result<Option<u64>> {
-        self.start_time.ok_or_else(|| io::ErrorKind::PermissionDenied.into())
+    fn start_time(&self, pid: i32) -> io::Result<Option<u64>> {
+        if pid == INIT {
+            return Ok(Some(self.init.0));
+        }
+        self.of(pid).start_time.ok_or_else(|| io::ErrorKind::PermissionDenied.into())
     }
-    fn clock_unseen(&self, _pid: i32) -> bool {
-        self.clock_unseen
+    fn clock_unseen(&self, pid: i32) -> bool {
+        self.of(pid).clock_unseen
     }
-    fn started_at(&self, _pid: i32) -> Option<Timestamp> {
-        self.started_at
+    fn started_at(&self, pid: i32) -> Option<Timestamp> {
+        if pid == INIT { Some(self.init.1) } else { self.of(pid).started_at }
     }
-    fn command_line(&self, _pid: i32) -> Option<Vec<OsString>> {
-        self.command_line.clone()
+    fn command_line(&self, pid: i32) -> Option<Vec<OsString>> {
+        self.of(pid).command_line.clone()
+    }
+    fn boot_time(&self) -> Option<Timestamp> {
+        Some(ago(1_000_000))
+    }
+    fn elsewhere(&self, claim: &Claim, lives: &dyn Fn(i32) -> bool) -> Elsewhere {
+        let is_named = self.namesake.is_some() && claim.pid == Pid(OTHER);
+        match self.is_contained {
+            _ if is_named && lives(NAMESAKE) => Elsewhere::Lives(NAMESAKE),
+            false => Elsewhere::Nowhere,
+            true => Elsewhere::Unseen,
+        }
     }
 }
 
@@ -97,7 +133,7 @@ fn created(pid: PidClaim, created_at: Option<Timestamp>) -> Claim {
 
 #[track_caller]
 fn check(what: &str, claim: Claim, world: &World, outcome: Outcome, reasons: &[Reason]) {
-    let verdict = judge(&claim, world, now(), HALF_AN_HOUR);
+    let verdict = judge(&claim, world, now(), LIMITS);
     assert_eq!((verdict.outcome, verdict.reasons.as_slice()), (outcome, reasons), "{what}");
 }
 
@@ -137,10 +173,15 @@ fn our_own_pid() {
     let held = world.clone().with(|w| w.held_here = true);
     let hidden = world.clone().with(|w| w.start_time = None);
 
-    check("without start time", claim(Pid(OWN)), &world, Dead, &[OrphanSelfPid]);
-    check("with ours, not held here", started(Pid(OWN), 500), &world, Dead, &[OrphanSelfPid]);
+    // By another library in this process, perhaps.
+    check("with ours", started(Pid(OWN), 500), &world, Alive, &[]);
     check("with another", started(Pid(OWN), 499), &world, Dead, &[RecycledPid]);
-    check("ours cannot be read", started(Pid(OWN), 499), &hidden, Dead, &[OrphanSelfPid]);
+    let before = Some(ago(3601));
+    check("made before us", created(Pid(OWN), before), &world, Dead, &[OrphanSelfPid, TooOld]);
+    check("made since we began", claim(Pid(OWN)), &world, Nobody, &[OrphanSelfPid]);
+    let reasons = [OrphanSelfPid, InvalidCreatedAt];
+    check("made at no known time", created(Pid(OWN), None), &world, Nobody, &reasons);
+    check("ours cannot be read", started(Pid(OWN), 499), &hidden, Nobody, &[OrphanSelfPid]);
     check("held here", claim(Pid(OWN)), &held, Alive, &[]);
 }
 
@@ -169,6 +210,105 @@ fn without_a_start_time_the_process_must_be_older_than_the_record() {
 }
 
 #[test]
+fn an_owner_in_another_namespace_is_alive_wherever_it_is_seen() {
+    let with = |change: fn(&mut World)| {
+        let namesake = Some(Box::new(World::new().with(change)));
+        World::new().with(|w| (w.state, w.namesake) = (ProcessState::Gone, namesake))
+    };
+    let node = with(|_| {});
+    let verdict = judge(&started(Pid(OTHER), 500), &node, now(), LIMITS);
+    assert_eq!(verdict.elsewhere, Some(NAMESAKE));
+    check("its start time", started(Pid(OTHER), 500), &node, Alive, &[]);
+    check("none recorded", claim(Pid(OTHER)), &node, Alive, &[]);
+    check("another", started(Pid(OTHER), 501), &node, Dead, &[DeadPid]);
+    check(
+        "none that can be read",
+        started(Pid(OTHER), 1),
+        &with(|w| w.start_time = None),
+        Alive,
+        &[],
+    );
+    let zombie = with(|w| w.state = ProcessState::Zombie);
+    check("dead there", started(Pid(OTHER), 500), &zombie, Dead, &[DeadPid]);
+    let editor = with(|w| w.command_line = words(&["vim"]));
+    check("certainly no agent", claim(Pid(OTHER)), &editor, Dead, &[DeadPid]);
+    check("any program", started(Pid(OTHER), 500), &editor, Alive, &[]);
+    let younger = with(|w| w.started_at = Some(ago(1)));
+    check("younger than the record", claim(Pid(OTHER)), &younger, Dead, &[DeadPid]);
+
+    let recycled_here = node.clone().with(|w| w.state = ProcessState::Alive);
+    let record = started(Pid(OTHER), 500);
+    check(
+        "and somebody else here",
+        record,
+        &recycled_here.with(|w| w.start_time = Some(Some(9))),
+        Alive,
+        &[],
+    );
+    check(
+        "whoever says that all is local",
+        record,
+        &node.with(|w| w.is_contained = true),
+        Alive,
+        &[],
+    );
+}
+
+#[test]
+fn an_owner_that_may_be_in_a_namespace_that_cannot_be_seen_is_respected() {
+    let here = World::new().with(|w| w.is_contained = true);
+    let gone = here.clone().with(|w| w.state = ProcessState::Gone);
+    let zombie = here.clone().with(|w| w.state = ProcessState::Zombie);
+    let unseen = &[UnseenNamespace];
+    // The container began 100,000 s ago, at tick 100.
+    let earlier = |claim| Claim { created_at: Some(ago(200_000)), ..claim };
+    let old = |reason| [reason, TooOld];
+    let (other, own) = (Pid(OTHER), Pid(OWN));
+
+    check("no such process", claim(other), &gone, Outcome::Unseen, unseen);
+    check("nor one started then", started(other, 500), &gone, Outcome::Unseen, unseen);
+    check(
+        "from before",
+        earlier(started(other, 50)),
+        &gone,
+        Outcome::Unseen,
+        &old(UnseenNamespace),
+    );
+    check("its process is a zombie", started(other, 500), &zombie, Dead, &[DeadPid]);
+    check("another is", started(other, 501), &zombie, Outcome::Unseen, unseen);
+    check("somebody else here", started(other, 501), &here, Outcome::Unseen, unseen);
+    check("ourselves, started then", started(own, 501), &here, Outcome::Unseen, unseen);
+    check("ourselves, since we began", claim(own), &here, Outcome::Unseen, unseen);
+
+    // Containers that are restarted repeat their ids.
+    check("an earlier life", earlier(started(other, 50)), &here, Dead, &old(RecycledPid));
+    check("our own", earlier(started(own, 50)), &here, Dead, &old(RecycledPid));
+    check("without start time", earlier(claim(other)), &here, Dead, &old(RecycledPid));
+    check("our own, without", earlier(claim(own)), &here, Dead, &old(OrphanSelfPid));
+    let shell = here.clone().with(|w| w.command_line = words(&["sh", "-c", "node x"]));
+    let one_off = earlier(started(own, 50));
+    check("another program", one_off, &shell, Outcome::Unseen, &old(UnseenNamespace));
+    // The owner is older than this container, and has the lock since it began: it lives elsewhere.
+    check("a sibling", started(other, 50), &here, Outcome::Unseen, unseen);
+    let younger = earlier(started(other, 150));
+    check("a clock that was set", younger, &here, Outcome::Unseen, &old(UnseenNamespace));
+
+    let before_boot = |claim| Claim { created_at: Some(ago(1_000_003)), ..claim };
+    check("before the boot", before_boot(started(other, 600)), &gone, Dead, &old(DeadPid));
+    check(
+        "no date",
+        created(other, None),
+        &gone,
+        Outcome::Unseen,
+        &[UnseenNamespace, InvalidCreatedAt],
+    );
+
+    let local = Limits { assume_local: true, ..LIMITS };
+    assert_eq!(judge(&claim(other), &gone, now(), local).reasons, [DeadPid]);
+    assert_eq!(judge(&started(other, 501), &here, now(), local).reasons, [RecycledPid]);
+}
+
+#[test]
 fn the_command_line_decides_last() {
     let runs = |line: &[&str]| World::new().with(|w| w.command_line = words(line));
     for agent in [
@@ -194,6 +334,9 @@ fn the_command_line_decides_last() {
 fn what_cannot_be_read_is_alive() {
     let nothing = World {
         held_here: false,
+        is_contained: false,
+        init: World::new().init,
+        namesake: None,
         state: ProcessState::Unknown,
         start_time: None,
         clock_unseen: false,
@@ -225,10 +368,11 @@ fn age_and_dates_are_reported_and_take_nothing_from_the_living() {
 #[test]
 fn any_age_can_be_the_limit() {
     let old = created(Pid(OTHER), Some(ago(3600)));
+    let too_old = |too_old| Limits { too_old, ..LIMITS };
     for limit in [Duration::MAX, Duration::from_secs(u64::MAX), Duration::from_secs(3600)] {
-        assert_eq!(judge(&old, &World::new(), now(), limit).reasons, [], "{limit:?}");
+        assert_eq!(judge(&old, &World::new(), now(), too_old(limit)).reasons, [], "{limit:?}");
     }
-    assert_eq!(judge(&old, &World::new(), now(), Duration::ZERO).reasons, [TooOld]);
+    assert_eq!(judge(&old, &World::new(), now(), too_old(Duration::ZERO)).reasons, [TooOld]);
 }
 
 #[test]

@@ -65,6 +65,12 @@ pub(super) fn of(dir: &Path) -> Option<Mount> {
     find(parse(&table), mount_id(dir), dir)
 }
 
+/// Returns the mount above `path`, an absolute path, by its text.
+pub(super) fn above(path: &Path) -> Option<Mount> {
+    let table = std::fs::read("/proc/self/mountinfo").ok()?;
+    find(parse(&table), None, path)
+}
+
 /// The id of the mount, which Linux tells since 5.8. It is exact where device numbers (btrfs,
 /// overlay, bind mounts) and paths (mounts over mounts) mislead.
 fn mount_id(dir: &Path) -> Option<u64> {

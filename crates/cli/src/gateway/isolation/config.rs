@@ -1,10 +1,13 @@
 //! The parts of OpenClaw's config that tell what a gateway claims. The config is JSON5.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use serde::Deserialize;
+use rustix::fs::OFlags;
+use serde::{Deserialize, Deserializer};
 
 use crate::failure::Failure;
 
@@ -17,6 +20,7 @@ pub(super) struct Config {
 
 #[derive(Deserialize, Default)]
 pub(super) struct Gateway {
+    #[serde(default, deserialize_with = "port")]
     pub(super) port: Option<u16>,
 }
 
@@ -41,18 +45,78 @@ pub(super) struct Browser {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct BrowserProfile {
+    #[serde(default, deserialize_with = "port")]
     pub(super) cdp_port: Option<u16>,
 }
+
+/// A port, however the number is written: JSON5 has one kind of number.
+fn port<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u16>, D::Error> {
+    let Some(number) = Option::<f64>::deserialize(from)? else { return Ok(None) };
+    let is_port = number.fract() == 0.0 && (0.0..=f64::from(u16::MAX)).contains(&number);
+    // In range and whole, so that the cast loses nothing.
+    let port = is_port.then_some(number as u16);
+    port.map(Some).ok_or_else(|| serde::de::Error::custom(format!("{number} is no port")))
+}
+
+/// A config is read only up to this many bytes …
+const MAX_BYTES: u64 = 4 << 20;
+/// … and only if it is nested no deeper than this: the parser would run out of stack.
+const MAX_DEPTH: usize = 128;
 
 impl Config {
     /// Reads the config. A state directory without one has all the defaults.
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
-        let text = match std::fs::read_to_string(path) {
+        let text = match read(path) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Self::default()),
             read => read.map_err(|e| unreadable(path, &e))?,
         };
+        if depth(&text) > MAX_DEPTH {
+            return Err(unreadable(path, &format!("nested deeper than {MAX_DEPTH} levels")));
+        }
         json5::from_str(&text).map_err(|e| unreadable(path, &e))
     }
+}
+
+/// The text of a regular file of reasonable size. Waits for no pipe.
+fn read(path: &Path) -> io::Result<String> {
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let file: File = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut text = String::new();
+    file.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(io::Error::other(format!("it is larger than {MAX_BYTES} bytes")));
+    }
+    Ok(text)
+}
+
+/// How deep objects and arrays are nested in JSON5, strings and comments left out.
+fn depth(text: &str) -> usize {
+    let mut bytes = text.bytes().peekable();
+    let (mut depth, mut deepest) = (0_usize, 0);
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' | b'\'' => {
+                while let Some(next) = bytes.next() {
+                    match next {
+                        b'\\' => drop(bytes.next()),
+                        _ if next == byte => break,
+                        _ => {}
+                    }
+                }
+            }
+            b'/' if bytes.peek() == Some(&b'/') => {
+                while bytes.next().is_some_and(|next| next != b'\n') {}
+            }
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
 }
 
 /// The config at `path` cannot be used, for this reason.

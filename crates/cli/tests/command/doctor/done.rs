@@ -33,10 +33,7 @@ fn an_undo_that_cannot_be_noted_in_the_quarantine_is_done_all_the_same() {
     );
     assert_eq!(room.text(), damaged);
     let again = undo();
-    assert!(
-        again.code == Some(1) && again.err.contains("there is nothing to take back"),
-        "{again:?}"
-    );
+    assert!(again.code == Some(1) && again.err.contains("there is nothing to undo"), "{again:?}");
 }
 
 #[test]

@@ -7,11 +7,11 @@ use super::*;
 use crate::sys::process;
 use crate::sys::process::tests::Sleeper;
 
-const REAL: Processes = Processes { held_here: false };
+const REAL: Processes<'_> = Processes { held_here: false, writer: None, known: None };
 
 #[track_caller]
 fn check_real(claim: Claim, outcome: Outcome, reasons: &[Reason]) {
-    let verdict = judge(&claim, &REAL, Timestamp::now(), HALF_AN_HOUR);
+    let verdict = judge(&claim, &REAL, Timestamp::now(), LIMITS);
     assert_eq!((verdict.outcome, verdict.reasons.as_slice()), (outcome, reasons));
 }
 
@@ -46,11 +46,13 @@ fn a_real_child_without_start_time_is_known_by_its_age_and_name() {
 }
 
 #[test]
-fn our_real_self_is_an_orphan_unless_it_is_held_here() {
+fn our_real_self_may_have_made_what_is_younger() {
     let own = process::own();
-    for start_time in [None, own.start_time] {
-        check_real(made_now(own.pid, start_time), Dead, &[OrphanSelfPid]);
-    }
-    let held = Processes { held_here: true };
-    assert!(judge(&made_now(own.pid, None), &held, Timestamp::now(), HALF_AN_HOUR).alive());
+    check_real(made_now(own.pid, own.start_time), Alive, &[]);
+    check_real(made_now(own.pid, None), Nobody, &[OrphanSelfPid]);
+    let before = process::started_at(own.pid).unwrap() - SignedDuration::from_secs(1);
+    let earlier = Claim { created_at: Some(before), ..made_now(own.pid, None) };
+    check_real(earlier, Dead, &[OrphanSelfPid]);
+    let held = Processes { held_here: true, ..REAL };
+    assert!(judge(&made_now(own.pid, None), &held, Timestamp::now(), LIMITS).alive());
 }
