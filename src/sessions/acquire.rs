@@ -85,13 +85,16 @@ impl Acquire {
     /// **Cancel safety**: safe at every await. Dropped, it leaves the queue as if it had never been
     /// there.
     /// **Blocking**: a turn that nobody holds, in a directory that is known to be on a local
-    /// filesystem, is acquired in place, which takes some tens of microseconds. In all other cases,
-    /// and for a while after that took longer than a millisecond, file work is done on tokio's
-    /// blocking pool. It never waits there.
+    /// filesystem which has just been used, is acquired in place, which takes some tens of
+    /// microseconds. In all other cases, and for a while after that took longer than a millisecond,
+    /// file work is done on tokio's blocking pool, or on threads of this crate if the pool is full.
+    /// It never waits there for a lock.
     ///
     /// # Errors
     /// - [`Error::Timeout`] if the session stayed busy
-    /// - [`Error::DataLockBusy`] if another process stayed inside an append
+    /// - [`Error::DataLockBusy`] if another process stayed inside an append, or keeps the session
+    ///   file locked
+    /// - [`Error::NoAnswer`] if the disk did not answer
     /// - [`Error::RemoteOwner`] if the owner is on another host of a network filesystem
     /// - [`Error::NotASession`], [`Error::NotALockFile`] or [`Error::LocksNotKept`] if the session
     ///   cannot be locked
