@@ -47,11 +47,13 @@
 //!   forward by more than two seconds, a living foreign owner without a recorded start time can
 //!   look recycled.
 //! - **Three things are polled,** because no event reports them:
-//!   - A foreign owner, or a lock file that cannot be judged yet, is looked at every 10 ms while
-//!     somebody waits for it.
-//!   - The path of the lock file on which a thread blocks is looked at after 20 ms, and then at
-//!     growing intervals of at most 100 ms. A waiter notices a revoke or an `rm` with that delay.
-//!     The thread that blocks on the old file ends only when the old holder releases it.
+//!   - A foreign owner, a lock file that cannot be judged yet, or a file with a lease, is looked at
+//!     every 10 ms while somebody waits for it.
+//!   - The path of the file on which a thread blocks is looked at after 20 ms, and then at growing
+//!     intervals of at most 100 ms. A waiter notices a revoke, an `rm` or a compaction with that
+//!     delay. The thread that blocks on the old file, and its descriptor, are kept until the old
+//!     holder releases that file: one for each holder that was stopped and then revoked. When a
+//!     process has 16 of them, its waits look every 10 ms instead of blocking.
 //!   - The path of a turn's lock file is looked at every 200 ms while other tasks of its process
 //!     wait behind the turn.
 //! - **Runs have an end only on Linux.** Elsewhere, and on filesystems without the locks that mark
@@ -65,6 +67,15 @@
 //! - **Several names.** A session file with hard links has one holder, under whatever name. This
 //!   needs locks of open file descriptions (`F_OFD_SETLK`), which network filesystems do not have.
 //!   A session file that is mounted by itself is refused; mount its directory.
+//! - **Whoever may read a session can keep it busy** (`flock -s`), until he is ended. The error
+//!   [`DataLockBusy`](Error::DataLockBusy) names the process. Where users do not trust each other,
+//!   a session has mode 0600, as those that this crate creates.
+//! - **A disk that does not answer** cannot be called off. An acquire ends at its deadline all the
+//!   same ([`Error::NoAnswer`]), at most 250 ms late, and what the disk still does is let go. There
+//!   are two exceptions. A thread that was the first to ask the disk is kept. So is a task whose
+//!   acquire or release followed another one on that disk within 20 ms, with the thread of its
+//!   runtime. An append that has begun waits for the disk, since nobody knows whether the line is
+//!   there.
 //! - **No re-entry.** A task that asks for a turn it already holds waits for itself. The message
 //!   of the timeout says so.
 //! - **`fork` without `exec`.** The child cannot use a turn of its parent, and it has no background

@@ -55,10 +55,10 @@ fn known(session: &Path) -> Option<Known> {
     KNOWN_DIRS.read().get(session.parent()?).copied()
 }
 
-/// Whether the fast path can be used for a session: its directory is known to be local, and its
-/// disk to be quick.
-pub(crate) fn is_open_for(session: &Path) -> bool {
-    known(session).is_some_and(|dir| dir.is_local && is_open(dir.mount))
+/// Whether the directory of a session can be opened in place. It is known to be local, and nothing
+/// is read or written for that.
+pub(crate) fn can_find(session: &Path) -> bool {
+    known(session).is_some_and(|dir| dir.is_local) && !is_closed(now())
 }
 
 /// Which disk is asked for a session.

@@ -85,13 +85,16 @@ impl Acquire {
     /// **Cancel safety**: safe at every await. Dropped, it leaves the queue as if it had never been
     /// there.
     /// **Blocking**: a turn that nobody holds, in a directory that is known to be on a local
-    /// filesystem, is acquired in place, which takes some tens of microseconds. In all other cases,
-    /// and for a while after that took longer than a millisecond, file work is done on tokio's
-    /// blocking pool. It never waits there.
+    /// filesystem which has just been used, is acquired in place, which takes some tens of
+    /// microseconds. In all other cases, and for a while after that took longer than a millisecond,
+    /// file work is done on tokio's blocking pool, or on threads of this crate if the pool is full.
+    /// It never waits there for a lock.
     ///
     /// # Errors
     /// - [`Error::Timeout`] if the session stayed busy
-    /// - [`Error::DataLockBusy`] if another process stayed inside an append
+    /// - [`Error::DataLockBusy`] if another process stayed inside an append, or keeps the session
+    ///   file locked
+    /// - [`Error::NoAnswer`] if the disk did not answer
     /// - [`Error::RemoteOwner`] if the owner is on another host of a network filesystem
     /// - [`Error::NotASession`], [`Error::NotALockFile`] or [`Error::LocksNotKept`] if the session
     ///   cannot be locked
@@ -150,7 +153,9 @@ impl Acquire {
                 session::refuse_to_wait_in_fork(&slot)?;
             }
             // Only the first attempt, and only if nobody is before: what is busy stays busy.
-            let is_quick = std::mem::take(&mut on_fast_path) && ticket.is_called();
+            let is_quick = std::mem::take(&mut on_fast_path)
+                && ticket.is_called()
+                && fast_path::is_open(slot.mount());
             progress = match ticket.wait_for_call(mode, limit.deadline()).await {
                 Some(Call::Granted(granted)) => return granted,
                 Some(Call::Attempt) if is_quick => {
@@ -188,7 +193,7 @@ impl Acquire {
         match &self.target {
             // A directory that is missing or wrong is left to the blocking pool.
             Target::Session(path)
-                if mode == Mode::Async && !self.rules.shared && fast_path::is_open_for(path) =>
+                if mode == Mode::Async && !self.rules.shared && fast_path::can_find(path) =>
             {
                 let found = Place::resolve(path, false).ok();
                 found.filter(|place| fast_path::is_still_local(path, place))

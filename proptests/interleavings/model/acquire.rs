@@ -88,7 +88,7 @@ impl World {
         s.go(tid, Pc::Done);
     }
 
-    fn close_wanted(&self, s: &mut State, tid: Tid) {
+    pub fn close_wanted(&self, s: &mut State, tid: Tid) {
         let owner = self.id(s, tid);
         s.fs.unlock(|ofd| ofd == Ofd::Turn(owner));
         s.thread_mut(tid).file = None;

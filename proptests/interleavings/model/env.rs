@@ -5,6 +5,9 @@ use super::state::State;
 use super::thread::{Pc, Thread};
 use super::world::World;
 
+/// None of the processes.
+const NOBODY: Pid = 63;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     Crash(Pid),
@@ -14,6 +17,7 @@ pub enum Fault {
     Rm,
     Replace,
     Reset,
+    Read,
     Link,
     Fork(Tid),
     /// The forked child closes its copy.
@@ -48,6 +52,7 @@ impl World {
         if s.fs.session_path.is_some() {
             faults.extend((s.budget.replace > 0).then_some(Fault::Replace));
             faults.extend((s.budget.reset > 0).then_some(Fault::Reset));
+            faults.extend(self.may_be_read(s).then_some(Fault::Read));
         }
         faults.extend(s.child.is_some().then_some(Fault::ChildCloses));
         faults
@@ -57,6 +62,11 @@ impl World {
         let spared = self.rm_spares_foreign
             && matches!(s.fs.named_record(), Some(Record::Foreign(_) | Record::Empty(_)));
         s.budget.rm > 0 && s.fs.lock_path.is_some() && !spared
+    }
+
+    fn may_be_read(&self, s: &State) -> bool {
+        let is_free = |ino| s.fs.session(ino).flock.is_none();
+        s.budget.reader > 0 && s.fs.session_path.is_some_and(is_free)
     }
 
     /// A process that has nothing left to do is not worth killing.
@@ -94,6 +104,11 @@ impl World {
                 let ino = s.fs.lock_path.unwrap();
                 s.fs.lock_mut(ino).linked = true;
             }
+            Fault::Read => {
+                s.budget.reader -= 1;
+                let ino = s.fs.session_path.unwrap();
+                s.fs.session_mut(ino).flock = Some(Ofd::Reader);
+            }
             Fault::Fork(tid) => {
                 s.budget.fork -= 1;
                 s.child = s.thread(tid).turn.map(|turn| Ofd::Turn(turn.ofd));
@@ -120,6 +135,7 @@ impl World {
         match ofd {
             Ofd::Turn(owner) => self.pid_of_owner(owner),
             Ofd::Data(tid) | Ofd::New(tid) | Ofd::Keeper(tid) => self.pid(tid),
+            Ofd::Reader => NOBODY,
         }
     }
 

@@ -20,6 +20,8 @@ pub enum Ofd {
     New(Tid),
     /// The lock file's, opened by a keeper or a sweep.
     Keeper(Tid),
+    /// The session file's, opened by a program that may only read it, and keeps it locked.
+    Reader,
 }
 
 /// What a reader of a lock file sees.

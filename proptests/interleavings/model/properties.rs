@@ -122,11 +122,11 @@ fn revoke_kept_out(s: &State) -> bool {
 }
 
 /// A stopped process has the data lock, or the turn lock of the file that the path names, or is a
-/// foreign owner; or a forked child keeps its dead parent's lock.
+/// foreign owner; or a forked child keeps its dead parent's lock; or a reader keeps the data lock.
 fn has_excuse(world: &World, s: &State) -> bool {
     let stopped = |ofd: Ofd| {
         let pid = world.pid_of_ofd(ofd);
-        s.stopped.has(pid) || (s.child == Some(ofd) && !s.alive.has(pid))
+        ofd == Ofd::Reader || s.stopped.has(pid) || (s.child == Some(ofd) && !s.alive.has(pid))
     };
     let data = s.fs.session_path.and_then(|ino| s.fs.session(ino).flock);
     let turn = s.fs.lock_path.and_then(|ino| s.fs.lock(ino).flock);

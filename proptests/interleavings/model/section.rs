@@ -64,6 +64,28 @@ impl World {
         }
     }
 
+    /// Somebody notices that the path names another file than the one waited for (I12). A waiter
+    /// that has the turn lock by then lets go of it.
+    pub fn watch_data(&self, s: &mut State, tid: Tid, then: Then) {
+        self.saw(Event::Restarted);
+        s.thread_mut(tid).data = None;
+        let then = if then == Then::Inode {
+            self.close_wanted(s, tid);
+            Then::Look
+        } else {
+            then
+        };
+        s.go(tid, Pc::Open(then));
+    }
+
+    /// The data lock stays busy: the waiter keeps its place in that queue, and will only try the
+    /// turn lock when it is granted the data lock.
+    pub fn let_go_of_wanted(&self, s: &mut State, tid: Tid) {
+        self.saw(Event::LetGo);
+        self.close_wanted(s, tid);
+        s.go(tid, Pc::Lock(Then::Look));
+    }
+
     /// Was the turn gone before its section began? Then it must not write in it.
     fn note_lateness(&self, s: &mut State, tid: Tid) {
         let late = s

@@ -267,6 +267,14 @@ fn a_lock_that_is_kept_for_good_leaves_the_waiter_stuck() {
 }
 
 #[test]
+fn without_a_watch_over_the_data_lock_a_reader_of_an_old_file_stops_everybody() {
+    for world in [two(), two().task(2, &[Post])] {
+        let read = world.budget(|b| (b.reader, b.replace) = (1, 1));
+        breaks("no data watch", &read.bug(|b| b.no_data_watch = true), NOT_STUCK);
+    }
+}
+
+#[test]
 fn a_keeper_that_forgets_what_was_left_meanwhile_leaves_a_living_record_behind() {
     breaks(
         "keeper forgets",

@@ -65,6 +65,8 @@ pub enum Event {
     LateUnlink,
     Rewritten,
     ForeignHeld,
+    /// A waiter let go of the turn lock, since the data lock stayed busy.
+    LetGo,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -6,7 +6,7 @@ use super::env::Fault;
 use super::fs::Tid;
 use super::properties;
 use super::state::{Set, State};
-use super::thread::Pc;
+use super::thread::{Pc, Then};
 use super::world::World;
 
 /// Where a step can go more than one way.
@@ -15,6 +15,8 @@ pub enum Choice {
     Go,
     Granted,
     Watch,
+    /// Let go of the turn lock during a wait for the data lock.
+    LetGo,
     GiveUp,
     HandOver(Tid),
     Unlink,
@@ -45,10 +47,7 @@ impl World {
             Pc::Idle | Pc::Done | Pc::Dead => Vec::new(),
             Pc::Door => self.at_the_door(s, tid),
             Pc::Keeping if self.bugs.keeps_for_good => Vec::new(),
-            Pc::Lock(_) => {
-                let free = s.fs.session(thread.data.unwrap()).flock.is_none();
-                free.then_some(Choice::Go).into_iter().collect()
-            }
+            Pc::Lock(then) => self.waiting_for_data(s, tid, then),
             Pc::LockMade => {
                 let free = s.fs.lock(thread.file.unwrap()).flock.is_none();
                 free.then_some(Choice::Go).into_iter().collect()
@@ -90,6 +89,20 @@ impl World {
         choices
     }
 
+    /// Where nobody keeps the data lock for good, the watch is left out, to have fewer states.
+    fn waiting_for_data(&self, s: &State, tid: Tid, then: Then) -> Vec<Choice> {
+        let wanted = s.thread(tid).data;
+        if s.fs.session(wanted.unwrap()).flock.is_none() {
+            return vec![Choice::Go];
+        }
+        if self.budget.reader == 0 || self.bugs.no_data_watch {
+            return Vec::new();
+        }
+        let moved = (wanted != s.fs.session_path).then_some(Choice::Watch);
+        let keeps = (then == Then::Inode).then_some(Choice::LetGo);
+        moved.into_iter().chain(keeps).collect()
+    }
+
     fn ways_to_release(&self, s: &State, tid: Tid) -> Vec<Choice> {
         let mut choices = vec![Choice::Unlink, Choice::Leave];
         if s.thread(tid).turn.is_none() {
@@ -113,6 +126,8 @@ impl World {
             Pc::Done | Pc::Dead => {}
             Pc::Idle => self.look_after(s, tid),
             Pc::Open(then) => self.open_session(s, tid, then),
+            Pc::Lock(then) if choice == Choice::Watch => self.watch_data(s, tid, then),
+            Pc::Lock(_) if choice == Choice::LetGo => self.let_go_of_wanted(s, tid),
             Pc::Lock(then) => self.lock_session(s, tid, then),
             Pc::Compare(then) => self.compare_session(s, tid, then),
             Pc::Unlock(after) => self.unlock_session(s, tid, after),

@@ -65,6 +65,8 @@ pub struct Budget {
     pub short: u8,
     /// A holder forks; the child never calls `exec`.
     pub fork: u8,
+    /// A program that may only read the session file keeps it locked for good.
+    pub reader: u8,
     /// The lock file gets a second name.
     pub link: u8,
 }
@@ -95,6 +97,8 @@ pub struct Bugs {
     /// As in the first draft of the protocol: the watch sees another file at the path, but not that
     /// there is none.
     pub watch_other_only: bool,
+    /// As in the first implementation: nobody watches a wait for the data lock.
+    pub no_data_watch: bool,
     /// As in the first draft of the protocol: the keeper tries once, and forgets a file that was
     /// busy.
     pub keeper_tries_once: bool,

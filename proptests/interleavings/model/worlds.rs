@@ -135,6 +135,20 @@ fn two_processes_and_the_session_file() {
 }
 
 #[test]
+fn a_reader_that_keeps_the_session_file_locked() {
+    let read = |world: World| world.budget(|b| (b.reader, b.replace) = (1, 1));
+    let events = [Event::Restarted, Event::LetGo];
+    holds("two turns, a reader, session file replaced", &read(two()), &events);
+    let crash = two().budget(|b| (b.reader, b.replace, b.crash) = (1, 1, 1));
+    holds("two turns, a reader, session file replaced, a crash", &crash, &events);
+    holds("two tasks and a process, a reader, session file replaced", &read(local()), &events);
+    let post = two().task(2, &[Post]);
+    holds("two turns, a post, a reader, session file replaced", &read(post), &events);
+    let reset = two().budget(|b| (b.reader, b.reset) = (1, 1));
+    holds("two turns, a reader, session file renamed away", &reset, &events);
+}
+
+#[test]
 fn three_processes() {
     holds("three turns", &three(), &[Event::TakenOver]);
     holds("three turns, a crash", &three().budget(|b| b.crash = 1), &[]);
