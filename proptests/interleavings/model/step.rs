@@ -45,10 +45,7 @@ impl World {
             Pc::Idle | Pc::Done | Pc::Dead => Vec::new(),
             Pc::Door => self.at_the_door(s, tid),
             Pc::Keeping if self.bugs.keeps_for_good => Vec::new(),
-            Pc::Lock(_) => {
-                let free = s.fs.session(thread.data.unwrap()).flock.is_none();
-                free.then_some(Choice::Go).into_iter().collect()
-            }
+            Pc::Lock(_) => self.waiting_for_data(s, tid),
             Pc::LockMade => {
                 let free = s.fs.lock(thread.file.unwrap()).flock.is_none();
                 free.then_some(Choice::Go).into_iter().collect()
@@ -84,10 +81,25 @@ impl World {
         let free = s.fs.lock(wanted.unwrap()).flock.is_none();
         let mut choices = self.or_give_up(free, Choice::Granted);
         let seen = s.fs.lock_path.is_some() || !self.bugs.watch_other_only;
-        if wanted != s.fs.lock_path && seen && !self.bugs.no_watch {
+        let watch = wanted != s.fs.lock_path && seen && !self.bugs.no_watch;
+        if watch && self.notices(s, tid) {
             choices.push(Choice::Watch);
         }
         choices
+    }
+
+    fn waiting_for_data(&self, s: &State, tid: Tid) -> Vec<Choice> {
+        let wanted = s.thread(tid).data;
+        let free = s.fs.session(wanted.unwrap()).flock.is_none();
+        let mut choices: Vec<_> = free.then_some(Choice::Go).into_iter().collect();
+        let watch = wanted != s.fs.session_path && !self.bugs.no_data_watch;
+        choices.extend((watch && self.notices(s, tid)).then_some(Choice::Watch));
+        choices
+    }
+
+    /// The watch looks for itself again and again, so that no notice that was lost matters.
+    fn notices(&self, s: &State, tid: Tid) -> bool {
+        !(self.bugs.watch_only_told && s.thread(tid).deaf)
     }
 
     fn ways_to_release(&self, s: &State, tid: Tid) -> Vec<Choice> {
@@ -113,6 +125,7 @@ impl World {
             Pc::Done | Pc::Dead => {}
             Pc::Idle => self.look_after(s, tid),
             Pc::Open(then) => self.open_session(s, tid, then),
+            Pc::Lock(then) if choice == Choice::Watch => self.watch_session(s, tid, then),
             Pc::Lock(then) => self.lock_session(s, tid, then),
             Pc::Compare(then) => self.compare_session(s, tid, then),
             Pc::Unlock(after) => self.unlock_session(s, tid, after),
@@ -224,7 +237,7 @@ impl Model for World {
             Action::Step(tid, _, choice) => self.run(&mut s, tid, choice),
             Action::Fault(fault) => self.befall(&mut s, fault),
         }
-        s.collect();
+        s.collect(self);
         Some(s)
     }
 
