@@ -18,5 +18,6 @@ mod seeded;
 mod state;
 mod step;
 mod thread;
+mod unwind;
 mod world;
 mod worlds;

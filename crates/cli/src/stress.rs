@@ -1,6 +1,7 @@
 //! `turnlock stress`: the main job on real files, with faults, and afterwards the proof that
 //! nothing was lost or torn.
 
+mod changes;
 mod check;
 pub(crate) mod child;
 mod conductor;
@@ -8,7 +9,9 @@ mod foreign;
 mod history;
 mod journal;
 mod line;
+mod links;
 mod numbers;
+mod panics;
 mod report;
 
 use std::io::IsTerminal;
@@ -64,6 +67,18 @@ pub(crate) struct Args {
     /// Add a foreign writer that locks as OpenClaw does
     #[arg(long)]
     foreign: bool,
+    /// Let a foreign program cut session files and copy over them, in place
+    #[arg(long)]
+    truncate: bool,
+    /// Let a foreign program put copies in the place of session files
+    #[arg(long)]
+    replace: bool,
+    /// Give sessions and lock files second names for a while, as a snapshot tool does
+    #[arg(long)]
+    hardlink: bool,
+    /// Let a log subscriber and wakers panic inside the library's calls
+    #[arg(long)]
+    panic: bool,
     /// How long a turn is held beyond its appends, in microseconds
     #[arg(
         long,

@@ -22,9 +22,16 @@ impl World {
     }
 
     pub fn look(&self, s: &mut State, tid: Tid) {
+        let linked = s.fs.lock_path.is_some_and(|ino| s.fs.lock(ino).linked);
+        if linked && self.bugs.links_refused {
+            // Its caller tries again.
+            s.thread_mut(tid).seen = Some(self.glimpse(s));
+            return s.go(tid, Pc::Unlock(After::Poll));
+        }
         s.thread_mut(tid).file = s.fs.lock_path;
         let pc = match s.fs.lock_path {
             None => Pc::Publish,
+            Some(_) if linked && self.bugs.links_unlinked_blindly => Pc::RemoveDead,
             Some(_) => Pc::TryLock,
         };
         s.go(tid, pc);
@@ -67,8 +74,7 @@ impl World {
     /// The deadline has passed: nothing that was planned under the turn is done. A blocked thread
     /// stays.
     pub fn give_up(&self, s: &mut State, tid: Tid) {
-        let door = &mut s.door[usize::from(self.pid(tid))];
-        *door = door.filter(|&at| at != tid);
+        self.leave_door(s, tid);
         s.thread_mut(tid).seen = None;
         if s.thread(tid).pc == Pc::Wait {
             return s.go(tid, Pc::Parked);
@@ -232,10 +238,10 @@ impl World {
         s.go(tid, Pc::Look);
     }
 
-    /// Seeded: reclaim as other programs do.
+    /// Seeded: reclaim as other programs do. Or unlink a living lock, since it has a second name.
     pub fn remove_dead(&self, s: &mut State, tid: Tid) {
         let judged = s.fs.lock(s.thread(tid).file.unwrap()).record;
-        self.unlink_lock(s, tid, Some(judged));
+        self.unlink_lock(s, tid, Some(judged).filter(|_| !self.bugs.links_unlinked_blindly));
         self.close_wanted(s, tid);
         s.go(tid, Pc::Publish);
     }
@@ -290,6 +296,9 @@ impl World {
         let ofd = owner;
         let number = self.number_record(s, tid);
         s.thread_mut(tid).turn = Some(Turn { owner, ino, ofd, number });
+        if !self.at_post(s, tid) {
+            s.thread_mut(tid).known = self.known_of(s, s.thread(tid).data);
+        }
         s.latest = Some(owner);
         let pc = if self.at_post(s, tid) { Pc::Write } else { Pc::Unlock(After::NextOp) };
         s.go(tid, pc);

@@ -1,10 +1,10 @@
 //! Append, post and rewrite: everything that writes to the session file.
 
-use super::fs::{Ofd, Record, Tid};
+use super::fs::{Ino, Ofd, Record, Tid};
 use super::lookup::OPS;
 use super::state::{Event, State, Wrong};
 use super::step::Choice;
-use super::thread::{After, Pc, Then};
+use super::thread::{After, Known, Pc, Then, Thread};
 use super::world::{Op, Role, World};
 
 impl World {
@@ -33,6 +33,9 @@ impl World {
         let owner = s.fs.lock(turn.ino).record == Record::Owner(turn.owner);
         let open = !s.closed.has(turn.owner);
         let pass = (owner || self.bugs.no_owner_check) && (open || self.bugs.no_closed_check);
+        if pass && s.thread(tid).changed && !self.bugs.not_told {
+            return self.told(s, tid);
+        }
         let next = if self.at_rewrite(s, tid) {
             Pc::Carry
         } else if self.bugs.fence_early && !s.thread(tid).inside {
@@ -41,6 +44,13 @@ impl World {
             Pc::Write
         };
         self.fenced(s, tid, pass, next);
+    }
+
+    /// The session file is not as the holder knew it: it is told before anything is written.
+    fn told(&self, s: &mut State, tid: Tid) {
+        self.saw(Event::Told);
+        let closure = self.at_closure(tid);
+        s.go(tid, Pc::Unlock(if closure { After::Lost } else { After::Told }));
     }
 
     fn fenced(&self, s: &mut State, tid: Tid, pass: bool, next: Pc) {
@@ -56,6 +66,7 @@ impl World {
         self.watch_write(s, tid);
         let whole = choice != Choice::Short;
         self.put_line(s, tid, whole);
+        self.knows_what_it_wrote(s, tid);
         s.thread_mut(tid).made = false;
         let pc = match (whole, self.bugs.ack_session_only) {
             (false, _) => Pc::CutBack,
@@ -66,6 +77,12 @@ impl World {
             s.budget.short -= 1;
         }
         s.go(tid, pc);
+    }
+
+    fn knows_what_it_wrote(&self, s: &mut State, tid: Tid) {
+        if s.thread(tid).known.is_some() {
+            s.thread_mut(tid).known = self.known_of(s, s.thread(tid).data);
+        }
     }
 
     pub fn put_line(&self, s: &mut State, tid: Tid, whole: bool) {
@@ -84,6 +101,9 @@ impl World {
         if named && (overtaken || s.thread(tid).late) {
             s.flag(self, Wrong::LostWrote);
         }
+        if named && s.thread(tid).changed {
+            s.flag(self, Wrong::WroteUntold);
+        }
     }
 
     /// I9: the file gets its old length back if it has exactly the one this write gave it.
@@ -93,6 +113,7 @@ impl World {
         if lines.last().is_some_and(|last| last.id == id) {
             lines.pop();
         }
+        self.knows_what_it_wrote(s, tid);
         self.after_line(s, tid);
     }
 
@@ -116,9 +137,16 @@ impl World {
         let named = s.thread(tid).data == s.fs.session_path;
         if named || self.bugs.no_last_compare {
             let id = self.line(s, tid);
-            s.acked.insert(id);
+            self.acknowledge(s, id);
         }
         self.after_line(s, tid);
+    }
+
+    /// A line that was cut off between its write and now cannot be missed.
+    fn acknowledge(&self, s: &mut State, id: u8) {
+        if !s.cut.has(id) {
+            s.acked.insert(id);
+        }
     }
 
     fn after_line(&self, s: &mut State, tid: Tid) {
@@ -141,7 +169,14 @@ impl World {
     pub fn has_borrowed(&self, s: &State, tid: Tid) -> bool {
         let mine = Some(Ofd::Turn(self.id(s, tid)));
         let thread = s.thread(tid);
-        thread.turn.is_none() && thread.file.is_some_and(|ino| s.fs.lock(ino).flock == mine)
+        let open = thread.file.and_then(|ino| s.fs.locks.get(usize::from(ino))?.as_ref());
+        thread.turn.is_none() && open.is_some_and(|file| file.flock == mine)
+    }
+
+    /// Seeded: does this thread, which writes beside a turn, only remember which lock file that
+    /// was?
+    pub fn remembers_only(&self, thread: &Thread) -> bool {
+        self.bugs.beside_unpinned && thread.turn.is_none() && thread.pc.is_writing()
     }
 
     pub fn give_back_borrowed(&self, s: &mut State, tid: Tid) {
@@ -159,6 +194,7 @@ impl World {
         let Some(old) = s.fs.session_path else {
             return s.next_op(self, tid);
         };
+        s.thread_mut(tid).known = self.known_of(s, Some(old));
         let lines = s.fs.session(old).lines.clone();
         s.thread_mut(tid).carried = u8::try_from(lines.len()).unwrap();
         let fresh = s.fs.new_session(lines);
@@ -170,11 +206,25 @@ impl World {
     pub fn carry(&self, s: &mut State, tid: Tid) {
         let (old, fresh) = (s.thread(tid).data.unwrap(), s.thread(tid).fresh.unwrap());
         let carried = usize::from(s.thread(tid).carried);
+        if self.lost_sight(s, tid) {
+            return self.told(s, tid);
+        }
         let since: Vec<_> = s.fs.session(old).lines.iter().skip(carried).copied().collect();
         s.fs.session_mut(fresh).lines.extend(since);
         s.thread_mut(tid).carried = 0;
         let pc = if self.bugs.rewrite_new_unlocked { Pc::Rename } else { Pc::LockNew };
         s.go(tid, pc);
+    }
+
+    /// Is the line that was seen last not where it was? The file was cut, and has grown again.
+    fn lost_sight(&self, s: &State, tid: Tid) -> bool {
+        let Thread { known, data, .. } = s.thread(tid);
+        let Some(Known { lines, last, .. }) = known.filter(|known| known.lines > 0) else {
+            return false;
+        };
+        let at = usize::from(lines - 1);
+        let now = s.fs.session(data.unwrap()).lines.get(at).map(|line| line.id);
+        now != last && !self.bugs.length_only && !self.bugs.not_told
     }
 
     pub fn lock_new(&self, s: &mut State, tid: Tid) {
@@ -185,13 +235,31 @@ impl World {
 
     pub fn rename(&self, s: &mut State, tid: Tid) {
         self.watch_write(s, tid);
+        self.excuse_displaced(s, tid);
         s.fs.session_path = s.thread(tid).fresh;
         self.saw(Event::Rewritten);
         s.go(tid, Pc::UnlockNew);
     }
 
+    /// Another file may have come to the path since the section compared it. A rename does not
+    /// tell, and what is in that file is lost (`limits.rs`).
+    fn excuse_displaced(&self, s: &mut State, tid: Tid) {
+        let Thread { data, fresh, .. } = *s.thread(tid);
+        if s.fs.session_path == data || self.beyond_limits {
+            return;
+        }
+        let lines = |file: Option<Ino>| file.map_or(&[][..], |ino| &s.fs.session(ino).lines);
+        let kept = lines(fresh).iter().map(|line| line.id).collect::<Vec<_>>();
+        let displaced = lines(s.fs.session_path).iter().map(|line| line.id);
+        let lost: Vec<_> = displaced.filter(|id| !kept.contains(id)).collect();
+        for id in lost {
+            s.lose_line(id);
+        }
+    }
+
     pub fn unlock_new(&self, s: &mut State, tid: Tid) {
         s.fs.unlock(|ofd| ofd == Ofd::New(tid));
+        s.thread_mut(tid).known = self.known_of(s, s.thread(tid).fresh);
         s.thread_mut(tid).fresh = None;
         // The rename was the last step inside: the old lock guards nothing any more.
         s.thread_mut(tid).inside = false;

@@ -2,6 +2,7 @@
 
 use super::fs::{Ofd, Pid, Record, Tid};
 use super::state::State;
+use super::step::Choice;
 use super::thread::{Pc, Thread};
 use super::world::World;
 
@@ -18,7 +19,14 @@ pub enum Fault {
     Replace,
     Reset,
     Read,
+    /// Only so many lines stay.
+    Shrink(u8),
     Link,
+    LoseNotice(Tid),
+    /// User code panics on a thread, and ends its task.
+    Panic(Tid),
+    /// It panics on a waiting thread, whose task lives.
+    ThreadDies(Tid),
     Fork(Tid),
     /// The forked child closes its copy.
     ChildCloses,
@@ -42,6 +50,15 @@ impl World {
             if s.budget.crash > 0 && thread.pc == Pc::Write && !s.stopped.has(self.pid(tid)) {
                 faults.push(Fault::CrashTorn(tid));
             }
+            if s.budget.lost_notice > 0 && self.is_to_be_told(s, tid) {
+                faults.push(Fault::LoseNotice(tid));
+            }
+            if s.budget.panic > 0 && self.may_panic(s, tid) {
+                faults.push(Fault::Panic(tid));
+            }
+            if s.budget.panic > 0 && self.may_die_for_its_task(s, tid) {
+                faults.push(Fault::ThreadDies(tid));
+            }
             if s.budget.fork > 0 && thread.turn.is_some() && !self.at_closure(tid) {
                 faults.push(Fault::Fork(tid));
             }
@@ -49,7 +66,9 @@ impl World {
         faults.extend(self.may_rm(s).then_some(Fault::Rm));
         let linked = s.fs.lock_path.map(|ino| s.fs.lock(ino).linked);
         faults.extend((s.budget.link > 0 && linked == Some(false)).then_some(Fault::Link));
-        if s.fs.session_path.is_some() {
+        if let Some(ino) = s.fs.session_path {
+            let lines = u8::try_from(s.fs.session(ino).lines.len()).unwrap();
+            faults.extend((0..lines).filter(|_| s.budget.shrink > 0).map(Fault::Shrink));
             faults.extend((s.budget.replace > 0).then_some(Fault::Replace));
             faults.extend((s.budget.reset > 0).then_some(Fault::Reset));
             faults.extend(self.may_be_read(s).then_some(Fault::Read));
@@ -99,6 +118,7 @@ impl World {
                 // The acknowledged lines are in the file that was moved away on purpose.
                 s.acked.clear();
             }
+            Fault::Shrink(keep) => Self::shrink(s, keep),
             Fault::Link => {
                 s.budget.link -= 1;
                 let ino = s.fs.lock_path.unwrap();
@@ -109,6 +129,12 @@ impl World {
                 let ino = s.fs.session_path.unwrap();
                 s.fs.session_mut(ino).flock = Some(Ofd::Reader);
             }
+            Fault::LoseNotice(tid) => {
+                s.budget.lost_notice -= 1;
+                s.thread_mut(tid).deaf = true;
+            }
+            Fault::Panic(tid) => self.panic(s, tid),
+            Fault::ThreadDies(tid) => self.thread_dies(s, tid),
             Fault::Fork(tid) => {
                 s.budget.fork -= 1;
                 s.child = s.thread(tid).turn.map(|turn| Ofd::Turn(turn.ofd));
@@ -145,6 +171,20 @@ impl World {
         let old = s.fs.session_path.unwrap();
         let lines = s.fs.session(old).lines.clone();
         s.fs.session_path = Some(s.fs.new_session(lines));
+    }
+
+    /// A foreign program cuts the file in place. What it cuts off is lost by its doing.
+    fn shrink(s: &mut State, keep: u8) {
+        s.budget.shrink -= 1;
+        let ino = s.fs.session_path.unwrap();
+        for line in s.fs.session_mut(ino).lines.split_off(usize::from(keep)) {
+            s.lose_line(line.id);
+        }
+    }
+
+    /// Does this thread wait for a file that its path does not name any more?
+    fn is_to_be_told(&self, s: &State, tid: Tid) -> bool {
+        !s.thread(tid).deaf && self.choices(s, tid).contains(&Choice::Watch)
     }
 
     fn child_closes(&self, s: &mut State) {

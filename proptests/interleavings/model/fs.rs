@@ -66,7 +66,8 @@ pub struct Fs {
     pub sessions: Vec<Option<Session>>,
 }
 
-/// Puts a new inode where the lowest number is free.
+/// Puts a new inode where the lowest number is free: a number is used again as soon as nothing
+/// keeps the old inode.
 fn place<T>(table: &mut Vec<Option<T>>, it: T) -> Ino {
     let at = table.iter().position(Option::is_none).unwrap_or(table.len());
     if at == table.len() {

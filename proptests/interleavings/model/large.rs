@@ -4,8 +4,8 @@ use super::check::holds;
 use super::world::Op::{Acquire, Append, Foreign, ForeignRewrite, Post, Release, Revoke, Rewrite};
 use super::world::World;
 use super::worlds::{
-    ABANDON, REWRITE, TURN, TWO_TURNS, abandoned, giving_up, local, no_session,
-    no_session_beside_foreign, three, two,
+    ABANDON, REWRITE, TURN, TWO_TURNS, abandoned, append_rewrite_and_posts, giving_up, local,
+    no_session, no_session_beside_foreign, three, two,
 };
 
 /// Minutes, not seconds: set `TURNLOCK_MODEL=long`, and build with `--release`.
@@ -21,7 +21,8 @@ fn large_worlds() {
 }
 
 fn large() -> Vec<(&'static str, World)> {
-    [large_turns(), large_mixtures(), large_session_files(), large_peers(), largest()].concat()
+    let events = [large_session_files(), large_peers(), large_assumptions()].concat();
+    [large_turns(), large_mixtures(), events, largest()].concat()
 }
 
 fn large_turns() -> Vec<(&'static str, World)> {
@@ -89,6 +90,34 @@ fn large_session_files() -> Vec<(&'static str, World)> {
             "three turns, session file renamed away, a crash",
             three().budget(|b| (b.reset, b.crash) = (1, 1)),
         ),
+    ]
+}
+
+/// What others do to the files, and panics, together with the other faults.
+fn large_assumptions() -> Vec<(&'static str, World)> {
+    let post = || two().task(2, &[Post]);
+    vec![
+        (
+            "an append and a rewrite, two posts, session file cut, a crash",
+            append_rewrite_and_posts().budget(|b| (b.shrink, b.crash) = (1, 1)),
+        ),
+        (
+            "an append and a rewrite, two posts, session file cut and replaced",
+            append_rewrite_and_posts().budget(|b| (b.shrink, b.replace) = (1, 1)),
+        ),
+        (
+            "two turns, a post, a link, rm, a stop",
+            post().budget(|b| {
+                (b.link, b.rm, b.stop) = (1, 1, 1);
+            }),
+        ),
+        ("three turns, a link, a crash", three().budget(|b| (b.link, b.crash) = (1, 1))),
+        (
+            "two tasks and a process, a revoke, a panic",
+            local().task(2, &[Revoke]).budget(|b| b.panic = 1),
+        ),
+        ("two tasks and a process, rm, a panic", local().budget(|b| (b.rm, b.panic) = (1, 1))),
+        ("two turns that give up, a peer, a panic", giving_up().budget(|b| b.panic = 1)),
     ]
 }
 

@@ -6,7 +6,7 @@ use super::check::breaks;
 use super::properties::{ALL_OF_IT, FENCE, NOT_INSIDE, OWN_UNLINK};
 use super::world::Op::{ForeignRewrite, Post, Revoke};
 use super::world::World;
-use super::worlds::{beside_foreign, no_session, two};
+use super::worlds::{beside_foreign, made_anew_by_a_post, no_session, rewrite_and_posts, two};
 
 fn beyond(mut world: World) -> World {
     world.beyond_limits = true;
@@ -39,6 +39,13 @@ fn a_session_file_renamed_by_others_moves_the_data_lock_and_a_revoke_goes_throug
     breaks("replaced, a revoke", &beyond(revoked()), NOT_INSIDE);
     let removed = || two().budget(|b| (b.replace, b.rm) = (1, 1));
     breaks("replaced, rm", &beyond(removed()), FENCE);
+}
+
+#[test]
+fn a_session_file_that_others_put_in_place_just_before_a_rewrites_rename_is_displaced() {
+    breaks("removed, a rewrite", &beyond(made_anew_by_a_post()), ALL_OF_IT);
+    let replaced = rewrite_and_posts().budget(|b| b.replace = 1);
+    breaks("replaced, a rewrite", &beyond(replaced), ALL_OF_IT);
 }
 
 #[test]

@@ -44,7 +44,7 @@ impl World {
         if self.beyond_limits {
             return wrong != Wrong::ChangedOutside;
         }
-        let Budget { rm, replace, reset, .. } = self.budget;
+        let Budget { rm, crash, panic, replace, reset, .. } = self.budget;
         // A foreign program that renames the session file moves the data lock itself.
         let data_lock_stays = replace + reset == 0;
         // Together with a lock file that goes away while its holder lives, it makes two sections at
@@ -56,9 +56,16 @@ impl World {
             Wrong::ChangedOutside => data_lock_stays && self.watch_sections,
             // Whoever removes the lock file lets the foreign program in.
             Wrong::PostOvertaken => rm == 0,
+            Wrong::WroteUntold => self.watch_told,
             // So does one that dies, or a foreign program that is later than our patience.
-            Wrong::RemovedInUse => rm + self.budget.crash == 0 && !self.slow_foreign,
+            Wrong::RemovedInUse => rm + crash + panic == 0 && !self.slow_foreign,
         }
+    }
+
+    /// Does a foreign program cut, replace or remove the session file?
+    pub fn session_is_changed(&self) -> bool {
+        let Budget { replace, reset, shrink, .. } = self.budget;
+        replace + reset + shrink > 0
     }
 
     /// Nothing befalls it, nobody revokes or gives up, and the session file is there.
@@ -69,6 +76,11 @@ impl World {
 
     fn has(&self, op: Op) -> bool {
         self.threads.iter().any(|spec| spec.script.contains(&op))
+    }
+
+    /// Has this thread panicked? Then it has no operation left.
+    pub fn unwinds(&self, state: &State, tid: Tid) -> bool {
+        self.budget.panic > 0 && self.op(tid, state.thread(tid).op).is_none()
     }
 
     pub fn is_foreign(&self, tid: Tid) -> bool {

@@ -14,6 +14,8 @@ pub const UNDER_DATA_LOCK: &str = "I2: who holds changes only under the data loc
 pub const ONE_INSIDE: &str = "I2: one section at a time";
 pub const FENCE: &str = "I4: no append by one who has lost the turn";
 pub const NOT_INSIDE: &str = "I4: no revoke goes through inside an append";
+pub const TOLD: &str =
+    "I4: who writes to a session file that was cut or replaced has been told of that";
 pub const COMPLETE: &str = "I5: a lock file of ours is complete when its name exists";
 pub const ALL_OF_IT: &str = "I9: every acknowledged line is in the file, whole and once";
 pub const NOT_OVERTAKEN: &str = "I10: a post in flight is not overtaken by a foreign program";
@@ -44,9 +46,10 @@ pub fn all(world: &World) -> Vec<Property<World>> {
     if world.is_peaceful() {
         properties.push(always(ALL_SERVED, all_served));
     }
-    let watched: [(&str, Wrong, Condition); 6] = [
+    let watched: [(&str, Wrong, Condition); 7] = [
         (UNDER_DATA_LOCK, Wrong::ChangedOutside, |_, s| never(s, Wrong::ChangedOutside)),
         (FENCE, Wrong::LostWrote, |_, s| never(s, Wrong::LostWrote)),
+        (TOLD, Wrong::WroteUntold, |_, s| never(s, Wrong::WroteUntold)),
         (NOT_INSIDE, Wrong::RevokedInside, |_, s| never(s, Wrong::RevokedInside)),
         (NOT_OVERTAKEN, Wrong::PostOvertaken, |_, s| never(s, Wrong::PostOvertaken)),
         (NOT_IN_USE, Wrong::RemovedInUse, |_, s| never(s, Wrong::RemovedInUse)),

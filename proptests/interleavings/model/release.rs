@@ -4,7 +4,7 @@ use super::fs::{Ino, Ofd, Record, Tid};
 use super::state::{Event, State, Wrong};
 use super::step::Choice;
 use super::thread::{After, Pc, Then, Turn};
-use super::world::{Op, Role, World};
+use super::world::{Budget, Op, Role, World};
 
 impl World {
     /// The turn is closed first. Then the hints suggest one of three ways.
@@ -120,14 +120,22 @@ impl World {
         s.fs.lock_mut(turn.ino).record = Record::Owner(owner);
         s.latest = Some(owner);
         let number = self.number_record(s, tid);
-        s.thread_mut(heir).turn = Some(Turn { owner, number, ..turn });
+        let known = self.known_of(s, s.thread(tid).data);
+        let thread = s.thread_mut(heir);
+        (thread.turn, thread.known) = (Some(Turn { owner, number, ..turn }), known);
         if heir == tid {
             self.saw(Event::WentOn);
             return s.go(tid, Pc::Unlock(After::NextOp));
         }
         self.saw(Event::HandedOver);
         s.door[usize::from(self.pid(tid))] = Some(heir);
-        s.next_op(self, heir);
+        if self.unwinds(s, heir) {
+            // The heir is gone: the turn that came too late is dropped.
+            s.closed.insert(owner);
+            s.go(heir, Pc::LetGo);
+        } else {
+            s.next_op(self, heir);
+        }
         s.go(tid, Pc::Unlock(After::NextOp));
     }
 
@@ -210,7 +218,8 @@ impl World {
         if !copied {
             s.fs.unlock(|ofd| ofd == mine);
         }
-        if self.keeper_of(tid).is_none() {
+        let untold = self.bugs.panic_untold && self.unwinds(s, tid);
+        if self.keeper_of(tid).is_none() || untold {
             return self.after_release(s, tid);
         }
         if self.bugs.numbered_when_let_go {
@@ -246,8 +255,14 @@ impl World {
 
     fn end_turn(&self, s: &mut State, tid: Tid) {
         s.thread_mut(tid).made = false;
-        s.door[usize::from(self.pid(tid))] = None;
+        self.leave_door(s, tid);
         s.next_op(self, tid);
+    }
+
+    /// The next one of this process may contend.
+    pub fn leave_door(&self, s: &mut State, tid: Tid) {
+        let door = &mut s.door[usize::from(self.pid(tid))];
+        *door = door.filter(|&at| at != tid);
     }
 
     /// `unlink` of the lock path by a thread that means `meant`. Checked for I2 and I14.
@@ -274,9 +289,10 @@ impl World {
             .filter(|turn| Some(turn.ino) == ino)
             .map(|turn| Record::Owner(turn.owner));
         // Between a compare and an unlink a foreign program may come in: after an `rm`, by its own
-        // remove-and-create of a dead owner's lock, or when it is slower than our grace. No system
-        // call closes that.
-        let shut_out = self.budget.rm + self.budget.crash == 0 && !self.slow_foreign;
+        // remove-and-create of a dead owner's lock (or of one that died as it took over), or when
+        // it is slower than our grace. No system call closes that.
+        let Budget { rm, crash, panic, .. } = self.budget;
+        let shut_out = rm + crash + panic == 0 && !self.slow_foreign;
         let foreign = s.fs.named_record().filter(|&record| match record {
             Record::Foreign(tid) | Record::Empty(tid) => shut_out && s.alive.has(self.pid(tid)),
             _ => false,

@@ -1,8 +1,8 @@
 //! The data lock: open the session file, lock it, compare (I3), and unlock it at the end.
 
-use super::fs::{Ofd, Tid};
+use super::fs::{Ino, Ofd, Tid};
 use super::state::{Event, State};
-use super::thread::{After, Pc, Then};
+use super::thread::{After, Known, Pc, Then};
 use super::world::{Op, World};
 
 impl World {
@@ -37,7 +37,7 @@ impl World {
         let ino = match s.fs.session_path {
             Some(ino) => ino,
             // A post makes no session file: the name may be mistyped, or the session reset.
-            None if self.at_post(s, tid) => return s.next_op(self, tid),
+            None if self.at_post(s, tid) && !self.posts_create => return s.next_op(self, tid),
             None => self.create_session(s, tid),
         };
         s.thread_mut(tid).data = Some(ino);
@@ -97,6 +97,7 @@ impl World {
 
     pub fn compare_session(&self, s: &mut State, tid: Tid, then: Then) {
         if s.thread(tid).data == s.fs.session_path {
+            self.note_change(s, tid);
             self.begin_section(s, tid, then);
         } else {
             self.saw(Event::Restarted);
@@ -105,20 +106,41 @@ impl World {
         }
     }
 
+    /// Is the file another one than the turn knows, or shorter? That is measured now. If it is cut
+    /// later, nobody can tell before the write. Who knows no line can lose none.
+    fn note_change(&self, s: &mut State, tid: Tid) {
+        let (now, thread) = (self.known_of(s, s.thread(tid).data), s.thread_mut(tid));
+        let same =
+            |known: Known| now.is_some_and(|now| now.ino == known.ino && now.lines >= known.lines);
+        thread.changed = thread.known.is_some_and(|known| known.lines > 0 && !same(known));
+    }
+
+    /// This session file as it is now, where a foreign program may change it.
+    pub fn known_of(&self, s: &State, file: Option<Ino>) -> Option<Known> {
+        let ino = file.filter(|_| self.session_is_changed())?;
+        let lines = &s.fs.session(ino).lines;
+        let last = lines.last().map(|line| line.id);
+        Some(Known { ino, lines: u8::try_from(lines.len()).unwrap(), last })
+    }
+
     fn begin_section(&self, s: &mut State, tid: Tid, then: Then) {
         s.thread_mut(tid).inside = true;
         s.go(tid, Self::inside(then));
     }
 
-    fn close_session(s: &mut State, tid: Tid) {
+    pub fn close_session(s: &mut State, tid: Tid) {
         s.fs.unlock(|ofd| ofd == Ofd::Data(tid));
         let thread = s.thread_mut(tid);
         thread.data = None;
         thread.inside = false;
         thread.late = false;
+        thread.changed = false;
     }
 
     pub fn unlock_session(&self, s: &mut State, tid: Tid, after: After) {
+        if after == After::Told {
+            s.thread_mut(tid).known = self.known_of(s, s.thread(tid).data);
+        }
         Self::close_session(s, tid);
         match after {
             After::NextOp => {
@@ -136,10 +158,19 @@ impl World {
                 s.next_op(self, tid);
             }
             After::Lost => {
-                s.thread_mut(tid).fresh = None;
-                s.thread_mut(tid).carried = 0;
+                Self::drop_rewrite(s, tid);
                 s.skip_to_release(self, tid);
             }
+            After::Told => {
+                Self::drop_rewrite(s, tid);
+                s.next_op(self, tid);
+            }
         }
+    }
+
+    /// The new file of a rewrite that comes to nothing.
+    pub fn drop_rewrite(s: &mut State, tid: Tid) {
+        s.thread_mut(tid).fresh = None;
+        s.thread_mut(tid).carried = 0;
     }
 }

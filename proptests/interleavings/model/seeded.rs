@@ -3,14 +3,15 @@
 use super::check::{breaks, is_harmless};
 use super::properties::{
     ALL_OF_IT, COMPLETE, FENCE, HOLDS, NOT_IN_USE, NOT_INSIDE, NOT_OVERTAKEN, NOT_STUCK,
-    ONE_HOLDER, ONE_INSIDE, OWN_UNLINK, UNDER_DATA_LOCK,
+    ONE_HOLDER, ONE_INSIDE, OWN_UNLINK, TOLD, UNDER_DATA_LOCK,
 };
 use super::world::Op::{Foreign, ForeignRewrite, Post, Revoke};
 use super::world::World;
 use super::worlds::{
-    abandoned, beside_foreign, giving_up, local, no_session, no_session_beside_foreign,
-    post_beside_foreign, rewrite_and_posts, rewrite_and_revoke, run, run_beside_foreign, three,
-    two, two_leave_beside_foreign,
+    TURN, abandoned, append_rewrite_and_posts, beside_foreign, giving_up, linked_and_killed, local,
+    local_and_panic, made_anew_by_a_post, no_session, no_session_beside_foreign,
+    panic_beside_foreign, post_beside_foreign, rewrite_and_posts, rewrite_and_revoke, run,
+    run_beside_foreign, stopped_and_replaced, three, two, two_leave_beside_foreign,
 };
 
 fn two_and_rm() -> World {
@@ -316,4 +317,77 @@ fn i2_is_watched_where_it_is_broken() {
         world.watch_sections = true;
         breaks("I2", &world, UNDER_DATA_LOCK);
     }
+}
+
+#[test]
+fn a_number_that_is_used_again_makes_a_new_session_file_look_like_the_old_one() {
+    let world = made_anew_by_a_post().bug(|b| (b.known_unpinned, b.length_only) = (true, true));
+    breaks("known file not kept open", &world, ALL_OF_IT);
+    // The line that was seen last tells it, too.
+    let compared = made_anew_by_a_post().bug(|b| b.known_unpinned = true);
+    is_harmless("known file not kept open, its last line compared", &compared);
+    let open = made_anew_by_a_post().bug(|b| b.length_only = true);
+    is_harmless("known file kept open, its last line not compared", &open);
+}
+
+#[test]
+fn a_number_that_is_used_again_makes_a_peers_lock_file_look_like_that_of_the_dead_holder() {
+    let world = post_beside_foreign(ForeignRewrite).budget(|b| b.crash = 1);
+    breaks("lock file not kept open", &world.bug(|b| b.beside_unpinned = true), ALL_OF_IT);
+}
+
+#[test]
+fn a_holder_who_is_not_told_that_the_file_was_cut_rewrites_without_what_was_posted_since() {
+    let rewrite = append_rewrite_and_posts().budget(|b| b.shrink = 1);
+    let world = rewrite.bug(|b| b.not_told = true);
+    breaks("cut, not told", &world, TOLD);
+    let mut lossy = world;
+    lossy.watch_told = false;
+    breaks("cut, not told, a rewrite", &lossy, ALL_OF_IT);
+    let replaced = two().budget(|b| b.replace = 1).bug(|b| b.not_told = true);
+    breaks("replaced, not told", &replaced, TOLD);
+}
+
+#[test]
+fn the_length_alone_does_not_tell_that_a_file_was_cut_and_has_grown_again() {
+    let rewrite = append_rewrite_and_posts().budget(|b| b.shrink = 1);
+    breaks("length only", &rewrite.bug(|b| b.length_only = true), ALL_OF_IT);
+}
+
+#[test]
+fn a_lock_file_with_a_second_name_that_is_refused_is_never_had_again() {
+    breaks("links refused", &linked_and_killed().bug(|b| b.links_refused = true), NOT_STUCK);
+}
+
+#[test]
+fn a_second_name_is_no_reason_to_unlink_a_living_lock() {
+    let world = two().budget(|b| b.link = 1).bug(|b| b.links_unlinked_blindly = true);
+    breaks("links unlinked blindly", &world, OWN_UNLINK);
+}
+
+#[test]
+fn without_a_watch_a_wait_for_the_data_lock_of_a_replaced_file_never_ends() {
+    breaks("no data watch", &stopped_and_replaced().bug(|b| b.no_data_watch = true), NOT_STUCK);
+}
+
+#[test]
+fn a_watch_that_only_listens_misses_the_notice_that_was_lost() {
+    let world = two_stopped_and_rm().budget(|b| b.lost_notice = 1);
+    breaks("watch only told", &world.bug(|b| b.watch_only_told = true), NOT_STUCK);
+    let world = stopped_and_replaced().budget(|b| b.lost_notice = 1);
+    breaks("data watch only told", &world.bug(|b| b.watch_only_told = true), NOT_STUCK);
+}
+
+#[test]
+fn a_waiting_thread_that_panics_and_keeps_the_stage_stops_its_process() {
+    breaks("stage kept", &local_and_panic().bug(|b| b.stage_kept = true), NOT_STUCK);
+    // It need not be its task that panics.
+    let alone = World::new().task(0, &TURN).budget(|b| b.panic = 1);
+    breaks("stage kept, alone", &alone.bug(|b| b.stage_kept = true), NOT_STUCK);
+}
+
+#[test]
+fn a_turn_that_ends_by_a_panic_and_is_not_looked_after_leaves_a_living_record_behind() {
+    let world = panic_beside_foreign().bug(|b| b.panic_untold = true);
+    breaks("panic untold", &world, NOT_STUCK);
 }

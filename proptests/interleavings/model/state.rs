@@ -41,6 +41,8 @@ pub enum Wrong {
     LiveUnlinked,
     /// I14: a session file was removed that a foreign program had opened to write to.
     RemovedInUse,
+    /// I4: a holder wrote to a session file that was not as it knew it, and was not told.
+    WroteUntold,
 }
 
 /// Something that a world must show at least once; otherwise its properties would hold trivially.
@@ -67,6 +69,7 @@ pub enum Event {
     ForeignHeld,
     /// A waiter let go of the turn lock, since the data lock stayed busy.
     LetGo,
+    Told,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -90,6 +93,8 @@ pub struct State {
     pub records: u8,
     /// Lines whose append was acknowledged.
     pub acked: Set,
+    /// Lines that a foreign program has cut off or displaced. Nothing is promised of them.
+    pub cut: Set,
     /// What has gone wrong, by `Wrong as u8`.
     pub wrong: Set,
 }
@@ -116,6 +121,7 @@ impl State {
             latest: None,
             records: 0,
             acked: Set::default(),
+            cut: Set::default(),
             wrong: Set::default(),
         };
         for tid in 0..world.threads.len() {
@@ -144,7 +150,14 @@ impl State {
     }
 
     pub fn go(&mut self, tid: Tid, pc: Pc) {
-        self.thread_mut(tid).pc = pc;
+        let thread = self.thread_mut(tid);
+        (thread.pc, thread.deaf) = (pc, false);
+    }
+
+    /// A foreign program has lost this line. Whoever wrote it may not have acknowledged it yet.
+    pub fn lose_line(&mut self, id: u8) {
+        self.acked.remove(id);
+        self.cut.insert(id);
     }
 
     /// Starts the operation that `thread.op` points to.
@@ -184,32 +197,38 @@ impl State {
 
     /// The closure gets the turn as it is now; the task goes on without waiting for it.
     fn abandon(&mut self, world: &World, tid: Tid) {
-        let turn = self.thread(tid).turn;
+        let Thread { turn, known, .. } = *self.thread(tid);
         let pid = world.pid(tid);
         let closure = (0..)
             .zip(&world.threads)
             .find_map(|(at, spec)| (spec.role == Role::Closure && spec.pid == pid).then_some(at));
         let closure = self.thread_mut(closure.unwrap());
-        closure.turn = turn;
+        (closure.turn, closure.known) = (turn, known);
         closure.pc = Pc::Open(Then::Fence);
         self.next_op(world, tid);
     }
 
-    /// Drops inodes that nobody can reach.
-    pub fn collect(&mut self) {
+    /// Drops inodes that nobody can reach: their numbers can be used again.
+    pub fn collect(&mut self, world: &World) {
+        for thread in &mut self.threads {
+            thread.known = thread.known.filter(|_| thread.turn.is_some());
+        }
         let State { fs, threads, .. } = self;
         fs.forget_locks(|ino| {
             threads.iter().any(|thread| {
                 let turns = thread.turn.into_iter().chain(thread.next.map(|(turn, _)| turn));
+                let file = thread.file.filter(|_| !world.remembers_only(thread));
                 let exchanged =
                     thread.exchanged.is_some_and(|(new, old)| [new, old].contains(&ino));
-                thread.file == Some(ino)
-                    || exchanged
-                    || turns.into_iter().any(|turn| turn.ino == ino)
+                file == Some(ino) || exchanged || turns.into_iter().any(|turn| turn.ino == ino)
             })
         });
         fs.forget_sessions(|ino| {
-            threads.iter().any(|thread| thread.data == Some(ino) || thread.fresh == Some(ino))
+            threads.iter().any(|thread| {
+                let known = thread.known.filter(|_| !world.bugs.known_unpinned);
+                let open = [thread.data, thread.fresh, known.map(|known| known.ino)];
+                open.contains(&Some(ino))
+            })
         });
     }
 

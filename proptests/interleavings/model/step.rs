@@ -83,24 +83,28 @@ impl World {
         let free = s.fs.lock(wanted.unwrap()).flock.is_none();
         let mut choices = self.or_give_up(free, Choice::Granted);
         let seen = s.fs.lock_path.is_some() || !self.bugs.watch_other_only;
-        if wanted != s.fs.lock_path && seen && !self.bugs.no_watch {
+        let watch = wanted != s.fs.lock_path && seen && !self.bugs.no_watch;
+        if watch && self.notices(s, tid) {
             choices.push(Choice::Watch);
         }
         choices
     }
 
-    /// Where nobody keeps the data lock for good, the watch is left out, to have fewer states.
+    /// Where nobody keeps the data lock for good, a waiter does not let go, to have fewer states.
     fn waiting_for_data(&self, s: &State, tid: Tid, then: Then) -> Vec<Choice> {
         let wanted = s.thread(tid).data;
-        if s.fs.session(wanted.unwrap()).flock.is_none() {
-            return vec![Choice::Go];
-        }
-        if self.budget.reader == 0 || self.bugs.no_data_watch {
-            return Vec::new();
-        }
-        let moved = (wanted != s.fs.session_path).then_some(Choice::Watch);
-        let keeps = (then == Then::Inode).then_some(Choice::LetGo);
-        moved.into_iter().chain(keeps).collect()
+        let free = s.fs.session(wanted.unwrap()).flock.is_none();
+        let mut choices: Vec<_> = free.then_some(Choice::Go).into_iter().collect();
+        let watch = wanted != s.fs.session_path && !self.bugs.no_data_watch;
+        choices.extend((watch && self.notices(s, tid)).then_some(Choice::Watch));
+        let lets_go = !free && self.budget.reader > 0 && then == Then::Inode;
+        choices.extend((lets_go && !self.bugs.no_data_watch).then_some(Choice::LetGo));
+        choices
+    }
+
+    /// The watch looks for itself again and again, so that no notice that was lost matters.
+    fn notices(&self, s: &State, tid: Tid) -> bool {
+        !(self.bugs.watch_only_told && s.thread(tid).deaf)
     }
 
     fn ways_to_release(&self, s: &State, tid: Tid) -> Vec<Choice> {
@@ -239,7 +243,7 @@ impl Model for World {
             Action::Step(tid, _, choice) => self.run(&mut s, tid, choice),
             Action::Fault(fault) => self.befall(&mut s, fault),
         }
-        s.collect();
+        s.collect(self);
         Some(s)
     }
 

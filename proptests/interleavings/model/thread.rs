@@ -32,6 +32,8 @@ pub enum After {
     LetGo,
     /// The fence refused: the turn is lost, only its release is left to do.
     Lost,
+    /// The holder is told that the session file is not as it knew it. It looks, and goes on.
+    Told,
 }
 
 /// The next system call.
@@ -142,6 +144,16 @@ pub struct Turn {
     pub number: u8,
 }
 
+/// The session file as a turn has last seen it, under the data lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Known {
+    /// Its descriptor stays open, so that no other file gets this number.
+    pub ino: Ino,
+    pub lines: u8,
+    /// The line that was the last.
+    pub last: Option<u8>,
+}
+
 /// What a poller last saw: it looks again when that has changed.
 pub type Seen = (Option<Ino>, Option<Record>, bool);
 
@@ -159,6 +171,13 @@ pub struct Thread {
     pub data: Option<Ino>,
     pub fresh: Option<Ino>,
     pub seen: Option<Seen>,
+    /// What the turn knows of the session file. Noted only where a foreign program changes that
+    /// file.
+    pub known: Option<Known>,
+    /// Was the session file another, or shorter than it knew, when the section began?
+    pub changed: bool,
+    /// Was it not told that the path names another file?
+    pub deaf: bool,
     /// To whom the turn is being handed.
     pub heir: Option<Tid>,
     /// What a keeper is to look after next, or is to be told of.
@@ -185,6 +204,9 @@ impl Thread {
             data: None,
             fresh: None,
             seen: None,
+            known: None,
+            changed: false,
+            deaf: false,
             heir: None,
             next: None,
             carried: 0,

@@ -61,14 +61,20 @@ pub struct Budget {
     pub replace: u8,
     /// A foreign program renames the session file away.
     pub reset: u8,
+    /// A foreign program cuts the session file in place.
+    pub shrink: u8,
+    /// The lock file gets a second name (a hard link), which stays.
+    pub link: u8,
+    /// A thread that waits is not told that the path names another file now.
+    pub lost_notice: u8,
+    /// User code panics on a thread of ours, which unwinds.
+    pub panic: u8,
     /// A write is short.
     pub short: u8,
     /// A holder forks; the child never calls `exec`.
     pub fork: u8,
     /// A program that may only read the session file keeps it locked for good.
     pub reader: u8,
-    /// The lock file gets a second name.
-    pub link: u8,
 }
 
 /// The seeded bugs. Each is one thing that the protocol does, left out.
@@ -116,6 +122,28 @@ pub struct Bugs {
     pub numbered_when_told: bool,
     /// The keeper takes the record that was released last for the last.
     pub numbered_when_let_go: bool,
+    /// As in the code before: a turn remembers the number of the session file that it has seen, and
+    /// does not keep that file open.
+    pub known_unpinned: bool,
+    /// As in the code before: a post remembers the number of the lock file beside whose holder it
+    /// writes, and does not keep that file open.
+    pub beside_unpinned: bool,
+    /// As in the code before: a holder is not told that the session file is another, or shorter
+    /// than what it has seen.
+    pub not_told: bool,
+    /// A rewrite compares how long the file is, but not whether it still has the line that was seen
+    /// last.
+    pub length_only: bool,
+    /// As in the code before: a lock file with a second name is refused.
+    pub links_refused: bool,
+    /// The name of such a file is unlinked without its `flock`.
+    pub links_unlinked_blindly: bool,
+    /// The watch is told of a change, and does not look for itself.
+    pub watch_only_told: bool,
+    /// As in the code before: a waiting thread that panics keeps the stage of its queue.
+    pub stage_kept: bool,
+    /// A turn that ends by a panic is not told to the keeper.
+    pub panic_untold: bool,
     /// Whoever exchanges a lock file does not look at what was there.
     pub exchange_blindly: bool,
 }
@@ -135,8 +163,13 @@ pub struct World {
     pub watch_sections: bool,
     /// Are unlinks checked? Not where their further consequences are to be shown.
     pub watch_unlinks: bool,
+    /// Is it checked that a holder is told of a change? Not where its further consequences are to
+    /// be shown.
+    pub watch_told: bool,
     /// Is there a session file at the start?
     pub session: bool,
+    /// Does a post make the session file if there is none?
+    pub posts_create: bool,
     /// May a waiter give up?
     pub give_up: bool,
     /// Does whoever removes lock files spare those of foreign programs? Those have no fence.
@@ -155,7 +188,9 @@ impl World {
             beyond_limits: false,
             watch_sections: true,
             watch_unlinks: true,
+            watch_told: true,
             session: true,
+            posts_create: false,
             give_up: false,
             rm_spares_foreign: false,
             slow_foreign: false,
@@ -193,6 +228,11 @@ impl World {
 
     pub fn without_session(mut self) -> Self {
         self.session = false;
+        self
+    }
+
+    pub fn posts_creating(mut self) -> Self {
+        self.posts_create = true;
         self
     }
 

@@ -10,6 +10,7 @@ use super::world::{Op, World};
 pub const TURN: [Op; 3] = [Acquire, Append, Release];
 pub const EMPTY_TURN: [Op; 2] = [Acquire, Release];
 pub const REWRITE: [Op; 3] = [Acquire, Rewrite, Release];
+pub const APPEND_AND_REWRITE: [Op; 4] = [Acquire, Append, Rewrite, Release];
 pub const ABANDON: [Op; 3] = [Acquire, Abandon, Release];
 pub const TWO_TURNS: [Op; 6] = [Acquire, Append, Release, Acquire, Append, Release];
 
@@ -57,6 +58,39 @@ pub fn rewrite_and_posts() -> World {
 /// One rewrites, one posts, one revokes.
 pub fn rewrite_and_revoke() -> World {
     World::new().task(0, &REWRITE).task(1, &[Post]).task(2, &[Revoke])
+}
+
+/// One appends and rewrites, others post.
+pub fn append_rewrite_and_posts() -> World {
+    World::new().task(0, &APPEND_AND_REWRITE).task(1, &[Post]).task(2, &[Post])
+}
+
+/// The session file is removed in the middle of a turn, and made anew by a post.
+pub fn made_anew_by_a_post() -> World {
+    let world = World::new().task(0, &APPEND_AND_REWRITE).task(1, &[Post]);
+    world.posts_creating().budget(|b| b.reset = 1)
+}
+
+/// A process is stopped in a section, and another session file is renamed into place.
+pub fn stopped_and_replaced() -> World {
+    let world = World::new().task(0, &TURN).task(1, &[Post]);
+    world.budget(|b| (b.stop, b.replace) = (1, 1))
+}
+
+/// A holder dies whose lock file has a second name.
+pub fn linked_and_killed() -> World {
+    two().budget(|b| (b.link, b.crash) = (1, 1))
+}
+
+/// Two tasks of a process, one of which dies by a panic, and a second process.
+pub fn local_and_panic() -> World {
+    local().budget(|b| b.panic = 1)
+}
+
+/// A turn and a post of one process, one of which dies by a panic, beside a foreign program.
+pub fn panic_beside_foreign() -> World {
+    let world = World::new().task(0, &TURN).task(0, &[Post]).keeper(0).task(1, &[Foreign]);
+    world.budget(|b| b.panic = 1)
 }
 
 /// Our processes, and a program that takes no kernel lock.
@@ -278,4 +312,57 @@ fn foreign_programs() {
         &[Event::ForeignHeld],
     );
     holds("two turns that give up, a peer", &giving_up(), &[Event::LateUnlink]);
+}
+
+#[test]
+fn the_session_file_is_changed_by_others() {
+    let cut = two().budget(|b| b.shrink = 1);
+    holds("two turns, session file cut", &cut, &[Event::Told]);
+    let post = two().task(2, &[Post]).budget(|b| b.shrink = 1);
+    holds("two turns, a post, session file cut", &post, &[Event::Told, Event::PostedBeside]);
+    let rewrite = append_rewrite_and_posts().budget(|b| b.shrink = 1);
+    holds(
+        "an append and a rewrite, two posts, session file cut",
+        &rewrite,
+        &[Event::Told, Event::Rewritten],
+    );
+    holds(
+        "an append and a rewrite, a post that creates, session file removed",
+        &made_anew_by_a_post(),
+        &[Event::Told, Event::Rewritten],
+    );
+    let replaced = rewrite_and_posts().budget(|b| b.replace = 1);
+    holds("a rewrite, two posts, session file replaced", &replaced, &[Event::Told]);
+    holds(
+        "a turn, a post, a stop, session file replaced",
+        &stopped_and_replaced(),
+        &[Event::Restarted],
+    );
+}
+
+#[test]
+fn a_notice_is_lost() {
+    let lock = two().budget(|b| (b.rm, b.stop, b.lost_notice) = (1, 1, 1));
+    holds("two turns, rm, a stop, a lost notice", &lock, &[Event::Restarted]);
+    let session = stopped_and_replaced().budget(|b| b.lost_notice = 1);
+    holds(
+        "a turn, a post, a stop, session file replaced, a lost notice",
+        &session,
+        &[Event::Restarted],
+    );
+}
+
+#[test]
+fn a_thread_dies_by_a_panic() {
+    holds("two turns, a panic", &two().budget(|b| b.panic = 1), &[Event::TakenOver]);
+    holds("two tasks and a process, a panic", &local_and_panic(), &[Event::HandedOver]);
+    let abandoned = abandoned().budget(|b| b.panic = 1);
+    holds("an abandoned append, a panic", &abandoned, &[Event::Refused]);
+    let run = run().budget(|b| b.panic = 1);
+    holds("a run of two turns, a turn, a panic", &run, &[Event::WentOn, Event::LateUnlink]);
+    holds(
+        "a turn, a post of its process, a peer, a panic",
+        &panic_beside_foreign(),
+        &[Event::ForeignHeld, Event::LateUnlink],
+    );
 }

@@ -11,11 +11,18 @@
 //! - An append acknowledged before another began stands before it.
 //! - No holder wrote after it lost the lock, and none lost it without a cause.
 //! - No two turns certainly held at the same time.
+//! - A turn that goes on after the session file was cut or replaced has been told of that.
+//!
+//! Where a foreign program cuts or replaces the session file, lines are lost by its doing: those
+//! behind what it has kept, if they were begun before it was done. A line that it has cut in its
+//! middle ends exactly where its cut ended the file.
 
+mod changes;
 mod file;
 mod holds;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,6 +31,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::history::{Append, History, Outcome};
+use changes::Changes;
 
 /// The kind of a violation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -49,6 +57,8 @@ pub(super) enum Kind {
     WrittenAfterLoss,
     /// A turn was lost, though nobody took it.
     LostWithoutCause,
+    /// A turn wrote to a session file that was cut or replaced, and was not told.
+    NotTold,
     /// A process or a task waited in vain, or there was no turn at all.
     Stuck,
     /// An operation failed without a reason, or a process ended by itself.
@@ -56,7 +66,7 @@ pub(super) enum Kind {
 }
 
 /// All kinds, with their names in a report.
-pub(super) const KINDS: [(Kind, &str); 12] = [
+pub(super) const KINDS: [(Kind, &str); 13] = [
     (Kind::LinesLost, "acknowledged lines lost"),
     (Kind::LinesTwice, "lines written twice"),
     (Kind::LinesTorn, "torn lines"),
@@ -67,6 +77,7 @@ pub(super) const KINDS: [(Kind, &str); 12] = [
     (Kind::TwoHolders, "two holders at once"),
     (Kind::WrittenAfterLoss, "lines written after losing the lock"),
     (Kind::LostWithoutCause, "locks lost without a cause"),
+    (Kind::NotTold, "appends to a changed session without a word"),
     (Kind::Stuck, "stuck"),
     (Kind::Failed, "unexpected failures"),
 ];
@@ -95,6 +106,10 @@ pub(super) struct Findings {
     pub(super) bytes: u64,
     /// Lines whose writer was killed while it wrote them.
     pub(super) cut_by_kill: u64,
+    /// Lines that a foreign program has cut in their middle.
+    pub(super) cut_by_others: u64,
+    /// Acknowledged lines that a foreign program has cut off, or written over.
+    pub(super) lost_to_others: u64,
 }
 
 impl Findings {
@@ -135,21 +150,28 @@ pub(super) fn check(
     for (session, path) in sessions.iter().enumerate() {
         file::check(history, session as u16, path, terms, findings)?;
     }
-    holds::check(history, terms, findings);
+    let changes: Vec<_> =
+        (0..sessions.len()).map(|session| Changes::of(history, session as u16)).collect();
+    holds::check(history, &changes, terms, findings);
+    told::check(history, &changes, terms, findings);
     for append in &history.appends {
-        failed(history, append, findings);
+        failed(history, &changes[usize::from(append.session)], append, findings);
     }
     Ok(())
 }
 
-/// An append may fail because its turn was lost, or because a program wrote during it. The causes
-/// of a lost turn are checked in [`holds`].
-fn failed(history: &History, append: &Append, findings: &mut Findings) {
-    let lost = append.turn.is_some_and(|turn| history.turns[turn].lost == Some(append.ended));
+/// An append may fail because its turn was lost or told of a change, or because a program wrote
+/// during it. The causes of the former are checked in [`holds`] and [`told`].
+fn failed(history: &History, changes: &Changes<'_>, append: &Append, findings: &mut Findings) {
+    let turn = append.turn.map(|turn| &history.turns[turn]);
+    let lost = turn.is_some_and(|turn| turn.lost == Some(append.ended));
     let kind = match append.outcome {
         Outcome::Refused if !lost => Kind::Failed,
+        // Only a turn knows the file of before, and can be told.
+        Outcome::Told if turn.is_none() => Kind::Failed,
         Outcome::Overtaken
-            if !history.removed_within(append.session, append.begun, append.ended) =>
+            if !history.removed_within(append.session, append.begun, append.ended)
+                && !changes.can_have_overtaken(append.begun, append.ended) =>
         {
             Kind::LostWithoutCause
         }

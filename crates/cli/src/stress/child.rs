@@ -1,6 +1,7 @@
 //! A child process of a stress run, with tasks that take turns and tasks that post.
 
 use std::ffi::OsString;
+use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,6 +18,7 @@ use turnlock::{Appended, Durability, Error, Sessions, Turn};
 use super::foreign;
 use super::journal::{Journal, Kind, POST, Record, now};
 use super::line::{self, Writer};
+use super::panics::{Panics, caught};
 use crate::failure::Failure;
 
 /// The work of a child.
@@ -65,7 +67,15 @@ pub(crate) struct Args {
     pub(super) quiet_spells: bool,
     #[arg(long)]
     pub(super) buffered: bool,
+    /// Rewrite the session as it is, now and then.
+    #[arg(long)]
+    pub(super) rewrite: bool,
+    #[arg(long)]
+    pub(super) panic: bool,
 }
+
+/// A pause after an acquire that failed.
+const AFTER_FAILURE: Duration = Duration::from_millis(5);
 
 /// The number of posting tasks in a writing child that also posts, and in a posting child.
 const POSTERS: [u32; 2] = [1, 4];
@@ -77,6 +87,7 @@ pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> Result<ExitCode
         Failure::new(format!("stress child: {what}: {error}"))
     };
     let journal = Journal::open(&args.dir, Some(args.child)).map_err(|e| failed("journal", &e))?;
+    let journal = Arc::new(journal);
     if args.role == Role::Foreign {
         foreign::write(&args, &journal).map_err(|e| failed("foreign writer", &e))?;
         return Ok(ExitCode::SUCCESS);
@@ -95,7 +106,10 @@ pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> Result<ExitCode
         Role::Writer => (args.tasks, if args.post { POSTERS[0] } else { 0 }),
         _ => (0, POSTERS[1]),
     };
-    let common = Arc::new(Common { args, sessions, journal, turns: AtomicU64::new(0) });
+    let panics = args
+        .panic
+        .then(|| Panics::install(args.seed ^ u64::from(args.child), Arc::clone(&journal)));
+    let common = Arc::new(Common { args, sessions, journal, panics, turns: AtomicU64::new(0) });
     let mut tasks = tokio::task::JoinSet::new();
     for task in 0..writers + posters {
         let hand = Hand::new(Arc::clone(&common), task);
@@ -146,8 +160,27 @@ pub(super) fn quiet_for(now: u64) -> Option<Duration> {
 struct Common {
     args: Args,
     sessions: Sessions,
-    journal: Journal,
+    journal: Arc<Journal>,
+    panics: Option<Arc<Panics>>,
     turns: AtomicU64,
+}
+
+impl Common {
+    /// Awaits a call of the library. `None` if it panicked.
+    async fn call<F: Future>(&self, call: F) -> Option<F::Output> {
+        match &self.panics {
+            Some(panics) => panics.inside(call).await,
+            None => Some(call.await),
+        }
+    }
+
+    /// Ends a turn as a `?` would.
+    fn let_go(&self, turn: Turn) {
+        match self.panics {
+            Some(_) => drop(caught(|| drop(turn))),
+            None => drop(turn),
+        }
+    }
 }
 
 /// One task.
@@ -162,6 +195,8 @@ struct Hand {
 /// Whether the turn goes on after an append.
 enum Outcome {
     Done,
+    /// It goes on if it has looked at the session.
+    Told,
     /// The turn is over.
     Over,
 }
@@ -197,7 +232,8 @@ impl Hand {
         let path = session_path(&self.common.args.dir, about.session);
         let label = format!("stress {}.{}", self.writer.child, self.writer.task);
         self.note(Record { at: now(), ..about });
-        let acquire = self.common.sessions.turn(path).label(label).acquire();
+        let common = Arc::clone(&self.common);
+        let acquire = common.call(common.sessions.turn(path).label(label).acquire());
         let acquired = if self.random.random_ratio(1, 32) {
             let patience = Duration::from_millis(self.random.random_range(0..5));
             match timeout(patience, acquire).await {
@@ -210,6 +246,10 @@ impl Hand {
         } else {
             acquire.await
         };
+        let Some(acquired) = acquired else {
+            self.note(Record { at: now(), kind: Kind::GaveUp, ..about });
+            return None;
+        };
         match acquired {
             Ok(turn) => {
                 let owner = turn.owner().as_u128();
@@ -220,6 +260,7 @@ impl Hand {
                 eprintln!("{} waiting for session {}: {error}", self.writer, about.session);
                 let kind = if error.is_busy() { Kind::TimedOut } else { Kind::Failed };
                 self.note(Record { at: now(), kind, ..about });
+                sleep(AFTER_FAILURE).await;
                 None
             }
         }
@@ -230,18 +271,41 @@ impl Hand {
         let appends = self.random.random_range(1..=5);
         let pause = Duration::from_micros(self.common.args.hold_us / appends);
         for _ in 0..appends {
-            if let Outcome::Over = self.append(&mut turn, about).await {
-                // Drops the turn, as a `?` would.
-                return;
+            match self.append(&mut turn, about).await {
+                Outcome::Done => {}
+                Outcome::Told if self.random.random() && has_looked(&turn) => {}
+                Outcome::Told | Outcome::Over => return self.common.let_go(turn),
             }
             rest(pause).await;
         }
+        if self.common.args.rewrite
+            && self.random.random_ratio(1, 16)
+            && let Outcome::Over = self.rewrite(&mut turn, about).await
+        {
+            return self.common.let_go(turn);
+        }
         self.note(Record { at: now(), kind: Kind::Releasing, ..about });
-        if self.random.random() {
-            let released = turn.release().await;
+        if !self.random.random::<bool>() {
+            return self.common.let_go(turn);
+        }
+        if let Some(released) = self.common.call(turn.release()).await {
             let lost = matches!(released, Err(Error::LockLost { .. }));
             self.note(Record { at: now(), kind: Kind::Released, detail: lost.into(), ..about });
         }
+    }
+
+    /// Rewrites the session as it is, unless it is damaged, or so large that it would take long.
+    async fn rewrite(&mut self, turn: &mut Turn, about: Record) -> Outcome {
+        let Some(lines) = tokio::task::block_in_place(|| all_lines(turn)) else {
+            return Outcome::Done;
+        };
+        // To decide what to keep takes a while.
+        sleep(Duration::from_millis(self.random.random_range(0..20))).await;
+        self.note(Record { at: now(), kind: Kind::Rewriting, ..about });
+        let rewritten = self.common.call(turn.rewrite(lines)).await;
+        let Some(rewritten) = rewritten else { return Outcome::Over };
+        let done = rewritten.map(|_| Record { at: now(), kind: Kind::Rewritten, ..about });
+        self.answered(about, "rewriting", done)
     }
 
     async fn append(&mut self, turn: &mut Turn, about: Record) -> Outcome {
@@ -250,7 +314,8 @@ impl Hand {
             .random_ratio(1, 64)
             .then(|| Duration::from_millis(self.random.random_range(0..2)));
         let (about, lines) = self.begin(about);
-        let append = turn.append_all(lines);
+        let common = Arc::clone(&self.common);
+        let append = common.call(turn.append_all(lines));
         let appended = match cancelled {
             // The lines may be written or not, but never twice, and never after this turn.
             Some(patience) => match timeout(patience, append).await {
@@ -259,7 +324,10 @@ impl Hand {
             },
             None => append.await,
         };
-        self.end(about, appended)
+        match appended {
+            Some(appended) => self.end(about, appended),
+            None => Outcome::Over,
+        }
     }
 
     async fn post_lines(mut self) {
@@ -269,8 +337,10 @@ impl Hand {
             let (about, lines) =
                 self.begin(Record { session, turn: POST, ..self.about(Kind::Begun) });
             let path = session_path(&self.common.args.dir, session);
-            let posted = self.common.sessions.post_creating(path, lines).await;
-            self.end(about, posted);
+            let post = self.common.sessions.post_creating(path, lines);
+            if let Some(posted) = self.common.call(post).await {
+                self.end(about, posted);
+            }
         }
     }
 
@@ -287,15 +357,19 @@ impl Hand {
 
     /// Records the outcome of an append.
     fn end(&self, about: Record, appended: turnlock::Result<Appended>) -> Outcome {
+        let acknowledged = |appended: Appended| {
+            let detail = appended.offset;
+            Record { at: now(), kind: Kind::Acknowledged, detail, ..about }
+        };
+        self.answered(about, "appending to", appended.map(acknowledged))
+    }
+
+    /// Records the outcome of an append or a rewrite.
+    fn answered(&self, about: Record, doing: &str, answer: turnlock::Result<Record>) -> Outcome {
         let at = now();
-        match appended {
-            Ok(appended) => {
-                self.note(Record {
-                    at,
-                    kind: Kind::Acknowledged,
-                    detail: appended.offset,
-                    ..about
-                });
+        match answer {
+            Ok(done) => {
+                self.note(done);
                 Outcome::Done
             }
             Err(Error::LockLost { .. }) => {
@@ -306,8 +380,12 @@ impl Hand {
                 self.note(Record { at, kind: Kind::Overtaken, ..about });
                 Outcome::Over
             }
+            Err(error) if tells_of_a_change(&error) => {
+                self.note(Record { at, kind: Kind::Told, ..about });
+                Outcome::Told
+            }
             Err(error) => {
-                eprintln!("{} appending to session {}: {error}", self.writer, about.session);
+                eprintln!("{} {doing} session {}: {error}", self.writer, about.session);
                 self.note(Record { at, kind: Kind::Failed, ..about });
                 Outcome::Over
             }
@@ -321,6 +399,28 @@ impl Hand {
     fn note(&self, record: Record) {
         self.common.journal.note(&record);
     }
+}
+
+/// Whether the holder is told that the session file is not as it knew it (`Changed`). By its name,
+/// since not every version of the library has this error.
+fn tells_of_a_change(error: &Error) -> bool {
+    format!("{error:?}").starts_with("Changed")
+}
+
+/// Looks at the session as it is now, so that the turn can go on.
+fn has_looked(turn: &Turn) -> bool {
+    tokio::task::block_in_place(|| caught(|| turn.read().is_ok())).unwrap_or(false)
+}
+
+/// A session of at most so many bytes is rewritten.
+const REWRITABLE: u64 = 4 << 20;
+
+/// All lines of the session, if it has nothing else.
+fn all_lines(turn: &Turn) -> Option<Vec<line::Line>> {
+    let transcript = turn.read().ok()?;
+    let length = transcript.file().metadata().ok()?.len();
+    let records = transcript.records::<line::Line>();
+    (length <= REWRITABLE).then(|| records.collect::<Result<_, _>>().ok()).flatten()
 }
 
 /// Holds the turn a little longer.

@@ -17,9 +17,11 @@ use serde_json::Value;
 use turnlock::Sessions;
 use uuid::Uuid;
 
+use super::changes::{self, Way};
 use super::check::{Findings, Kind as Wrong};
 use super::child::{Role, quiet_for, session_path};
 use super::journal::{Journal, Kind, Record, now};
+use super::links::Links;
 use super::{Args, patience, watched};
 
 /// A run that has ended.
@@ -116,6 +118,9 @@ struct Conductor<'a> {
     next_kill: u64,
     next_stop: u64,
     next_rm: u64,
+    next_change: u64,
+    next_link: u64,
+    links: Links,
     /// Who is stopped, until when.
     stopped: Option<(u32, u64)>,
     /// For revocations. With a short timeout, since the victim may be stopped inside an append.
@@ -139,6 +144,9 @@ impl<'a> Conductor<'a> {
             next_kill: if args.kill { 0 } else { u64::MAX },
             next_stop: if args.stop { 0 } else { u64::MAX },
             next_rm: if args.rm { 0 } else { u64::MAX },
+            next_change: if args.truncate || args.replace { 0 } else { u64::MAX },
+            next_link: if args.hardlink { 0 } else { u64::MAX },
+            links: Links::default(),
             stopped: None,
             sessions: sessions.map_err(io::Error::other)?,
         })
@@ -156,7 +164,13 @@ impl<'a> Conductor<'a> {
         }
         // Lets them begin before the first fault.
         let first = now() + 50_000_000;
-        for next in [&mut self.next_kill, &mut self.next_stop, &mut self.next_rm] {
+        for next in [
+            &mut self.next_kill,
+            &mut self.next_stop,
+            &mut self.next_rm,
+            &mut self.next_change,
+            &mut self.next_link,
+        ] {
             *next = (*next).max(first);
         }
         Ok(())
@@ -187,10 +201,14 @@ impl<'a> Conductor<'a> {
         option("sessions", &self.args.sessions);
         option("hold-us", &self.args.hold_us);
         option("seed", &self.seed);
+        // A rename of ours just after one of another program loses what was written in between.
+        let rewrite = self.args.truncate && !self.args.replace;
         let flags = [
             (self.args.post, "--post"),
             (self.args.foreign, "--quiet-spells"),
             (self.args.buffered, "--buffered"),
+            (rewrite, "--rewrite"),
+            (self.args.panic, "--panic"),
         ];
         let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
         let errors =
@@ -251,12 +269,21 @@ impl<'a> Conductor<'a> {
             self.remove_a_lock();
             self.next_rm = now() + self.random.random_range(10_000_000..60_000_000);
         }
+        if self.next_change <= time {
+            self.change_a_session()?;
+            self.next_change = now() + self.random.random_range(20_000_000..120_000_000);
+        }
+        if self.next_link <= time {
+            self.link()?;
+            self.next_link = now() + self.random.random_range(20_000_000..200_000_000);
+        }
         Ok(())
     }
 
     fn next_fault(&self) -> Duration {
         let stopped = self.stopped.map_or(u64::MAX, |(_, until)| until);
-        let next = self.next_kill.min(self.next_stop).min(self.next_rm).min(stopped);
+        let faults = [self.next_kill, self.next_stop, self.next_rm, self.next_change];
+        let next = faults.into_iter().fold(self.next_link.min(stopped), u64::min);
         Duration::from_nanos(next.saturating_sub(now())).max(Duration::from_micros(200))
     }
 
@@ -343,13 +370,38 @@ impl<'a> Conductor<'a> {
 
     fn remove_a_lock(&mut self) {
         let session = self.random.random_range(0..self.args.sessions);
-        // A foreign writer has no fence. It would write on without its lock.
-        let foreign = self.read_lock(session).is_some_and(|record| record.get("owner").is_none());
-        if foreign || self.args.foreign && quiet_for(now()).is_some() {
+        if self.is_in_foreign_hands(session) {
             return;
         }
         let lock = session_path(self.dir, session).with_extension("jsonl.lock");
         self.journal.remove(&lock, Record { session, ..Record::now(Kind::Removing) });
+    }
+
+    /// Whether a foreign writer has the session, or may have it in a moment. It has no fence, and
+    /// would write on without its lock.
+    fn is_in_foreign_hands(&self, session: u16) -> bool {
+        self.read_lock(session).is_some_and(|record| record.get("owner").is_none())
+            || self.args.foreign && quiet_for(now()).is_some()
+    }
+
+    fn change_a_session(&mut self) -> io::Result<()> {
+        let session = self.random.random_range(0..self.args.sessions);
+        if self.is_in_foreign_hands(session) {
+            return Ok(());
+        }
+        let in_place = self.args.truncate && (!self.args.replace || self.random.random());
+        let way = match in_place {
+            true if self.random.random_ratio(2, 3) => Way::Cut,
+            true => Way::Copy,
+            false => Way::Replace,
+        };
+        let path = session_path(self.dir, session);
+        changes::change(&path, session, way, &self.journal, &mut self.random)
+    }
+
+    fn link(&mut self) -> io::Result<()> {
+        let all = self.random.random();
+        self.links.come_or_go(self.dir, 0..self.args.sessions, all, &self.journal)
     }
 
     fn signal(&self, index: usize, signal: Signal) -> bool {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
+use super::changes::Way;
 use super::journal::{self, Kind, POST, Record, UNKNOWN};
 use super::line::{LineId, Writer};
 
@@ -19,6 +20,12 @@ pub(super) struct History {
     /// The time at which the killed child was certainly dead.
     deaths: HashMap<u32, u64>,
     pub(super) stops: u64,
+    /// In order, since one program makes them all.
+    pub(super) changes: Vec<Change>,
+    /// Second names that were given to lock files.
+    pub(super) links: u64,
+    pub(super) panics: u64,
+    pub(super) rewrites: u64,
     /// The appends of each writer, in the order of their first lines.
     by_writer: HashMap<Writer, Vec<usize>>,
 }
@@ -38,6 +45,12 @@ pub(super) struct Turn {
     pub(super) timed_out: Option<u64>,
     /// The time at which its holder learned that it had been lost.
     pub(super) lost: Option<u64>,
+    /// If it was lost because an append or a rewrite was overtaken: the start of that.
+    pub(super) overtaken_from: Option<u64>,
+    /// The times at which its holder was told that the session file is not as it knew it.
+    pub(super) told: Vec<u64>,
+    /// The start of its rewrite.
+    rewriting: u64,
     /// A foreign turn whose lock file was removed during the turn.
     pub(super) unprotected: bool,
     /// The start of its last acknowledged append. Until then it certainly held.
@@ -58,6 +71,8 @@ pub(super) enum Outcome {
     Acknowledged,
     /// Another program came between. It may be there, once.
     Overtaken,
+    /// Refused, since the session file is not as its turn knew it. Nothing of it may be there.
+    Told,
     /// Refused or failed: nothing of it may be in the file.
     Refused,
 }
@@ -90,6 +105,17 @@ pub(super) struct Removal {
     at_latest: u64,
     /// The maximum of `at_latest` up to this removal, in the order of `from`.
     reach: u64,
+}
+
+/// What a foreign program did to a session file.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) session: u16,
+    pub(super) way: Way,
+    pub(super) from: u64,
+    pub(super) to: u64,
+    /// How much of the file as it was is still there.
+    pub(super) kept: u64,
 }
 
 /// A holder that was revoked.
@@ -137,6 +163,14 @@ impl History {
                         last.done = Some((record.at, record.detail));
                     }
                 }
+                Kind::Changing => self.changes.extend(Change::begun(record)),
+                Kind::Changed => {
+                    if let Some(last) = self.changes.last_mut() {
+                        (last.to, last.kept) = (record.at, record.detail);
+                    }
+                }
+                Kind::Unchanged => drop(self.changes.pop()),
+                Kind::Linked => self.links += 1,
                 _ => self.add_removal(record, u64::MAX),
             }
         }
@@ -181,7 +215,7 @@ impl History {
                     self.by_writer.entry(writer).or_default().push(self.appends.len());
                     self.appends.push(Append::begun(writer, turn, record));
                 }
-                Kind::Acknowledged | Kind::Lost | Kind::Overtaken | Kind::Failed
+                Kind::Acknowledged | Kind::Lost | Kind::Overtaken | Kind::Told | Kind::Failed
                     if record.count > 0 =>
                 {
                     self.end_append(writer, record);
@@ -189,7 +223,9 @@ impl History {
                 Kind::Removing | Kind::Removed | Kind::Spared => {
                     self.add_removal(record, self.death_of(child))
                 }
+                Kind::Panicking => self.panics += 1,
                 _ => {
+                    self.rewrites += u64::from(record.kind == Kind::Rewritten);
                     if let Some(&turn) = turns.get(&record.turn) {
                         self.turns[turn].happened(record);
                     }
@@ -205,6 +241,7 @@ impl History {
         append.outcome = match record.kind {
             Kind::Acknowledged => Outcome::Acknowledged,
             Kind::Overtaken => Outcome::Overtaken,
+            Kind::Told => Outcome::Told,
             _ => Outcome::Refused,
         };
         append.offset = (record.kind == Kind::Acknowledged && record.detail != UNKNOWN)
@@ -213,7 +250,8 @@ impl History {
         let Some(turn) = append.turn.map(|turn| &mut self.turns[turn]) else { return };
         match record.kind {
             Kind::Acknowledged => turn.wrote = turn.wrote.max(Some(begun)),
-            Kind::Lost | Kind::Overtaken => turn.lost = turn.lost.or(Some(record.at)),
+            Kind::Lost | Kind::Overtaken => turn.loses(record, begun),
+            Kind::Told => turn.told.push(record.at),
             _ => {}
         }
     }
@@ -257,8 +295,19 @@ impl Turn {
             gave_up: false,
             timed_out: None,
             lost: None,
+            overtaken_from: None,
+            told: Vec::new(),
+            rewriting: 0,
             unprotected: false,
             wrote: None,
+        }
+    }
+
+    /// An append or a rewrite that began at `begun` was refused, or not acknowledged.
+    fn loses(&mut self, record: &Record, begun: u64) {
+        if self.lost.is_none() {
+            self.lost = Some(record.at);
+            self.overtaken_from = (record.kind == Kind::Overtaken).then_some(begun);
         }
     }
 
@@ -275,8 +324,19 @@ impl Turn {
                 }
             }
             Kind::Unprotected => self.unprotected = true,
+            Kind::Rewriting => self.rewriting = record.at,
+            // A rewrite.
+            Kind::Lost | Kind::Overtaken => self.loses(record, self.rewriting),
+            Kind::Told => self.told.push(record.at),
             _ => {}
         }
+    }
+}
+
+impl Change {
+    fn begun(record: &Record) -> Option<Self> {
+        let way = Way::of(record.count)?;
+        Some(Self { session: record.session, way, from: record.at, to: u64::MAX, kept: 0 })
     }
 }
 

@@ -54,8 +54,15 @@ kinds! {
     Lost,
     /// Another program wrote during the append: its lines are in the file or not.
     Overtaken,
+    /// The append, or the rewrite, was refused because the session file is not as its turn knew it.
+    /// Nothing was written.
+    Told,
     /// The append, or the wait for a turn, failed otherwise. The process's standard error says how.
     Failed,
+    /// The turn is about to rewrite the session.
+    Rewriting,
+    /// The session was rewritten.
+    Rewritten,
     /// The turn is about to be released.
     Releasing,
     /// The turn was released. `detail` is 1 if it had been lost before.
@@ -69,6 +76,17 @@ kinds! {
     Removed,
     /// There was no lock file to remove.
     Spared,
+    /// The session file is about to be changed by a foreign program. `count` is the way, as
+    /// [`Way::code`](super::changes::Way::code) has it.
+    Changing,
+    /// The session file was changed. `detail` bytes of the file as it was are still there.
+    Changed,
+    /// The session file was left as it was.
+    Unchanged,
+    /// The lock file was given a second name.
+    Linked,
+    /// Code that is not the library's is about to panic on a thread of this process.
+    Panicking,
     /// Process `task` is about to be killed.
     Killing,
     /// Process `task` is dead.

@@ -1,7 +1,9 @@
 //! The lines of a stress run. The writer of a line and its number determine all its bytes, so the
 //! checker needs no copies: it makes each line again, and compares.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 /// One line in this many is long, like tool output and images.
 const LONG_EVERY: u64 = 512;
@@ -35,17 +37,17 @@ impl std::fmt::Display for LineId {
 }
 
 /// A line as it is given to the library.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub(super) struct Line {
     id: String,
     #[serde(rename = "type")]
-    kind: &'static str,
+    kind: Cow<'static, str>,
     text: String,
 }
 
 impl Line {
     pub(super) fn new(seed: u64, id: LineId) -> Self {
-        Self { id: id.to_string(), kind: "message", text: text(seed, id) }
+        Self { id: id.to_string(), kind: Cow::Borrowed("message"), text: text(seed, id) }
     }
 }
 

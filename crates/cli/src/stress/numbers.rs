@@ -33,6 +33,14 @@ pub(super) struct Numbers {
     pub(super) stops: u64,
     pub(super) revocations: u64,
     pub(super) removals: u64,
+    /// Session files that were cut, copied over or replaced.
+    pub(super) changes: u64,
+    /// Appends and rewrites of holders who were told of that.
+    pub(super) told: u64,
+    pub(super) rewrites: u64,
+    /// Second names of lock files.
+    pub(super) links: u64,
+    pub(super) panics: u64,
     /// Turns whose holders learned that they had been lost.
     pub(super) lost_turns: u64,
     /// Acquires and appends given up half-way.
@@ -104,6 +112,11 @@ impl Numbers {
                 .filter(|revocation| revocation.done.is_some())
                 .count() as u64,
             removals: history.removals.iter().filter(|removal| removal.to.is_some()).count() as u64,
+            changes: history.changes.len() as u64,
+            told: history.turns.iter().map(|turn| turn.told.len() as u64).sum(),
+            rewrites: history.rewrites,
+            links: history.links,
+            panics: history.panics,
             lost_turns: history.turns.iter().filter(|turn| turn.lost.is_some()).count() as u64,
             given_up: given_up(history),
         }

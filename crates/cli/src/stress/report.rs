@@ -51,6 +51,8 @@ impl Report<'_> {
             "fileLines": self.findings.lines,
             "fileBytes": self.findings.bytes,
             "linesCutByKill": self.findings.cut_by_kill,
+            "linesCutByOthers": self.findings.cut_by_others,
+            "linesLostToOthers": self.findings.lost_to_others,
             "violations": counts,
             "firstViolations": self.findings.first,
             "kept": self.kept.map(|path| path.to_string_lossy()),
@@ -88,6 +90,10 @@ impl Report<'_> {
             (args.post, "side writers posted lines meanwhile"),
             (args.rm, "lock files were removed by hand"),
             (args.foreign, "a foreign program locked as OpenClaw does"),
+            (args.truncate, "a foreign program cut session files and copied over them"),
+            (args.replace, "a foreign program put copies in the place of session files"),
+            (args.hardlink, "lock files had second names for a while"),
+            (args.panic, "a log subscriber and wakers panicked"),
         ];
         for (_, fault) in faults.iter().filter(|(set, _)| *set) {
             what.push_str("; ");
@@ -122,6 +128,24 @@ impl Report<'_> {
         }
         if self.args.stop || self.args.rm || self.args.foreign {
             rows.push(("writes refused, lock lost", n.lost_turns.to_string()));
+        }
+        if self.args.truncate || self.args.replace {
+            rows.push(("session files changed", n.changes.to_string()));
+            rows.push(("holders told of a change", n.told.to_string()));
+            rows.push((
+                "lines lost to these changes",
+                format!(
+                    "{} acknowledged, {} cut in their middle",
+                    self.findings.lost_to_others, self.findings.cut_by_others
+                ),
+            ));
+            rows.push(("rewrites", n.rewrites.to_string()));
+        }
+        if self.args.hardlink {
+            rows.push(("second names of lock files", n.links.to_string()));
+        }
+        if self.args.panic {
+            rows.push(("panics", n.panics.to_string()));
         }
         if self.args.post {
             rows.push(("posts", n.posts.to_string()));
@@ -178,16 +202,25 @@ impl Report<'_> {
     }
 
     fn proofs(&self) -> Vec<String> {
-        let n = self.numbers;
-        vec![
+        let changed = self.args.truncate || self.args.replace;
+        let lost = self.findings.lost_to_others;
+        let mut proofs = vec![
             format!(
-                "each of the {} acknowledged lines is there, whole, once, in its writer's order",
-                n.lines
+                "each of the {} acknowledged lines is there, whole, once, in its writer's order{}",
+                self.numbers.lines - lost,
+                if changed { ", but what the foreign program cut off" } else { "" }
             ),
             "a line acknowledged before another was begun stands before it".into(),
             "no turn's lines lie inside another's".into(),
             "no holder wrote after it lost the lock, and none lost it without a cause".into(),
-        ]
+        ];
+        if changed {
+            proofs.push("no turn went on after such a change without being told".into());
+        }
+        if self.args.panic {
+            proofs.push("nobody waited for a thread that had panicked".into());
+        }
+        proofs
     }
 }
 

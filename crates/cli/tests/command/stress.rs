@@ -96,6 +96,33 @@ fn a_foreign_program_takes_its_turns() {
 }
 
 #[test]
+#[ignore = "the library does not tell holders yet that their session was changed"]
+fn session_files_are_cut_and_copied_over() {
+    let report = clean(&["--truncate", "--buffered", "--post"]);
+    assert!(number(&report, "changes") > 0 && number(&report, "rewrites") > 0, "{report}");
+    assert!(number(&report, "told") > 0, "{report}");
+}
+
+#[test]
+#[ignore = "the library does not tell holders yet that their session was changed"]
+fn copies_are_put_in_the_place_of_session_files() {
+    let report = clean(&["--replace", "--buffered", "--post"]);
+    assert!(number(&report, "changes") > 0 && number(&report, "told") > 0, "{report}");
+}
+
+#[test]
+fn lock_files_have_second_names_for_a_while() {
+    let report = clean(&["--hardlink", "--buffered", "--kill", "--post"]);
+    assert!(number(&report, "links") > 0 && number(&report, "kills") > 0, "{report}");
+}
+
+#[test]
+fn a_log_subscriber_and_wakers_panic() {
+    let report = clean(&["--panic", "--buffered", "--post"]);
+    assert!(number(&report, "panics") > 0, "{report}");
+}
+
+#[test]
 fn all_of_it_at_once() {
     let report =
         clean(&["--kill", "--stop", "--post", "--rm", "--foreign", "--buffered", "--seconds", "4"]);

@@ -5,7 +5,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
+use super::changes::Changes;
 use super::{Findings, Kind, Terms};
+use crate::stress::changes::Way;
 use crate::stress::history::{Append, History, Outcome};
 use crate::stress::line::{self, Head, LineId, Writer};
 
@@ -32,6 +34,8 @@ pub(super) fn check(
 struct Seen {
     lines: u32,
     cut: bool,
+    /// Where the last of them ends.
+    end: u64,
 }
 
 struct Walk<'a> {
@@ -52,6 +56,7 @@ struct Walk<'a> {
     revoked: HashMap<u128, (u64, u64)>,
     /// The times of foreign turns whose lock had been removed by hand.
     intruders: Vec<(u64, u64)>,
+    changes: Changes<'a>,
 }
 
 /// The turns as blocks of lines.
@@ -82,6 +87,7 @@ impl<'a> Walk<'a> {
             scraps: Vec::new(),
             revoked: history.revocations.iter().filter_map(done).collect(),
             intruders: intruders(history, session),
+            changes: Changes::of(history, session),
         }
     }
 
@@ -107,10 +113,17 @@ impl<'a> Walk<'a> {
     }
 
     fn line(&mut self, bytes: &[u8]) {
-        let id = match line::head(bytes.strip_suffix(b"\n").unwrap_or(bytes)) {
+        let body = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let end = self.offset + body.len() as u64;
+        let id = match line::head(body) {
             Head::Id(id) => id,
             // A foreign writer saw a line half written, and sealed it with a needless newline.
             Head::Other if bytes == b"\n" && !self.intruders.is_empty() => return,
+            // What was to be sealed was cut off before that.
+            Head::Other if bytes == b"\n" && self.changes.ended_at(self.offset) => return,
+            Head::Short if self.changes.cut_off(end, 0) => {
+                return self.findings.cut_by_others += 1;
+            }
             Head::Short => return self.scraps.push((self.offset, bytes.to_vec())),
             Head::Other => return self.torn(bytes, "a line of a known writer"),
         };
@@ -127,12 +140,13 @@ impl<'a> Walk<'a> {
         let expected = line::bytes(self.terms.seed, id);
         if bytes == expected {
             self.findings.lines += 1;
-            self.placed(index, append, id, false);
-        } else if expected.starts_with(bytes.strip_suffix(b"\n").unwrap_or(bytes))
-            && self.may_be_cut(append)
-        {
+            self.placed(index, append, id, false, bytes.len());
+        } else if expected.starts_with(body) && self.may_be_cut(append) {
             self.findings.cut_by_kill += 1;
-            self.placed(index, append, id, true);
+            self.placed(index, append, id, true, bytes.len());
+        } else if expected.starts_with(body) && self.changes.cut_off(end, append.begun) {
+            self.findings.cut_by_others += 1;
+            self.placed(index, append, id, true, bytes.len());
         } else {
             let what = format!("line {id} of {} bytes", expected.len());
             self.torn(bytes, &what);
@@ -144,6 +158,15 @@ impl<'a> Walk<'a> {
     }
 
     fn torn(&mut self, bytes: &[u8], expected: &str) {
+        if self.is_left_by_a_copy(bytes) {
+            return self.findings.cut_by_others += 1;
+        }
+        if let Some(at) = self.glued_at(bytes) {
+            self.line(&bytes[..at]);
+            self.offset += at as u64;
+            self.line(&bytes[at..]);
+            return self.offset -= at as u64;
+        }
         let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(60)]).into_owned();
         self.wrong(
             Kind::LinesTorn,
@@ -151,24 +174,59 @@ impl<'a> Walk<'a> {
         );
     }
 
+    /// Whether this is the end of a line whose beginning a copy has written over: that line was
+    /// written while the copy was under way.
+    fn is_left_by_a_copy(&self, bytes: &[u8]) -> bool {
+        let lines = |append: &Append| {
+            (append.first..append.first + u64::from(append.count))
+                .map(|n| line::bytes(self.terms.seed, LineId { writer: append.writer, n }))
+                .any(|line| line.ends_with(bytes))
+        };
+        self.changes.copies_to(self.offset).any(|copy| {
+            let mut appends = self.history.appends.iter();
+            appends.any(|append| {
+                let meanwhile = append.begun < copy.to && copy.from < append.ended;
+                append.session == self.session && meanwhile && lines(append)
+            })
+        })
+    }
+
+    /// Where a line was cut in its middle just before another was written behind it. That other
+    /// line must not have been acknowledged.
+    fn glued_at(&self, bytes: &[u8]) -> Option<usize> {
+        let inside = self.offset + 1..self.offset + bytes.len() as u64;
+        let places = self.changes.cuts_inside(inside).map(|kept| (kept - self.offset) as usize);
+        places.into_iter().find(|&at| {
+            let Head::Id(id) = line::head(&bytes[at..]) else { return false };
+            let Some(index) = self.history.append_of(id) else { return false };
+            let append = &self.history.appends[index];
+            let mut cuts = self.changes.within(append.begun, append.ended);
+            append.outcome != Outcome::Acknowledged
+                && bytes[at..] == line::bytes(self.terms.seed, id)
+                && cuts.any(|cut| cut.kept == self.offset + at as u64)
+        })
+    }
+
     /// Checks the place of a line of this append, or of its beginning.
-    fn placed(&mut self, index: usize, append: &Append, id: LineId, cut: bool) {
+    fn placed(&mut self, index: usize, append: &Append, id: LineId, cut: bool, length: usize) {
         let nth = (id.n - append.first) as u32;
         let seen = self.seen.entry(index).or_default();
         let already = *seen;
         seen.lines = seen.lines.max(nth + u32::from(!cut));
         seen.cut |= cut;
+        seen.end = self.offset + length as u64;
         if already.lines > nth || already.cut {
             return self.wrong(Kind::LinesTwice, format!("line {id} is there again"));
         }
-        if already.lines < nth || (nth > 0 && self.before != Some((index, id.n - 1))) {
+        let follows = nth == 0 || self.before == Some((index, id.n - 1));
+        if (already.lines < nth || !follows) && !self.changes.can_have_overwritten(append) {
             self.wrong(
                 Kind::OutOfOrder,
                 format!("line {id} does not follow {} of its batch", id.n - 1),
             );
         }
         self.before = Some((index, id.n));
-        if append.outcome == Outcome::Refused {
+        if matches!(append.outcome, Outcome::Refused | Outcome::Told) {
             self.wrong(
                 Kind::WrittenAfterLoss,
                 format!("line {id} is there, though it was refused"),
@@ -221,8 +279,14 @@ impl<'a> Walk<'a> {
     /// A revoke waits for the holder's append to end, so no line of that holder may come after it.
     fn not_revoked(&mut self, append: &Append, id: LineId) {
         let Some(turn) = append.turn.map(|turn| &self.history.turns[turn]) else { return };
+        // Who renames the session file moves the data lock, for which the revoke waits.
+        let replaced = self
+            .changes
+            .within(append.begun, append.ended)
+            .any(|change| change.way == Way::Replace);
         if let Some(&(_, length)) = self.revoked.get(&turn.owner)
             && self.offset >= length
+            && !replaced
         {
             let what = format!(
                 "line {id} of a revoked turn; the file was {length} bytes long after the revoke"
@@ -299,6 +363,12 @@ impl<'a> Walk<'a> {
         }
         for (index, lines) in missing {
             let append = &self.history.appends[index];
+            if self.can_be_lost(index) {
+                if append.outcome == Outcome::Acknowledged {
+                    self.findings.lost_to_others += u64::from(append.count - lines);
+                }
+                continue;
+            }
             let id = LineId { writer: append.writer, n: append.first + u64::from(lines) };
             let what = match append.offset {
                 Some(offset) => {
@@ -310,6 +380,21 @@ impl<'a> Walk<'a> {
             };
             self.findings.add(Kind::LinesLost, Some(self.session), append.offset, what);
         }
+    }
+
+    /// Whether a foreign program can have lost the first line of the append that is not there.
+    fn can_be_lost(&self, index: usize) -> bool {
+        let append = &self.history.appends[index];
+        let seen = self.seen.get(&index).copied().unwrap_or_default();
+        let length = |n: u32| {
+            let n = append.first + u64::from(n);
+            line::bytes(self.terms.seed, LineId { writer: append.writer, n }).len() as u64
+        };
+        let start = match append.offset {
+            Some(offset) => Some(offset + (0..seen.lines).map(length).sum::<u64>()),
+            None => (seen.lines > 0).then_some(seen.end),
+        };
+        self.changes.can_have_lost(append, start.map(|start| start + length(seen.lines)))
     }
 
     /// Assigns each scrap to an append that may have been cut off by a kill.

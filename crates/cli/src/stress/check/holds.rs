@@ -2,18 +2,24 @@
 
 use std::collections::HashMap;
 
+use super::changes::Changes;
 use super::{Findings, Kind, Terms};
 use crate::stress::history::{History, Removal, Turn};
 
-pub(super) fn check(history: &History, terms: Terms, findings: &mut Findings) {
+pub(super) fn check(
+    history: &History,
+    changes: &[Changes<'_>],
+    terms: Terms,
+    findings: &mut Findings,
+) {
     never_two(history, terms, findings);
     none_survives_a_removal(history, findings);
     none_survives_a_revoke(history, findings);
-    none_lost_without_cause(history, findings);
+    none_lost_without_cause(history, changes, findings);
     none_timed_out(history, findings);
 }
 
-fn name(turn: &Turn) -> String {
+pub(super) fn name(turn: &Turn) -> String {
     let kind = if turn.foreign() { "foreign turn" } else { "turn" };
     format!("a {kind} of {}", turn.writer)
 }
@@ -89,12 +95,16 @@ fn none_survives_a_revoke(history: &History, findings: &mut Findings) {
     }
 }
 
-fn none_lost_without_cause(history: &History, findings: &mut Findings) {
+fn none_lost_without_cause(history: &History, changes: &[Changes<'_>], findings: &mut Findings) {
     let revoked: std::collections::HashSet<u128> =
         history.revocations.iter().map(|revoked| revoked.owner).collect();
     for turn in &history.turns {
         let Some(lost) = turn.lost else { continue };
-        if !revoked.contains(&turn.owner) && !history.removed_within(turn.session, turn.asked, lost)
+        // Its last append, or its rewrite, was overtaken by whoever changed the session file.
+        let changed = |from| changes[usize::from(turn.session)].can_have_overtaken(from, lost);
+        if !revoked.contains(&turn.owner)
+            && !history.removed_within(turn.session, turn.asked, lost)
+            && !turn.overtaken_from.is_some_and(changed)
         {
             let what = format!(
                 "{} was lost, but nobody had revoked it or removed its lock file",

@@ -1,5 +1,7 @@
 //! Each kind of violation is made by hand and must be found. What is allowed must not be reported.
 
+mod changes;
+
 use super::*;
 use crate::stress::journal::{Kind as Event, POST, Record};
 use crate::stress::line::{LineId, Writer, bytes};
