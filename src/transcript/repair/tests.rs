@@ -1,5 +1,5 @@
 use super::super::quarantine::mark_undone;
-use super::super::restore::{RestoreError, restore};
+use super::super::restore::{RestoreError, restore, take_back};
 use super::super::scan::MAX_SAVED;
 use super::*;
 use DamageKind::*;
@@ -184,4 +184,19 @@ fn a_damaged_quarantine_is_refused() {
     // A torn entry before it, as a crashed repair leaves it, does no harm.
     std::fs::write(session.quarantine.path(), format!("{}{good}", &lines[1][..40])).unwrap();
     session.undo().unwrap();
+}
+
+#[test]
+fn a_repair_counts_once_it_is_known_to_be_in_place() {
+    let original = &b"{\"a\":1}\n{\"torn"[..];
+    let length = original.len() as u64;
+    let (mut file, mut notes) = (Vec::new(), Vec::new());
+    take_out(&original, length, Some("1-2-3".to_owned()), &mut file, &mut notes).unwrap();
+    let undone = |trace: Option<&str>| {
+        let mut out = Vec::new();
+        take_back(&&file[..], file.len() as u64, trace, &&notes[..], &mut out).map(|_| out)
+    };
+    assert!(matches!(undone(None), Err(RestoreError::NothingToUndo)));
+    assert!(matches!(undone(Some("1-2-4")), Err(RestoreError::NothingToUndo)));
+    assert_eq!(undone(Some("1-2-3")).unwrap(), original);
 }
