@@ -14,8 +14,9 @@ const STICKY: u32 = 0o1000;
 const WRITABLE_BY_ALL: u32 = 0o002;
 const WRITABLE_BY_GROUP: u32 = 0o020;
 const FOR_GROUP: u32 = 0o060;
+const FOR_OTHERS: u32 = 0o006;
 /// What the group and others may do with a file: read and write it.
-const OF_OTHERS: u32 = 0o066;
+const USED: u32 = FOR_GROUP | FOR_OTHERS;
 
 /// Why something is refused, or closed to this process: because of whose it is.
 #[derive(Debug)]
@@ -154,8 +155,9 @@ impl Dir {
         if file.owner != session.owner && !is_trusted(file.owner) && !is_shared() {
             return Err(Refusal::Foreign { owner: file.owner }.into());
         }
-        let beyond = if same_group { 0 } else { FOR_GROUP };
-        let right = mode & !(OF_OTHERS & (!allowed | beyond));
+        // Another group is among the others.
+        let for_group = if same_group { allowed } else { allowed << 3 } & FOR_GROUP;
+        let right = mode & (!USED | for_group | allowed & FOR_OTHERS);
         if mode != right {
             return Err(Refusal::Open { mode, right }.into());
         }
