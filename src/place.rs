@@ -101,6 +101,12 @@ impl Place {
         self.session().file_name().unwrap_or_default()
     }
 
+    /// Whether the lock path names this open file, which has no other name. Then the directory is
+    /// where it was, too: one look tells both. `false` says nothing.
+    pub(crate) fn is_only_lock(&self, lock: &Pinned) -> bool {
+        lock.is_only_at(&self.lock)
+    }
+
     /// Compares what the lock path names now with an open file.
     pub(crate) fn compare_lock(&self, lock: &Pinned) -> Result<Found> {
         self.dir.compare(self.lock_name(), lock).context("look at", &self.lock)

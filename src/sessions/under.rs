@@ -13,7 +13,7 @@ use crate::error::{Context, Error, LostCause, Result, SessionChange};
 use crate::lock::{self, fence};
 use crate::mode::{Mode, now_or_never};
 use crate::place::Place;
-use crate::rules::Rules;
+use crate::rules::{Rules, WaitLimit};
 use crate::session::SlotRef;
 use crate::session::data_lock::{enter_section, in_section};
 use crate::sys::Pinned;
@@ -104,7 +104,7 @@ impl Sessions {
             };
             match in_section(child.slot.clone(), mode, limit, child.create, operation).await {
                 Err(Error::NoSession { .. }) if !child.create => {
-                    child = mode.run(move || child.without_session()).await??;
+                    child = child.without_session(mode, limit).await?;
                 }
                 appended => return appended,
             }
@@ -175,7 +175,13 @@ impl Child {
 
     /// There is no session file. If the holder has seen nothing of it, it is created: the holder
     /// had created it for its data lock, and somebody has removed the empty file.
-    fn without_session(self) -> Result<Self> {
+    async fn without_session(self, mode: Mode, limit: WaitLimit) -> Result<Self> {
+        let (disk, path) = (self.slot.disk(), self.session().to_owned());
+        let looked = mode.run_until(limit.deadline(), disk, move || self.look_without_session());
+        looked.await?.unwrap_or(Err(Error::NoAnswer { path, waited: limit.timeout() }))
+    }
+
+    fn look_without_session(self) -> Result<Self> {
         let lock = fence::look(&self.slot.place, self.owner, &self.rules)?;
         match lock::told(&lock, self.owner) {
             Some(told) if told.is_nothing() => Ok(Self { create: true, ..self }),

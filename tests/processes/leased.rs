@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use turnlock::{Error, Sessions};
+use turnlock::{Error, SessionChange, Sessions};
 use turnlock_testing::kernel::lease_is_asked_back;
 use turnlock_testing::{Room, eventually, room, until};
 
@@ -95,7 +95,6 @@ fn a_lease_on_a_file_that_is_put_in_place_in_mid_turn_is_waited_for() {
     let room = room();
     let sessions = buffered();
     let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
-    turn.append_blocking(&json!({})).unwrap();
     let beside = room.dir.join("beside");
     fs::write(&beside, "{}\n").unwrap();
     let mut server = child(&room);
@@ -103,6 +102,27 @@ fn a_lease_on_a_file_that_is_put_in_place_in_mid_turn_is_waited_for() {
     fs::rename(&beside, &room.session).unwrap();
     meanwhile(&room, &mut server, || turn.append_blocking(&json!({"n": 1})).unwrap());
     assert_eq!(posted(&room), [json!({"n": 1})]);
+    turn.release_blocking().unwrap();
+    room.expect_clean();
+}
+
+#[test]
+fn a_lease_does_not_hide_that_the_file_is_another_than_the_one_that_was_seen() {
+    let room = room();
+    let sessions = buffered();
+    let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+    turn.append_blocking(&json!({})).unwrap();
+    let beside = room.dir.join("beside");
+    fs::write(&beside, "{}\n").unwrap();
+    let mut server = child(&room);
+    assert_eq!(server.ask(&Ask::Lease(beside.clone())), Answer::Done);
+    fs::rename(&beside, &room.session).unwrap();
+    let appended = meanwhile(&room, &mut server, || turn.append_blocking(&json!({"n": 1})));
+    assert!(
+        matches!(appended, Err(Error::Changed { how: SessionChange::Replaced, .. })),
+        "{appended:?}"
+    );
+    assert_eq!(room.lines(), [json!({})]);
     turn.release_blocking().unwrap();
     room.expect_clean();
 }

@@ -127,13 +127,15 @@ impl LockFile {
         if self.is_forked() {
             return Ok(Some(LostCause::Forked));
         }
-        match place.compare_lock(&self.file)? {
-            Found::Nothing => return Ok(Some(LostCause::Removed)),
-            Found::Other => return Ok(Some(LostCause::Replaced)),
-            Found::This(_) => {}
-        }
-        if !place.is_where_it_was()? {
-            return Ok(Some(LostCause::Moved));
+        if !place.is_only_lock(&self.file) {
+            match place.compare_lock(&self.file)? {
+                Found::Nothing => return Ok(Some(LostCause::Removed)),
+                Found::Other => return Ok(Some(LostCause::Replaced)),
+                Found::This(_) => {}
+            }
+            if !place.is_where_it_was()? {
+                return Ok(Some(LostCause::Moved));
+            }
         }
         let mine = record::is_still(self.file(), &self.record).context("read", place.lock())?;
         Ok((!mine).then_some(LostCause::TakenOver))

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::{FileId, Stat, stat};
@@ -44,6 +45,12 @@ impl Pinned {
     pub(crate) fn trace(&self) -> Option<Trace> {
         let born = self.file.metadata().ok()?.created().ok()?;
         Some(Trace::new(self.id, born))
+    }
+
+    /// Whether `path` names this file, and the file has no other name. Follows no link at the end.
+    pub(crate) fn is_only_at(&self, path: &Path) -> bool {
+        let found = rustix::fs::lstat(path).map(|stat| Stat::from(&stat));
+        found.is_ok_and(|stat| stat.id == self.id && stat.links == 1)
     }
 
     /// Compares with what a name names now. It was looked up while this file was open.
