@@ -68,9 +68,9 @@ impl SessionsBuilder {
         self
     }
 
-    /// Sets a callback for each turn that is held longer than [`max_hold`](Self::max_hold). A thread
-    /// of its own calls it, in addition to a `tracing` warning. A callback that does not return
-    /// holds up the reports on other turns, and nothing else.
+    /// Sets a callback for each turn that is held longer than [`max_hold`](Self::max_hold).
+    /// A thread of its own calls it, in addition to a `tracing` warning. A callback that does not
+    /// return holds up the reports on other turns, and nothing else.
     pub fn on_long_hold(mut self, callback: impl Fn(&LongHold) + Send + Sync + 'static) -> Self {
         self.rules.on_long_hold = Some(Arc::new(callback));
         self

@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use turnlock::{Error, Sessions};
+use turnlock::{Error, SessionChange, Sessions};
 use turnlock_testing::kernel::lease_is_asked_back;
 use turnlock_testing::{Room, eventually, room, until};
 
@@ -101,7 +101,10 @@ fn a_lease_on_a_file_that_is_put_in_place_in_mid_turn_is_waited_for() {
     let mut server = child(&room);
     assert_eq!(server.ask(&Ask::Lease(beside.clone())), Answer::Done);
     fs::rename(&beside, &room.session).unwrap();
-    meanwhile(&room, &mut server, || turn.append_blocking(&json!({"n": 1})).unwrap());
+    let told = meanwhile(&room, &mut server, || turn.append_blocking(&json!("no")).unwrap_err());
+    assert!(matches!(told, Error::Changed { how: SessionChange::Replaced, .. }), "{told}");
+    turn.read().unwrap();
+    turn.append_blocking(&json!({"n": 1})).unwrap();
     assert_eq!(posted(&room), [json!({"n": 1})]);
     turn.release_blocking().unwrap();
     room.expect_clean();
