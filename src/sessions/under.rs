@@ -13,7 +13,7 @@ use crate::error::{Context, Error, LostCause, Result, SessionChange};
 use crate::lock::{self, fence};
 use crate::mode::{Mode, now_or_never};
 use crate::place::Place;
-use crate::rules::Rules;
+use crate::rules::{Rules, WaitLimit};
 use crate::session::SlotRef;
 use crate::session::data_lock::{enter_section, in_section};
 use crate::sys::Pinned;
@@ -104,7 +104,7 @@ impl Sessions {
             };
             match in_section(child.slot.clone(), mode, limit, child.create, operation).await {
                 Err(Error::NoSession { .. }) if !child.create => {
-                    child = mode.run(move || child.without_session()).await??;
+                    child = child.look_without_session(mode, limit).await?;
                 }
                 appended => return appended,
             }
@@ -171,6 +171,16 @@ impl Child {
             return Err(Error::LockLost { lock, cause });
         }
         Ok(Some((section, lock)))
+    }
+
+    /// [`without_session`](Self::without_session). A disk that does not answer is waited for no
+    /// longer than the rest.
+    async fn look_without_session(self, mode: Mode, limit: WaitLimit) -> Result<Self> {
+        let (disk, path) = (self.slot.disk(), self.session().to_owned());
+        match mode.run_until(limit.deadline(), disk, move || self.without_session()).await? {
+            Some(child) => child,
+            None => Err(Error::NoAnswer { path, waited: limit.timeout() }),
+        }
     }
 
     /// There is no session file. If the holder has seen nothing of it, it is created: the holder
