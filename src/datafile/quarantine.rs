@@ -1,10 +1,11 @@
 //! The quarantine: the file beside a session that keeps what a repair takes out.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::read::{ReadError, Transcript};
@@ -12,7 +13,7 @@ use super::rewrite::temporary_name;
 use crate::error::{Context, Error, Result};
 use crate::place::Place;
 use crate::sys::{self, Access, FileKind, Pinned, Stat, flock, limit, stand_beside};
-use crate::transcript::quarantine::mark_undone;
+use crate::transcript::quarantine::{mark_installed, mark_undone};
 
 /// A quarantine, open for more entries, which begin on a line of their own.
 ///
@@ -27,6 +28,10 @@ pub(crate) struct QuarantineFile {
     path: PathBuf,
     /// Whether it was created by this call.
     created: bool,
+    /// Its length when it was opened.
+    old_len: u64,
+    /// How many bytes this process has added.
+    written: u64,
 }
 
 impl QuarantineFile {
@@ -34,7 +39,8 @@ impl QuarantineFile {
         let path = quarantine_path(place.session());
         let (file, created) = open_or_create(place, &path)?;
         let (file, facts) = Pinned::new(file).context("look at", &path)?;
-        let mut this = Self { file, place: place.clone(), path, created };
+        let (place, old_len) = (place.clone(), facts.len);
+        let mut this = Self { file, place, path, created, old_len, written: 0 };
         this.make_fit(&facts, like)?;
         Ok(this)
     }
@@ -46,6 +52,10 @@ impl QuarantineFile {
         }
         let dir = self.place.dir();
         dir.ensure_writable(facts).context("use", &self.path)?;
+        if !self.created {
+            let session = sys::stat(like).context("look at", self.place.session())?;
+            dir.ensure_beside(facts, &session).context("use", &self.path)?;
+        }
         if facts.links > 1 {
             self.separate().context("give a file of its own to", &self.path)?;
         }
@@ -99,6 +109,13 @@ impl QuarantineFile {
         self.place.dir().sync(self.file()).context("sync", self.place.dir().path())
     }
 
+    /// Notes that the repaired file is in place.
+    pub(crate) fn note_installed(&mut self, repair: Uuid) -> Result<()> {
+        mark_installed(&mut *self, repair)
+            .and_then(|()| self.file().sync_data())
+            .context("write", &self.path)
+    }
+
     /// Notes that a repair was taken back.
     pub(crate) fn note_undone(&mut self, repair: Uuid) -> Result<()> {
         mark_undone(&mut *self, repair)
@@ -118,12 +135,20 @@ impl QuarantineFile {
         .context("use", &self.path)
     }
 
-    /// Removes it if it was created by this call and is empty. Under the data lock, with the fence
-    /// passed.
-    pub(crate) fn discard_unused(&self) {
-        let empty = self.file().metadata().is_ok_and(|facts| facts.len() == 0);
-        if self.created && empty && self.is_named().unwrap_or(false) {
-            // If this fails, an empty quarantine stays, which does no harm.
+    /// Takes back what a failed repair has written, unless a former holder has written behind it.
+    /// Removes the file if it was created by this call and is empty then. Under the data lock, with
+    /// the fence passed.
+    ///
+    /// If this fails, entries stay that are not marked as installed, which do no harm.
+    pub(crate) fn cut_back(&self) {
+        if !self.is_named().unwrap_or(false) {
+            return;
+        }
+        let len = || sys::stat(self.file()).map(|facts| facts.len);
+        if self.written > 0 && len().is_ok_and(|len| len == self.old_len + self.written) {
+            let _ = self.file().set_len(self.old_len);
+        }
+        if self.created && len().is_ok_and(|len| len == 0) {
             let _ = self.place.dir().remove(&quarantine_name(&self.place));
         }
     }
@@ -136,7 +161,9 @@ impl QuarantineFile {
 impl Write for QuarantineFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let end = sys::stat(self.file())?.len + bytes.len() as u64;
-        limit::within(end, || self.file().write(bytes))
+        let written = limit::within(end, || self.file().write(bytes))?;
+        self.written += written as u64;
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -176,26 +203,42 @@ fn open_or_create(place: &Place, path: &Path) -> Result<(File, bool)> {
 }
 
 /// Opens the quarantine of a session to read its entries.
-pub(crate) fn open_to_read(place: &Place) -> std::result::Result<Transcript, ReadError> {
+pub(crate) fn open_to_read(
+    place: &Place,
+    session: &File,
+) -> std::result::Result<Transcript, ReadError> {
     let dir = place.dir();
     let file = dir.open_file(&quarantine_name(place), Access::Read).and_then(|file| {
-        dir.ensure_writable(&sys::stat(&file)?)?;
+        let facts = sys::stat(&file)?;
+        dir.ensure_writable(&facts)?;
+        dir.ensure_beside(&facts, &sys::stat(session)?)?;
         Ok(file)
     });
     Transcript::opened(file, &quarantine_path(place.session()))
 }
 
 const SUFFIX: &str = ".damaged";
+/// Precedes a digest of the session's name if that is too long for the suffix.
+const NAMELESS: &str = ".turnlock-damaged-";
+/// The longest name that filesystems allow.
+const LONGEST_NAME: usize = 255;
 
 fn quarantine_name(place: &Place) -> OsString {
-    let mut name = place.session_name().to_owned();
-    name.push(SUFFIX);
-    name
+    name_beside(place.session_name())
+}
+
+fn name_beside(session: &OsStr) -> OsString {
+    if session.len() + SUFFIX.len() <= LONGEST_NAME {
+        let mut name = session.to_owned();
+        name.push(SUFFIX);
+        return name;
+    }
+    let digest = Sha256::digest(session.as_encoded_bytes());
+    let digest: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("{NAMELESS}{digest}").into()
 }
 
 /// The path of a session's quarantine.
 pub(crate) fn quarantine_path(session: &Path) -> PathBuf {
-    let mut path = session.as_os_str().to_owned();
-    path.push(SUFFIX);
-    path.into()
+    session.with_file_name(name_beside(session.file_name().unwrap_or_default()))
 }

@@ -65,6 +65,12 @@ impl Replacement {
         Ok(this)
     }
 
+    /// What tells it from every other file, for a record. `None` where the system has nothing like
+    /// that.
+    pub(crate) fn trace(&self) -> Option<String> {
+        self.file.trace().map(|trace| trace.to_string())
+    }
+
     /// How many bytes it has so far.
     pub(crate) fn len(&self) -> u64 {
         self.len

@@ -283,13 +283,17 @@ impl Dir {
     }
 
     /// Sets the permission bits of a file to what `right` says of it; `None` if they are right as
-    /// they are. Follows no link.
+    /// they are. Follows no link, and leaves alone what another user may have put there, and what
+    /// has another name elsewhere.
     pub(crate) fn set_mode(
         &self,
         name: &OsStr,
         right: impl FnOnce(&Stat) -> Option<u32>,
     ) -> io::Result<()> {
-        file::set_mode(self.fd.as_fd(), name, right)
+        file::set_mode(self.fd.as_fd(), name, |stat| {
+            self.ensure_alone(stat)?;
+            Ok(right(stat))
+        })
     }
 }
 

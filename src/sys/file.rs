@@ -59,6 +59,7 @@ pub(crate) struct Stat {
     /// The permission bits; `None` on a system whose files have none.
     pub(crate) mode: Option<u32>,
     pub(crate) owner: User,
+    pub(super) group: u32,
 }
 
 impl Stat {
@@ -81,6 +82,7 @@ impl Stat {
             ),
             mode: Some(u32::from(stat.st_mode) & 0o7777),
             owner: User::of_number(stat.st_uid),
+            group: stat.st_gid,
         }
     }
 }
@@ -106,11 +108,11 @@ pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
 }
 
 /// Sets the permission bits of the file in this directory to what `right` says of it; `None` if
-/// they are right as they are. Follows no link.
+/// they are right as they are. An error of `right` is returned. Follows no link.
 pub(super) fn set_mode(
     dir: BorrowedFd<'_>,
     name: &OsStr,
-    right: impl FnOnce(&Stat) -> Option<u32>,
+    right: impl FnOnce(&Stat) -> io::Result<Option<u32>>,
 ) -> io::Result<()> {
     system::set_mode(dir, name, right)
 }

@@ -2,13 +2,19 @@
 //!
 //! It is a JSONL file that is only appended to. It may contain any number of repairs. Each goes
 //! from a `begin` to an `end`. A repair without an `end` was interrupted and changed nothing. An
-//! `undone` entry says that a repair was undone.
+//! `installed` entry says that the repaired file was put in place, and an `undone` entry that the
+//! repair was undone.
+//!
+//! An `end` alone does not prove that the repair took effect: the rename may have failed after it.
+//! The repair can be undone only if it is marked as installed, or if the session file is the very
+//! file that the `end` names, as after a crash between the rename and the mark.
 
 use std::io::{self, Write};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// One line of a quarantine file.
@@ -57,6 +63,17 @@ pub enum Entry {
         original: Fingerprint,
         /// The session file after the repair.
         repaired: Fingerprint,
+        /// What tells the repaired file from every other file of the filesystem, where the system
+        /// has that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        file: Option<String>,
+    },
+    /// The repaired file was put in place.
+    Installed {
+        /// The id of the repair.
+        repair: Uuid,
+        /// When it was put in place.
+        time: String,
     },
     /// A repair was undone.
     Undone {
@@ -70,13 +87,13 @@ pub enum Entry {
 /// The most bytes that one [`Entry::Piece`] holds.
 pub const PIECE: usize = 256 * 1024;
 
-/// Length and checksum of a file, by which a later call recognises it.
+/// Length and digest of a file, by which a later call recognises it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
     /// The length in bytes.
     pub length: u64,
-    /// The CRC-32 (IEEE) of the bytes, as eight hexadecimal digits.
-    pub crc32: String,
+    /// The SHA-256 of the bytes, as 64 hexadecimal digits. Nobody can make another file with it.
+    pub sha256: String,
 }
 
 /// Writes to the quarantine that a repair was undone, so that the next restore undoes the one
@@ -90,6 +107,16 @@ pub struct Fingerprint {
 pub fn mark_undone(quarantine: &mut impl Write, repair: Uuid) -> io::Result<()> {
     let time = now();
     write_entry(quarantine, &Entry::Undone { repair, time })
+}
+
+/// Writes to the quarantine that the repaired file was put in place.
+///
+/// # Errors
+///
+/// The errors of writing.
+pub(crate) fn mark_installed(quarantine: &mut impl Write, repair: Uuid) -> io::Result<()> {
+    let time = now();
+    write_entry(quarantine, &Entry::Installed { repair, time })
 }
 
 pub(super) fn write_entry(quarantine: &mut impl Write, entry: &Entry) -> io::Result<()> {
@@ -114,18 +141,18 @@ pub(super) fn now() -> String {
 pub(super) struct Tally<W> {
     inner: W,
     length: u64,
-    crc: crc32fast::Hasher,
+    digest: Sha256,
 }
 
 impl<W: Write> Tally<W> {
     pub(super) fn new(inner: W) -> Self {
-        Self { inner, length: 0, crc: crc32fast::Hasher::new() }
+        Self { inner, length: 0, digest: Sha256::new() }
     }
 
     pub(super) fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.inner.write_all(bytes)?;
         self.length += bytes.len() as u64;
-        self.crc.update(bytes);
+        self.digest.update(bytes);
         Ok(())
     }
 
@@ -134,6 +161,8 @@ impl<W: Write> Tally<W> {
     }
 
     pub(super) fn fingerprint(&self) -> Fingerprint {
-        Fingerprint { length: self.length, crc32: format!("{:08x}", self.crc.clone().finalize()) }
+        let digest = self.digest.clone().finalize();
+        let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        Fingerprint { length: self.length, sha256 }
     }
 }

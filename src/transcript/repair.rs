@@ -15,6 +15,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::damage::{Damage, DamageKind, Edit};
+#[cfg(any(test, feature = "testing"))]
+use super::quarantine::mark_installed;
 use super::quarantine::{Entry, PIECE, Tally, encode, now, write_entry};
 use super::scan::{Item, Scanner};
 use super::source::{ReadAt, Window};
@@ -114,7 +116,8 @@ pub fn survey(original: &impl ReadAt, length: u64) -> io::Result<Survey> {
 /// Writes the first `length` bytes of a session file to `repaired`, without the damaged bytes.
 /// Writes the damaged bytes to `quarantine`.
 ///
-/// The file is scanned first. If nothing is damaged, nothing is written.
+/// The file is scanned first. If nothing is damaged, nothing is written. Otherwise the repair is
+/// marked as installed.
 ///
 /// `quarantine` must be at the beginning of a line. Both outputs are written sequentially, in
 /// pieces that may be small, so they should be buffered. Sync them, the quarantine first, before
@@ -134,7 +137,11 @@ pub fn repair(
 ) -> Result<Repair, RepairError> {
     match needless(original, length).map_err(RepairError::Read)? {
         Some(repair) => Ok(repair),
-        None => take_out(original, length, repaired, quarantine),
+        None => {
+            let repair = take_out(original, length, None, repaired, quarantine)?;
+            let marked = repair.id.map_or(Ok(()), |id| mark_installed(quarantine, id));
+            marked.map_err(RepairError::WriteQuarantine).map(|()| repair)
+        }
     }
 }
 
@@ -149,14 +156,16 @@ pub(crate) fn needless(original: &impl ReadAt, length: u64) -> io::Result<Option
     }))
 }
 
-/// [`repair`] without the first scan.
+/// [`repair`] without the first scan, and without the mark that the repaired file is in place.
+/// `file` is what tells that file from others.
 pub(crate) fn take_out(
     original: &impl ReadAt,
     length: u64,
+    file: Option<String>,
     repaired: &mut impl Write,
     quarantine: &mut impl Write,
 ) -> Result<Repair, RepairError> {
-    Repairer::new(original, repaired, quarantine).finish(length)
+    Repairer::new(original, repaired, quarantine).finish(length, file)
 }
 
 /// The number of whole lines, if nothing is damaged.
@@ -206,7 +215,7 @@ impl<'a, S: ReadAt, R: Write, Q: Write> Repairer<'a, S, R, Q> {
         }
     }
 
-    fn finish(mut self, length: u64) -> Result<Repair, RepairError> {
+    fn finish(mut self, length: u64, file: Option<String>) -> Result<Repair, RepairError> {
         self.note(&Entry::Begin {
             repair: self.id,
             time: self.time.clone(),
@@ -226,6 +235,7 @@ impl<'a, S: ReadAt, R: Write, Q: Write> Repairer<'a, S, R, Q> {
             pieces: self.pieces,
             original: self.read.fingerprint(),
             repaired: self.repaired.fingerprint(),
+            file,
         })?;
         Ok(Repair {
             id: Some(self.id),

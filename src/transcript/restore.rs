@@ -68,21 +68,23 @@ pub struct Restored {
 
 /// Writes to `out` the session file as it was before its latest repair that was not undone yet.
 ///
-/// `repaired` is the session file as it is now, and `length` its length in bytes. Blocks while both
-/// files are read twice. Memory is bounded.
+/// `repaired` is the session file as it is now, `length` its length in bytes, and `file` what tells
+/// it from other files, where that is known. A repair counts only if it is marked as installed, or
+/// if `file` is the file that it made. Blocks while both files are read twice. Memory is bounded.
 ///
 /// # Errors
 ///
 /// [`RestoreError::Changed`] if the session file was changed after the repair, before anything is
 /// written. After any other error, `out` may have been written to and must be discarded. It is the
-/// original only if this succeeds, because the checksum is compared at the end.
-pub fn restore(
+/// original only if this succeeds, because the digest is compared at the end.
+pub(crate) fn take_back(
     repaired: &impl ReadAt,
     length: u64,
+    file: Option<&str>,
     quarantine: &impl ReadAt,
     out: &mut impl Write,
 ) -> Result<Restored, RestoreError> {
-    let repair = latest(quarantine)?;
+    let repair = latest(quarantine, file)?;
     let mut undo =
         Undo { repaired, out: Tally::new(out), window: Window::new(PIECE), at: 0, pieces: 0 };
     undo.check(&repair, length)?;
@@ -97,6 +99,21 @@ pub fn restore(
     Ok(Restored { repair: repair.id, time: repair.time, original: repair.original })
 }
 
+/// [`take_back`] for a session file of which only the contents are known.
+///
+/// # Errors
+///
+/// Those of `take_back`.
+#[cfg(any(test, feature = "testing"))]
+pub fn restore(
+    repaired: &impl ReadAt,
+    length: u64,
+    quarantine: &impl ReadAt,
+    out: &mut impl Write,
+) -> Result<Restored, RestoreError> {
+    take_back(repaired, length, None, quarantine, out)
+}
+
 /// A complete repair.
 struct Complete {
     id: Uuid,
@@ -104,9 +121,11 @@ struct Complete {
     pieces: u64,
     original: Fingerprint,
     repaired: Fingerprint,
+    /// Whether its file was put in place.
+    installed: bool,
 }
 
-/// The entries that can be read. The checksum shows whether one is missing.
+/// The entries that can be read. The digest shows whether one is missing.
 fn entries(quarantine: &impl ReadAt) -> impl Iterator<Item = Result<Entry, RestoreError>> {
     Lines::new(quarantine, 0..u64::MAX, MAX_LINE).filter_map(|item| match item {
         Ok(Item::Line(line)) => serde_json::from_slice(line.bytes.as_deref()?).ok().map(Ok),
@@ -115,18 +134,25 @@ fn entries(quarantine: &impl ReadAt) -> impl Iterator<Item = Result<Entry, Resto
     })
 }
 
-fn latest(quarantine: &impl ReadAt) -> Result<Complete, RestoreError> {
+/// The latest repair that took effect and was not undone. `file` tells the session file from
+/// others.
+fn latest(quarantine: &impl ReadAt, file: Option<&str>) -> Result<Complete, RestoreError> {
     let mut repairs = Vec::new();
     for entry in entries(quarantine) {
         match entry? {
-            Entry::End { repair: id, time, pieces, original, repaired } => {
-                repairs.push(Complete { id, time, pieces, original, repaired })
+            Entry::End { repair: id, time, pieces, original, repaired, file: made } => {
+                let installed = made.is_some() && made.as_deref() == file;
+                repairs.push(Complete { id, time, pieces, original, repaired, installed });
+            }
+            Entry::Installed { repair, .. } => {
+                let marked = repairs.iter_mut().rev().find(|one| one.id == repair);
+                marked.into_iter().for_each(|one| one.installed = true);
             }
             Entry::Undone { repair, .. } => repairs.retain(|one: &Complete| one.id != repair),
             Entry::Begin { .. } | Entry::Piece { .. } => {}
         }
     }
-    repairs.pop().ok_or(RestoreError::NothingToUndo)
+    repairs.into_iter().rfind(|one| one.installed).ok_or(RestoreError::NothingToUndo)
 }
 
 /// A restore in progress.
@@ -198,7 +224,7 @@ impl<S: ReadAt, W: Write> Undo<'_, S, W> {
             return Err(corrupt("pieces are missing"));
         }
         if self.out.fingerprint() != repair.original {
-            return Err(corrupt("the checksum differs"));
+            return Err(corrupt("the digest differs"));
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ mod basics;
 mod contents;
 mod gateway;
 mod post_beside_foreign;
+mod quarantine;
 mod repair;
 mod sessions;
 mod under;

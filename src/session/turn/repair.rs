@@ -5,6 +5,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::open::OpenTurn;
 use super::{Inner, Turn};
 use crate::datafile::quarantine::{self, QuarantineFile, quarantine_path};
@@ -15,8 +17,9 @@ use crate::error::{Context, Error, Result};
 use crate::mode::{Mode, now_or_never};
 use crate::outside::note;
 use crate::place::Place;
+use crate::sys::Pinned;
 use crate::transcript::repair::{Repair, RepairError, needless, take_out};
-use crate::transcript::restore::{RestoreError, Restored, restore};
+use crate::transcript::restore::{RestoreError, Restored, take_back};
 
 impl Turn {
     /// Moves damaged parts of the session into `<session>.jsonl.damaged`, the quarantine.
@@ -105,6 +108,7 @@ impl Turn {
 struct RepairedFile {
     view: View,
     new: Replacement,
+    repair: Option<Uuid>,
     quarantine: QuarantineFile,
 }
 
@@ -127,9 +131,16 @@ impl Inner {
         let mut new = Replacement::beside(place, view.file())?;
         let mut quarantine = QuarantineFile::open(place, view.file())?;
         match self.write_repaired(&view, &mut new, &mut quarantine) {
-            Ok(repair) => Ok((repair, Some(RepairedFile { view, new, quarantine }))),
+            Ok(done) => {
+                let repair = done.id;
+                Ok((done, Some(RepairedFile { view, new, repair, quarantine })))
+            }
             Err(error) => {
-                self.discard_unused(&quarantine);
+                // Its room on a full disk is given back first.
+                drop(new);
+                if let Some(open) = self.open.lock().as_ref() {
+                    self.cut_back(open, &quarantine);
+                }
                 Err(error)
             }
         }
@@ -143,8 +154,9 @@ impl Inner {
     ) -> Result<Repair> {
         let place = &self.slot.place;
         let path = quarantine.path().to_owned();
+        let trace = new.trace();
         let (mut to, mut notes) = (BufWriter::new(&mut *new), BufWriter::new(&mut *quarantine));
-        let repaired = take_out(&view.file(), view.end(), &mut to, &mut notes)
+        let repaired = take_out(&view.file(), view.end(), trace, &mut to, &mut notes)
             .and_then(|repair| to.flush().map_err(RepairError::WriteRepaired).map(|()| repair))
             .and_then(|repair| {
                 notes.flush().map_err(RepairError::WriteQuarantine).map(|()| repair)
@@ -158,14 +170,13 @@ impl Inner {
         Ok(repaired)
     }
 
-    /// Removes the empty quarantine that a failed repair has created. If the turn was lost
-    /// meanwhile, it may be the new holder's, and stays.
-    fn discard_unused(&self, quarantine: &QuarantineFile) {
-        if let Some(open) = self.open.lock().as_ref()
-            && let Ok(Some(_section)) = Section::lock_within(SOON, &self.slot.place, false)
+    /// Takes back what a failed repair has written into the quarantine. If the turn was lost
+    /// meanwhile, a new holder may write into it, and it stays as it is.
+    fn cut_back(&self, open: &OpenTurn, quarantine: &QuarantineFile) {
+        if let Ok(Some(_section)) = Section::lock_within(SOON, &self.slot.place, false)
             && self.fence(open).is_ok()
         {
-            quarantine.discard_unused();
+            quarantine.cut_back();
         }
     }
 
@@ -175,9 +186,33 @@ impl Inner {
         section: Section,
         repaired: RepairedFile,
     ) -> Result<()> {
-        let RepairedFile { view, mut new, quarantine } = repaired;
+        let RepairedFile { view, new, repair, mut quarantine } = repaired;
+        let installed = self.install_repaired(open, section, &view, new, &quarantine);
+        if !matches!(installed, Ok(()) | Err(Error::Unsynced { .. })) {
+            self.cut_back(open, &quarantine);
+            return installed;
+        }
+        let noted = repair.map_or(Ok(()), |repair| quarantine.note_installed(repair));
+        if let Err(error) = noted {
+            // The `end` names the file that is in place now, and can be undone by that.
+            note!(WARN, [slot = self.slot.clone(), error = error.to_string()],
+                session = %slot.place.session().display(),
+                %error,
+                "repaired, but that could not be marked in the quarantine");
+        }
+        installed
+    }
+
+    fn install_repaired(
+        &self,
+        open: &mut OpenTurn,
+        section: Section,
+        view: &View,
+        mut new: Replacement,
+        quarantine: &QuarantineFile,
+    ) -> Result<()> {
         self.fence(open)?;
-        self.ensure_unchanged(&view, &section)?;
+        self.ensure_unchanged(view, &section)?;
         quarantine.ensure_named()?;
         // What came meanwhile was not examined, and stays as it is.
         new.carry(section.file(), view.end()..section.len())?;
@@ -212,8 +247,11 @@ impl Inner {
         let mut new = Replacement::beside(place, view.file())?;
         let mut to = BufWriter::new(&mut new);
         let quarantine = quarantine_path(place.session());
-        let restored = open_quarantine(place)
-            .and_then(|entries| restore(&view.file(), view.end(), &entries, &mut to))
+        let trace = trace_of(view.file());
+        let restored = open_quarantine(place, view.file())
+            .and_then(|entries| {
+                take_back(&view.file(), view.end(), trace.as_deref(), &entries, &mut to)
+            })
             .map_err(|source| Error::Restore {
                 session: place.session().to_owned(),
                 quarantine,
@@ -252,8 +290,14 @@ impl Inner {
     }
 }
 
-fn open_quarantine(place: &Place) -> std::result::Result<File, RestoreError> {
-    match quarantine::open_to_read(place) {
+/// What tells the session file from every other file, as the quarantine has it.
+fn trace_of(session: &File) -> Option<String> {
+    let (session, _) = Pinned::new(session.try_clone().ok()?).ok()?;
+    Some(session.trace()?.to_string())
+}
+
+fn open_quarantine(place: &Place, session: &File) -> std::result::Result<File, RestoreError> {
+    match quarantine::open_to_read(place, session) {
         Ok(entries) => Ok(entries.into_file()),
         Err(ReadError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Err(RestoreError::NothingToUndo)

@@ -8,6 +8,7 @@ use super::files::SessionFiles;
 use super::finding::{Finding, Problem, Remedy, Treatment};
 use super::transcript::{TranscriptFacts, read_transcript};
 use super::{Scope, modes};
+use crate::datafile::quarantine::quarantine_path;
 use crate::datafile::read::Transcript;
 use crate::error::{Error, Holder, Result};
 use crate::lock::Reason;
@@ -194,8 +195,9 @@ fn note(repair: &Repair, path: &Path) -> String {
     if !repair.changed() {
         return "somebody else repaired it meanwhile".to_owned();
     }
-    let session = path.file_name().unwrap_or_default().display();
-    format!("{} bytes were moved to {session}.damaged", repair.survey.bytes_removed)
+    let quarantine = quarantine_path(path);
+    let quarantine = quarantine.file_name().unwrap_or_default().display();
+    format!("{} bytes were moved to {quarantine}", repair.survey.bytes_removed)
 }
 
 fn unreadable(named: PathBuf, error: Error) -> Finding {

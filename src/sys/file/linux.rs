@@ -13,11 +13,11 @@ use super::{CAREFUL, Stat, stat};
 pub(super) fn set_mode(
     dir: BorrowedFd<'_>,
     name: &OsStr,
-    right: impl FnOnce(&Stat) -> Option<u32>,
+    right: impl FnOnce(&Stat) -> io::Result<Option<u32>>,
 ) -> io::Result<()> {
     // The file's mode may forbid opening it, so it is only named.
     let named = File::from(rustix::fs::openat(dir, name, OFlags::PATH | CAREFUL, Mode::empty())?);
-    match right(&stat(&named)?) {
+    match right(&stat(&named)?)? {
         Some(mode) => set_mode_of(named.as_fd(), mode),
         None => Ok(()),
     }

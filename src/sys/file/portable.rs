@@ -13,10 +13,10 @@ use super::Stat;
 pub(super) fn set_mode(
     dir: BorrowedFd<'_>,
     name: &OsStr,
-    right: impl FnOnce(&Stat) -> Option<u32>,
+    right: impl FnOnce(&Stat) -> io::Result<Option<u32>>,
 ) -> io::Result<()> {
     let named = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    let Some(mode) = right(&Stat::from(&named)) else { return Ok(()) };
+    let Some(mode) = right(&Stat::from(&named))? else { return Ok(()) };
     Ok(rustix::fs::chmodat(dir, name, mode_of(mode), AtFlags::SYMLINK_NOFOLLOW)?)
 }
 

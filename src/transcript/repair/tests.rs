@@ -1,5 +1,5 @@
 use super::super::quarantine::mark_undone;
-use super::super::restore::{RestoreError, restore};
+use super::super::restore::{RestoreError, restore, take_back};
 use super::super::scan::MAX_SAVED;
 use super::*;
 use DamageKind::*;
@@ -85,7 +85,7 @@ fn the_quarantine_says_what_was_taken_out_and_why() {
     assert_eq!((report.survey.bytes_removed, report.survey.newlines_inserted), (8, 1));
     assert_eq!((report.original_length, report.repaired_length), (23, 16));
     let entries = session.entries();
-    assert_eq!(entries.len(), 4);
+    assert_eq!(entries.len(), 5);
     assert_eq!(entries[0]["entry"], "begin");
     assert_eq!(entries[0]["originalLength"], 23);
     assert_eq!(entries[1]["offset"], 0);
@@ -98,6 +98,7 @@ fn the_quarantine_says_what_was_taken_out_and_why() {
     assert_eq!(entries[3]["entry"], "end");
     assert_eq!(entries[3]["original"]["length"], 23);
     assert_eq!(entries[3]["repaired"]["length"], 16);
+    assert_eq!(entries[4]["entry"], "installed");
     let time = entries[1]["time"].as_str().unwrap();
     assert!(time.len() == 24 && time.ends_with('Z'), "{time}");
     assert_eq!(entries[0]["repair"], report.id.unwrap().to_string());
@@ -108,7 +109,7 @@ fn a_large_piece_comes_in_several_entries() {
     let mut session = Session::new([&vec![b'x'; 3 * PIECE + 5][..], b"{\"a\":1}\n"].concat());
     let original = session.file.clone();
     session.repair();
-    assert_eq!(session.entries().len(), 2 + 4);
+    assert_eq!(session.entries().len(), 3 + 4);
     assert_eq!(session.file, b"{\"a\":1}\n");
     session.undo().unwrap();
     assert_eq!(session.file, original);
@@ -170,7 +171,7 @@ fn a_damaged_quarantine_is_refused() {
     };
     for (bad, why) in [
         (without(1), "pieces are missing"),
-        (good.replace("Y3V0", "Y3V1"), "the checksum differs"),
+        (good.replace("Y3V0", "Y3V1"), "the digest differs"),
         (good.replace("Y3V0", "Y3"), "cannot be decoded"),
         (good.replace("\"offset\":8", "\"offset\":80"), "became shorter"),
         (good.replace("\"offset\":8", "\"offset\":18446744073709551615"), ""),
@@ -184,4 +185,19 @@ fn a_damaged_quarantine_is_refused() {
     // A torn entry before it, as a crashed repair leaves it, does no harm.
     std::fs::write(session.quarantine.path(), format!("{}{good}", &lines[1][..40])).unwrap();
     session.undo().unwrap();
+}
+
+#[test]
+fn a_repair_counts_once_it_is_known_to_be_in_place() {
+    let original = &b"{\"a\":1}\n{\"torn"[..];
+    let length = original.len() as u64;
+    let (mut file, mut notes) = (Vec::new(), Vec::new());
+    take_out(&original, length, Some("1-2-3".to_owned()), &mut file, &mut notes).unwrap();
+    let undone = |trace: Option<&str>| {
+        let mut out = Vec::new();
+        take_back(&&file[..], file.len() as u64, trace, &&notes[..], &mut out).map(|_| out)
+    };
+    assert!(matches!(undone(None), Err(RestoreError::NothingToUndo)));
+    assert!(matches!(undone(Some("1-2-4")), Err(RestoreError::NothingToUndo)));
+    assert_eq!(undone(Some("1-2-3")).unwrap(), original);
 }
