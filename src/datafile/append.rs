@@ -50,7 +50,7 @@ impl Section {
 impl Writer<'_> {
     /// Appends whole lines: all of them or nothing (I9). Seals a torn tail first.
     pub(crate) fn append(mut self, batch: &Batch) -> Result<Appended, Failed> {
-        let torn = self.has_torn_tail().map_err(|source| self.failed("read", source))?;
+        let torn = self.has_torn_tail()?;
         let written = self.write_lines(batch, torn)?;
         if self.durability == Durability::Sync
             && let Err(source) = self.section.sync()
@@ -69,9 +69,17 @@ impl Writer<'_> {
     }
 
     /// Whether the file ends inside a line.
-    fn has_torn_tail(&self) -> io::Result<bool> {
+    fn has_torn_tail(&self) -> Result<bool> {
         let len = self.section.len();
-        Ok(len != self.section.session().sealed_to() && !self.is_line_start(len)?)
+        if len == self.section.session().sealed_to() {
+            return Ok(false);
+        }
+        match self.is_line_start(len) {
+            Ok(starts) => Ok(!starts),
+            // A program without the data lock has cut the file since this section measured it.
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Err(self.overtaken()),
+            Err(source) => Err(self.failed("read", source)),
+        }
     }
 
     /// Whether a line begins at this offset.
@@ -254,6 +262,20 @@ mod tests {
         std::fs::write(place.session(), "{}\n").unwrap();
         let overtaken = append(&mut section, &[2], 8, &lock);
         assert!(matches!(overtaken, Err(Error::Overtaken { .. })), "{overtaken:?}");
+    }
+
+    #[test]
+    fn nothing_is_written_where_the_file_was_cut_before_its_tail_was_looked_at() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::resolve(&dir.path().join("s.jsonl"), true).unwrap();
+        std::fs::write(place.lock(), "{}").unwrap();
+        std::fs::write(place.session(), "{}\n{}\n").unwrap();
+        let lock = pinned(place.lock());
+        let mut section = Section::lock_within(SOON, &place, false).unwrap().unwrap();
+        std::fs::write(place.session(), "{}\n").unwrap();
+        let overtaken = append(&mut section, &[1], 6, &lock);
+        assert!(matches!(overtaken, Err(Error::Overtaken { .. })), "{overtaken:?}");
+        assert_eq!(std::fs::read_to_string(place.session()).unwrap(), "{}\n");
     }
 
     #[test]

@@ -44,7 +44,9 @@ fn clean(arguments: &[&str]) -> Value {
     assert_eq!(report["ok"], true);
     assert!(number(&report, "turns") > 0);
     assert!(number(&report, "lines") > 0);
-    assert!(report["fileLines"].as_u64() >= Some(number(&report, "lines")));
+    // The lines that a foreign program cut off were acknowledged before.
+    let there = |name: &str| report[name].as_u64().unwrap();
+    assert!(there("fileLines") + there("linesLostToOthers") >= number(&report, "lines"));
     assert_eq!(names(tmp.path()), Vec::<String>::new(), "the temporary directory is gone");
     report
 }
@@ -96,7 +98,6 @@ fn a_foreign_program_takes_its_turns() {
 }
 
 #[test]
-#[ignore = "the library does not tell holders yet that their session was changed"]
 fn session_files_are_cut_and_copied_over() {
     let report = clean(&["--truncate", "--buffered", "--post"]);
     assert!(number(&report, "changes") > 0 && number(&report, "rewrites") > 0, "{report}");
@@ -104,7 +105,6 @@ fn session_files_are_cut_and_copied_over() {
 }
 
 #[test]
-#[ignore = "the library does not tell holders yet that their session was changed"]
 fn copies_are_put_in_the_place_of_session_files() {
     let report = clean(&["--replace", "--buffered", "--post"]);
     assert!(number(&report, "changes") > 0 && number(&report, "told") > 0, "{report}");
