@@ -195,8 +195,9 @@ fn iso<S: serde::Serializer>(
 
 /// Reports each change of state once, when enough looks in a row have seen it.
 ///
-/// From healthy it is a change when enough looks in a row have not seen it healthy, whatever they
-/// have seen: a gateway that crashes and is restarted again and again is in turn gone and degraded.
+/// From healthy it is also a change when twice as many looks in a row have not seen it healthy,
+/// whatever they have seen: a gateway that crashes and is restarted again and again is in turn gone
+/// and degraded.
 #[derive(Debug)]
 pub struct Watch {
     after: u32,
@@ -223,7 +224,9 @@ impl Watch {
         self.unwell = if now == Condition::Healthy { 0 } else { self.unwell.saturating_add(1) };
         let lasts = match self.reported {
             None => true,
-            Some(Condition::Healthy) => times.max(self.unwell) >= self.after,
+            Some(Condition::Healthy) => {
+                times >= self.after || self.unwell >= self.after.saturating_mul(2)
+            }
             Some(_) => times >= self.after,
         };
         if self.reported == Some(now) || !lasts {
@@ -274,7 +277,7 @@ mod tests {
             [Healthy, Gone, Degraded, Gone, Degraded, Gone, Healthy, Gone, Healthy, Healthy];
         let expected = [(None, Healthy), (Some(Healthy), Degraded), (Some(Degraded), Healthy)];
         assert_eq!(reported(2, &looks), expected);
-        let looks = [Healthy, Gone, Unknown, LockedUp, Gone, Unknown];
+        let looks = [Healthy, Gone, Unknown, LockedUp, Gone, Unknown, LockedUp, Gone];
         assert_eq!(reported(3, &looks), [(None, Healthy), (Some(Healthy), LockedUp)]);
     }
 }

@@ -33,7 +33,7 @@ Exit codes: those of CMD; 1 a lock was lost; 75 another gateway is running;
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
-    /// The port to listen on
+    /// The port to listen on; with 0 a free one, which CMD is told in OPENCLAW_GATEWAY_PORT
     #[arg(long, env = "OPENCLAW_GATEWAY_PORT", default_value_t = DEFAULT_PORT)]
     port: u16,
     /// Share the config with other gateways, each with a state directory and a port of its own
@@ -111,7 +111,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
         return Err(stop::no_force());
     }
     if let Some(pid) = args.replace {
-        stop::stop(&builder, pid, Some(args.port))?;
+        stop::stop(&builder, pid, Some(args.port).filter(|port| *port != 0))?;
     }
     let runtime = signals::runtime()?;
     let ran = runtime.block_on(async {
