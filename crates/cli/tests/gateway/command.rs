@@ -277,7 +277,8 @@ fn a_stranger_of_the_other_family_is_not_the_listener() {
 #[test]
 fn secrets_of_a_command_line_are_not_shown() {
     let home = home();
-    let script = "import socket,sys,time; s=socket.socket(); s.bind(('127.0.0.1',int(sys.argv[1]))); \
+    let script = "import socket,sys,time; s=socket.socket(); \
+                  s.bind(('127.0.0.1',int(sys.argv[1]))); \
                   s.listen(); print('ready', flush=True); time.sleep(600)";
     let port = home.port.to_string();
     let mut command = std::process::Command::new("python3");
