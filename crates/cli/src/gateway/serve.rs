@@ -62,7 +62,7 @@ pub(super) async fn serve(
                 Ok((stream, _)) => {
                     clients.add(answer(TokioIo::new(stream), Arc::clone(&facts))).await;
                 }
-                // A client that left; or there are no descriptors, and the oldest gives back its own.
+                // A client that left; or there are no descriptors, and the oldest makes room.
                 Err(_) if clients.drop_oldest().await => {}
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             },

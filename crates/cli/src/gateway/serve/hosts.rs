@@ -18,7 +18,7 @@ impl Hosts {
         Self(allowed.iter().map(|name| plain(name)).collect())
     }
 
-    /// Whether a request is addressed to this gateway. One that names no host comes from no browser.
+    /// Whether a request is addressed to this gateway. Browsers always name a host.
     pub(super) fn admit<T>(&self, request: &Request<T>) -> bool {
         let named = request.headers().get_all(HOST).iter();
         named
