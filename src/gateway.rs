@@ -36,6 +36,7 @@
 //! # Ok(()) }
 //! ```
 
+mod arguments;
 mod builder;
 mod doctor;
 mod error;

@@ -31,6 +31,8 @@ pub(crate) use std::os::fd::{AsFd, BorrowedFd};
 
 pub(crate) use attributes::{replace_like, share, stand_beside};
 pub(crate) use dir::{Access, Dir, DirNumber, Mount, Refusal};
+#[cfg(feature = "gateway")]
+pub(crate) use errors::is_own_failure;
 pub(crate) use errors::{
     is_descriptor_limit, is_lease_refusal, is_link_refusal, is_mount_refusal, is_pipe_refusal,
 };

@@ -10,9 +10,20 @@ use crate::sys;
 /// Text from a file is cut to this many characters when it is shown.
 const MAX_SHOWN: usize = 1024;
 
-/// Text from a file, made fit to be shown: no control characters reach a terminal.
+/// Text from a file, made fit to be shown: nothing that a terminal would obey.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().take(MAX_SHOWN).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().take(MAX_SHOWN).map(|c| if is_obeyed(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// Whether a character is not shown, but obeyed: control characters, and those that change the
+/// direction of the text or end a line, with which a name could look like another.
+fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}'
+        )
 }
 
 /// ISO 8601 in UTC with milliseconds, as JavaScript writes it.

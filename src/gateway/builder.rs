@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{DEFAULT_HOST, DEFAULT_PORT, Gateway, Layout, Refused, record, socket};
@@ -69,7 +70,8 @@ impl GatewayBuilder {
 
     /// Sets the port to listen on. Default: [`DEFAULT_PORT`].
     ///
-    /// With 0 the system chooses a port, and the records of the locks name none.
+    /// With 0 the system chooses a port. The socket is then bound before the locks are taken, so
+    /// that their records name the port. That takes it from nobody.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
@@ -136,12 +138,21 @@ impl GatewayBuilder {
         let asked = self.clone();
         let layout = mode.run(move || asked.layout(true)).await??;
         let owner_id = Uuid::now_v7();
-        let state_lock = self.lock(mode, &layout, Layer::State, deadline, owner_id).await?;
+        let chosen = match self.port {
+            0 => Some(socket::bind(self.address(), mode, deadline).await?),
+            _ => None,
+        };
+        let address = chosen.as_ref().map_or(self.address(), |(_, address)| *address);
+        let facts = record(&layout, address, owner_id);
+        let state_lock = self.lock(mode, &layout, Layer::State, deadline, &facts).await?;
         let config_lock = match self.multi {
             true => None,
-            false => Some(self.lock(mode, &layout, Layer::Config, deadline, owner_id).await?),
+            false => Some(self.lock(mode, &layout, Layer::Config, deadline, &facts).await?),
         };
-        let (socket, address) = socket::bind(self.address(), mode, deadline).await?;
+        let (socket, address) = match chosen {
+            Some(bound) => bound,
+            None => socket::bind(address, mode, deadline).await?,
+        };
         let state_dir = layout.state_dir().display();
         tracing::info!(%state_dir, %address, %owner_id, "gateway started");
         Ok(Gateway { socket: Some(socket), config_lock, state_lock, layout, address, owner_id })
@@ -163,7 +174,7 @@ impl GatewayBuilder {
         layout: &Layout,
         layer: Layer,
         deadline: Option<Instant>,
-        owner_id: Uuid,
+        facts: &Map<String, Value>,
     ) -> Result<Turn> {
         let lock = match layer {
             Layer::State => layout.state_lock(),
@@ -171,12 +182,7 @@ impl GatewayBuilder {
         };
         // A gateway holds its locks for weeks, which is no long hold to report.
         let rules = Rules { max_hold: Duration::MAX, ..self.rules() };
-        let acquire =
-            Acquire::gateway(
-                Arc::new(rules),
-                lock.to_owned(),
-                record(layout, self.address(), owner_id),
-            )
+        let acquire = Acquire::gateway(Arc::new(rules), lock.to_owned(), facts.clone())
             .label(self.label.as_deref().unwrap_or("gateway"))
             .timeout(deadline.map_or(Duration::MAX, |deadline| {
                 deadline.saturating_duration_since(Instant::now())

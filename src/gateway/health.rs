@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::sys;
+
 /// The longest answer that is read, in bytes. A gateway's is shorter.
 const MAX_ANSWER: u64 = 64 * 1024;
 
@@ -23,6 +25,8 @@ pub enum Health {
     Silent,
     /// Nobody listens there.
     Refused,
+    /// It could not be asked, for this reason. That says nothing about it.
+    Unknown(String),
 }
 
 impl Health {
@@ -40,6 +44,7 @@ impl fmt::Display for Health {
             Self::Unhealthy(reason) => write!(f, "unhealthy ({reason})"),
             Self::Silent => f.write_str("silent (it accepts connections and does not answer)"),
             Self::Refused => f.write_str("refused (nobody listens)"),
+            Self::Unknown(reason) => write!(f, "unknown ({reason})"),
         }
     }
 }
@@ -87,9 +92,11 @@ pub fn probe(address: SocketAddr, limit: Duration) -> Health {
 
 fn unanswered(e: &io::Error) -> Health {
     match e.kind() {
-        io::ErrorKind::ConnectionRefused
-        | io::ErrorKind::HostUnreachable
-        | io::ErrorKind::NetworkUnreachable => Health::Refused,
+        _ if sys::is_own_failure(e) => Health::Unknown(e.to_string()),
+        io::ErrorKind::ConnectionRefused => Health::Refused,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            Health::Unknown(e.to_string())
+        }
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Health::Silent,
         _ => Health::Unhealthy(e.to_string()),
     }

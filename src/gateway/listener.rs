@@ -23,10 +23,23 @@ pub struct Listener {
 
 impl Listener {
     /// Whether a connection to `address` reaches it, or a bind of `address` conflicts with it.
-    pub(super) fn serves(&self, address: SocketAddr) -> bool {
-        let (ours, theirs): (IpAddr, IpAddr) = (address.ip(), self.address.ip());
-        ours == theirs || ours.is_unspecified() || theirs.is_unspecified()
+    ///
+    /// A socket at `::` usually has IPv4 connections too. None of another family has.
+    fn serves(&self, address: SocketAddr) -> bool {
+        let (ours, theirs) = (address.ip().to_canonical(), self.address.ip().to_canonical());
+        match (ours, theirs) {
+            (IpAddr::V4(_), IpAddr::V6(theirs)) => theirs.is_unspecified(),
+            (IpAddr::V6(ours), IpAddr::V4(_)) => ours.is_unspecified(),
+            _ => ours == theirs || ours.is_unspecified() || theirs.is_unspecified(),
+        }
     }
+}
+
+/// The socket that a connection to `address` reaches, or that a bind of it conflicts with. One of
+/// its own family goes first.
+pub(super) fn listener_at(address: SocketAddr) -> Option<Listener> {
+    let serving = listeners(address.port()).into_iter().filter(|found| found.serves(address));
+    serving.min_by_key(|found| found.address.is_ipv4() != address.is_ipv4())
 }
 
 impl fmt::Display for Listener {
@@ -55,4 +68,38 @@ pub fn listeners(port: u16) -> Vec<Listener> {
             Listener { address: socket.address, pids: socket.pids, command }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_of_the_other_family_are_no_listeners() {
+        let serves = |theirs: &str, ours: &str| {
+            let address = SocketAddr::new(theirs.parse().unwrap(), 1);
+            let listener = Listener { address, pids: Vec::new(), command: None };
+            listener.serves(SocketAddr::new(ours.parse().unwrap(), 1))
+        };
+        for (theirs, ours) in [
+            ("127.0.0.1", "127.0.0.1"),
+            ("0.0.0.0", "127.0.0.1"),
+            ("127.0.0.1", "0.0.0.0"),
+            ("::", "127.0.0.1"),
+            ("::ffff:127.0.0.1", "127.0.0.1"),
+            ("127.0.0.1", "::"),
+            ("::1", "::"),
+        ] {
+            assert!(serves(theirs, ours), "{theirs} {ours}");
+        }
+        for (theirs, ours) in [
+            ("::1", "127.0.0.1"),
+            ("::1", "0.0.0.0"),
+            ("0.0.0.0", "::1"),
+            ("127.0.0.1", "::1"),
+            ("127.0.0.2", "127.0.0.1"),
+        ] {
+            assert!(!serves(theirs, ours), "{theirs} {ours}");
+        }
+    }
 }

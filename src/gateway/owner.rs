@@ -1,12 +1,11 @@
 //! The process that a gateway lock names, and whether the process with that id is still the same.
 
-use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
 use serde::Serialize;
 
-use super::Result;
+use super::{Result, arguments};
 use crate::compat::openclaw;
 use crate::error::printable;
 use crate::lock::{self, NamedOwner, PidClaim, Record};
@@ -137,9 +136,8 @@ fn is_proved(named: &NamedOwner, pid: i32) -> bool {
         }
 }
 
-/// Returns the command line of a process as one printable line.
+/// Returns the command line of a process as one printable line, without secrets.
 pub(super) fn command_of(pid: i32) -> Option<String> {
     let words = process::command_line(pid)?;
-    let words: Vec<_> = words.iter().map(|word: &OsString| word.to_string_lossy()).collect();
-    Some(printable(&words.join(" ")))
+    Some(printable(&arguments::masked(words.iter().map(|word| word.to_string_lossy()))))
 }

@@ -9,10 +9,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Result;
+use super::listener::listener_at;
 use super::owner::Owner;
 use super::{
     DEFAULT_HOST, DEFAULT_PORT, GatewayBuilder, Health, Identity, Listener, OwnerProcess, Remains,
-    listeners, probe, remains,
+    probe, remains,
 };
 use crate::error::Holder;
 use crate::lock::Reason;
@@ -140,7 +141,12 @@ pub fn status(gateway: &GatewayBuilder, port: Option<u16>) -> Result<GatewayRepo
         (LockFacts::of(layout.state_lock()), LockFacts::of(layout.config_lock()));
     let locks = state_lock.iter().chain(&config_lock);
     let address = find_address((gateway.host, port), locks, DEFAULT_ADDRESS);
-    let listener = listeners(address.port()).into_iter().find(|listener| listener.serves(address));
+    let health = probe(address, PROBE);
+    // A socket at `::` that has IPv6 connections only is found here too, and reached by none.
+    let is_reached = |listener: &Listener| {
+        health != Health::Refused || listener.address.is_ipv4() == address.is_ipv4()
+    };
+    let listener = listener_at(address).filter(is_reached);
     Ok(GatewayReport {
         state_dir: layout.state_dir().to_owned(),
         config: layout.config().to_owned(),
@@ -149,7 +155,7 @@ pub fn status(gateway: &GatewayBuilder, port: Option<u16>) -> Result<GatewayRepo
         remains: remains(gateway).unwrap_or_default(),
         address,
         listener,
-        health: probe(address, PROBE),
+        health,
     })
 }
 

@@ -4,8 +4,9 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
+use super::Refused;
+use super::listener::listener_at;
 use super::{Error, Result};
-use super::{Refused, listeners};
 use crate::mode::Mode;
 
 /// How often a taken port is tried again, and the pause before each retry.
@@ -36,8 +37,7 @@ pub(super) async fn bind(
         if tries == RETRIES
             || deadline.is_some_and(|deadline| again.is_none_or(|again| again > deadline))
         {
-            let listeners = mode.run(move || listeners(address.port())).await?;
-            let listener = listeners.into_iter().find(|found| found.serves(address));
+            let listener = mode.run(move || listener_at(address)).await?;
             return Err(Error::Refused(Refused::PortTaken {
                 url: url(address),
                 listener: listener.map(Box::new),

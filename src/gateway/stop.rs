@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::listener::listener_at;
 use super::report::{DEFAULT_ADDRESS, find_address};
 use super::{Error, Result};
-use super::{GatewayBuilder, Identity, LockFacts, Refused, listeners, socket};
+use super::{GatewayBuilder, Identity, LockFacts, Refused, socket};
 use crate::error::Context;
 use crate::sys::process::{End, Handle};
 
@@ -118,8 +119,7 @@ fn wait_for_port(pid: i32, address: std::net::SocketAddr) -> Result<()> {
             return Ok(());
         }
         if Instant::now() >= until {
-            let listener =
-                listeners(address.port()).into_iter().find(|listener| listener.serves(address));
+            let listener = listener_at(address);
             let url = socket::url(address);
             return Err(Error::Refused(Refused::PortNotFreed {
                 pid,

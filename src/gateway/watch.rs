@@ -29,6 +29,8 @@ pub enum Condition {
     LockedUp,
     /// Nobody listens on its port, and its locks have no known living owner.
     Gone,
+    /// It cannot be seen: a file may not be read, or no connection can be made from here.
+    Unknown,
 }
 
 impl fmt::Display for Condition {
@@ -38,6 +40,7 @@ impl fmt::Display for Condition {
             Self::Degraded => "degraded",
             Self::LockedUp => "locked up",
             Self::Gone => "gone",
+            Self::Unknown => "unknown",
         })
     }
 }
@@ -118,6 +121,11 @@ fn judge(report: &GatewayReport) -> (Condition, Vec<String>) {
             Condition::Degraded,
             vec![format!("its owner lives, and nobody listens on {}", report.address)],
         ),
+        Health::Refused => match report.locks().find_map(|lock| lock.error.clone()) {
+            // Its owner may live.
+            Some(unseen) => (Condition::Unknown, vec![unseen]),
+            None => weigh(&report.health, lives),
+        },
         health => weigh(health, lives),
     }
 }
@@ -131,6 +139,7 @@ fn weigh(health: &Health, lives: bool) -> (Condition, Vec<String>) {
         Health::Unhealthy(reason) => (Condition::Degraded, vec![reason.clone()]),
         Health::Silent => (Condition::LockedUp, vec![health.to_string()]),
         Health::Refused => (Condition::Gone, vec![health.to_string()]),
+        Health::Unknown(reason) => (Condition::Unknown, vec![reason.clone()]),
     }
 }
 
@@ -185,18 +194,24 @@ fn iso<S: serde::Serializer>(
 }
 
 /// Reports each change of state once, when enough looks in a row have seen it.
+///
+/// From healthy it is also a change when twice as many looks in a row have not seen it healthy,
+/// whatever they have seen: a gateway that crashes and is restarted again and again is in turn gone
+/// and degraded.
 #[derive(Debug)]
 pub struct Watch {
     after: u32,
     reported: Option<Condition>,
     seen: Option<(Condition, u32)>,
+    /// How many looks in a row have not seen it healthy.
+    unwell: u32,
 }
 
 impl Watch {
     /// Reports a change when `after` looks in a row have seen it, and the first state at once.
     #[must_use]
     pub fn new(after: u32) -> Self {
-        Self { after, reported: None, seen: None }
+        Self { after, reported: None, seen: None, unwell: 0 }
     }
 
     /// Takes one look into account, and returns the change that it completes, if any.
@@ -206,7 +221,15 @@ impl Watch {
             _ => 1,
         };
         self.seen = Some((now, times));
-        if self.reported == Some(now) || (self.reported.is_some() && times < self.after) {
+        self.unwell = if now == Condition::Healthy { 0 } else { self.unwell.saturating_add(1) };
+        let lasts = match self.reported {
+            None => true,
+            Some(Condition::Healthy) => {
+                times >= self.after || self.unwell >= self.after.saturating_mul(2)
+            }
+            Some(_) => times >= self.after,
+        };
+        if self.reported == Some(now) || !lasts {
             return None;
         }
         let change = Change { from: self.reported, to: now, at: SystemTime::now() };
@@ -217,7 +240,7 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
-    use super::Condition::{Gone, Healthy, LockedUp};
+    use super::Condition::{Degraded, Gone, Healthy, LockedUp, Unknown};
     use super::*;
 
     fn reported(after: u32, looks: &[Condition]) -> Vec<(Option<Condition>, Condition)> {
@@ -246,5 +269,15 @@ mod tests {
             reported(1, &[Gone, Healthy, Gone]),
             [(None, Gone), (Some(Gone), Healthy), (Some(Healthy), Gone)]
         );
+    }
+
+    #[test]
+    fn bad_states_that_alternate_are_not_healthy() {
+        let looks =
+            [Healthy, Gone, Degraded, Gone, Degraded, Gone, Healthy, Gone, Healthy, Healthy];
+        let expected = [(None, Healthy), (Some(Healthy), Degraded), (Some(Degraded), Healthy)];
+        assert_eq!(reported(2, &looks), expected);
+        let looks = [Healthy, Gone, Unknown, LockedUp, Gone, Unknown, LockedUp, Gone];
+        assert_eq!(reported(3, &looks), [(None, Healthy), (Some(Healthy), LockedUp)]);
     }
 }

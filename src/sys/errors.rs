@@ -25,6 +25,15 @@ pub(crate) fn is_lease_refusal(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::AGAIN)
 }
 
+/// Whether a connection failed on this side: the system or this process has too few descriptors,
+/// ports or memory left, or this process may not connect.
+#[cfg(feature = "gateway")]
+pub(crate) fn is_own_failure(error: &io::Error) -> bool {
+    use Errno as E;
+    let own = [E::MFILE, E::NFILE, E::NOBUFS, E::NOMEM, E::ADDRNOTAVAIL, E::ACCESS, E::PERM];
+    Errno::from_io_error(error).is_some_and(|error| own.contains(&error))
+}
+
 /// Whether this process has reached its limit of open descriptors.
 pub(crate) fn is_descriptor_limit(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::MFILE)

@@ -31,8 +31,12 @@ pub(crate) fn answer_json<T: Serialize + ?Sized>(value: &T) -> Result<(), Failur
 pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Result<String, Failure> {
     let json = serde_json::to_string(value)
         .map_err(|e| Failure::new(format!("cannot write the answer: {e}")))?;
-    // JSON may contain DEL and the control characters above 127 unescaped. A terminal obeys them.
-    let safe = escaped(&json, |c| format!("\\u{:04x}", u32::from(c)));
+    // JSON may contain DEL, the control characters above 127 and those that change the direction of
+    // the text unescaped. A terminal obeys them.
+    let safe = escaped(&json, |c| {
+        let mut units = [0; 2];
+        c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect()
+    });
     Ok(safe + "\n")
 }
 
@@ -46,7 +50,7 @@ pub(crate) fn moment(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time).map(|time| format!("{time:.3}")).unwrap_or_default()
 }
 
-/// Text from outside, file names above all, with control characters escaped for terminals.
+/// Text from outside, file names above all, with what a terminal would obey escaped.
 pub(crate) fn printable(text: &str) -> String {
     escaped(text, |c| c.escape_unicode().to_string())
 }
@@ -54,9 +58,23 @@ pub(crate) fn printable(text: &str) -> String {
 fn escaped(text: &str, escape: impl Fn(char) -> String) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() { safe += &escape(c) } else { safe.push(c) }
+        if is_obeyed(c) { safe += &escape(c) } else { safe.push(c) }
     }
     safe
+}
+
+/// Whether a character is not shown, but obeyed: control characters, those that change the
+/// direction of the text or end a line (a name could look like another), and those that cannot be
+/// seen.
+/// Joiners (U+200C, U+200D) are part of words and emoji.
+fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 #[cfg(test)]
@@ -67,5 +85,18 @@ mod tests {
     fn no_control_character_gets_through() {
         assert_eq!(printable("a\u{1b}[31m\nb\u{9b}c"), "a\\u{1b}[31m\\u{a}b\\u{9b}c");
         assert_eq!(printable("päth"), "päth");
+    }
+
+    #[test]
+    fn nor_one_that_makes_a_name_look_like_another() {
+        assert_eq!(printable("x\u{202e}gpj.exe"), "x\\u{202e}gpj.exe");
+        for c in "\u{200b}\u{200f}\u{2028}\u{202a}\u{2066}\u{2069}\u{feff}\u{61c}\u{e0041}".chars()
+        {
+            assert_eq!(printable(&c.to_string()), c.escape_unicode().to_string());
+            let Ok(text) = json(&c.to_string()) else { panic!("no JSON of {c:?}") };
+            assert!(text.is_ascii(), "{text}");
+            assert_eq!(serde_json::from_str::<String>(&text).unwrap(), c.to_string());
+        }
+        assert_eq!(printable("👩\u{200d}🔬"), "👩\u{200d}🔬");
     }
 }

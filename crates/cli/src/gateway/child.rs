@@ -40,6 +40,7 @@ pub(super) async fn run(
 
 fn start(gateway: &Gateway, command: &[OsString]) -> Result<Child, Failure> {
     let mut reaper = tokio::process::Command::from(reaper::command(Purpose::Gateway, command)?);
+    reaper.env("OPENCLAW_GATEWAY_PORT", gateway.address().port().to_string());
     let spawned = gateway.with_lock_fds(|locks| {
         let _inherited: Vec<_> =
             locks.iter().map(|lock| lend::inheritable(*lock)).collect::<io::Result<_>>()?;

@@ -1,6 +1,9 @@
 //! `turnlock gateway monitor`: reports every change of a gateway's state once.
 
-use std::net::SocketAddr;
+mod hook;
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -8,7 +11,6 @@ use std::time::Duration;
 
 use anstyle::AnsiColor;
 use serde::Serialize;
-use tokio::process::Command;
 use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use turnlock::gateway::{self, Change, Condition, Gateway, Health, Observation, Watch};
@@ -16,9 +18,12 @@ use turnlock::gateway::{self, Change, Condition, Gateway, Health, Observation, W
 use super::signals::{Signals, runtime};
 use crate::failure::Failure;
 use crate::output::{self, printable};
+use hook::Hook;
 
 /// A look that takes longer hangs, perhaps on a dead mount.
 const LONGEST_LOOK: Duration = Duration::from_secs(10);
+/// With shorter pauses it would do nothing else.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 /// A year. Such a pause can be added to any time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -27,11 +32,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// healthy: the owner lives and answers. degraded: something is wrong (a stale or very old session
 /// lock, an owner that does not listen, an answer that is not ok). locked up: it accepts
 /// connections and does not answer, or its files cannot be looked at in time. gone: no gateway
-/// runs.
+/// runs. unknown: it cannot be seen from here, for lack of a permission or of descriptors.
 #[derive(clap::Args)]
 #[command(after_help = "\
 The command of --on-unhealthy gets the environment variables TURNLOCK_TARGET, TURNLOCK_STATE,
-TURNLOCK_PREVIOUS, TURNLOCK_REASON, TURNLOCK_ADDRESS and TURNLOCK_PID.
+TURNLOCK_PREVIOUS, TURNLOCK_REASON (4096 bytes at most, without control characters),
+TURNLOCK_ADDRESS and TURNLOCK_PID. What it writes goes to standard error.
 
 Examples:
   turnlock gateway monitor ~/.openclaw --on-unhealthy 'mail -s \"gateway $TURNLOCK_STATE\" me'
@@ -39,10 +45,10 @@ Examples:
 
 Exit codes: 0 ended by a signal; 2 usage. With --once: 0 all are healthy; 1 not all are.")]
 pub(super) struct Args {
-    /// State directories, or addresses (IP:PORT)
+    /// State directories, or addresses (IP:PORT or NAME:PORT)
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<Target>,
-    /// The pause between two looks
+    /// The pause between two looks, at least 50ms
     #[arg(long, default_value = "30s", value_parser = pause, value_name = "DURATION")]
     every: Duration,
     /// How many looks in a row must see a change
@@ -64,10 +70,10 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Parses a pause. It must be longer than zero, and is a year at most.
+/// Parses a pause. It is a year at most.
 fn pause(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
-        Ok(time) if time.is_zero() => Err("it must be longer than zero".into()),
+        Ok(time) if time < SHORTEST_PAUSE => Err("it must be at least 50ms".into()),
         Ok(time) => Ok(time.min(LONGEST_PAUSE)),
         Err(e) => Err(e.to_string()),
     }
@@ -78,14 +84,30 @@ fn pause(text: &str) -> Result<Duration, String> {
 enum Target {
     StateDir(PathBuf),
     Address(SocketAddr),
+    /// A host's name and a port. What it stands for is found out at each look.
+    Name(String),
 }
 
 impl FromStr for Target {
     type Err = std::convert::Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(text.parse().map_or_else(|_| Self::StateDir(text.into()), Self::Address))
+        Ok(match text.parse() {
+            Ok(address) => Self::Address(address),
+            Err(_) if is_name(text) => Self::Name(text.into()),
+            Err(_) => Self::StateDir(text.into()),
+        })
     }
+}
+
+/// Whether it is a host's name and a port, as `localhost:18789`, and not a directory's path.
+fn is_name(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    !host.is_empty()
+        && host.chars().all(is_host)
+        && port.parse::<u16>().is_ok()
+        && !PathBuf::from(text).exists()
 }
 
 impl std::fmt::Display for Target {
@@ -93,6 +115,7 @@ impl std::fmt::Display for Target {
         match self {
             Self::StateDir(dir) => dir.display().fmt(f),
             Self::Address(address) => address.fmt(f),
+            Self::Name(name) => name.fmt(f),
         }
     }
 }
@@ -103,12 +126,52 @@ impl Target {
             Self::Address(address) => gateway::observe_address(*address).into(),
             Self::StateDir(dir) => match gateway::observe(&Gateway::builder(dir), None) {
                 Ok(seen) => seen.into(),
-                Err(error) => {
-                    Look { condition: Condition::Gone, seen: None, error: Some(error.to_string()) }
-                }
+                Err(error) => Look {
+                    condition: if is_missing(&error) {
+                        Condition::Gone
+                    } else {
+                        Condition::Unknown
+                    },
+                    seen: None,
+                    error: Some(error.to_string()),
+                },
             },
+            Self::Name(name) => observe_name(name),
         }
     }
+}
+
+/// Whether there is no such state directory. Whatever else is wrong says nothing about the gateway.
+fn is_missing(error: &gateway::Error) -> bool {
+    matches!(
+        error,
+        gateway::Error::Lock(turnlock::Error::Io { source, .. })
+            if source.kind() == ErrorKind::NotFound
+    )
+}
+
+/// Looks at all addresses of a name, until one of them is healthy; `localhost` has two.
+fn observe_name(name: &str) -> Look {
+    let addresses = match name.to_socket_addrs() {
+        Ok(addresses) => addresses,
+        Err(error) => {
+            return Look::unknown(format!("cannot find the address of the name: {error}"));
+        }
+    };
+    let mut best: Option<Observation> = None;
+    for address in addresses {
+        let seen = gateway::observe_address(address);
+        if seen.condition == Condition::Healthy {
+            return seen.into();
+        }
+        // What answers badly says more than that nobody answers elsewhere.
+        let says_nothing =
+            |seen: &Observation| matches!(seen.condition, Condition::Gone | Condition::Unknown);
+        if best.as_ref().is_none_or(says_nothing) {
+            best = Some(seen);
+        }
+    }
+    best.map_or_else(|| Look::unknown("the name has no address".into()), Look::from)
 }
 
 /// The result of a look: what was seen, or why nothing was, and the condition that follows.
@@ -125,6 +188,10 @@ impl From<Observation> for Look {
 }
 
 impl Look {
+    fn unknown(error: String) -> Self {
+        Self { condition: Condition::Unknown, seen: None, error: Some(error) }
+    }
+
     fn hangs() -> Self {
         let error = format!("it could not be looked at within {} s", LONGEST_LOOK.as_secs());
         Self { condition: Condition::LockedUp, seen: None, error: Some(error) }
@@ -137,6 +204,8 @@ struct Watched {
     watch: Watch,
     /// The running look. No other starts while it hangs, or threads on a dead mount would pile up.
     look: Option<JoinHandle<Look>>,
+    /// The command of `--on-unhealthy`, as long as it could not be started.
+    pending: Option<Hook>,
 }
 
 impl Watched {
@@ -180,6 +249,7 @@ async fn watch(args: &Args) -> Result<ExitCode, Failure> {
         target: target.clone(),
         watch: Watch::new(args.after),
         look: None,
+        pending: None,
     };
     let mut watches: Vec<_> = args.targets.iter().map(watched).collect();
     let mut rounds = tokio::time::interval(args.every);
@@ -216,10 +286,15 @@ async fn look(args: &Args, watches: &mut Vec<Watched>) -> Result<bool, Failure> 
         if let Some(change) = watched.watch.see(look.condition) {
             let report = Report::new(&watched.target, change, &look);
             print(args, &report)?;
-            if look.condition != Condition::Healthy {
-                run_command(args, &report).await;
-            }
+            let command = args.on_unhealthy.as_deref();
+            let command = command.filter(|_| look.condition != Condition::Healthy);
+            watched.pending = command.map(|command| Hook::new(command, &report));
         }
+        // One that could not be started is tried again at each look.
+        watched.pending = match watched.pending.take() {
+            Some(hook) => hook.start(args.once).await.err(),
+            None => None,
+        };
         watches.push(watched);
     }
     Ok(all_healthy)
@@ -265,29 +340,4 @@ fn print(args: &Args, report: &Report) -> Result<(), Failure> {
         "{time} {target} is {style}{state}{style:#}{before}{}\n",
         printable(&reason)
     ))
-}
-
-/// Runs the command of `--on-unhealthy`. Only `--once` waits for its end: a command that hangs must
-/// not blind the monitor.
-async fn run_command(args: &Args, report: &Report<'_>) {
-    let Some(command) = &args.on_unhealthy else { return };
-    let address = report.address.map(|address| address.to_string()).unwrap_or_default();
-    let pid = report.pid.map(|pid| pid.to_string()).unwrap_or_default();
-    let started = Command::new("sh")
-        .args(["-c", command])
-        .env("TURNLOCK_TARGET", &report.target)
-        .env("TURNLOCK_STATE", report.change.to.to_string())
-        .env(
-            "TURNLOCK_PREVIOUS",
-            report.change.from.map(|from| from.to_string()).unwrap_or_default(),
-        )
-        .env("TURNLOCK_REASON", report.reason())
-        .env("TURNLOCK_ADDRESS", address)
-        .env("TURNLOCK_PID", pid)
-        .spawn();
-    match started {
-        Ok(mut child) if args.once => drop(child.wait().await),
-        Ok(mut child) => drop(tokio::spawn(async move { child.wait().await })),
-        Err(e) => output::tell(&format!("cannot run the command of --on-unhealthy: {e}")),
-    }
 }

@@ -9,6 +9,7 @@ use tokio::task::spawn_blocking;
 use turnlock::gateway::{self, DEFAULT_PORT, Gateway, GatewayBuilder, Layout, Supervised};
 use turnlock::{LockReport, LockState, Sessions};
 
+use super::serve::Hosts;
 use super::signals::{self, Signals};
 use super::{Which, child, remains, serve, stop};
 use crate::failure::Failure;
@@ -32,7 +33,7 @@ Exit codes: those of CMD; 1 a lock was lost; 75 another gateway is running;
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
-    /// The port to listen on
+    /// The port to listen on; with 0 a free one, which CMD is told in OPENCLAW_GATEWAY_PORT
     #[arg(long, env = "OPENCLAW_GATEWAY_PORT", default_value_t = DEFAULT_PORT)]
     port: u16,
     /// Share the config with other gateways, each with a state directory and a port of its own
@@ -66,6 +67,10 @@ pub(super) struct Args {
     /// First stop the gateway with this process id, if it is the verified owner of the locks
     #[arg(long, value_name = "PID")]
     replace: Option<i32>,
+    /// Answer requests for this host too; without it for addresses, localhost and names without a
+    /// dot
+    #[arg(long = "allow-host", value_name = "NAME")]
+    allowed_hosts: Vec<String>,
     #[arg(long, hide = true)]
     force: bool,
     /// The program to run under the locks
@@ -106,7 +111,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
         return Err(stop::no_force());
     }
     if let Some(pid) = args.replace {
-        stop::stop(&builder, pid, Some(args.port))?;
+        stop::stop(&builder, pid, Some(args.port).filter(|port| *port != 0))?;
     }
     let runtime = signals::runtime()?;
     let ran = runtime.block_on(async {
@@ -118,7 +123,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
         match started {
             Supervised::Started(gateway) => {
                 let local = args.which.local;
-                run(gateway, signals, local, &args.command).await
+                run(gateway, signals, local, Hosts::new(&args.allowed_hosts), &args.command).await
             }
             Supervised::AlreadyHealthy(address) => {
                 output::tell(&format!(
@@ -155,6 +160,7 @@ async fn run(
     mut gateway: Gateway,
     mut signals: Signals,
     local: Local,
+    hosts: Hosts,
     command: &[OsString],
 ) -> Result<ExitCode, Failure> {
     announce(&gateway);
@@ -166,7 +172,7 @@ async fn run(
     };
     let ended = match command {
         _ if told_to_end => Ok(ExitCode::SUCCESS),
-        [] => serve::serve(&mut gateway, signals).await,
+        [] => serve::serve(&mut gateway, signals, hosts).await,
         command => child::run(&mut gateway, signals, command).await,
     };
     let released = gateway.release().await;
@@ -182,6 +188,14 @@ fn announce(gateway: &Gateway) {
         "gateway on ws://{address} (pid {pid}), state directory {}",
         gateway.layout().state_dir().display()
     ));
+    if address.ip().is_unspecified() {
+        output::tell(&format!(
+            "warning: it listens on all addresses of this machine ({}): whoever can reach one of \
+             them can use it. Name the address that is meant with --host, or keep strangers out \
+             with a firewall",
+            address.ip()
+        ));
+    }
 }
 
 /// Removes the stale locks of the sessions. Their holders died with an earlier gateway.

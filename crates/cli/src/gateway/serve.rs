@@ -1,5 +1,8 @@
 //! A gateway that serves only its own health and metrics.
 
+mod clients;
+mod hosts;
+
 use std::convert::Infallible;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,35 +23,47 @@ use turnlock::{LockState, Sessions};
 use super::signals::Signals;
 use crate::failure::Failure;
 use crate::output;
+use clients::Clients;
+pub(super) use hosts::Hosts;
 
 /// The pause between two looks at the locks, which may have been removed.
 const WATCH: Duration = Duration::from_secs(1);
 /// A client that sends its request more slowly is disconnected.
 const SLOWEST_REQUEST: Duration = Duration::from_secs(5);
+/// The longest head of a request, in bytes. hyper allows no less.
+const LONGEST_HEAD: usize = 8192;
+/// The most header fields of a request.
+const MOST_HEADERS: usize = 64;
 
 /// The facts that this gateway serves.
 struct Facts {
     began: Instant,
     layout: Layout,
     metrics: PrometheusHandle,
+    hosts: Hosts,
 }
 
 /// Serves until it is told to end, or a lock is lost. The socket closes on return.
 pub(super) async fn serve(
     gateway: &mut Gateway,
     mut signals: Signals,
+    hosts: Hosts,
 ) -> Result<ExitCode, Failure> {
     let listener =
         gateway.take_tokio_listener()?.ok_or_else(|| Failure::new("the gateway has no socket"))?;
-    let facts = Arc::new(Facts::of(gateway)?);
+    let facts = Arc::new(Facts::of(gateway, hosts)?);
+    let mut clients = Clients::new();
     let mut guard = Guard::new();
     loop {
         tokio::select! {
             () = signals.end() => return Ok(ExitCode::SUCCESS),
             looked = guard.look(gateway) => looked?,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => answer(TokioIo::new(stream), Arc::clone(&facts)),
-                // Out of descriptors, or a client that left. The next one may succeed.
+                Ok((stream, _)) => {
+                    clients.add(answer(TokioIo::new(stream), Arc::clone(&facts))).await;
+                }
+                // A client that left; or there are no descriptors, and the oldest makes room.
+                Err(_) if clients.drop_oldest().await => {}
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             },
         }
@@ -90,11 +105,15 @@ impl Guard {
     }
 }
 
-fn answer(stream: TokioIo<tokio::net::TcpStream>, facts: Arc<Facts>) {
+async fn answer(stream: TokioIo<tokio::net::TcpStream>, facts: Arc<Facts>) {
     let service =
         service_fn(move |request: Request<Incoming>| {
             let facts = Arc::clone(&facts);
             async move {
+                if !facts.hosts.admit(&request) {
+                    let told = "this host is not served; see --allow-host\n".to_owned();
+                    return Ok(with(StatusCode::MISDIRECTED_REQUEST, TEXT, told));
+                }
                 // The facts are read from the disk.
                 let path = request.uri().path().to_owned();
                 let readable = matches!(*request.method(), Method::GET | Method::HEAD);
@@ -108,9 +127,12 @@ fn answer(stream: TokioIo<tokio::net::TcpStream>, facts: Arc<Facts>) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(SLOWEST_REQUEST)
+        .max_buf_size(LONGEST_HEAD)
+        .max_headers(MOST_HEADERS)
         .keep_alive(false)
         .serve_connection(stream, service);
-    tokio::spawn(connection);
+    // A client that left, or sent no request, is no failure.
+    let _ = connection.await;
 }
 
 const JSON: &str = "application/json";
@@ -143,7 +165,7 @@ fn healthz(facts: &Facts) -> String {
         "version": env!("CARGO_PKG_VERSION"),
         "uptimeSeconds": facts.began.elapsed().as_secs(),
         "stateDir": facts.layout.state_dir().display().to_string(),
-        "heldSessions": facts.count(LockState::Held) + facts.count(LockState::Foreign),
+        "heldSessions": facts.count(&[LockState::Held, LockState::Foreign]),
     });
     format!("{body}\n")
 }
@@ -157,23 +179,24 @@ fn metrics_text(facts: &Facts) -> String {
     for (name, state) in
         [("held", LockState::Held), ("foreign", LockState::Foreign), ("stale", LockState::Stale)]
     {
-        metrics::gauge!("turnlock_session_locks", "state" => name).set(facts.count(state) as f64);
+        metrics::gauge!("turnlock_session_locks", "state" => name)
+            .set(facts.count(&[state]) as f64);
     }
     facts.metrics.render()
 }
 
 impl Facts {
-    fn of(gateway: &Gateway) -> Result<Self, Failure> {
+    fn of(gateway: &Gateway, hosts: Hosts) -> Result<Self, Failure> {
         let metrics =
             PrometheusBuilder::new().install_recorder().map_err(|e| Failure::new(e.to_string()))?;
         let layout = gateway.layout().clone();
-        Ok(Self { began: Instant::now(), layout, metrics })
+        Ok(Self { began: Instant::now(), layout, metrics, hosts })
     }
 
-    fn count(&self, state: LockState) -> usize {
+    fn count(&self, states: &[LockState]) -> usize {
         let sessions = Sessions::new();
         let dirs = self.layout.session_dirs();
         let locks = dirs.iter().filter_map(|dir| sessions.status(dir).ok()).flatten();
-        locks.filter(|lock| lock.state == state).count()
+        locks.filter(|lock| states.contains(&lock.state)).count()
     }
 }

@@ -234,6 +234,69 @@ fn the_doctor_leaves_a_living_gateway_alone() {
 }
 
 #[test]
+fn a_port_that_the_system_chose_is_remembered_and_told() {
+    let home = home();
+    let run = |more: &[&str]| {
+        let mut command = gateway(&["run", "--port", "0", "--state-dir"]);
+        command.arg(&home.state).args(more);
+        command
+    };
+    let mut running = Running::start(run(&[]));
+    let line = running.until_it_says("gateway on ws://");
+    let address = line.split_once("ws://").unwrap().1.split_once(' ').unwrap().0;
+    let status = json(&home.ask("status", &["--json", "--require-healthy"]).out);
+    assert_eq!(status["address"], address, "{status}");
+    assert_eq!(status["stateLock"]["port"].to_string(), address.split_once(':').unwrap().1);
+    assert_eq!(home.ask("doctor", &[]).code, Some(0));
+    let stopped = home.ask("stop", &["--pid", &running.pid().to_string()]);
+    assert_eq!(stopped.code, Some(0), "{stopped:?}");
+    assert!(running.wait().success());
+
+    let note = home.dir.path().join("note");
+    let script = format!("echo $OPENCLAW_GATEWAY_PORT > {}", note.display());
+    let mut running = Running::start(run(&["--", "sh", "-c", &script]));
+    let line = running.until_it_says("gateway on ws://127.0.0.1:");
+    assert!(running.wait().success());
+    let told = std::fs::read_to_string(&note).unwrap();
+    assert!(line.contains(&format!(":{} ", told.trim())) && told.trim() != "0", "{line}: {told}");
+}
+
+#[test]
+fn a_stranger_of_the_other_family_is_not_the_listener() {
+    let home = home();
+    let Ok(_stranger) = TcpListener::bind(("::1", home.port)) else { return };
+    let port = home.port.to_string();
+    let status = json(&home.ask("status", &["--json", "--port", &port]).out);
+    assert_eq!(status["listener"], Value::Null, "{status}");
+    assert_eq!(home.ask("doctor", &["--port", &port]).code, Some(0));
+    let _running = ready(home.run(&["--host", "0.0.0.0"]));
+    let status = json(&home.ask("status", &["--json"]).out);
+    assert_eq!(status["listener"]["address"], format!("0.0.0.0:{port}"), "{status}");
+}
+
+#[test]
+fn secrets_of_a_command_line_are_not_shown() {
+    let home = home();
+    let script = "import socket,sys,time; s=socket.socket(); \
+                  s.bind(('127.0.0.1',int(sys.argv[1]))); \
+                  s.listen(); print('ready', flush=True); time.sleep(600)";
+    let port = home.port.to_string();
+    let mut command = std::process::Command::new("python3");
+    command.args(["-c", script, &port, "--token=hunter2", "--password", "hunter2"]);
+    let Ok(mut listening) = command.stdout(std::process::Stdio::piped()).spawn() else { return };
+    let listens = || std::net::TcpStream::connect(home.address()).is_ok();
+    until("it listens", listens);
+    let status = home.ask("status", &["--port", &port]);
+    let found = home.ask("doctor", &["--port", &port, "--json"]);
+    let refused = ended(home.run_within("0s"));
+    let _ = listening.kill();
+    let _ = listening.wait();
+    for told in [&status.out, &found.out, &refused.err] {
+        assert!(told.contains("--token=***") && !told.contains("hunter2"), "{told}");
+    }
+}
+
+#[test]
 fn there_is_no_force() {
     let home = home();
     for command in [

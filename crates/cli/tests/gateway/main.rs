@@ -10,6 +10,7 @@ mod monitor;
 mod namespaces;
 mod race;
 mod rig;
+mod served;
 mod stop;
 mod supervised;
 mod wrapped;

@@ -76,8 +76,10 @@ fn one_look_for_cron() {
 
 #[test]
 fn to_look_without_a_pause_is_a_usage_error() {
-    let refused = ended(gateway(&["monitor", "--once", "--every", "0s", "127.0.0.1:1"]));
-    assert!(refused.code == Some(2) && refused.err.contains("longer than zero"), "{refused:?}");
+    for pause in ["0s", "1ns", "49ms"] {
+        let refused = ended(gateway(&["monitor", "--once", "--every", pause, "127.0.0.1:1"]));
+        assert!(refused.code == Some(2) && refused.err.contains("at least 50ms"), "{refused:?}");
+    }
     let longest =
         ended(gateway(&["monitor", "--once", "--every", "9223372036854775807s", "127.0.0.1:1"]));
     assert_eq!(longest.code, Some(1), "{longest:?}");
@@ -113,4 +115,95 @@ fn a_look_that_hangs_blinds_it_to_no_other() {
     let mut monitor = Running::start(through(&tracer, &monitor));
     assert_eq!(next(&mut monitor), change("", "healthy"));
     assert_eq!(next(&mut monitor), change("", "locked-up"));
+}
+
+#[test]
+fn a_name_with_a_port_is_an_address() {
+    let home = home();
+    let _running = ready(home.run(&[]));
+    let target = format!("localhost:{}", home.port);
+    let looked = ended(gateway(&["monitor", "--once", &target]));
+    assert!(looked.code == Some(0) && looked.out.contains("is healthy"), "{looked:?}");
+    let looked = ended(gateway(&["monitor", "--once", "no-such-host.invalid:1"]));
+    assert!(looked.code == Some(1) && looked.out.contains("is unknown"), "{looked:?}");
+}
+
+#[test]
+fn the_command_s_output_is_no_answer() {
+    let home = home();
+    let looked = ended(
+        gateway(&["monitor", "--once", "--json", "--on-unhealthy", "echo from the hook"])
+            .arg(home.address().to_string()),
+    );
+    let told: Value =
+        serde_json::from_str(&looked.out).unwrap_or_else(|e| panic!("{e}: {looked:?}"));
+    assert_eq!(told["to"], "gone");
+    assert!(looked.err.contains("from the hook"), "{looked:?}");
+}
+
+#[test]
+fn the_command_is_run_however_much_is_wrong_and_gets_no_control_characters() {
+    let home = home();
+    let sessions = home.state.join("sessions");
+    std::fs::create_dir(&sessions).unwrap();
+    let _running = ready(home.run(&[]));
+    for n in 0..600 {
+        let name = format!("{n}\n\u{202e}{}.jsonl.lock", "x".repeat(200));
+        std::fs::write(sessions.join(name), r#"{"pid":1073741824}"#).unwrap();
+    }
+    let hook = "printf '%s' \"$TURNLOCK_REASON\" >&2";
+    let looked = ended(gateway(&["monitor", "--once", "--on-unhealthy", hook]).arg(&home.state));
+    assert_eq!(looked.code, Some(1));
+    assert!(looked.err.contains("has a stale lock"), "{}", looked.err);
+    assert!(looked.err.len() < 5000 && looked.err.contains(" reasons)"), "{}", looked.err);
+    assert!(!looked.err.trim_end().contains(['\n', '\u{202e}']), "{}", looked.err);
+    assert!(!looked.out.contains('\u{202e}'), "{}", looked.out);
+}
+
+#[test]
+fn a_command_that_could_not_be_started_is_started_later() {
+    let home = home();
+    let note = home.dir.path().join("note");
+    let bin = home.dir.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let command = format!("echo $TURNLOCK_STATE >> {}", note.display());
+    let mut monitor = gateway(&["monitor", "--every", "50ms", "--on-unhealthy", &command]);
+    monitor.arg(home.address().to_string()).env("PATH", &bin);
+    let mut monitor = Running::start(monitor);
+    monitor.until_it_says("cannot run the command of --on-unhealthy");
+    std::os::unix::fs::symlink("/bin/sh", bin.join("sh")).unwrap();
+    until("the command has run", || {
+        std::fs::read_to_string(&note).is_ok_and(|said| said == "gone\n")
+    });
+    monitor.signal(Signal::TERM);
+    assert_eq!(monitor.end().code, Some(0));
+}
+
+/// A permission is not a death, and too few descriptors are our own affair.
+#[test]
+fn what_cannot_be_seen_is_unknown() {
+    let home = home();
+    let mode = |mode| <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(mode);
+    std::fs::set_permissions(&home.state, mode(0o700)).unwrap();
+    let mut stranger = gateway(&["monitor", "--once"]);
+    stranger.arg(&home.state);
+    let nobody = ["setpriv", "--reuid", "65534", "--clear-groups", "--regid", "65534"];
+    let nobody: Vec<String> = nobody.map(String::from).into();
+    // The command itself is copied to where all may read.
+    let public = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(public.path(), mode(0o755)).unwrap();
+    let program = public.path().join("turnlock");
+    std::fs::copy(env!("CARGO_BIN_EXE_turnlock"), &program).unwrap();
+    let mut command = std::process::Command::new(&nobody[0]);
+    command.args(&nobody[1..]).arg(&program).args(stranger.get_args());
+    let looked = ended(command);
+    assert!(looked.code == Some(1) && looked.out.contains("is unknown"), "{looked:?}");
+    assert!(looked.out.contains("Permission denied"), "{looked:?}");
+
+    // Nothing was answered on the way to the address; the limit is this process's own.
+    let few = ["prlimit", "--nofile=12:12"].map(String::from);
+    let mut monitor = gateway(&["monitor", "--once"]);
+    monitor.args(["127.0.0.1:1"; 8]);
+    let looked = ended(through(&few, &monitor));
+    assert!(looked.code == Some(1) && !looked.out.contains("is degraded"), "{looked:?}");
 }
