@@ -19,8 +19,8 @@ impl Transcript {
     /// Reads from the end, as far as needed, but not past more than about 10,000 damaged lines. It
     /// may then return fewer records.
     ///
-    /// Blocks while that part is read, and keeps it in memory. Lines have no numbers. Begins anew if
-    /// the file becomes shorter meanwhile, as when a failed append is taken back.
+    /// Blocks while that part is read, and keeps it in memory. Lines have no numbers.
+    /// Begins anew if the file becomes shorter meanwhile, as when a failed append is taken back.
     ///
     /// # Errors
     ///
