@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::transcript::json::{MAX_DEPTH, Validator};
 
 /// Whole lines, ready to be written. A newline before them seals a torn tail, if there is one.
 #[derive(Debug, Clone)]
@@ -23,6 +24,10 @@ impl Batch {
                     *byte = b' ';
                 }
             }
+            if is_too_deep(&bytes[start..]) {
+                let reason = format!("it is nested deeper than {MAX_DEPTH} levels");
+                return Err(Error::BadLine { line: index + 1, reason });
+            }
             bytes.push(b'\n');
         }
         debug_assert!(bytes.ends_with(b"\n"), "an append is one write of whole lines (I9)");
@@ -37,5 +42,34 @@ impl Batch {
     /// The lines alone.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0[1..]
+    }
+}
+
+/// Whether a reader would take the line for damage because of its depth, and a repair remove it.
+/// Each level takes two bytes, so that only very long lines need a look.
+fn is_too_deep(line: &[u8]) -> bool {
+    line.len() > 2 * MAX_DEPTH && Validator::new().feed(line).is_err()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::*;
+    use crate::transcript::repair::survey;
+
+    #[test]
+    fn what_is_accepted_is_a_whole_line_for_a_repair_however_deep_it_is() {
+        for (open, close, levels) in [("[", "]", 1), ("{\"a\":[", "]}", 2)] {
+            for (depth, good) in [(MAX_DEPTH, true), (MAX_DEPTH + levels, false)] {
+                let times = depth / levels;
+                let text = format!("{}1{}", open.repeat(times), close.repeat(times));
+                let batch = Batch::of([RawValue::from_string(text).unwrap()]);
+                assert_eq!(batch.is_ok(), good, "{depth} levels");
+                let Ok(batch) = batch else { continue };
+                let survey = survey(&batch.bytes(), batch.bytes().len() as u64).unwrap();
+                assert!(survey.is_healthy(), "{depth} levels");
+            }
+        }
     }
 }

@@ -20,6 +20,7 @@ impl Transcript {
     /// may then return fewer records.
     ///
     /// Blocks while that part is read, and keeps it in memory. Lines have no numbers.
+    /// Begins anew if the file becomes shorter meanwhile, as when a failed append is taken back.
     ///
     /// # Errors
     ///
@@ -28,8 +29,22 @@ impl Transcript {
         if n == 0 {
             return Ok(Vec::new());
         }
+        loop {
+            let end = self.end_now()?;
+            match self.tail_to(end, n) {
+                Err(ReadError::Read { source, .. })
+                    if source.kind() == io::ErrorKind::UnexpectedEof && self.end_now()? < end => {}
+                tail => return tail,
+            }
+        }
+    }
+
+    fn end_now(&self) -> Result<u64, ReadError> {
         let len = self.file.metadata().map_err(|e| self.error(e))?.len();
-        let end = self.end.map_or(len, |end| end.min(len));
+        Ok(self.end.map_or(len, |end| end.min(len)))
+    }
+
+    fn tail_to(&self, end: u64, n: usize) -> Result<Vec<Item<'static>>, ReadError> {
         let mut lines = n;
         loop {
             let start = self.start_of_last(lines, end).map_err(|e| self.error(e))?;

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, stdout};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -24,8 +24,10 @@ const ROUND: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 const UNFINISHED: Duration = Duration::from_secs(2);
 /// This many lines are recognised after the file was cut back.
 const REMEMBERED: usize = 4096;
-/// A line is recognised by its length and this many of its bytes.
-const HASHED: u64 = 64 * 1024;
+/// A line is hashed in pieces of this size.
+const PIECE: usize = 64 * 1024;
+/// So much of an unfinished line is searched anew in each round; of a longer one, what was added.
+const SEARCHED_ANEW: u64 = 1024 * 1024;
 
 /// The number of equal lines, by their hash.
 type Counts = HashMap<u64, u32>;
@@ -70,6 +72,10 @@ struct Follower<'a> {
     file: File,
     /// Everything before this offset, the end of a line, has been shown.
     at: u64,
+    /// There was no newline between `at` and this offset.
+    searched: u64,
+    /// Length and time of change of the file when the last line was compared.
+    compared: Option<(u64, i64, i64)>,
     /// The last lines shown, with their hashes.
     last: VecDeque<(Range<u64>, u64)>,
     hasher: RandomState,
@@ -83,7 +89,17 @@ impl<'a> Follower<'a> {
     fn new(transcript: &Transcript, path: &'a Path) -> Result<Self, Stop> {
         let file = transcript.file().try_clone().map_err(|source| failed(path, source))?;
         let (last, hasher) = (VecDeque::new(), RandomState::new());
-        Ok(Self { path, file, at: 0, last, hasher, unfinished: None, gone: false })
+        Ok(Self {
+            path,
+            file,
+            at: 0,
+            searched: 0,
+            compared: None,
+            last,
+            hasher,
+            unfinished: None,
+            gone: false,
+        })
     }
 
     fn round(&mut self, show: &mut Show, interrupted: &AtomicBool) -> Result<(), Stop> {
@@ -176,7 +192,13 @@ impl<'a> Follower<'a> {
     /// Steps back to the last line that is still in its place. A failed append is cut back to the
     /// end of a line. In a file that was overwritten no line is left in its place.
     fn step_back(&mut self) -> Result<(), Stop> {
-        let length = self.length()?;
+        let facts = self.file.metadata().map_err(|source| failed(self.path, source))?;
+        let (length, now) = (facts.len(), (facts.len(), facts.mtime(), facts.mtime_nsec()));
+        let is_long = self.last.back().is_some_and(|(line, _)| length_of(line) > PIECE);
+        // A long line is not read again in every round.
+        if self.compared.replace(now) == Some(now) && is_long {
+            return Ok(());
+        }
         let shown = self.last.len();
         while let Some((line, hash)) = self.last.back() {
             if line.end < length && self.ends_with_newline(line)? && self.identity(line)? == *hash {
@@ -188,6 +210,7 @@ impl<'a> Follower<'a> {
             return Ok(());
         }
         self.at = self.last.back().map_or(0, |(line, _)| line.end + 1);
+        self.searched = self.at;
         if self.at == 0 {
             output::tell(&format!(
                 "{} was rewritten; it is shown from its beginning",
@@ -204,17 +227,23 @@ impl<'a> Follower<'a> {
         Ok(read == 1 && byte == *b"\n")
     }
 
-    /// The hash by which a line is recognised.
+    /// The hash by which a line is recognised, of all its bytes.
     fn identity(&self, line: &Range<u64>) -> Result<u64, Stop> {
-        let length = line.end - line.start;
-        let mut bytes = vec![0; length.min(HASHED) as usize];
-        match self.file.read_exact_at(&mut bytes, line.start) {
-            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-                Err(failed(self.path, error))
+        let mut hash = self.hasher.build_hasher();
+        let mut at = line.start;
+        let mut piece = vec![0; PIECE.min(length_of(line))];
+        while at < line.end {
+            let size = piece.len().min(length_of(&(at..line.end)));
+            match self.file.read_exact_at(&mut piece[..size], at) {
+                Ok(()) => hash.write(&piece[..size]),
+                // The file was cut back meanwhile. The hash then matches no known line.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+                Err(error) => return Err(failed(self.path, error)),
             }
-            // The file was cut back meanwhile. The hash then matches no known line.
-            _ => Ok(self.hasher.hash_one((length, bytes))),
+            at += size as u64;
         }
+        hash.write_u64(at - line.start);
+        Ok(hash.finish())
     }
 
     fn part(&self, range: Range<u64>) -> Result<Transcript, Stop> {
@@ -223,14 +252,27 @@ impl<'a> Follower<'a> {
         Ok(transcript.since(range.start).until(range.end))
     }
 
-    fn whole_lines_to(&self, interrupted: &AtomicBool) -> Result<u64, Stop> {
-        let file = self.file.try_clone().map_err(|source| failed(self.path, source))?;
-        let from = Transcript::from_file(file, self.path)?.since(self.at);
+    /// The end of the last whole line.
+    fn whole_lines_to(&mut self, interrupted: &AtomicBool) -> Result<u64, Stop> {
         loop {
-            match from.whole_lines_to() {
+            let length = self.length()?;
+            let cut = length < self.searched;
+            if cut || self.searched.saturating_sub(self.at) <= SEARCHED_ANEW {
+                self.searched = self.at;
+            }
+            let from = self.searched;
+            match self.part(from..length.max(from))?.whole_lines_to() {
                 // A failed append was cut back meanwhile. The next attempt finds the end.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
-                end => return end.map_err(|source| failed(self.path, source)),
+                Err(error) => return Err(failed(self.path, error)),
+                Ok(end) if end > from => {
+                    self.searched = end;
+                    return Ok(end);
+                }
+                Ok(_) => {
+                    self.searched = length.max(from);
+                    return Ok(self.at);
+                }
             }
             check_interrupt(interrupted)?;
             if !somebody_reads() {
@@ -265,6 +307,10 @@ impl<'a> Follower<'a> {
         }
         Ok(())
     }
+}
+
+fn length_of(range: &Range<u64>) -> usize {
+    usize::try_from(range.end - range.start).unwrap_or(usize::MAX)
 }
 
 fn failed(path: &Path, source: io::Error) -> Stop {

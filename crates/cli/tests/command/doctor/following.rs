@@ -97,6 +97,52 @@ fn a_follower_goes_on_when_an_append_is_taken_back_while_it_looks() {
 }
 
 #[test]
+fn lines_that_differ_behind_their_first_64_kib_are_different_lines() {
+    let room = room();
+    let long = |last: &str| format!("{{\"text\":\"{}{last}\"}}", "x".repeat(100_000));
+    fs::write(&room.session, long("1") + "\n").unwrap();
+    let mut follow = Running::start(read(&["--follow"], &room));
+    assert_eq!(follow.line(), long("1"));
+    let mut turn = Sessions::new().turn(&room.session).acquire_blocking().unwrap();
+    turn.read().unwrap();
+    turn.rewrite_blocking([json!({"text": format!("{}2", "x".repeat(100_000))})]).unwrap();
+    assert_eq!(follow.line(), long("2"), "it was rewritten");
+    fs::write(&room.session, long("3") + "\n").unwrap();
+    assert_eq!(follow.line(), long("3"), "it was overwritten");
+    follow.signal(Signal::INT);
+    assert_eq!(follow.end().code, Some(0));
+}
+
+#[test]
+fn an_unfinished_line_is_not_read_again_and_again() {
+    let room = room();
+    fs::write(&room.session, "{\"n\":1}\n{\"text\":\"").unwrap();
+    let mut file = fs::OpenOptions::new().append(true).open(&room.session).unwrap();
+    for _ in 0..64 {
+        file.write_all(&[b'x'; 1024 * 1024]).unwrap();
+    }
+    let mut follow = Running::start(read(&["--follow"], &room));
+    assert_eq!(follow.line(), "{\"n\":1}");
+    let read_so_far = || -> u64 {
+        let io = fs::read_to_string(format!("/proc/{}/io", follow.pid())).unwrap();
+        io.lines().find_map(|line| line.strip_prefix("rchar: ")?.parse().ok()).unwrap()
+    };
+    eventually("the line to be searched", || (read_so_far() > 64 << 20).then_some(()));
+    let before = read_so_far();
+    for _ in 0..20 {
+        let before = read_so_far();
+        file.write_all(b"y").unwrap();
+        eventually("another round", || (read_so_far() > before).then_some(()));
+    }
+    assert!(read_so_far() - before < 16 << 20, "{} more bytes", read_so_far() - before);
+    file.write_all(b"\"}\n{\"n\":2}\n").unwrap();
+    assert_eq!(follow.line().len(), 64 * 1024 * 1024 + 20 + 11);
+    assert_eq!(follow.line(), "{\"n\":2}");
+    follow.signal(Signal::INT);
+    assert_eq!(follow.end().code, Some(0));
+}
+
+#[test]
 fn a_follower_ends_when_nobody_reads_any_more() {
     let room = room();
     fs::write(&room.session, "{\"n\":1}\n").unwrap();
