@@ -13,7 +13,7 @@ use crate::storm::{Storm, buffered, shown, undo};
 
 const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/storms/reference.py");
 /// The number of files that one doctor is given.
-const FILES: usize = 200;
+const FILES: usize = 50;
 
 /// The lines that are not blank, without whitespace around them.
 fn lines(path: &Path) -> Vec<Vec<u8>> {

@@ -7,6 +7,7 @@
 mod damage;
 mod files;
 mod kills;
+#[expect(dead_code, reason = "shared with tests that also need turns held by the program")]
 #[path = "../support/program.rs"]
 mod program;
 mod quarantines;

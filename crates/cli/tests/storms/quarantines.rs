@@ -10,9 +10,9 @@ use crate::program::turnlock;
 use crate::storm::{Dice, Storm, buffered, shown, undo};
 
 /// The number of sessions that one doctor repairs.
-const SESSIONS: usize = 20;
+const SESSIONS: usize = 8;
 /// The number of changed quarantines per session.
-const CHANGES: usize = 25;
+const CHANGES: usize = 20;
 
 /// A session with whole lines and damage.
 fn session(dice: &mut Dice) -> Vec<u8> {

@@ -148,6 +148,10 @@ def lines_left(content):
 
 # Random files.
 
+# How often a hostile line repeats its piece. From about nine times on, the search reads a line again
+# so often that it stops looking for the outer record, and takes an inner one.
+HOSTILE = 4
+
 WORDS = ["a", "text", "{", "}", ":", ",", "[", '"', "\\", "{}", '{"a":1}', "é", "\U0001f980", "",
          '{"role":"system"}', '\\"', "\n", "\0", '"}', '{"']
 SOUP = list('{}[]",:\\ \t0123456789.eE+-tfnu/\0\x1f\x7f\xff') + [
@@ -179,7 +183,7 @@ def written(dice, what):
 
 
 def part(dice):
-    kind = dice.randrange(11)
+    kind = dice.randrange(10)
     text = written(dice, record(dice))
     if kind < 3:
         return text
@@ -191,17 +195,15 @@ def part(dice):
         return dice.choice(["\0", "\0" * 300, " ", "\t \0 ", "Killed", "[1]", "[", "123", "\r"])
     if kind == 8:
         return "".join(dice.choice(SOUP) for _ in range(dice.randrange(30)))
-    if kind == 9:
-        at = dice.randrange(len(text) + 1)
-        return text[:at] + dice.choice(SOUP) + text[at + dice.randrange(2) :]
-    return hostile(dice)
+    at = dice.randrange(len(text) + 1)
+    return text[:at] + dice.choice(SOUP) + text[at + dice.randrange(2) :]
 
 
 def hostile(dice):
     """A line on which objects begin inside the strings of others."""
     piece = dice.choice(['"k":{"{":":","}":"x",', '{"a":"{', '"{":{"', '{"":{"}":', '{"text":"{",'])
     end = dice.choice(['{"text":"{",":":"}x"}', '"}', '{"a":1}', '":1}', '"}}'])
-    return "{" * dice.randrange(2) + piece * dice.randrange(1, 12) + end
+    return "{" * dice.randrange(2) + piece * dice.randrange(1, HOSTILE + 1) + end
 
 
 def content(dice):
@@ -210,7 +212,10 @@ def content(dice):
         if dice.random() < 0.3:
             lines.append(written(dice, value(dice, 3)))
         else:
-            lines.append("".join(part(dice) for _ in range(dice.randrange(5))))
+            parts = [part(dice) for _ in range(dice.randrange(5))]
+            if dice.random() < 0.2:
+                parts.insert(dice.randrange(len(parts) + 1), hostile(dice))
+            lines.append("".join(parts))
     return ("\n".join(lines) + "\n" * dice.randrange(2)).encode("latin-1")
 
 
