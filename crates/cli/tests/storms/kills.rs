@@ -3,7 +3,9 @@
 //! every byte.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,13 +16,15 @@ use serde_json::{Value, json};
 use turnlock::Item;
 use turnlock_testing::alone::this_binary;
 use turnlock_testing::child::{Child, obey};
-use turnlock_testing::{Room, ended, room};
+use turnlock_testing::{Room, Running, ended, room, until};
 
 use crate::damage::damage;
 use crate::program::turnlock;
 use crate::storm::{Dice, Storm, buffered};
 
 const SESSION: &str = "TURNLOCK_STORM_SESSION";
+/// A file that gets a byte for each rewrite that came to its end.
+const TALLY: &str = "TURNLOCK_STORM_TALLY";
 /// The number of posters; one more writer takes turns.
 const POSTERS: usize = 2;
 /// The number of kills beside the writers in one room, and of those that follow without them.
@@ -64,6 +68,7 @@ fn writer() {
 #[test]
 fn rewriter() {
     let Some(session) = std::env::var_os(SESSION) else { return };
+    let mut tally = File::options().append(true).open(std::env::var_os(TALLY).unwrap()).unwrap();
     let sessions = buffered();
     loop {
         let mut turn = sessions.turn(&session).acquire_blocking().unwrap();
@@ -79,6 +84,7 @@ fn rewriter() {
         // Damage that came after the repair is left to the next one.
         if let Some(lines) = lines {
             turn.rewrite_blocking(lines).unwrap();
+            tally.write_all(b".").unwrap();
         }
         turn.release_blocking().unwrap();
     }
@@ -162,16 +168,33 @@ fn span_of_a_doctor(room: &Room) -> Duration {
 struct Count {
     fixes: usize,
     undos: usize,
-    rewrites: usize,
+    rewriters: usize,
+    rewritten: u64,
     writers: usize,
     acknowledged: usize,
     undone: usize,
+}
+
+/// Starts a rewriter and kills it in the midst of its work.
+fn kill_rewriting(room: &Room, tally: &File, span: Duration, dice: &mut Dice) {
+    let rewritten = || tally.metadata().unwrap().len();
+    let before = rewritten();
+    let mut command = in_role("rewriter", room);
+    command.env(TALLY, format!("/proc/{}/fd/{}", std::process::id(), tally.as_raw_fd()));
+    let mut rewriter = Running::start(command);
+    until("it rewrites", || rewritten() > before || rewriter.has_ended());
+    spin(span.mul_f64(dice.below(1000) as f64 / 1000.0));
+    if rewriter.has_ended() {
+        panic!("the rewriter has failed: {:?}", rewriter.end());
+    }
+    rewriter.kill();
 }
 
 /// Kills beside the writers. Afterwards every acknowledged line is there.
 fn beside_writers(room: &Room, storm: &Storm, round: u64, count: &mut Count) {
     let mut dice = storm.dice(round);
     let span = span_of_a_doctor(room);
+    let tally = tempfile::tempfile().unwrap();
     let stop = AtomicBool::new(false);
     let written: Vec<Written> = std::thread::scope(|scope| {
         let writers: Vec<_> = (0..=POSTERS)
@@ -192,8 +215,8 @@ fn beside_writers(room: &Room, storm: &Storm, round: u64, count: &mut Count) {
                         count.undos += usize::from(killed_within(span, undo(room), &mut dice));
                     }
                     _ => {
-                        let rewriter = in_role("rewriter", room);
-                        count.rewrites += usize::from(killed_within(span, rewriter, &mut dice));
+                        kill_rewriting(room, &tally, span, &mut dice);
+                        count.rewriters += 1;
                     }
                 }
             }
@@ -203,6 +226,7 @@ fn beside_writers(room: &Room, storm: &Storm, round: u64, count: &mut Count) {
         killing.unwrap();
         written
     });
+    count.rewritten += tally.metadata().unwrap().len();
     count.writers += written.iter().flat_map(BTreeMap::values).filter(|acked| !**acked).count();
     count.acknowledged += written.iter().flat_map(BTreeMap::values).filter(|acked| **acked).count();
 
