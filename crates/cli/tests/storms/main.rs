@@ -1,8 +1,8 @@
 //! Storms over `turnlock doctor`: kills at any moment beside writers, damaged files against a
 //! reference in another language, and quarantines that something has changed.
 //!
-//! Each takes a few seconds. Set `TURNLOCK_STORM_SECONDS` for longer ones, and `TURNLOCK_STORM_SEED`
-//! for others.
+//! Each takes a few seconds. Set `TURNLOCK_STORM_SECONDS` for longer ones, and
+//! `TURNLOCK_STORM_SEED` for others.
 
 mod damage;
 mod files;

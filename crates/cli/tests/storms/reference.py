@@ -148,8 +148,8 @@ def lines_left(content):
 
 # Random files.
 
-# How often a hostile line repeats its piece. From about nine times on, the search reads a line again
-# so often that it stops looking for the outer record, and takes an inner one.
+# How often a hostile line repeats its piece. From about nine times on, the search reads a line
+# again so often that it stops looking for the outer record, and takes an inner one.
 HOSTILE = 4
 
 WORDS = ["a", "text", "{", "}", ":", ",", "[", '"', "\\", "{}", '{"a":1}', "é", "\U0001f980", "",
