@@ -274,6 +274,10 @@ impl Dir {
     /// Gives a file that root created in another user's directory the owner of the directory, if
     /// that is permitted.
     pub(crate) fn give_to_owner(&self, file: &File) -> io::Result<()> {
+        // Root keeps what it creates in its own directories. This spares two calls per turn.
+        if self.owner.is_root() {
+            return Ok(());
+        }
         give_to_owner_of(self.fd.as_fd(), file.as_fd())
     }
 

@@ -152,7 +152,8 @@ impl LockFile {
 
     /// Whether this process is a fork of the one that acquired the lock.
     pub(crate) fn is_forked(&self) -> bool {
-        self.pid != std::process::id()
+        // Once it has let go, the process need not be asked for.
+        self.pid == NOBODY || self.pid != std::process::id()
     }
 
     /// The owner it was taken over from, if that one used this protocol.
