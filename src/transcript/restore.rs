@@ -99,7 +99,7 @@ pub(crate) fn take_back(
     Ok(Restored { repair: repair.id, time: repair.time, original: repair.original })
 }
 
-/// [`take_back`] for a session file of which only the contents are known.
+/// Takes back a repair, for a session file of which only the contents are known.
 ///
 /// # Errors
 ///
