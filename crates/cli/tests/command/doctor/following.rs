@@ -134,7 +134,8 @@ fn an_unfinished_line_is_not_read_again_and_again() {
         file.write_all(b"y").unwrap();
         eventually("another round", || (read_so_far() > before).then_some(()));
     }
-    assert!(read_so_far() - before < 16 << 20, "{} more bytes", read_so_far() - before);
+    // The first search may still have gone on. Read anew in each round, it would be 20 times that.
+    assert!(read_so_far() - before < 2 * 64 << 20, "{} more bytes", read_so_far() - before);
     file.write_all(b"\"}\n{\"n\":2}\n").unwrap();
     assert_eq!(follow.line().len(), 64 * 1024 * 1024 + 20 + 11);
     assert_eq!(follow.line(), "{\"n\":2}");
