@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, wait};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, wait, waitpid};
 
 use crate::failure::Failure;
 
@@ -37,6 +37,14 @@ pub(crate) enum Waited {
 /// Takes note of a child that has ended.
 pub(crate) fn reap() -> Waited {
     wait_for(WaitOptions::NOHANG)
+}
+
+/// Takes note of adopted orphans that have ended, and leaves `own` to whoever waits for it. Without
+/// this they would stay as zombies, also where this process is the first of its PID namespace.
+pub(crate) fn reap_orphans(own: Option<Pid>) {
+    for child in list().into_iter().flatten().filter(|child| Some(*child) != own) {
+        let _ = waitpid(Some(child), WaitOptions::NOHANG);
+    }
 }
 
 fn wait_for(options: WaitOptions) -> Waited {

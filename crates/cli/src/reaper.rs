@@ -9,9 +9,10 @@ use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
+use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, WaitStatus, getppid, kill_process};
+use rustix::process::{Pid, Signal, WaitStatus, getpgid, getpgrp, getppid, kill_process};
 use signal_hook::consts::SIGCHLD;
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
@@ -19,12 +20,15 @@ use signal_hook::low_level::siginfo::{Cause, Origin};
 
 use crate::children::{self, Waited};
 use crate::failure::Failure;
-use crate::{exec, output, signals};
+use crate::{exec, inherited, output, signals};
 
 pub(crate) const NAME: &str = "__reap";
 
 /// How long a gateway program's processes may take to end after they were asked to.
-pub(crate) const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Within this time a signal to all processes of a group or of a service has reached each of them.
+const BROADCAST: Duration = Duration::from_millis(50);
 
 /// What a program is run for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -80,12 +84,15 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = OsString>) -> Result<Exit
         return Err(Failure::new("bad arguments of an internal step"));
     };
     let failed = |e: io::Error| Failure::new(format!("cannot start the command: {e}"));
+    output::aside::start();
     let mut signals = signals::catch(&[SIGCHLD]).map_err(failed)?;
     children::adopt_orphans()?;
     // Never ignored, and no signal that anybody forwards.
     exec::die_with_parent(Some(parent), Some(Signal::CHILD))?;
     let program: Vec<_> = arguments.collect();
-    let child = exec::command(purpose.last_signal(), &program)?.spawn().map_err(failed)?;
+    let mut step = exec::command(purpose.last_signal(), &program)?;
+    inherited::pass_on_pid_variables(&mut step, parent.as_raw_pid(), std::process::id());
+    let child = step.spawn().map_err(failed)?;
     let mut reaper = Reaper { purpose, parent, program: Pid::from_child(&child), ended: None };
     reaper.attend(&mut signals);
     reaper.see_out();
@@ -130,9 +137,14 @@ impl Reaper {
                     Purpose::Turn => {}
                 }
             }
-            for origin in signals.wait() {
-                if self.is_meant_by(&origin) {
-                    signals::pass_on(&origin, self.program);
+            let mut came: Vec<_> = signals.wait().collect();
+            if came.iter().any(|origin| self.may_be_for_all(origin)) {
+                thread::sleep(BROADCAST);
+                came.extend(signals.pending());
+            }
+            for origin in &came {
+                if self.is_meant_by(origin) && !self.has_reached_all(origin, &came) {
+                    signals::pass_on(origin, self.program);
                 }
             }
         }
@@ -145,6 +157,28 @@ impl Reaper {
         origin.cause == Cause::Kernel
             || sender.is_none_or(|sender| sender == self.parent.as_raw_pid())
             || self.is_alone()
+    }
+
+    /// Whether turnlock may have got this signal together with every process of its group or of its
+    /// service. Then the program has it already, and a second one may mean something else to it.
+    fn may_be_for_all(&self, origin: &Origin) -> bool {
+        signals::is_for_programs(origin.signal)
+            && self.is_from_parent(origin)
+            && getpgid(Some(self.program)) == Ok(getpgrp())
+    }
+
+    /// Whether such a signal has come to this process too. Nobody signals it alone.
+    fn has_reached_all(&self, origin: &Origin, came: &[Origin]) -> bool {
+        self.may_be_for_all(origin)
+            && came.iter().any(|other| {
+                other.signal == origin.signal
+                    && other.cause != Cause::Kernel
+                    && !self.is_from_parent(other)
+            })
+    }
+
+    fn is_from_parent(&self, origin: &Origin) -> bool {
+        origin.process.is_some_and(|process| process.pid == self.parent.as_raw_pid())
     }
 
     /// Waits for what is left, as far as that is this process's affair.

@@ -3,14 +3,16 @@
 use std::io;
 
 use rustix::process::{Pid, Signal, getpgid, getpgrp, getpid, getsid, kill_process};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{
+    SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGURG, SIGUSR1, SIGUSR2, SIGWINCH,
+};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::{Cause, Origin};
 
 /// Signals that ask a process to end.
 pub(crate) const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
-const OTHERS: [i32; 2] = [SIGUSR1, SIGUSR2];
+const OTHERS: [i32; 6] = [SIGALRM, SIGCONT, SIGURG, SIGUSR1, SIGUSR2, SIGWINCH];
 
 /// Catches the signals to forward, and those in `more`. They no longer end this process. Signals
 /// that were ignored at its start (`nohup`) stay ignored, also by the program.
@@ -21,12 +23,16 @@ pub(crate) fn catch(more: &[i32]) -> io::Result<SignalsInfo<WithOrigin>> {
     SignalsInfo::new(wanted.chain(more.iter().copied()))
 }
 
+/// Whether a signal is one of those that are forwarded.
+pub(crate) fn is_for_programs(signal: i32) -> bool {
+    ENDING.contains(&signal) || OTHERS.contains(&signal)
+}
+
 /// Forwards a signal to the program, unless it has reached the program too. The program must not
 /// have been waited for yet, so that its process id is still its own.
 pub(crate) fn pass_on(origin: &Origin, program: Pid) {
-    let is_for_it = ENDING.contains(&origin.signal) || OTHERS.contains(&origin.signal);
     if let Some(signal) = Signal::from_named_raw(origin.signal)
-        && is_for_it
+        && is_for_programs(origin.signal)
         && !has_it_already(origin, program)
     {
         let _ = kill_process(program, signal);
@@ -42,7 +48,7 @@ fn has_it_already(origin: &Origin, program: Pid) -> bool {
 }
 
 /// Bit N-1 for each signal N that this process ignores. 0 where the system does not say.
-fn ignored() -> u64 {
+pub(crate) fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)

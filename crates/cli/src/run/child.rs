@@ -30,6 +30,9 @@ pub(super) fn run(turn: &Turn, command: &[OsString]) -> Result<u8, Failure> {
             return Ok(code(status));
         }
         for origin in signals.wait() {
+            if origin.signal == SIGCHLD {
+                children::reap_orphans(Some(Pid::from_child(&reaper)));
+            }
             signals::pass_on(&origin, Pid::from_child(&reaper));
         }
     }
