@@ -1,11 +1,14 @@
 //! Signals to `turnlock run`, and its death.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 
 use rustix::process::Signal;
-use turnlock_testing::{ended, eventually, room};
+use rustix::process::{Pid, kill_process_group};
+use turnlock_testing::process::{is_installed, through};
+use turnlock_testing::{Running, ended, eventually, room, state_of, until};
 
-use crate::program::{TURNLOCK, held, run};
+use crate::program::{TURNLOCK, held, run, turnlock};
 use crate::status::status;
 
 #[test]
@@ -18,6 +21,10 @@ fn signals_are_forwarded() {
         ("TERM", Signal::TERM),
         ("USR1", Signal::USR1),
         ("USR2", Signal::USR2),
+        ("ALRM", Signal::ALARM),
+        ("CONT", Signal::CONT),
+        ("URG", Signal::URG),
+        ("WINCH", Signal::WINCH),
     ] {
         let script = format!("trap 'echo got {name}; exit 3' {name}; echo ready; read go");
         let mut running = run(&room, &[], &script);
@@ -91,4 +98,88 @@ fn the_command_outlives_a_killed_turnlock_only_with_the_turn() {
     let answer = waiter.end();
     assert_eq!(answer.code, Some(0), "{answer:?}");
     assert!(answer.out.ends_with("/gone\n{\"last\":1}\n"), "{answer:?}");
+}
+
+/// Says each SIGTERM, and ends at SIGUSR2.
+const COUNTER: &str = "\
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: print('told', flush=True))
+signal.signal(signal.SIGUSR2, lambda *_: sys.exit(5))
+print('ready', flush=True)
+while True: signal.pause()";
+
+/// As service managers do by default.
+#[test]
+fn a_signal_to_the_whole_group_reaches_the_command_once() {
+    if !is_installed("python3") {
+        return;
+    }
+    let room = room();
+    let mut command = turnlock(["run"]);
+    command.arg(&room.session).args(["--", "python3", "-c", COUNTER]).process_group(0);
+    let mut running = Running::start(command);
+    assert_eq!(running.line(), "ready");
+    let group = Pid::from_raw(running.pid().cast_signed()).unwrap();
+    for _ in 0..3 {
+        kill_process_group(group, Signal::TERM).unwrap();
+        assert_eq!(running.line(), "told");
+    }
+    // To turnlock alone.
+    running.signal(Signal::TERM);
+    assert_eq!(running.line(), "told");
+    running.signal(Signal::USR2);
+    let answer = running.end();
+    assert_eq!((answer.code, &*answer.out), (Some(5), ""));
+}
+
+/// Whoever starts turnlock may have left its signals in any state.
+#[test]
+fn blocked_and_ignored_signals_are_set_right() {
+    if !is_installed("python3") {
+        return;
+    }
+    for state in [
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])",
+        "signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))",
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)",
+    ] {
+        let script =
+            format!("import os, signal, sys; {state}; os.execv(sys.argv[1], sys.argv[1:])");
+        let start = ["python3", "-c", &script].map(String::from);
+        let room = room();
+        for _ in 0..5 {
+            let mut command = turnlock(["run"]);
+            command.arg(&room.session).args(["--", "sh", "-c", "sh -c 'exit 3'"]);
+            assert_eq!(ended(through(&start, &command)).code, Some(3), "{state}");
+        }
+        let mut command = turnlock(["run"]);
+        command.arg(&room.session).args(["--", "sh", "-c", "echo ready; exec sleep 1000"]);
+        let mut running = Running::start(through(&start, &command));
+        assert_eq!(running.line(), "ready");
+        running.signal(Signal::TERM);
+        assert_eq!(running.wait().code(), Some(128 + 15), "{state}");
+        assert!(!room.lock.exists());
+    }
+}
+
+/// As for process 1 of a container.
+#[test]
+fn orphans_do_not_stay_as_zombies() {
+    let room = room();
+    let (note, go) = (room.dir.join("pid"), room.dir.join("go"));
+    let adopt = format!(
+        "(while ! [ -e {} ]; do sleep 0.02; done) & echo $! > {}; exec \"$@\"",
+        go.display(),
+        note.display()
+    );
+    let adopt = ["sh", "-c", &adopt, "sh"].map(String::from);
+    let mut command = turnlock(["run"]);
+    command.arg(&room.session).args(["--", "sh", "-c", "echo ready; read go; exit 3"]);
+    let mut running = Running::start(through(&adopt, &command));
+    assert_eq!(running.line(), "ready");
+    let orphan = fs::read_to_string(note).unwrap().trim().parse().unwrap();
+    fs::write(go, "").unwrap();
+    until("it is waited for", || state_of(orphan).is_none());
+    running.say("go on\n");
+    assert_eq!(running.wait().code(), Some(3));
 }

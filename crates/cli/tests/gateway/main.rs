@@ -12,4 +12,5 @@ mod race;
 mod rig;
 mod stop;
 mod supervised;
+mod told;
 mod wrapped;
