@@ -135,7 +135,7 @@ fn an_unfinished_line_is_not_read_again_and_again() {
         eventually("another round", || (read_so_far() > before).then_some(()));
     }
     // The first search may still have gone on. Read anew in each round, it would be 20 times that.
-    assert!(read_so_far() - before < 2 * 64 << 20, "{} more bytes", read_so_far() - before);
+    assert!(read_so_far() - before < 128 << 20, "{} more bytes", read_so_far() - before);
     file.write_all(b"\"}\n{\"n\":2}\n").unwrap();
     assert_eq!(follow.line().len(), 64 * 1024 * 1024 + 20 + 11);
     assert_eq!(follow.line(), "{\"n\":2}");
