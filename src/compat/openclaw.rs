@@ -56,8 +56,8 @@ mod gateway {
     use std::path::{Path, PathBuf};
     use std::time::Duration;
 
+    use hmac_sha256::Hash as Sha256;
     use serde_json::{Map, Value};
-    use sha2::{Digest, Sha256};
     use uuid::Uuid;
 
     /// The name of the config file in a state directory.
@@ -72,7 +72,7 @@ mod gateway {
 
     /// The name of a config's lock: keyed by the first 8 hex digits of the SHA-256 of its path.
     pub(crate) fn config_lock(config: &Path) -> String {
-        let digest = Sha256::digest(config.as_os_str().as_encoded_bytes());
+        let digest = Sha256::hash(config.as_os_str().as_encoded_bytes());
         let key: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
         format!("gateway.{key}.lock")
     }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use hmac_sha256::Hash as Sha256;
 use uuid::Uuid;
 
 use super::read::{ReadError, Transcript};
@@ -233,7 +233,7 @@ fn name_beside(session: &OsStr) -> OsString {
         name.push(SUFFIX);
         return name;
     }
-    let digest = Sha256::digest(session.as_encoded_bytes());
+    let digest = Sha256::hash(session.as_encoded_bytes());
     let digest: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     format!("{NAMELESS}{digest}").into()
 }
