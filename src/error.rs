@@ -153,8 +153,9 @@ pub enum Error {
         reason: String,
     },
 
-    /// Another program took the lock, or put a new file at the session's path, during the write.
-    /// What was written may be in the session or not; it is not acknowledged.
+    /// Another program took the lock, put a new file at the session's path, or cut the file, during
+    /// the write or just before it. The lines may be in the session or not; they are not
+    /// acknowledged.
     #[error(
         "{}: another program took the session while this was written; \
          re-read the session to see whether it is there",

@@ -245,15 +245,21 @@ mod tests {
         Ok(section.writer(Durability::Buffered, seen, lock).append(&batch)?)
     }
 
+    /// A directory with a lock file in it. The directory goes with the first value.
+    fn room() -> (tempfile::TempDir, Place) {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::resolve(&dir.path().join("s.jsonl"), true).unwrap();
+        std::fs::write(place.lock(), "{}").unwrap();
+        (dir, place)
+    }
+
     fn pinned(path: &std::path::Path) -> Pinned {
         Pinned::new(std::fs::File::open(path).unwrap()).unwrap().0
     }
 
     #[test]
     fn a_line_is_not_acknowledged_where_the_file_was_cut_since_it_was_measured() {
-        let dir = tempfile::tempdir().unwrap();
-        let place = Place::resolve(&dir.path().join("s.jsonl"), true).unwrap();
-        std::fs::write(place.lock(), "{}").unwrap();
+        let (_dir, place) = room();
         std::fs::write(place.session(), "{}\n{}\n").unwrap();
         let lock = pinned(place.lock());
         let mut section = Section::lock_within(SOON, &place, false).unwrap().unwrap();
@@ -266,9 +272,7 @@ mod tests {
 
     #[test]
     fn nothing_is_written_where_the_file_was_cut_before_its_tail_was_looked_at() {
-        let dir = tempfile::tempdir().unwrap();
-        let place = Place::resolve(&dir.path().join("s.jsonl"), true).unwrap();
-        std::fs::write(place.lock(), "{}").unwrap();
+        let (_dir, place) = room();
         std::fs::write(place.session(), "{}\n{}\n").unwrap();
         let lock = pinned(place.lock());
         let mut section = Section::lock_within(SOON, &place, false).unwrap().unwrap();
@@ -280,9 +284,7 @@ mod tests {
 
     #[test]
     fn an_append_tells_where_its_lines_are_whatever_was_written_since_the_file_was_measured() {
-        let dir = tempfile::tempdir().unwrap();
-        let place = Place::resolve(&dir.path().join("s.jsonl"), true).unwrap();
-        std::fs::write(place.lock(), "{}").unwrap();
+        let (_dir, place) = room();
         let lock = pinned(place.lock());
         let mut section = Section::lock_within(SOON, &place, true).unwrap().unwrap();
         let mut foreign = std::fs::OpenOptions::new().append(true).open(place.session()).unwrap();
