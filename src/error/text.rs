@@ -15,14 +15,16 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars().take(MAX_SHOWN).map(|c| if is_obeyed(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// Whether a character is not shown, but obeyed: control characters, and those that change the
-/// direction of the text or end a line, with which a name could look like another.
+/// Whether a character is not shown, but obeyed: control characters, those that change the direction
+/// of the text or end a line (a name could look like another), and those that cannot be seen.
+/// Joiners (U+200C, U+200D) are part of words and emoji.
 fn is_obeyed(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
-            '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2066}'..='\u{2069}'
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
         )
 }
 
