@@ -95,6 +95,50 @@ fn a_holder_whose_directory_was_renamed_writes_no_more() {
     assert_eq!(fs::read_to_string(new.join("s.jsonl")).unwrap(), "{\"n\":1}\n{\"n\":3}\n");
 }
 
+/// Puts another directory in the place of a session's own, with the lock file of a living turn.
+fn exchange_directory(session: &Path, lock_file: impl FnOnce(&Path, &Path)) {
+    let dir = session.parent().unwrap();
+    let beside = dir.with_file_name("beside");
+    fs::create_dir(&beside).unwrap();
+    lock_file(&dir.join("s.jsonl.lock"), &beside.join("s.jsonl.lock"));
+    fs::rename(dir, dir.with_file_name("away")).unwrap();
+    fs::rename(&beside, dir).unwrap();
+}
+
+#[test]
+fn a_second_name_of_the_lock_file_does_not_hide_that_the_directory_is_another() {
+    let room = tempfile::tempdir().unwrap();
+    let session = room.path().join("sessions/s.jsonl");
+    let sessions = Sessions::new();
+    let mut turn = sessions.turn(&session).acquire_blocking().unwrap();
+    turn.append_blocking(&json!({"n": 1})).unwrap();
+    exchange_directory(&session, |old, new| fs::hard_link(old, new).unwrap());
+    assert_eq!(turn.lost().unwrap(), Some(LostCause::Moved));
+    let error = turn.append_blocking(&json!({"n": "lost"})).unwrap_err();
+    assert!(matches!(error, Error::LockLost { cause: LostCause::Moved, .. }), "{error}");
+    assert_eq!(fs::read(room.path().join("away/s.jsonl")).unwrap(), b"{\"n\":1}\n");
+}
+
+#[test]
+fn a_turn_whose_lock_file_alone_was_moved_to_the_path_acknowledges_no_more_and_ends() {
+    let room = tempfile::tempdir().unwrap();
+    let session = room.path().join("sessions/s.jsonl");
+    let sessions = Sessions::new();
+    let mut turn = sessions.turn(&session).acquire_blocking().unwrap();
+    turn.append_blocking(&json!({"n": 1})).unwrap();
+    exchange_directory(&session, |old, new| fs::rename(old, new).unwrap());
+    // Nobody else has the session that the path names, and none of this turn's lines is in it.
+    let error = sessions.turn(&session).try_acquire().unwrap_err();
+    assert!(error.is_busy(), "{error}");
+    let error = turn.append_blocking(&json!({"n": "unacknowledged"})).unwrap_err();
+    assert!(matches!(error, Error::Overtaken { .. }), "{error}");
+    drop(turn);
+    let mut turn = sessions.turn(&session).acquire_blocking().unwrap();
+    turn.append_blocking(&json!({"n": 2})).unwrap();
+    turn.release_blocking().unwrap();
+    assert_eq!(fs::read_to_string(&session).unwrap(), "{\"n\":2}\n");
+}
+
 #[test]
 fn a_holder_whose_directory_was_removed_writes_no_more() {
     let room = tempfile::tempdir().unwrap();
