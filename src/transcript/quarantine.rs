@@ -161,7 +161,7 @@ impl<W: Write> Tally<W> {
     }
 
     pub(super) fn fingerprint(&self) -> Fingerprint {
-        let digest = self.digest.clone().finalize();
+        let digest = self.digest.finalize();
         let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         Fingerprint { length: self.length, sha256 }
     }
