@@ -15,8 +15,9 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars().take(MAX_SHOWN).map(|c| if is_obeyed(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// Whether a character is not shown, but obeyed: control characters, those that change the direction
-/// of the text or end a line (a name could look like another), and those that cannot be seen.
+/// Whether a character is not shown, but obeyed: control characters, those that change the
+/// direction of the text or end a line (a name could look like another), and those that cannot be
+/// seen.
 /// Joiners (U+200C, U+200D) are part of words and emoji.
 fn is_obeyed(c: char) -> bool {
     c.is_control()
