@@ -9,8 +9,8 @@
 //! The repair can be undone only if it is marked as installed, or if the session file is the very
 //! file that the `end` names, as after a crash between the rename and the mark.
 //!
-//! A repair adds at most 16 KiB, twice the bytes that it takes out or inserts, and 16 bytes for each
-//! damaged line. It adds less than twice the session file and 16 KiB.
+//! A repair adds at most 16 KiB, twice the bytes that it takes out or inserts, and 16 bytes for
+//! each damaged line. It adds less than twice the session file and 16 KiB.
 
 use std::io::{self, Write};
 
@@ -37,8 +37,8 @@ pub enum Entry {
         /// The length of the session file in bytes.
         original_length: u64,
     },
-    /// One edit. An edit that removes more than [`PIECE`] bytes is split into several entries. Edits
-    /// that touch each other, for the same reason, are one.
+    /// One edit. An edit that removes more than [`PIECE`] bytes is split into several entries.
+    /// Edits that touch each other, for the same reason, are one.
     Piece {
         /// The id of the repair.
         repair: Uuid,
@@ -55,8 +55,8 @@ pub enum Entry {
         /// When the repair began.
         time: String,
     },
-    /// Many short edits. Only the first [`PLAIN`] edits of a repair, and the long ones, have an entry
-    /// each.
+    /// Many short edits. Only the first [`PLAIN`] edits of a repair, and the long ones, have an
+    /// entry each.
     Pieces {
         /// The id of the repair.
         repair: Uuid,
