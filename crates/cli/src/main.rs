@@ -71,7 +71,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    run_command().unwrap_or_else(|failure| failure.report())
+    let code = run_command().unwrap_or_else(|failure| failure.report());
+    output::aside::finish();
+    code
 }
 
 fn run_command() -> Result<ExitCode, Failure> {

@@ -113,6 +113,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     if let Some(pid) = args.replace {
         stop::stop(&builder, pid, Some(args.port).filter(|port| *port != 0))?;
     }
+    output::aside::start();
     let runtime = signals::runtime()?;
     let ran = runtime.block_on(async {
         let mut signals = Signals::catch()?;
