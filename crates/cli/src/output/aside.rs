@@ -1,5 +1,5 @@
-//! Remarks of a process that must heed signals although nobody reads its standard error: a full pipe
-//! blocks whoever writes into it, so that a thread of its own does.
+//! Remarks of a process that must heed signals although nobody reads its standard error: a full
+//! pipe blocks whoever writes into it, so that a thread of its own does.
 
 use std::io::{self, Write};
 use std::sync::OnceLock;
