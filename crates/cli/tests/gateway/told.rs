@@ -169,7 +169,7 @@ fn orphans_do_not_stay_as_zombies() {
         let adopt = ["sh", "-c", &adopt, "sh"].map(String::from);
         let _running = ready(through(&adopt, &home.run(program)));
         let orphan = pid_in(&note);
-        File::create(go).unwrap();
+        File::create_new(go).unwrap();
         until("it is waited for", || state_of(orphan).is_none());
     }
 }
@@ -198,7 +198,7 @@ fn full(pipe: &mut PipeWriter) {
     fcntl_setfl(&*pipe, OFlags::NONBLOCK).unwrap();
     let filled = loop {
         match pipe.write(&[b'x'; 4096]) {
-            Ok(_) => {}
+            Ok(written) => assert!(written > 0),
             Err(error) => break error.kind(),
         }
     };
