@@ -1,16 +1,20 @@
 //! Remarks of a process that must heed signals although nobody reads its standard error: a full
 //! pipe blocks whoever writes into it, so that a thread of its own does.
 
-use std::io::{self, Write};
+use std::io::{self, Write, stderr};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 /// So many remarks wait for a reader. Those that come then are dropped.
-const MOST: usize = 256;
+const MOST: usize = 4096;
 /// How long the end of the process waits for a reader.
 const LAST: Duration = Duration::from_millis(200);
+/// How long it waits for its own thread, if there is room for what that writes.
+const BUSY: Duration = Duration::from_secs(3);
 
 static WRITER: OnceLock<SyncSender<Remark>> = OnceLock::new();
 
@@ -49,14 +53,23 @@ fn write_here(text: &str) {
     let _ = anstream::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Waits until the remarks are written, for a fraction of a second at most.
+/// Waits until the remarks are written. Without a reader, for a fraction of a second at most.
 pub(crate) fn finish() {
     let (done, is_done) = channel();
     if let Some(writer) = WRITER.get()
         && writer.try_send(Remark::Last(done)).is_ok()
+        && is_done.recv_timeout(LAST).is_err()
+        && has_room()
     {
-        let _ = is_done.recv_timeout(LAST);
+        let _ = is_done.recv_timeout(BUSY);
     }
+}
+
+/// Whether a write to standard error would not block.
+fn has_room() -> bool {
+    let err = stderr();
+    let mut watched = [PollFd::new(&err, PollFlags::OUT)];
+    poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
 }
 
 /// Standard error, for the log.
