@@ -49,8 +49,8 @@ impl Sessions {
                 return Ok(appended);
             }
             match self.post_in_turn(mode, &slot, &batch, limit, create).await {
-                // Before anything was written, somebody took the turn away, or changed the session.
-                // A post has no turn to lose, and has seen nothing. It tries again.
+                // Somebody took the turn away, or changed the session, before anything was written.
+                // A post has no turn to lose and knows nothing of the session. It tries again.
                 Err(Error::LockLost { .. } | Error::Changed { .. }) => {}
                 posted => return posted,
             }
@@ -75,10 +75,10 @@ impl Sessions {
             turn.release_as(mode).await?;
             return Err(Error::NoSession { path: slot.place.session().to_owned() });
         }
-        let appended = turn.append_batch(mode, batch.clone()).await;
-        // If the turn is lost after that, it does not matter to the post.
+        let appended = turn.append_batch(mode, batch.clone()).await?;
+        // The lines are written. If the turn is lost after that, it does not matter to the post.
         let _ = turn.release_as(mode).await;
-        appended
+        Ok(appended)
     }
 }
 
