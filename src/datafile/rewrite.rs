@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Section, SessionFile};
+use super::{Section, SessionFile, origin};
 use crate::error::{Context, Error, Result};
 use crate::place::Place;
 use crate::sys::{self, Access, Pinned, flock, limit, replace_like, strip_suffix};
+use crate::transcript::moves::Moves;
 
 /// A new file is named `<session>.rewrite-<identity>.tmp` until it is renamed.
 const INFIX: &str = ".rewrite-";
@@ -32,6 +33,8 @@ pub(crate) struct Replacement {
     path: PathBuf,
     place: Place,
     len: u64,
+    /// What was carried over from the old file, and where it began there.
+    carried: Moves,
     /// Whether it ends inside a line.
     torn: bool,
 }
@@ -52,8 +55,8 @@ impl Replacement {
         let path = dir.path().join(&name);
         let file = created.context("create", &path)?;
         let (file, _) = Pinned::new(file).context("look at", &path)?;
-        let this =
-            Self { file: Arc::new(file), name, path, place: place.clone(), len: 0, torn: false };
+        let (file, place) = (Arc::new(file), place.clone());
+        let this = Self { file, name, path, place, len: 0, carried: Moves::default(), torn: false };
         // Shows a sweep that the file is in use. Once the file is in place, this is its data lock
         // (I11).
         if !flock::try_lock(this.file.file()).context("lock", &this.path)? {
@@ -78,6 +81,7 @@ impl Replacement {
 
     /// Carries over a part of the old file unchanged.
     pub(crate) fn carry(&mut self, from: &File, mut range: Range<u64>) -> Result<()> {
+        let (first, old_start) = (self.len, range.start);
         let mut chunk = vec![0; CHUNK.min(range.end.saturating_sub(range.start)) as usize];
         while range.start < range.end {
             let size = CHUNK.min(range.end - range.start) as usize;
@@ -86,7 +90,13 @@ impl Replacement {
             self.write_all(&chunk[..size]).context("write", &self.path)?;
             range.start += size as u64;
         }
+        self.carried.add(old_start, first, self.len - first);
         Ok(())
+    }
+
+    /// It has these parts of the old file.
+    pub(crate) fn has(&mut self, parts: Moves) {
+        self.carried = parts;
     }
 
     /// Carries over a part of the old file as lines of their own.
@@ -117,6 +127,7 @@ impl Replacement {
     /// before anybody could see it, and whether its name could be synced.
     pub(crate) fn install(self, old: Section) -> Result<(Section, Result<()>)> {
         debug_assert!(old.is_of(&self.place));
+        origin::tell(&self.file, self.len, old.pinned(), self.carried.list());
         self.sync()?;
         let dir = self.place.dir();
         let stat = sys::stat(self.file.file()).context("look at", &self.path)?;

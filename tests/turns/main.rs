@@ -5,6 +5,7 @@ mod attributes;
 mod basics;
 mod contents;
 mod gateway;
+mod parts;
 mod post_beside_foreign;
 mod quarantine;
 mod repair;

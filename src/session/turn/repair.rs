@@ -18,6 +18,7 @@ use crate::mode::{Mode, now_or_never};
 use crate::outside::note;
 use crate::place::Place;
 use crate::sys::Pinned;
+use crate::transcript::moves::Moves;
 use crate::transcript::repair::{Repair, RepairError, needless, take_out};
 use crate::transcript::restore::{RestoreError, Restored, take_back};
 
@@ -154,9 +155,9 @@ impl Inner {
     ) -> Result<Repair> {
         let place = &self.slot.place;
         let path = quarantine.path().to_owned();
-        let trace = new.trace();
+        let (trace, mut moves) = (new.trace(), Moves::default());
         let (mut to, mut notes) = (BufWriter::new(&mut *new), BufWriter::new(&mut *quarantine));
-        let repaired = take_out(&view.file(), view.end(), trace, &mut to, &mut notes)
+        let repaired = take_out(&view.file(), view.end(), trace, &mut to, &mut notes, &mut moves)
             .and_then(|repair| to.flush().map_err(RepairError::WriteRepaired).map(|()| repair))
             .and_then(|repair| {
                 notes.flush().map_err(RepairError::WriteQuarantine).map(|()| repair)
@@ -164,6 +165,7 @@ impl Inner {
         // What a failed repair has not written yet is not to be written.
         let _ = (to.into_parts(), notes.into_parts());
         let repaired = repaired.map_err(|error| repair_failed(error, place.session(), &path))?;
+        new.has(moves);
         // The quarantine first: once the new file is in place, what was taken out must be there.
         quarantine.sync()?;
         new.sync()?;
@@ -247,10 +249,11 @@ impl Inner {
         let mut new = Replacement::beside(place, view.file())?;
         let mut to = BufWriter::new(&mut new);
         let quarantine = quarantine_path(place.session());
-        let trace = trace_of(view.file());
+        let (trace, mut moves) = (trace_of(view.file()), Moves::default());
         let restored = open_quarantine(place, view.file())
             .and_then(|entries| {
-                take_back(&view.file(), view.end(), trace.as_deref(), &entries, &mut to)
+                let trace = trace.as_deref();
+                take_back(&view.file(), view.end(), trace, &entries, &mut to, &mut moves)
             })
             .map_err(|source| Error::Restore {
                 session: place.session().to_owned(),
@@ -259,6 +262,7 @@ impl Inner {
             })?;
         to.flush().context("write", place.session())?;
         drop(to);
+        new.has(moves);
         new.sync()?;
         Ok(RestoredFile { view, new, restored })
     }
