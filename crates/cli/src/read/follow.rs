@@ -234,10 +234,12 @@ impl<'a> Follower<'a> {
         let mut end = range.end;
         while end > range.start {
             let start = end.saturating_sub(SEARCH_STEP).max(range.start);
-            let found = self.source.part(start..end)?.whole_lines_to();
-            let found = found.map_err(|source| self.source.failed(source))?;
-            if found > start {
-                return Ok(Some(found));
+            if !self.source.is_hole(&(start..end)) {
+                let found = self.source.part(start..end)?.whole_lines_to();
+                let found = found.map_err(|source| self.source.failed(source))?;
+                if found > start {
+                    return Ok(Some(found));
+                }
             }
             end = start;
             check_interrupt(interrupted)?;

@@ -8,6 +8,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
 use turnlock::{Item, Line, Transcript};
 
 use super::super::{LONGEST_IN_MEMORY, Stop, check_interrupt};
@@ -119,6 +121,15 @@ impl<'a> Source<'a> {
             at += size as u64;
         }
         Ok(at - range.start)
+    }
+
+    /// Whether a range was never written to, as far as the filesystem tells. It has no newline then.
+    pub(super) fn is_hole(&self, range: &Range<u64>) -> bool {
+        match seek(&self.file, SeekFrom::Data(range.start)) {
+            Ok(data) => data >= range.end,
+            // There is no data up to the end of the file.
+            Err(error) => error == Errno::NXIO,
+        }
     }
 
     pub(super) fn ends_with_newline(&self, line: &Range<u64>) -> Result<bool, Stop> {
