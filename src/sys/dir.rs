@@ -15,7 +15,7 @@ use std::hash::{Hash, Hasher};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
@@ -78,6 +78,19 @@ struct Facts {
     born: Option<SystemTime>,
 }
 
+/// A directory that was just opened by its path.
+struct Opened {
+    fd: OwnedFd,
+    /// Its path with links resolved, where that is known without asking the system.
+    path: Option<PathBuf>,
+}
+
+impl Opened {
+    fn by_descriptor(fd: OwnedFd) -> Self {
+        Self { fd, path: None }
+    }
+}
+
 /// The access with which a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
@@ -103,7 +116,7 @@ impl Dir {
     ///
     /// Only on Linux is it known whose link is followed. Elsewhere, all are.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        Self::from_descriptor(system::open(path)?, path)
+        Self::new(system::open(path)?, path)
     }
 
     /// Opens the directory that `path` names. Creates missing directories (0700), and syncs each
@@ -116,12 +129,14 @@ impl Dir {
         for name in missing {
             dir = enter_or_create(&dir, &name)?;
         }
-        Self::from_descriptor(dir, path)
+        Self::new(Opened::by_descriptor(dir), path)
     }
 
-    fn from_descriptor(fd: OwnedFd, named: &Path) -> io::Result<Self> {
+    fn new(opened: Opened, named: &Path) -> io::Result<Self> {
+        let Opened { fd, path } = opened;
         let Facts { id, owner, mount, born } = system::facts_of(fd.as_fd())?;
-        let path = system::path_of(fd.as_fd()).map_or_else(|| named.canonicalize(), Ok)?;
+        let path = path.or_else(|| system::path_of(fd.as_fd()));
+        let path = path.map_or_else(|| named.canonicalize(), Ok)?;
         Ok(Self { fd, id, owner, mount, known_mount: OnceLock::new(), born, path: path.into() })
     }
 
@@ -336,7 +351,7 @@ fn deepest_existing(path: &Path) -> io::Result<(OwnedFd, Vec<OsString>)> {
     loop {
         let named = if existing.as_os_str().is_empty() { Path::new(".") } else { existing };
         match system::open(named) {
-            Ok(fd) => {
+            Ok(Opened { fd, .. }) => {
                 missing.reverse();
                 return Ok((fd, missing));
             }

@@ -3,12 +3,12 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 
-use super::Facts;
+use super::{Facts, Opened};
 
 /// How a directory is opened.
 pub(super) const TO_NAME: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -24,8 +24,8 @@ pub(super) fn facts_of(dir: BorrowedFd<'_>) -> io::Result<Facts> {
 }
 
 /// Follows every link: whose it is cannot be told from the link that is followed.
-pub(super) fn open(path: &Path) -> io::Result<OwnedFd> {
-    Ok(rustix::fs::open(path, TO_NAME, Mode::empty())?)
+pub(super) fn open(path: &Path) -> io::Result<Opened> {
+    Ok(Opened::by_descriptor(rustix::fs::open(path, TO_NAME, Mode::empty())?))
 }
 
 pub(super) fn open_file(dir: BorrowedFd<'_>, name: &OsStr, flags: OFlags) -> io::Result<File> {

@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
     AtFlags, CWD, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstatfs, openat, openat2,
@@ -18,6 +18,7 @@ use rustix::io::Errno;
 
 use super::super::file::{FileKind, Stat};
 use super::super::user::User;
+use super::Opened;
 use super::authority::{Refusal, is_trusted, may_follow};
 use super::system::{TO_NAME, path_of};
 
@@ -25,12 +26,20 @@ use super::system::{TO_NAME, path_of};
 const MOST_LINKS: u32 = 40;
 
 /// Opens the directory that a path names.
-pub(super) fn open(path: &Path) -> io::Result<OwnedFd> {
+pub(super) fn open(path: &Path) -> io::Result<Opened> {
     match open_without_links(CWD, path.as_os_str()) {
-        Err(Errno::LOOP) => Walk::along(path, true).go(),
-        Err(Errno::NOSYS | Errno::PERM) => Walk::along(path, false).go(),
-        opened => Ok(opened?),
+        Err(Errno::LOOP) => Walk::along(path, true).go().map(Opened::by_descriptor),
+        Err(Errno::NOSYS | Errno::PERM) => Walk::along(path, false).go().map(Opened::by_descriptor),
+        opened => Ok(Opened { fd: opened?, path: if_resolved(path) }),
     }
+}
+
+/// The path, if it is as the system would tell it, provided that there is no link in it. This
+/// spares a turn the look into `/proc`.
+fn if_resolved(path: &Path) -> Option<PathBuf> {
+    let goes_down = |step| matches!(step, Component::RootDir | Component::Normal(_));
+    let is_resolved = path.is_absolute() && path.components().all(goes_down);
+    is_resolved.then(|| path.components().collect())
 }
 
 /// Opens a directory unless there is a link in the path. Old kernels, and some sandboxes, do not
@@ -210,5 +219,29 @@ impl Walk {
         } else {
             Err(Refusal::Link { link, owner, into }.into())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::sys::Dir;
+
+    #[test]
+    fn the_path_of_a_directory_is_resolved_however_it_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let inner = root.path().join("one/two");
+        std::fs::create_dir_all(&inner).unwrap();
+        symlink("one", root.path().join("link")).unwrap();
+        let resolved = inner.canonicalize().unwrap();
+        for name in ["one/two", "./one//./two/", "one/two/../two", "link/two", "link/../one/two"] {
+            let named = format!("{}/{name}", root.path().display());
+            assert_eq!(Dir::open(named.as_ref()).unwrap().path(), resolved, "{name}");
+        }
+        let here = std::env::current_dir().unwrap().canonicalize().unwrap();
+        assert_eq!(Dir::open(".".as_ref()).unwrap().path(), here);
+        assert_eq!(Dir::open("/".as_ref()).unwrap().path(), Path::new("/"));
     }
 }

@@ -414,6 +414,7 @@ impl<'a> Conductor<'a> {
         let Some((number, _)) = self.stopped.take() else { return };
         if let Some(index) = self.living.iter().position(|slot| slot.number == number) {
             self.signal(index, Signal::CONT);
+            self.journal.note(&Record { task: number, ..Record::now(Kind::Continued) });
         }
     }
 

@@ -19,7 +19,8 @@ pub(super) struct History {
     pub(super) kills: HashMap<u32, u64>,
     /// The time at which the killed child was certainly dead.
     deaths: HashMap<u32, u64>,
-    pub(super) stops: u64,
+    /// In order, since only one process is stopped at a time.
+    pub(super) stops: Vec<Stop>,
     /// In order, since one program makes them all.
     pub(super) changes: Vec<Change>,
     /// Second names that were given to lock files.
@@ -118,6 +119,14 @@ pub(super) struct Change {
     pub(super) kept: u64,
 }
 
+/// A process that was stopped.
+#[derive(Debug)]
+pub(super) struct Stop {
+    pub(super) from: u64,
+    /// The time at which it went on, unless it was killed before.
+    pub(super) to: Option<u64>,
+}
+
 /// A holder that was revoked.
 #[derive(Debug)]
 pub(super) struct Revocation {
@@ -153,7 +162,12 @@ impl History {
             match record.kind {
                 Kind::Killing => drop(self.kills.insert(record.task, record.at)),
                 Kind::Killed => drop(self.deaths.insert(record.task, record.at)),
-                Kind::Stopped => self.stops += 1,
+                Kind::Stopped => self.stops.push(Stop { from: record.at, to: None }),
+                Kind::Continued => {
+                    if let Some(last) = self.stops.last_mut() {
+                        last.to = Some(record.at);
+                    }
+                }
                 Kind::Revoking => {
                     let revocation = Revocation { owner: record.owner, done: None };
                     self.revocations.push(revocation);

@@ -93,6 +93,8 @@ kinds! {
     Killed,
     /// Process `task` has been stopped.
     Stopped,
+    /// Process `task` goes on.
+    Continued,
     /// `owner` is about to be revoked.
     Revoking,
     /// `owner` was revoked. The session file was `detail` bytes long after that.

@@ -105,7 +105,7 @@ impl Numbers {
             fewest_turns: by_slot.values().min().copied().unwrap_or(0),
             most_turns: by_slot.values().max().copied().unwrap_or(0),
             kills: history.kills.len() as u64,
-            stops: history.stops,
+            stops: history.stops.len() as u64,
             revocations: history
                 .revocations
                 .iter()

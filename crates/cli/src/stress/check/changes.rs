@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use crate::stress::changes::Way;
 use crate::stress::history::{Append, Change, History};
 
+/// The time within which a process that goes on ends the section in which it was stopped.
+const WAKING: u64 = 1_000_000_000;
+
 /// The changes of one session file, in order.
 pub(super) struct Changes<'a> {
     all: Vec<&'a Change>,
@@ -14,6 +17,9 @@ pub(super) struct Changes<'a> {
     cuts: BTreeMap<u64, Vec<&'a Change>>,
     /// When turns began, in order.
     acquired: Vec<u64>,
+    /// The times in which a process that was stopped may have been in a section on a file that was
+    /// replaced.
+    stalled: Vec<(u64, u64)>,
 }
 
 impl<'a> Changes<'a> {
@@ -31,7 +37,29 @@ impl<'a> Changes<'a> {
         let turns = history.turns.iter().filter(|turn| turn.session == session);
         let mut acquired: Vec<_> = turns.filter_map(|turn| turn.acquired).collect();
         acquired.sort_unstable();
-        Self { all, least, cuts, acquired }
+        let mut changes = Self { all, least, cuts, acquired, stalled: Vec::new() };
+        let stops = history.stops.iter().filter_map(|stop| Some((stop.from, stop.to?)));
+        let stalled = stops.filter(|&(from, to)| changes.may_stall(from, to));
+        changes.stalled = stalled.map(|(from, to)| (from, to + WAKING)).collect();
+        changes
+    }
+
+    /// Whether a process that was stopped in this time may have been in a section on a file that
+    /// was replaced before it went on.
+    fn may_stall(&self, from: u64, to: u64) -> bool {
+        let replaced = |change: &Change| change.way == Way::Replace;
+        self.within(from, to).any(replaced) || self.old_section_may_go_on(from)
+    }
+
+    /// Whether a section on a replaced file may go on at this time, though no process was stopped.
+    /// When the next turn begins, it is over.
+    fn old_section_may_go_on(&self, time: u64) -> bool {
+        let before = self.all[..self.first_after(time)].iter();
+        let replaced = before.rev().find(|change| change.way == Way::Replace);
+        replaced.is_some_and(|change| {
+            let next = self.acquired.partition_point(|acquired| *acquired <= change.to);
+            self.acquired.get(next).is_none_or(|next| *next > time)
+        })
     }
 
     /// The first change that was not over at this time.
@@ -52,17 +80,18 @@ impl<'a> Changes<'a> {
     }
 
     /// Whether a change can have overtaken an append of this time. If the file was replaced, a
-    /// section on the old one may go on, and end a turn beside the append. When the next turn
-    /// begins, that is over.
+    /// section on the old one may go on, and end a turn beside the append.
     pub(super) fn can_have_overtaken(&self, begun: u64, ended: u64) -> bool {
-        let first = self.first_after(begun);
-        let before = self.all[..first].iter().rfind(|change| change.way == Way::Replace);
-        let next_turn = |change: &Change| {
-            let next = self.acquired.partition_point(|acquired| *acquired <= change.to);
-            self.acquired.get(next).copied()
-        };
         self.within(begun, ended).next().is_some()
-            || before.is_some_and(|change| next_turn(change).is_none_or(|next| next > begun))
+            || self.old_section_may_go_on(begun)
+            || self.can_have_removed(begun, ended)
+    }
+
+    /// Whether a process that was stopped between its last look at its own lock file and the
+    /// removal can have removed the lock file of somebody else in this time. The data lock of the
+    /// old file excludes nobody from the new one.
+    pub(super) fn can_have_removed(&self, from: u64, to: u64) -> bool {
+        self.stalled.iter().any(|stalled| stalled.0 < to && stalled.1 > from)
     }
 
     /// Whether a change can have lost the line of this append that ended at `end` in the file:

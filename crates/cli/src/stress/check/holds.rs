@@ -101,9 +101,11 @@ fn none_lost_without_cause(history: &History, changes: &[Changes<'_>], findings:
     for turn in &history.turns {
         let Some(lost) = turn.lost else { continue };
         // Its last append, or its rewrite, was overtaken by whoever changed the session file.
-        let changed = |from| changes[usize::from(turn.session)].can_have_overtaken(from, lost);
+        let changes = &changes[usize::from(turn.session)];
+        let changed = |from| changes.can_have_overtaken(from, lost);
         if !revoked.contains(&turn.owner)
             && !history.removed_within(turn.session, turn.asked, lost)
+            && !changes.can_have_removed(turn.asked, lost)
             && !turn.overtaken_from.is_some_and(changed)
         {
             let what = format!(

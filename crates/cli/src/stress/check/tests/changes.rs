@@ -221,6 +221,35 @@ fn an_append_may_be_overtaken_by_who_is_still_inside_the_file_that_was_replaced(
     overtaken(Way::Cut, 84).is_wrong(PLAIN, &[Kind::LostWithoutCause]);
 }
 
+/// A process is stopped in a section on the old file. Turns begin on the new one, and it removes
+/// the lock file of one of them when it goes on.
+#[test]
+fn a_process_that_was_stopped_inside_the_replaced_file_may_remove_the_lock_of_another() {
+    let stalled = |way: Way, stop: u64, go_on: u64, by: Event| {
+        let mut tale = good();
+        let stopped = [record(Event::Stopped, stop), record(Event::Continued, go_on)];
+        tale.conductor.push(stopped[0]);
+        tale.change(way, tale.file.len(), 70..80);
+        tale.conductor.push(stopped[1]);
+        tale.turn(3, 1, 85, 90);
+        tale.answered(3, 1, 0, 91..110, by);
+        tale
+    };
+    for by in [Event::Overtaken, Event::Lost] {
+        stalled(Way::Replace, 65, 100, by).is_clean(PLAIN);
+        stalled(Way::Replace, 65, 75, by).is_clean(PLAIN);
+        // Not before the process goes on, only after a replacement, and only if it was stopped.
+        for wrong in [
+            stalled(Way::Cut, 65, 100, by),
+            stalled(Way::Replace, 65, 69, by),
+            stalled(Way::Replace, 120, 130, by),
+        ] {
+            let counts = wrong.told(PLAIN).counts;
+            assert!(counts.contains_key(&Kind::LostWithoutCause), "{counts:?}");
+        }
+    }
+}
+
 #[test]
 fn a_holder_that_is_not_told_that_the_file_was_cut_is_found() {
     for way in WAYS {
