@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::{Section, SessionFile, origin};
 use crate::error::{Context, Error, Result};
+use crate::outside::note;
 use crate::place::Place;
 use crate::sys::{self, Access, Pinned, flock, limit, replace_like, strip_suffix};
 use crate::transcript::moves::Moves;
@@ -37,6 +38,10 @@ pub(crate) struct Replacement {
     carried: Moves,
     /// Whether it ends inside a line.
     torn: bool,
+    /// Whether it has all flags of the old file.
+    has_flags: bool,
+    /// Whether it gets the old file's time of last change.
+    keeps_time: bool,
 }
 
 impl Replacement {
@@ -56,7 +61,15 @@ impl Replacement {
         let file = created.context("create", &path)?;
         let (file, _) = Pinned::new(file).context("look at", &path)?;
         let (file, place) = (Arc::new(file), place.clone());
-        let this = Self { file, name, path, place, len: 0, carried: Moves::default(), torn: false };
+        // Some flags can be set only as long as it is empty and its maker's.
+        let has_flags = sys::keep_flags(file.file(), like);
+        let (carried, torn, keeps_time) = (Moves::default(), false, false);
+        let this = Self { file, name, path, place, len: 0, carried, torn, has_flags, keeps_time };
+        if !has_flags {
+            note!(WARN, [place = this.place.clone()],
+                session = %place.session().display(),
+                "not all file flags of the session can be given to its new file");
+        }
         // Shows a sweep that the file is in use. Once the file is in place, this is its data lock
         // (I11).
         if !flock::try_lock(this.file.file()).context("lock", &this.path)? {
@@ -72,6 +85,17 @@ impl Replacement {
     /// that.
     pub(crate) fn trace(&self) -> Option<String> {
         self.file.trace().map(|trace| trace.to_string())
+    }
+
+    /// Whether it has all flags of the old file that `chattr` sets.
+    pub(crate) fn has_flags(&self) -> bool {
+        self.has_flags
+    }
+
+    /// It will say what the old file says, and gets the time when that was last changed. If both
+    /// have the same length, a backup would take it for unchanged, and the time is that of now.
+    pub(crate) fn keep_time(&mut self) {
+        self.keeps_time = true;
     }
 
     /// How many bytes it has so far.
@@ -128,6 +152,15 @@ impl Replacement {
     pub(crate) fn install(self, old: Section) -> Result<(Section, Result<()>)> {
         debug_assert!(old.is_of(&self.place));
         origin::tell(&self.file, self.len, old.pinned(), self.carried.list());
+        if self.keeps_time
+            && self.len != old.len()
+            && let Err(error) = take_time(self.file.file(), old.file())
+        {
+            note!(WARN, [place = self.place.clone(), error = error.to_string()],
+                session = %place.session().display(),
+                %error,
+                "the time of the session's last change cannot be kept");
+        }
         self.sync()?;
         let dir = self.place.dir();
         let stat = sys::stat(self.file.file()).context("look at", &self.path)?;
@@ -166,6 +199,10 @@ impl Drop for Replacement {
             let _ = self.place.dir().remove(&self.name);
         }
     }
+}
+
+fn take_time(new: &File, old: &File) -> io::Result<()> {
+    new.set_modified(old.metadata()?.modified()?)
 }
 
 /// The name of a temporary file that does not say which session it is of.

@@ -70,6 +70,8 @@ pub struct Repair {
     pub original_length: u64,
     /// The length in bytes of that part after the repair.
     pub repaired_length: u64,
+    /// Whether the repaired file could not be given all file flags (`chattr`) of the old one.
+    pub flags_lost: bool,
 }
 
 impl Repair {
@@ -155,6 +157,7 @@ pub(crate) fn needless(original: &impl ReadAt, length: u64) -> io::Result<Option
         survey: Survey { lines, ..Survey::default() },
         original_length: length,
         repaired_length: length,
+        flags_lost: false,
     }))
 }
 
@@ -247,6 +250,7 @@ impl<'a, S: ReadAt, R: Write, Q: Write> Repairer<'a, S, R, Q> {
             survey: self.survey,
             original_length: length,
             repaired_length: self.repaired.length(),
+            flags_lost: false,
         })
     }
 

@@ -31,6 +31,10 @@ impl Turn {
     /// and kept. A crash at any point leaves the old file or the new one. If nothing is damaged,
     /// nothing is written.
     ///
+    /// The new file has owner, mode, access control list, extended attributes and file flags of the
+    /// old one, as far as this process may set them, and its time of last change, unless both have
+    /// the same length.
+    ///
     /// **Cancel safety** and **Blocking** are those of [`rewrite`](Self::rewrite).
     ///
     /// # Errors
@@ -131,8 +135,10 @@ impl Inner {
         }
         let mut new = Replacement::beside(place, view.file())?;
         let mut quarantine = QuarantineFile::open(place, view.file())?;
+        new.keep_time();
         match self.write_repaired(&view, &mut new, &mut quarantine) {
-            Ok(done) => {
+            Ok(mut done) => {
+                done.flags_lost = !new.has_flags();
                 let repair = done.id;
                 Ok((done, Some(RepairedFile { view, new, repair, quarantine })))
             }
@@ -247,6 +253,7 @@ impl Inner {
     fn prepare_restore(&self, view: View) -> Result<RestoredFile> {
         let place = &self.slot.place;
         let mut new = Replacement::beside(place, view.file())?;
+        new.keep_time();
         let mut to = BufWriter::new(&mut new);
         let quarantine = quarantine_path(place.session());
         let (trace, mut moves) = (trace_of(view.file()), Moves::default());

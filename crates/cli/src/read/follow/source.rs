@@ -123,7 +123,7 @@ impl<'a> Source<'a> {
         Ok(at - range.start)
     }
 
-    /// Whether a range was never written to, as far as the filesystem tells. It has no newline then.
+    /// Whether a range was never written to, as far as the filesystem tells. It has no newline.
     pub(super) fn is_hole(&self, range: &Range<u64>) -> bool {
         match seek(&self.file, SeekFrom::Data(range.start)) {
             Ok(data) => data >= range.end,
