@@ -11,7 +11,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{Section, SessionFile, origin};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, SessionChange};
 use crate::outside::note;
 use crate::place::Place;
 use crate::sys::{self, Access, Pinned, flock, limit, replace_like, strip_suffix};
@@ -109,8 +109,7 @@ impl Replacement {
         let mut chunk = vec![0; CHUNK.min(range.end.saturating_sub(range.start)) as usize];
         while range.start < range.end {
             let size = CHUNK.min(range.end - range.start) as usize;
-            sys::read_exact_at(from, &mut chunk[..size], range.start)
-                .context("read", self.place.session())?;
+            self.read(from, &mut chunk[..size], range.start)?;
             self.write_all(&chunk[..size]).context("write", &self.path)?;
             range.start += size as u64;
         }
@@ -123,14 +122,24 @@ impl Replacement {
         self.carried = parts;
     }
 
+    /// Reads the old file. A program without the data lock may have cut it since it was measured.
+    fn read(&self, from: &File, buffer: &mut [u8], offset: u64) -> Result<()> {
+        let session = self.place.session();
+        match sys::read_exact_at(from, buffer, offset) {
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(Error::Changed { session: session.to_owned(), how: SessionChange::Shortened })
+            }
+            read => read.context("read", session),
+        }
+    }
+
     /// Carries over a part of the old file as lines of their own.
     pub(crate) fn carry_lines(&mut self, from: &File, mut range: Range<u64>) -> Result<()> {
         // Leading newlines sealed a torn tail of the old file. Whether this file needs one here is
         // another question.
         let mut first = [0];
         while range.start < range.end {
-            sys::read_exact_at(from, &mut first, range.start)
-                .context("read", self.place.session())?;
+            self.read(from, &mut first, range.start)?;
             if first[0] != b'\n' {
                 break;
             }
@@ -229,4 +238,36 @@ pub(crate) fn leftover_of(path: &Path) -> Option<PathBuf> {
     let session = strip_suffix(name, std::str::from_utf8(from_infix).ok()?)?;
     let is_session = session.as_encoded_bytes().ends_with(b".jsonl");
     is_session.then(|| path.with_file_name(session))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::datafile::SOON;
+
+    /// Another program cuts the session after the section has measured it.
+    #[test]
+    fn a_cut_while_lines_are_carried_over_is_told_and_nothing_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::resolve(&dir.path().join("s.jsonl"), true).unwrap();
+        for left in ["", "{}\n", "\n"] {
+            std::fs::write(place.session(), "\n{}\n{}\n").unwrap();
+            let section = Section::lock_within(SOON, &place, false).unwrap().unwrap();
+            let mut new = Replacement::beside(&place, section.file()).unwrap();
+            std::fs::write(place.session(), left).unwrap();
+            for lines in [true, false] {
+                let carried = match lines {
+                    true => new.carry_lines(section.file(), 0..section.len()),
+                    false => new.carry(section.file(), 0..section.len()),
+                };
+                assert!(
+                    matches!(carried, Err(Error::Changed { how: SessionChange::Shortened, .. })),
+                    "{carried:?}"
+                );
+            }
+            drop(new);
+            assert_eq!(std::fs::read_to_string(place.session()).unwrap(), left);
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
 }

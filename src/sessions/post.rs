@@ -49,9 +49,9 @@ impl Sessions {
                 return Ok(appended);
             }
             match self.post_in_turn(mode, &slot, &batch, limit, create).await {
-                // Somebody took the turn away before anything was written. A post has no turn to
-                // lose, and tries again.
-                Err(Error::LockLost { .. }) => {}
+                // Somebody took the turn away, or changed the session, before anything was written.
+                // A post has no turn to lose and knows nothing of the session. It tries again.
+                Err(Error::LockLost { .. } | Error::Changed { .. }) => {}
                 posted => return posted,
             }
         }

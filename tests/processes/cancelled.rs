@@ -1,9 +1,12 @@
 //! Waits that are given up, by the thousand: they leave nothing behind and write nothing.
 
 use std::fs;
+use std::future::Future;
 use std::path::PathBuf;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 use tokio::task::JoinSet;
 use turnlock::{Error, Sessions};
@@ -108,6 +111,41 @@ fn a_thousand_waiters_keep_their_deadlines() {
     );
     holder.release();
     room.expect_clean();
+}
+
+/// The processor time that `leaving` of `waiting` waiters take to give up, those who came last
+/// first.
+fn time_to_give_up(waiting: usize, leaving: usize) -> Duration {
+    let room = room();
+    let sessions = buffered();
+    let _turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+    let runtime = runtime();
+    let _inside = runtime.enter();
+    let mut context = Context::from_waker(Waker::noop());
+    let mut waits: Vec<_> = (0..waiting)
+        .map(|_| Box::pin(sessions.turn(&room.session).no_timeout().acquire()))
+        .collect();
+    // The first look for the turn is done elsewhere. Whoever is polled after that queues.
+    for _ in 0..2 {
+        waits.iter_mut().for_each(|wait| assert!(wait.as_mut().poll(&mut context).is_pending()));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let time = || clock_gettime(ClockId::ThreadCPUTime);
+    let began = time();
+    while waits.len() > waiting - leaving {
+        waits.pop();
+    }
+    Duration::try_from(time() - began).unwrap()
+}
+
+#[test]
+fn to_give_up_costs_the_same_however_many_wait() {
+    alone(&test_name!(), || {
+        let few = time_to_give_up(4_000, 2_000);
+        let many = time_to_give_up(60_000, 2_000);
+        let most = 5 * few + Duration::from_millis(10);
+        assert!(many < most, "{many:?} where 60,000 wait, {few:?} where 4,000 do");
+    });
 }
 
 #[test]

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::process::Signal;
 use serde_json::json;
 use turnlock::{Durability, Error, Sessions};
-use turnlock_testing::{Sleeper, foreign_record, room, start_time_of};
+use turnlock_testing::strace::strace;
+use turnlock_testing::{Sleeper, foreign_record, room, start_time_of, until};
 
-use crate::child::{Answer, Ask, child};
+use crate::child::{Answer, Ask, Child, How, child};
 use crate::sessions::buffered;
 
 #[test]
@@ -137,6 +138,38 @@ fn a_post_that_waited_for_a_foreign_owner_does_not_create_what_was_removed() {
     assert!(matches!(&answer, Answer::Failed(kind, _) if kind == "NoSession"), "{answer:?}");
     room.expect_clean();
     assert!(!room.session.exists());
+}
+
+/// A post that has to wait takes a turn of its own. It knows nothing of the session, and so is told
+/// of no change between the beginning of that turn and its append.
+#[test]
+fn a_post_that_waited_for_a_foreign_owner_is_told_of_no_change() {
+    // Time for the change between the turn lock and the data lock for the append.
+    let Some(through) = strace(&["inject=flock:delay_enter=200000"]) else { return };
+    for replaced in [false, true] {
+        let room = room();
+        fs::write(&room.session, "{\"n\":1}\n{\"n\":2}\n").unwrap();
+        let foreign = Sleeper::new("node");
+        room.put_lock(foreign_record(foreign.pid(), None));
+        let how = How { through: through.clone(), ..How::default() };
+        let mut poster = Child::start(&room.session, how);
+        poster.tell(&Ask::Post(json!({"n": 3})));
+        assert_eq!(poster.has_answered(Duration::from_millis(500)), None);
+        fs::remove_file(&room.lock).unwrap();
+        until("the post has a turn", || {
+            fs::read_to_string(&room.lock).is_ok_and(|record| record.contains("\"post\""))
+        });
+        if replaced {
+            fs::write(room.dir.join("new"), "{\"n\":1}\n").unwrap();
+            fs::rename(room.dir.join("new"), &room.session).unwrap();
+        } else {
+            fs::write(&room.session, "{\"n\":1}\n").unwrap();
+        }
+        let answer = poster.answer();
+        assert!(matches!(answer, Answer::Appended { .. }), "{answer:?}");
+        assert_eq!(room.text(), "{\"n\":1}\n{\"n\":3}\n");
+        room.expect_clean();
+    }
 }
 
 #[test]

@@ -2,13 +2,15 @@
 //! If it panics, no queue stands still. If it uses the library itself, nothing is locked up.
 
 use std::cell::Cell;
-use std::path::PathBuf;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
 use serde_json::json;
 use tracing::span;
 use turnlock::{Sessions, Turn};
@@ -181,6 +183,57 @@ fn a_subscriber_may_use_the_session_that_it_is_told_of() {
             });
         }
         assert!(RAN.load(Ordering::Relaxed) > 0, "it was told nothing");
+        room.expect_clean();
+    });
+}
+
+/// A line that uses the session while it is serialised, and panics if it is told to.
+struct Line<'a> {
+    session: &'a Path,
+    panics: bool,
+}
+
+impl Serialize for Line<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let posting = Sessions::builder().acquire_timeout(Duration::from_secs(5)).build().unwrap();
+        posting.post_blocking(self.session, &json!({"inside": 1})).unwrap();
+        if self.panics {
+            std::panic::panic_any("on purpose");
+        }
+        serializer.serialize_str("line")
+    }
+}
+
+/// Lines are serialised before anything is touched: with no lock, and no place in a queue.
+#[test]
+fn a_line_may_use_its_session_and_panic_while_it_is_serialised() {
+    alone(&test_name!(), || {
+        subscribe(|| {});
+        let room = room();
+        let sessions = buffered();
+        let line = |panics| Line { session: &room.session, panics };
+        let panicked = |call: &mut dyn FnMut()| catch_unwind(AssertUnwindSafe(call)).unwrap_err();
+        let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+        turn.append_blocking(&line(false)).unwrap();
+        panicked(&mut || drop(turn.append_blocking(&line(true))));
+        panicked(&mut || drop(turn.rewrite_blocking([line(true)])));
+        panicked(&mut || drop(sessions.post_blocking(&room.session, &line(true))));
+        panicked(&mut || {
+            drop(sessions.append_under_blocking(&room.session, turn.owner(), [line(true)]));
+        });
+        // The turn goes on, and so do those who wait.
+        let mut other = child(&room);
+        other.tell(&Ask::Turns { writer: 1, count: 1 });
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| sessions.turn(&room.session).acquire_blocking());
+            room.until_waited_for(1);
+            turn.append_blocking(&json!("last")).unwrap();
+            turn.release_blocking().unwrap();
+            waiter.join().unwrap().unwrap().release_blocking().unwrap();
+        });
+        assert_eq!(other.answer(), Answer::Done);
+        let ours = room.lines().into_iter().filter(|line| line.is_string());
+        assert_eq!(ours.collect::<Vec<_>>(), [json!("line"), json!("last")]);
         room.expect_clean();
     });
 }

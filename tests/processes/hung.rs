@@ -7,8 +7,9 @@ use serde_json::json;
 use turnlock::{Durability, Sessions};
 use turnlock_testing::disk::{Disk, Frozen, Kind};
 use turnlock_testing::kernel::threads_stuck;
+use turnlock_testing::silent::Silent;
 use turnlock_testing::{
-    Room, census, in_a_namespace, kernel_waiters, names, room, test_name, until,
+    Room, alone, census, in_a_namespace, kernel_waiters, names, room, test_name, until,
 };
 
 use crate::child::{Ask, Child, How, child};
@@ -199,5 +200,37 @@ fn a_disk_that_does_not_answer_is_named() {
         assert!(format!("{error:?}").starts_with("NoAnswer"), "{text}");
         assert!(text.contains("s.jsonl") && text.contains("500ms"), "{text}");
         drop(frozen);
+    });
+}
+
+/// The session was removed while it was empty. The child looks at the lock file to learn whether it
+/// may make the session anew, and that look has the deadline, too.
+#[test]
+fn an_append_under_a_turn_whose_empty_session_was_removed_keeps_its_deadline() {
+    alone(&test_name!(), || {
+        let room = room();
+        let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+        let owner = turn.owner();
+        std::fs::remove_file(&room.session).unwrap();
+        let sessions = Sessions::builder().durability(Durability::Buffered).acquire_timeout(LIMIT);
+        let sessions = sessions.build().unwrap();
+        // What the turn has seen is told to its children when it is lent.
+        turn.with_lock_fd(|_| ());
+        let runtime = runtime();
+        let Some(silent) = Silent::new(&room.dir) else { return };
+        let began = Instant::now();
+        let append = || sessions.append_under(&room.session, owner, [json!({})]);
+        let in_time = || tokio::time::timeout(LIMIT + SLACK, append());
+        let error = runtime.block_on(async { in_time().await.unwrap().unwrap_err() });
+        let took = began.elapsed();
+        assert!(took >= LIMIT && took < LIMIT + SLACK, "{took:?}");
+        let text = error.to_string();
+        assert!(format!("{error:?}").starts_with("NoAnswer"), "{text}");
+        assert!(error.is_busy() && text.contains("s.jsonl") && text.contains("500ms"), "{text}");
+        assert!(!room.session.exists(), "nothing was made");
+        drop(silent);
+        runtime.block_on(async { append().await.unwrap() });
+        assert_eq!(room.lines().len(), 1);
+        turn.release_blocking().unwrap();
     });
 }

@@ -191,6 +191,27 @@ fn a_long_hold_is_reported_once_and_not_taken_away() {
     assert_eq!(reports.recv_timeout(Duration::from_secs(30)).unwrap().owner, again.owner());
 }
 
+/// Nothing is held while a long hold is reported.
+#[test]
+fn a_report_of_a_long_hold_may_use_the_session() {
+    let room = room();
+    let (sender, posted) = channel();
+    let session = room.session.clone();
+    let sessions = Sessions::builder().max_hold(Duration::from_millis(20));
+    let sessions = sessions.on_long_hold(move |hold| {
+        let posting = Sessions::builder().acquire_timeout(Duration::from_secs(5)).build().unwrap();
+        let post = posting.post_blocking(&session, &json!({"held": hold.owner}));
+        let busy = posting.turn(&session).try_acquire();
+        sender.send((post.is_ok(), busy.is_err())).unwrap();
+    });
+    let sessions = sessions.build().unwrap();
+    let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+    assert_eq!(posted.recv_timeout(Duration::from_secs(30)).unwrap(), (true, true));
+    turn.append_blocking(&json!({})).unwrap();
+    turn.release_blocking().unwrap();
+    assert_eq!(room.lines().len(), 2);
+}
+
 #[test]
 fn a_report_that_panics_does_not_end_the_keeper() {
     let room = room();

@@ -400,8 +400,8 @@ impl<'a> Conductor<'a> {
     }
 
     fn link(&mut self) -> io::Result<()> {
-        let all = self.random.random();
-        self.links.come_or_go(self.dir, 0..self.args.sessions, all, &self.journal)
+        let (all, stay) = (self.random.random(), self.random.random_ratio(1, 8));
+        self.links.come_or_go(self.dir, 0..self.args.sessions, all, stay, &self.journal)
     }
 
     fn signal(&self, index: usize, signal: Signal) -> bool {

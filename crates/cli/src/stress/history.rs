@@ -130,7 +130,9 @@ pub(super) struct Stop {
 /// A holder that was revoked.
 #[derive(Debug)]
 pub(super) struct Revocation {
+    pub(super) session: u16,
     pub(super) owner: u128,
+    pub(super) from: u64,
     /// The time at which it was done, and the length of the session file after that. `None` if it
     /// failed.
     pub(super) done: Option<(u64, u64)>,
@@ -169,8 +171,8 @@ impl History {
                     }
                 }
                 Kind::Revoking => {
-                    let revocation = Revocation { owner: record.owner, done: None };
-                    self.revocations.push(revocation);
+                    let (session, owner, from) = (record.session, record.owner, record.at);
+                    self.revocations.push(Revocation { session, owner, from, done: None });
                 }
                 Kind::Revoked => {
                     if let Some(last) = self.revocations.last_mut() {
@@ -284,6 +286,19 @@ impl History {
         let index = of_writer[after.checked_sub(1)?];
         let append = &self.appends[index];
         (id.n < append.first + u64::from(append.count)).then_some(index)
+    }
+
+    /// Whether a lock file of this session may have been taken from its holder within this time: by
+    /// hand, or by a revoke.
+    pub(super) fn taken_within(&self, session: u16, from: u64, to: u64) -> bool {
+        let before = self.revocations.partition_point(|revocation| revocation.from < to);
+        // The conductor makes one at a time.
+        let mut later = self.revocations[..before]
+            .iter()
+            .rev()
+            .take_while(|revocation| revocation.done.is_none_or(|(at, _)| at > from));
+        later.any(|revocation| revocation.session == session && revocation.done.is_some())
+            || self.removed_within(session, from, to)
     }
 
     /// Whether a lock file of this session may have been removed by hand within this time.

@@ -11,21 +11,24 @@ use super::journal::{Journal, Kind, Record};
 #[derive(Default)]
 pub(super) struct Links {
     count: u64,
-    snapshot: Option<PathBuf>,
+    /// The last ones that were made, and whether they stay.
+    snapshot: Option<(PathBuf, bool)>,
 }
 
 impl Links {
     /// Makes a second name for the lock file of each of these sessions, and with `all` for the
-    /// session file, too. If there are second names, removes them instead.
+    /// session file, too. If there are second names, removes them instead, unless they are of lock
+    /// files alone and were made to `stay`: who cannot take such a file over waits for good then.
     pub(super) fn come_or_go(
         &mut self,
         dir: &Path,
         sessions: std::ops::Range<u16>,
         all: bool,
+        stay: bool,
         journal: &Journal,
     ) -> io::Result<()> {
-        if let Some(snapshot) = self.snapshot.take() {
-            return fs::remove_dir_all(snapshot);
+        if let Some((snapshot, stays)) = self.snapshot.take() {
+            return if stays { Ok(()) } else { fs::remove_dir_all(snapshot) };
         }
         let snapshot = dir.join(format!("snapshot-{}", self.count));
         self.count += 1;
@@ -40,7 +43,7 @@ impl Links {
                 journal.note(&Record { session, ..Record::now(Kind::Linked) });
             }
         }
-        self.snapshot = Some(snapshot);
+        self.snapshot = Some((snapshot, stay && !all));
         Ok(())
     }
 }
@@ -70,11 +73,16 @@ mod tests {
         let journal = Journal::open(dir.path(), None).unwrap();
         let mut links = Links::default();
         let names = || fs::metadata(&lock).unwrap().nlink();
-        links.come_or_go(dir.path(), 0..3, true, &journal).unwrap();
+        let mut come_or_go =
+            |all, stay| links.come_or_go(dir.path(), 0..3, all, stay, &journal).unwrap();
+        come_or_go(true, true);
         assert_eq!(names(), 2);
-        links.come_or_go(dir.path(), 0..3, true, &journal).unwrap();
+        come_or_go(true, true);
         assert_eq!(names(), 1);
         let records = read(dir.path(), None).unwrap();
         assert_eq!((records.len(), records[0].kind, records[0].session), (1, Kind::Linked, 1));
+        come_or_go(false, true);
+        come_or_go(false, false);
+        assert_eq!(names(), 2);
     }
 }

@@ -7,6 +7,8 @@ use crate::stress::history::{Append, Change, History};
 
 /// The time within which a process that goes on ends the section in which it was stopped.
 const WAKING: u64 = 1_000_000_000;
+/// The time for which a process may have to wait for a processor in a section.
+const PREEMPTED: u64 = 100_000_000;
 
 /// The changes of one session file, in order.
 pub(super) struct Changes<'a> {
@@ -17,8 +19,8 @@ pub(super) struct Changes<'a> {
     cuts: BTreeMap<u64, Vec<&'a Change>>,
     /// When turns began, in order.
     acquired: Vec<u64>,
-    /// The times in which a process that was stopped may have been in a section on a file that was
-    /// replaced.
+    /// The times in which a process may have been in a section on a file that was replaced, though
+    /// a turn had begun on the new one.
     stalled: Vec<(u64, u64)>,
 }
 
@@ -40,7 +42,13 @@ impl<'a> Changes<'a> {
         let mut changes = Self { all, least, cuts, acquired, stalled: Vec::new() };
         let stops = history.stops.iter().filter_map(|stop| Some((stop.from, stop.to?)));
         let stalled = stops.filter(|&(from, to)| changes.may_stall(from, to));
-        changes.stalled = stalled.map(|(from, to)| (from, to + WAKING)).collect();
+        let stalled = stalled.map(|(from, to)| (from, to + WAKING));
+        // The next turn begins beside the section only if the lock file was taken away.
+        let replaced = changes.all.iter().filter(|change| change.way == Way::Replace);
+        let preempted = replaced
+            .map(|change| (change.from, change.to.saturating_add(PREEMPTED)))
+            .filter(|&(from, to)| history.taken_within(session, from, to));
+        changes.stalled = stalled.chain(preempted).collect();
         changes
     }
 
@@ -87,9 +95,9 @@ impl<'a> Changes<'a> {
             || self.can_have_removed(begun, ended)
     }
 
-    /// Whether a process that was stopped between its last look at its own lock file and the
-    /// removal can have removed the lock file of somebody else in this time. The data lock of the
-    /// old file excludes nobody from the new one.
+    /// Whether a process that paused between its last look at its own lock file and the removal can
+    /// have removed the lock file of somebody else in this time. The data lock of the old file
+    /// excludes nobody from the new one.
     pub(super) fn can_have_removed(&self, from: u64, to: u64) -> bool {
         self.stalled.iter().any(|stalled| stalled.0 < to && stalled.1 > from)
     }

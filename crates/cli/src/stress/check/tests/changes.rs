@@ -250,6 +250,32 @@ fn a_process_that_was_stopped_inside_the_replaced_file_may_remove_the_lock_of_an
     }
 }
 
+/// The same without a stop, where the lock file is taken from the one in the old section.
+#[test]
+fn a_process_inside_the_replaced_file_may_remove_the_lock_of_the_next_turn_after_a_revoke() {
+    let lost = |way: Way, revoked: Option<u64>, session: u16, at: u64| {
+        let mut tale = good();
+        tale.change(way, tale.file.len(), 70..80);
+        if let Some(from) = revoked {
+            let about = Record { owner: 99, session, ..record(Event::Revoking, from) };
+            tale.conductor.push(about);
+            tale.conductor.push(Record { kind: Event::Revoked, at: from + 1, ..about });
+        }
+        tale.turn(3, 1, at - 5, at);
+        tale.answered(3, 1, 0, at + 1..at + 20, Event::Lost);
+        tale
+    };
+    lost(Way::Replace, Some(82), 0, 90).is_clean(TAMPERED);
+    for wrong in [
+        lost(Way::Replace, None, 0, 90),
+        lost(Way::Replace, Some(82), 1, 90),
+        lost(Way::Cut, Some(82), 0, 90),
+        lost(Way::Replace, Some(82), 0, 200_000_000),
+    ] {
+        wrong.is_wrong(TAMPERED, &[Kind::LostWithoutCause]);
+    }
+}
+
 #[test]
 fn a_holder_that_is_not_told_that_the_file_was_cut_is_found() {
     for way in WAYS {
