@@ -95,7 +95,8 @@ fn a_forged_record_ends_nobody() {
         assert!(replacing.err.contains("is not ended"), "{record}: {replacing:?}");
         // A lock of ours that nobody has is taken over. Of the others, nobody is told to end it.
         if is_locked || *record == foreign {
-            assert!(refused.err.contains("compared were the time of its start"), "{refused:?}");
+            let compared = refused.err.contains("compared were the time of its start");
+            assert_eq!(compared, *record == foreign, "{record}: {refused:?}");
             let starting = ended(home.run_within("100ms"));
             assert_eq!(starting.code, Some(75), "{record}: {starting:?}");
             assert!(!starting.err.contains("stop --pid"), "{record}: {starting:?}");
