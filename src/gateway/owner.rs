@@ -130,8 +130,8 @@ fn identify(named: &NamedOwner, pid: i32) -> Identity {
 /// write into the directory could name any process in it.
 ///
 /// The lock file is root's, or of the user whose process it names. And that process has the
-/// kernel's lock; or, if its program takes none, it has the lock file open as OpenClaw does, and can
-/// be a gateway by its command line.
+/// kernel's lock; or, if its program takes none, it has the lock file open as OpenClaw does, and
+/// can be a gateway by its command line.
 fn is_proved(named: &NamedOwner, pid: i32) -> bool {
     let is_users = may_signal(named.file.file(), pid).unwrap_or(false);
     is_users

@@ -34,7 +34,8 @@ pub enum Refused {
         "gateway already running ({}); lock timeout after {}ms: it has the config {}; {}; \
          several gateways on one config need multi-gateway mode, and a state directory and a port \
          each",
-        ByPid(holder.as_deref()), waited.as_millis(), config.display(), HowToEnd(holder.as_deref(), *verified)
+        ByPid(holder.as_deref()), waited.as_millis(), config.display(),
+        HowToEnd(holder.as_deref(), *verified)
     )]
     ConfigLocked {
         /// The config file.

@@ -4,6 +4,7 @@ mod architecture;
 mod attributes;
 mod basics;
 mod contents;
+mod documents;
 mod gateway;
 mod parts;
 mod post_beside_foreign;

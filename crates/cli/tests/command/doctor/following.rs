@@ -194,7 +194,7 @@ fn read_in_rounds(follow: &Running, mut file: &fs::File) -> u64 {
 }
 
 #[test]
-fn an_unfinished_line_of_4_gib_costs_a_round_no_more_than_a_short_one() {
+fn an_unfinished_line_of_4_gib_is_not_read_again_and_again() {
     const HOLE: u64 = 4 << 30;
     let room = room();
     fs::write(&room.session, "{\"n\":1}\n{\"text\":\"").unwrap();
