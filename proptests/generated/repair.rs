@@ -13,7 +13,7 @@ use turnlock::testing::{Scanner, mark_undone, repair, restore, survey};
 use turnlock::{Item, Repair, RestoreError};
 
 use crate::cases::cases;
-use damaged::{Made, file, long_file, soup};
+use damaged::{Made, braces_in_strings, file, long_file, soup};
 
 fn repaired(original: &[u8], quarantine: &mut impl Write) -> (Vec<u8>, Repair) {
     let mut file = Vec::new();
@@ -125,7 +125,11 @@ proptest! {
 
     #[test]
     fn what_is_saved_is_what_the_rule_says(
-        bytes in prop_oneof![3 => soup(), 1 => file().prop_map(|made| made.bytes)],
+        bytes in prop_oneof![
+            3 => soup(),
+            1 => file().prop_map(|made| made.bytes),
+            1 => braces_in_strings(),
+        ],
     ) {
         for item in items(&bytes, 1 << 20, 0) {
             if let Item::Damage(damage) = item {
@@ -135,7 +139,7 @@ proptest! {
                 let moved = |range: Range<usize>| {
                     (range.start + start) as u64..(range.end + start) as u64
                 };
-                let saved = rule::saved(line, damage.terminated);
+                let saved = rule::saved(line);
                 let mut rule: Vec<_> = saved.into_iter().map(moved).collect();
                 if healthy(line) {
                     rule = vec![damage.range.clone()]; // It lacks nothing but the newline.

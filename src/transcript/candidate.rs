@@ -2,18 +2,18 @@
 
 use std::ops::Range;
 
-use super::json::{Validator, is_space};
+use super::json::Validator;
 
-/// What ended an attempt.
-#[derive(Clone, Copy)]
-pub(super) enum Stop {
-    /// A byte that cannot follow what was read.
-    Byte(u8),
-    /// The end of the line.
-    EndOfLine {
-        /// Whether a newline ends the line.
-        terminated: bool,
-    },
+/// What is known of the place where an attempt begins.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Origin {
+    /// A record is expected: at the start of the line, after a record, or after NUL bytes.
+    pub(super) expected: bool,
+    /// Everything back to where a record was expected (not after NUL bytes) are cut records, as far
+    /// as can be told.
+    pub(super) known: bool,
+    /// The byte before it, whitespace aside, is one after which a value may be nested.
+    pub(super) inside: bool,
 }
 
 /// An attempt to read a record, or room for one.
@@ -23,27 +23,20 @@ pub(super) enum Stop {
 pub(super) struct Candidate {
     live: bool,
     json: Validator,
-    /// Where each open array and object begins.
-    open: Vec<u64>,
-    /// It begins where a record is expected: at the start of the line, after a whole record, or
-    /// after NUL bytes.
-    expected: bool,
+    origin: Origin,
     start: u64,
-    /// The start of the object that was closed last, if only whitespace has followed it.
-    closed: Option<u64>,
-    /// The last byte that is not whitespace.
-    last: u8,
+    /// It has no key so far.
+    empty: bool,
 }
 
 impl Candidate {
     /// Begins an attempt with the `{` at `start`.
-    pub(super) fn begin(&mut self, start: u64, expected: bool) {
-        self.live = true;
+    pub(super) fn begin(&mut self, start: u64, origin: Origin) {
         self.json.reset();
-        self.open.clear();
-        self.expected = expected;
+        self.live = self.json.step(b'{');
+        self.origin = origin;
         self.start = start;
-        self.step(b'{', start);
+        self.empty = true;
     }
 
     /// Whether the attempt has begun and has not failed.
@@ -54,64 +47,49 @@ impl Candidate {
     /// Ends the attempt: what was read is not continued.
     pub(super) fn give_up(&mut self) {
         self.live = false;
-        self.closed = None;
     }
 
-    pub(super) fn start(&self) -> u64 {
-        self.start
+    /// Whether what was read back to where a record was expected is known.
+    pub(super) fn is_known(&self) -> bool {
+        self.origin.known
     }
 
     /// Whether the next byte is part of a string.
     pub(super) fn in_text(&self) -> bool {
-        self.json.in_text()
+        self.live && self.json.in_text()
     }
 
     /// Whether the next byte is part of a string, but not of an escape in it.
     pub(super) fn in_plain_text(&self) -> bool {
-        self.json.in_plain_text()
+        self.live && self.json.in_plain_text()
     }
 
-    /// Takes the byte at `at`. Returns false if it cannot follow.
+    /// Whether a whole object was read.
     #[inline]
-    pub(super) fn step(&mut self, byte: u8, at: u64) -> bool {
-        let depth = self.json.depth();
-        if !self.json.step(byte) {
-            return false;
-        }
-        if is_space(byte) {
-            return true;
-        }
-        self.closed = None;
-        if self.json.depth() > depth {
-            self.open.push(at);
-        } else if self.json.depth() < depth {
-            let start = self.open.pop();
-            let whole = byte == b'}' && (self.last != b'{' || self.is_expected_record());
-            self.closed = start.filter(|_| whole);
-        }
-        self.last = byte;
-        true
+    pub(super) fn is_whole(&self) -> bool {
+        self.live && self.json.is_done()
     }
 
-    /// The whole record that ends at `at`, given what stopped the attempt there.
-    ///
-    /// A closed object counts at any depth. `{"a":{"b":1}` at the end of a line may be a record
-    /// that was cut after `{"a":`, followed by a whole one. It may also be a cut record with a
-    /// nested object. The two cannot be told apart, and one line too many is better than a lost
-    /// record. At the end of a file without a newline, it is nearly always an interrupted write,
-    /// and no record is taken from it.
-    pub(super) fn record(&self, stop: Stop, at: u64) -> Option<Range<u64>> {
-        let whole = self.closed?..at;
-        let believed = match stop {
-            _ if self.is_expected_record() => true,
-            // The object may be nested: the enclosing value can continue with these bytes.
-            Stop::Byte(byte) => !matches!(byte, b',' | b']' | b'}' | b':'),
-            Stop::EndOfLine { terminated } => terminated || self.json.depth() == 0,
-        };
-        believed.then_some(whole)
+    /// Whether the attempt failed only because the object is nested too deeply.
+    pub(super) fn is_too_deep(&self) -> bool {
+        self.json.is_too_deep()
     }
 
-    fn is_expected_record(&self) -> bool {
-        self.expected && self.json.depth() == 0
+    /// Takes the next byte. Returns false if it cannot follow.
+    #[inline]
+    pub(super) fn step(&mut self, byte: u8) -> bool {
+        self.empty &= byte != b'"';
+        self.live = self.json.step(byte);
+        self.live
+    }
+
+    /// The record that ends at `at`, if a whole object was read and nothing says that it is a part
+    /// of another value. `next` is the byte that follows it, or `None` at the end of the line.
+    pub(super) fn record(&self, next: Option<u8>, at: u64) -> Option<Range<u64>> {
+        let Origin { expected, known, inside } = self.origin;
+        let continued = next.is_some_and(|byte| matches!(byte, b',' | b']' | b'}' | b':'));
+        let nested = continued || (inside && !known);
+        let counts = !nested && (expected || !self.empty);
+        (self.is_whole() && counts).then_some(self.start..at)
     }
 }

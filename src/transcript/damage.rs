@@ -24,17 +24,21 @@ pub enum DamageKind {
     InvalidUtf8,
     /// The line has no whole record and is not a JSON value.
     NotJson,
+    /// The line, or what follows the listed records in it, is nested more deeply than
+    /// a million levels. It is left alone: whether it is whole cannot be told.
+    TooDeep,
 }
 
 impl DamageKind {
     /// Every kind, in the order in which reports list them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::TornTail,
         Self::Splice,
         Self::MissingNewline,
         Self::NulRun,
         Self::InvalidUtf8,
         Self::NotJson,
+        Self::TooDeep,
     ];
 
     /// The name that is used in JSON and in reports, such as `torn-tail`.
@@ -46,6 +50,7 @@ impl DamageKind {
             Self::NulRun => "nul-run",
             Self::InvalidUtf8 => "invalid-utf8",
             Self::NotJson => "not-json",
+            Self::TooDeep => "too-deep",
         }
     }
 }
@@ -59,6 +64,7 @@ impl fmt::Display for DamageKind {
             Self::NulRun => "a run of NUL bytes",
             Self::InvalidUtf8 => "invalid UTF-8",
             Self::NotJson => "no JSON",
+            Self::TooDeep => "too many levels of nesting",
         })
     }
 }
@@ -86,6 +92,16 @@ pub struct Damage {
 }
 
 impl Damage {
+    /// What is nested too deeply, and left alone.
+    pub(super) fn too_deep(range: Range<u64>, line: Option<u64>, terminated: bool) -> Self {
+        Self { kind: DamageKind::TooDeep, range, saved: Vec::new(), line, terminated }
+    }
+
+    /// Whether a repair leaves it alone.
+    pub(crate) fn is_left_alone(&self) -> bool {
+        self.kind == DamageKind::TooDeep
+    }
+
     /// The byte ranges that a repair removes, in order and never empty. A line of which nothing can
     /// be saved is removed together with its newline.
     pub fn removed(&self) -> impl Iterator<Item = Range<u64>> {
@@ -99,8 +115,8 @@ impl Damage {
 
     /// The edits that turn the damaged bytes into whole lines.
     pub(super) fn edits(&self) -> impl Iterator<Item = Edit> {
-        let last = self.saved.len();
-        (0..=last).filter_map(move |index| self.edit_before(index))
+        let gaps = if self.is_left_alone() { 0 } else { self.saved.len() + 1 };
+        (0..gaps).filter_map(move |index| self.edit_before(index))
     }
 
     /// The edit between the saved records `index - 1` and `index`. Index 0 is the edit before the
@@ -127,6 +143,7 @@ impl fmt::Display for Damage {
         }
         write!(f, "bytes {}..{}: {}", self.range.start, self.range.end, self.kind)?;
         match self.saved.len() {
+            0 if self.is_left_alone() => write!(f, "; left alone")?,
             0 => write!(f, "; nothing to save")?,
             1 => write!(f, "; 1 whole record")?,
             many => write!(f, "; {many} whole records")?,

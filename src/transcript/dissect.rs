@@ -1,37 +1,41 @@
-//! Finds the whole records in a damaged line.
+//! Finds the records that survive of a damaged line.
 //!
 //! # The rule
 //!
-//! A record is a JSON object. Where a record is expected, every whole object is one. A record is
-//! expected at the start of the line, after a whole record, and after NUL bytes. Anywhere else, an
-//! object counts if it is not empty and if the next byte cannot continue an enclosing record (`,`
-//! `]` `}` `:`). Of overlapping records, the one that begins first is taken, so no whole record is
-//! lost. `Candidate::record` explains the price.
+//! A record is a whole JSON object in UTF-8 that is no part of another value. The line is read from
+//! left to right. An *attempt* to read an object begins at the first `{`, and ends where the object
+//! is whole, or was cut: at the byte that cannot follow. The next attempt begins at the next `{`,
+//! at that byte at the earliest. What an attempt reads as a nested value is therefore never a
+//! record, whether the attempt ends well or not.
+//!
+//! A record may also have been cut in a string. While an attempt is in a string and no second one
+//! is under way, a second one begins at each `{`. If the first was cut, the second takes its place.
+//! If either becomes whole before that, the second is dropped: the string was one.
+//!
+//! Three things remain that say that a whole object is part of a value whose beginning was lost: it
+//! is followed by a byte that continues a value (`,` `]` `}` `:`), or preceded by one after which a
+//! value is nested (`[` `,` `:`), unless the attempt before it shows that it was cut just there; or
+//! it is empty, and not where a record is expected.
 //!
 //! Arrays, numbers and other values that share a line with something else cannot be told from parts
 //! of a record. They are removed.
 //!
 //! # Why it takes linear time
 //!
-//! A record may begin at every `{`, but two attempts at a time are enough. An attempt that is
-//! outside of a string at a `{` either takes it as a nested object, and notices where that object
-//! ends, or fails. So a new attempt is needed only where every live attempt is inside a string. Two
-//! live attempts are never both inside a string or both outside, because every quote flips both. (A
-//! quote after a backslash flips only the attempt outside. But that attempt has already failed at
-//! the backslash.)
+//! Every byte is taken once, by two attempts at most. The two are never both inside a string or
+//! both outside, because every quote flips both. (A quote after a backslash flips only the attempt
+//! outside. But that attempt has already failed at the backslash.) So a `{` is either inside a
+//! string of the first attempt only, or it is a nested value, or the first attempt fails there. The
+//! bytes of a whole object are read once more, to check that they are UTF-8.
 //!
-//! If the later attempt finds a record while the earlier one is alive, the record is held until the
-//! earlier attempt fails. The bytes after the record are then read again. A hostile line could
-//! cause that at every record, so the bytes that are read again are counted. When they reach
-//! [`REREAD`] times the length of the line, no record is held any longer.
-//!
-//! The memory needed is two windows, and eight bytes for each open level of each attempt. The
-//! levels are bounded by [`MAX_DEPTH`](super::json::MAX_DEPTH).
+//! The memory needed is two windows, and one bit for each open level of each attempt. The levels
+//! are bounded by [`MAX_DEPTH`](super::json::MAX_DEPTH). Where a line is nested more deeply, no
+//! verdict is possible. The rest of it is then left alone ([`DamageKind::TooDeep`]).
 
 use std::io;
 use std::ops::Range;
 
-use super::candidate::{Candidate, Stop};
+use super::candidate::{Candidate, Origin};
 use super::damage::{Damage, DamageKind};
 use super::json::is_space;
 use super::runs::quiet_run;
@@ -39,21 +43,26 @@ use super::scan::MAX_SAVED;
 use super::source::{ReadAt, Window, each_piece};
 use super::utf8::Utf8;
 
-/// The bytes that may be read again, as a multiple of the length of the line.
-const REREAD: u64 = 4;
-
-/// A damaged line whose whole records are being found.
+/// A damaged line whose records are being found.
 pub(super) struct Dissection {
     line: Range<u64>,
     terminated: bool,
     number: Option<u64>,
     /// Everything before this offset has been reported.
     at: u64,
-    /// How many bytes may still be read again.
-    reread: u64,
+    /// What follows is nested too deeply.
+    too_deep: bool,
     window: Window,
     second_window: Window,
     search: Search,
+}
+
+/// What comes next in the line.
+enum Found {
+    Record(Range<u64>),
+    /// An object that is nested too deeply for a verdict.
+    TooDeep,
+    End,
 }
 
 impl Dissection {
@@ -65,10 +74,10 @@ impl Dissection {
     ) -> Self {
         Self {
             at: line.start,
-            reread: (line.end - line.start).saturating_mul(REREAD),
             line,
             terminated,
             number,
+            too_deep: false,
             window: Window::new(chunk),
             second_window: Window::new(chunk),
             search: Search::default(),
@@ -82,13 +91,29 @@ impl Dissection {
         }
         let start = self.at;
         let mut saved = Vec::new();
-        while saved.len() < MAX_SAVED {
-            let Some(record) = self.next_record(source)? else {
-                self.at = self.line.end;
-                break;
-            };
-            self.at = record.end;
-            saved.push(record);
+        self.search.outside = Outside::Nothing;
+        while saved.len() < MAX_SAVED && !self.too_deep {
+            let outside = self.search.outside;
+            match self.next_record(source)? {
+                Found::Record(record) => {
+                    self.at = record.end;
+                    saved.push(record);
+                }
+                Found::TooDeep => {
+                    self.too_deep = true;
+                    // What follows the last record is the next damage.
+                    self.search.outside = outside;
+                }
+                Found::End => {
+                    self.at = self.line.end;
+                    break;
+                }
+            }
+        }
+        if self.too_deep && saved.is_empty() {
+            self.at = self.line.end;
+            let rest = start..self.line.end;
+            return Ok(Some(Damage::too_deep(rest, self.number, self.terminated)));
         }
         let mut damage = Damage {
             kind: DamageKind::NotJson,
@@ -101,8 +126,8 @@ impl Dissection {
         Ok(Some(damage))
     }
 
-    /// Finds the next whole record from `self.at` on.
-    fn next_record(&mut self, source: &impl ReadAt) -> io::Result<Option<Range<u64>>> {
+    /// Finds the next record from `self.at` on.
+    fn next_record(&mut self, source: &impl ReadAt) -> io::Result<Found> {
         let search = &mut self.search;
         search.reset();
         let mut at = self.at;
@@ -113,46 +138,38 @@ impl Dissection {
                 index += search.skip(&bytes[index..]);
                 let Some(byte) = bytes.get(index) else { break };
                 let here = at + index as u64;
-                for record in search.take(*byte, here).into_iter().flatten() {
-                    if is_utf8(source, &mut self.second_window, record.clone())? {
-                        search.hold(record);
+                if search.ends_before(*byte) {
+                    if let Some(record) = search.record(Some(*byte), here)
+                        && is_utf8(source, &mut self.second_window, record.clone())?
+                    {
+                        return Ok(Found::Record(record));
                     }
+                    search.refuse();
                 }
-                if let Some(record) = search.decided(here, self.reread) {
-                    self.reread = self.reread.saturating_sub(here - record.end);
-                    return Ok(Some(record));
+                search.take(*byte, here);
+                if search.too_deep {
+                    return Ok(Found::TooDeep);
                 }
                 index += 1;
             }
             at += bytes.len() as u64;
         }
-        for record in search.finish(self.line.end, self.terminated).into_iter().flatten() {
-            if is_utf8(source, &mut self.second_window, record.clone())? {
-                search.hold(record);
-            }
+        if let Some(record) = search.record(None, self.line.end)
+            && is_utf8(source, &mut self.second_window, record.clone())?
+        {
+            return Ok(Found::Record(record));
         }
-        if let Some(record) = &search.held {
-            self.reread = self.reread.saturating_sub(self.line.end - record.end);
-        }
-        Ok(search.held.clone())
+        search.refuse();
+        Ok(Found::End)
     }
 
     fn kind(&mut self, source: &impl ReadAt, damage: &Damage) -> io::Result<DamageKind> {
-        let mut outside = Outside::Nothing;
-        for range in damage.removed() {
-            // The newline of a line that is removed entirely is not part of the damage.
-            let range = range.start..range.end.min(self.line.end);
-            each_piece(source, &mut self.window, range, |piece| {
-                outside = outside.and(piece);
-                Ok(outside != Outside::Other)
-            })?;
-        }
-        Ok(match outside {
+        Ok(match self.search.outside {
             Outside::Nul => DamageKind::NulRun,
             Outside::Nothing => DamageKind::MissingNewline,
             Outside::Other if !damage.saved.is_empty() => DamageKind::Splice,
             Outside::Other if !damage.terminated => DamageKind::TornTail,
-            Outside::Other if is_utf8(source, &mut self.window, damage.range.clone())? => {
+            Outside::Other if is_utf8(source, &mut self.second_window, damage.range.clone())? => {
                 DamageKind::NotJson
             }
             Outside::Other => DamageKind::InvalidUtf8,
@@ -160,24 +177,12 @@ impl Dissection {
     }
 }
 
-/// The worst kind of byte in a line outside of its whole records.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// The worst kind of byte outside of the records.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Outside {
     Nothing,
     Nul,
     Other,
-}
-
-impl Outside {
-    fn and(self, piece: &[u8]) -> Self {
-        let worse = |rest, byte: &u8| match (rest, *byte) {
-            (Outside::Other, _) => Outside::Other,
-            (_, 0) => Outside::Nul,
-            (rest, byte) if is_space(byte) => rest,
-            _ => Outside::Other,
-        };
-        piece.iter().fold(self, worse)
-    }
 }
 
 fn is_utf8(source: &impl ReadAt, window: &mut Window, range: Range<u64>) -> io::Result<bool> {
@@ -190,94 +195,148 @@ fn is_utf8(source: &impl ReadAt, window: &mut Window, range: Range<u64>) -> io::
     Ok(good && utf8.is_whole())
 }
 
-/// The live attempts: at most one inside and one outside of a string.
+/// The attempts that are under way.
 struct Search {
-    live: [Candidate; 2],
+    first: Candidate,
+    /// An attempt that began in a string of the first.
+    second: Candidate,
     /// A record is expected at the next byte.
     expected: bool,
-    /// The earliest record found so far, held while an attempt that began before it is alive.
-    held: Option<Range<u64>>,
+    /// The same, and not only because of NUL bytes.
+    known: bool,
+    /// The last byte that is not whitespace. NUL if there is none.
+    last: u8,
+    /// The worst byte outside of the records of this part.
+    outside: Outside,
+    /// An attempt failed at the limit of depth.
+    too_deep: bool,
 }
 
 impl Default for Search {
     fn default() -> Self {
-        Self { live: [Candidate::default(), Candidate::default()], expected: true, held: None }
+        Self {
+            first: Candidate::default(),
+            second: Candidate::default(),
+            expected: true,
+            known: true,
+            last: 0,
+            outside: Outside::Nothing,
+            too_deep: false,
+        }
     }
 }
 
 impl Search {
     /// Starts anew, where a record is expected. The memory is kept.
     fn reset(&mut self) {
-        self.live.iter_mut().for_each(Candidate::give_up);
-        self.expected = true;
-        self.held = None;
+        self.first.give_up();
+        self.second.give_up();
+        (self.expected, self.known, self.last) = (true, true, 0);
     }
 
     /// The number of bytes at the front that change nothing.
     #[inline]
-    fn skip(&self, bytes: &[u8]) -> usize {
-        let [one, other] = &self.live;
-        match (one.is_live(), other.is_live()) {
-            (false, false) if !self.expected && self.held.is_none() => {
-                memchr::memchr2(b'{', 0, bytes).unwrap_or(bytes.len())
-            }
-            (true, false) if one.in_plain_text() => quiet_run(bytes),
-            (false, true) if other.in_plain_text() => quiet_run(bytes),
-            _ => 0,
+    fn skip(&mut self, bytes: &[u8]) -> usize {
+        let skipped = if !self.first.is_live() && !self.expected {
+            memchr::memchr2(b'{', 0, bytes).unwrap_or(bytes.len())
+        } else if self.first.in_plain_text() && !self.second.is_live() {
+            quiet_run(bytes)
+        } else {
+            0
+        };
+        if let Some(last) = bytes[..skipped].iter().rfind(|byte| !is_space(**byte)) {
+            self.last = *last;
         }
+        skipped
     }
 
-    /// Takes the byte at `at`. Returns the whole records that end before it.
+    /// Whether the first attempt is whole, and `byte` no longer belongs to it.
     #[inline]
-    fn take(&mut self, byte: u8, at: u64) -> [Option<Range<u64>>; 2] {
-        let mut found = [None, None];
-        for (candidate, found) in self.live.iter_mut().zip(&mut found) {
-            if candidate.is_live() && !candidate.step(byte, at) {
-                *found = candidate.record(Stop::Byte(byte), at);
-                candidate.give_up();
-            }
+    fn ends_before(&self, byte: u8) -> bool {
+        self.first.is_whole() && !is_space(byte)
+    }
+
+    fn record(&self, next: Option<u8>, at: u64) -> Option<Range<u64>> {
+        self.first.record(next, at)
+    }
+
+    /// What the first attempt has read is no record.
+    fn refuse(&mut self) {
+        if self.first.is_live() {
+            self.first.give_up();
+            self.outside = Outside::Other;
+        }
+        self.second.give_up();
+    }
+
+    /// Takes the byte at `at`.
+    #[inline]
+    fn take(&mut self, byte: u8, at: u64) {
+        let mut known = self.known && self.expected;
+        if self.first.is_live() {
+            known = self.step(byte);
+        } else if byte != b'{' {
+            self.pass(byte);
         }
         if byte == b'{' {
-            self.begin(at);
+            self.begin(at, known);
         }
-        self.expected = byte == 0 || (self.expected && is_space(byte));
-        found
-    }
-
-    /// Begins an attempt with the `{` at `at`, unless a live one reads it outside of a string.
-    fn begin(&mut self, at: u64) {
-        if self.live().any(|one| !one.in_text()) {
-            return;
+        let blank = is_space(byte);
+        if byte == 0 {
+            (self.expected, self.known) = (true, false);
+        } else if !blank {
+            self.expected = false;
         }
-        // One of them is always free: if both were live, one would be outside of a string.
-        if let Some(free) = self.live.iter_mut().find(|one| !one.is_live()) {
-            free.begin(at, self.expected);
+        if !blank {
+            self.last = byte;
         }
     }
 
-    fn live(&self) -> impl Iterator<Item = &Candidate> {
-        self.live.iter().filter(|one| one.is_live())
+    /// Passes a byte outside of every attempt.
+    fn pass(&mut self, byte: u8) {
+        let kind = match byte {
+            0 => Outside::Nul,
+            _ if is_space(byte) => Outside::Nothing,
+            _ => Outside::Other,
+        };
+        self.outside = self.outside.max(kind);
     }
 
-    /// Returns the whole records that end at `at`, where the line ends.
-    fn finish(&self, at: u64, terminated: bool) -> [Option<Range<u64>>; 2] {
-        let stop = Stop::EndOfLine { terminated };
-        self.live.each_ref().map(|one| one.record(stop, at))
-    }
-
-    fn hold(&mut self, record: Range<u64>) {
-        if self.held.as_ref().is_none_or(|held| record.start < held.start) {
-            self.held = Some(record);
-        }
-    }
-
-    /// The record to take, once no earlier attempt is alive, or once `limit` bytes after the record
-    /// were read.
+    /// Takes a byte in all attempts. Returns whether a record that is cut before it is known.
     #[inline]
-    fn decided(&self, at: u64, limit: u64) -> Option<Range<u64>> {
-        let held = self.held.as_ref()?;
-        let earlier = |one: &Candidate| one.start() < held.start;
-        let contested = self.live().any(earlier);
-        (!contested || at - held.end >= limit).then(|| held.clone())
+    fn step(&mut self, byte: u8) -> bool {
+        let goes_on = self.first.step(byte);
+        if self.second.is_live() {
+            let failed = !self.second.step(byte);
+            self.too_deep |= failed && self.second.is_too_deep();
+            if failed || self.second.is_whole() {
+                self.second.give_up();
+            }
+        }
+        if goes_on {
+            if self.first.is_whole() {
+                self.second.give_up();
+            }
+            return false;
+        }
+        self.too_deep |= self.first.is_too_deep();
+        self.outside = Outside::Other;
+        let known = self.first.is_known();
+        if self.second.is_live() {
+            std::mem::swap(&mut self.first, &mut self.second);
+        }
+        known
+    }
+
+    /// Begins an attempt with the `{` at `at`, unless it is a nested value.
+    fn begin(&mut self, at: u64, known: bool) {
+        let inside = matches!(self.last, b'[' | b',' | b':');
+        if !self.first.is_live() {
+            let expected = self.expected;
+            self.first.begin(at, Origin { expected, known, inside });
+        } else if self.first.in_text() && !self.second.is_live() {
+            let known = self.first.is_known();
+            self.second.begin(at, Origin { expected: false, known, inside });
+        }
     }
 }

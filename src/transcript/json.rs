@@ -65,6 +65,8 @@ pub struct Validator {
     /// The innermost container is an object.
     in_object: bool,
     depth: usize,
+    /// The last byte would have opened a level beyond [`MAX_DEPTH`].
+    too_deep: bool,
     /// One bit per level, 1 for an object. [`open`](Self::open) sets the bit of the level that it
     /// opens.
     objects: Vec<u64>,
@@ -79,13 +81,21 @@ impl Default for Validator {
 impl Validator {
     /// A validator that has seen nothing.
     pub fn new() -> Self {
-        Self { state: State::Value, is_key: false, in_object: false, depth: 0, objects: Vec::new() }
+        Self {
+            state: State::Value,
+            is_key: false,
+            in_object: false,
+            depth: 0,
+            too_deep: false,
+            objects: Vec::new(),
+        }
     }
 
     /// Starts anew for the next text. The allocated memory is kept.
     pub fn reset(&mut self) {
         self.state = State::Value;
         self.depth = 0;
+        self.too_deep = false;
     }
 
     /// Takes the next bytes.
@@ -125,6 +135,17 @@ impl Validator {
     /// The number of open arrays and objects.
     pub fn depth(&self) -> usize {
         self.depth
+    }
+
+    /// Whether the last byte was refused only because it opens a level beyond [`MAX_DEPTH`].
+    pub(crate) fn is_too_deep(&self) -> bool {
+        self.too_deep
+    }
+
+    /// Whether the input so far is one whole array, object, string or literal.
+    #[inline]
+    pub(super) fn is_done(&self) -> bool {
+        self.state == State::Done
     }
 
     /// Whether the next byte is part of a string.
@@ -276,6 +297,7 @@ impl Validator {
 
     fn open(&mut self, object: bool) -> bool {
         if self.depth == MAX_DEPTH {
+            self.too_deep = true;
             return false;
         }
         let (word, bit) = (self.depth / 64, 1 << (self.depth % 64));

@@ -5,7 +5,8 @@
 //!
 //! - The repaired file and the quarantine together give the original, byte for byte
 //!   ([`restore`](super::restore::restore)).
-//! - Every whole record of the original is in the repaired file, once and in order.
+//! - Every whole line of the original, and every record that survives of a damaged one
+//!   ([`dissect`](super::dissect)), is in the repaired file, once and in order.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -31,7 +32,7 @@ pub struct Survey {
     pub lines: u64,
     /// How often each kind of damage was found. Kinds that were not found are left out.
     pub damages: BTreeMap<DamageKind, u64>,
-    /// The number of whole records in damaged lines.
+    /// The number of whole records in damaged lines. A record that is nested in a cut one is none.
     pub records_saved: u64,
     /// The number of bytes that a repair removes, or has removed.
     pub bytes_removed: u64,
@@ -43,6 +44,11 @@ impl Survey {
     /// Whether nothing is damaged.
     pub fn is_healthy(&self) -> bool {
         self.damages.is_empty()
+    }
+
+    /// Takes out of the counts the lines that a repair leaves alone, and returns their number.
+    pub(crate) fn set_left_alone_apart(&mut self) -> u64 {
+        self.damages.remove(&DamageKind::TooDeep).unwrap_or_default()
     }
 
     pub(crate) fn count(&mut self, damage: &Damage) {
@@ -60,8 +66,8 @@ impl Survey {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Repair {
-    /// The id of the repair in the quarantine. `None` if nothing was damaged. Nothing was written
-    /// then.
+    /// The id of the repair in the quarantine. `None` if nothing was to be taken out. Nothing was
+    /// written then.
     pub id: Option<Uuid>,
     /// What was found and repaired.
     pub survey: Survey,
@@ -149,12 +155,21 @@ pub fn repair(
     }
 }
 
-/// The result for a file in which nothing is damaged. `None` if something is. Blocks while the
-/// first `length` bytes are read, up to the first damage.
+/// The result for a file in which nothing is to be taken out. `None` if something is. Blocks while
+/// the first `length` bytes are read, up to the first damage that is not left alone.
 pub(crate) fn needless(original: &impl ReadAt, length: u64) -> io::Result<Option<Repair>> {
-    Ok(healthy_lines(original, length)?.map(|lines| Repair {
+    let mut survey = Survey::default();
+    let mut scanner = scanner(original, length);
+    while let Some(item) = scanner.next_item()? {
+        match item {
+            Item::Line(_) => survey.lines += 1,
+            Item::Damage(damage) if damage.is_left_alone() => survey.count(&damage),
+            Item::Damage(_) => return Ok(None),
+        }
+    }
+    Ok(Some(Repair {
         id: None,
-        survey: Survey { lines, ..Survey::default() },
+        survey,
         original_length: length,
         repaired_length: length,
         flags_lost: false,
@@ -172,19 +187,6 @@ pub(crate) fn take_out(
     moves: &mut Moves,
 ) -> Result<Repair, RepairError> {
     Repairer::new(original, repaired, quarantine, moves).finish(length, file)
-}
-
-/// The number of whole lines, if nothing is damaged.
-fn healthy_lines(original: &impl ReadAt, length: u64) -> io::Result<Option<u64>> {
-    let mut lines = 0;
-    let mut scanner = scanner(original, length);
-    while let Some(item) = scanner.next_item()? {
-        let Item::Line(_) = item else {
-            return Ok(None);
-        };
-        lines += 1;
-    }
-    Ok(Some(lines))
 }
 
 fn scanner<S: ReadAt>(original: &S, length: u64) -> Scanner<&S> {

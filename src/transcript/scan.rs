@@ -90,6 +90,8 @@ enum Found {
     Unterminated(Range<u64>),
     /// A damaged line, and whether a newline follows.
     Damaged(Range<u64>, bool),
+    /// The same for a line that is nested too deeply to be judged.
+    TooDeep(Range<u64>, bool),
 }
 
 impl<S: ReadAt> Scanner<S> {
@@ -161,6 +163,10 @@ impl<S: ReadAt> Scanner<S> {
                 Found::Unterminated(range) => {
                     return Ok(Some(Item::Damage(self.missing_newline(range))));
                 }
+                Found::TooDeep(range, terminated) => {
+                    let damage = Damage::too_deep(range, self.lines, terminated);
+                    return Ok(Some(Item::Damage(damage)));
+                }
                 Found::Damaged(range, terminated) => {
                     let number = self.lines;
                     self.damaged = Some(Dissection::new(range, terminated, number, self.chunk));
@@ -227,6 +233,7 @@ impl<S: ReadAt> Scanner<S> {
             (true, true) => Found::Whole(range, bytes),
             (true, false) => Found::Unterminated(range),
             _ if fits && self.validator.is_blank() => Found::Blank,
+            _ if self.validator.is_too_deep() => Found::TooDeep(range, terminated),
             _ => Found::Damaged(range, terminated),
         }
     }

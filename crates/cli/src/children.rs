@@ -5,11 +5,12 @@
 //! process knows for certain when all are gone, without relying on what they inherited.
 
 use std::collections::HashSet;
+use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, wait};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, wait, waitpid};
 
 use crate::failure::Failure;
 
@@ -25,6 +26,18 @@ pub(crate) fn adopt_orphans() -> Result<(), Failure> {
     Ok(())
 }
 
+/// A descriptor that can be read from when the child has ended. `None` where the system has none,
+/// and only SIGCHLD tells. The child must not have been waited for yet.
+pub(crate) fn watch(child: Pid) -> Option<OwnedFd> {
+    #[cfg(target_os = "linux")]
+    return rustix::process::pidfd_open(child, rustix::process::PidfdFlags::empty()).ok();
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = child;
+        None
+    }
+}
+
 /// What waiting for a child brought.
 pub(crate) enum Waited {
     Ended(Pid, WaitStatus),
@@ -37,6 +50,14 @@ pub(crate) enum Waited {
 /// Takes note of a child that has ended.
 pub(crate) fn reap() -> Waited {
     wait_for(WaitOptions::NOHANG)
+}
+
+/// Takes note of adopted orphans that have ended, and leaves `own` to whoever waits for it. Without
+/// this they would stay as zombies, also where this process is the first of its PID namespace.
+pub(crate) fn reap_orphans(own: Option<Pid>) {
+    for child in list().into_iter().flatten().filter(|child| Some(*child) != own) {
+        let _ = waitpid(Some(child), WaitOptions::NOHANG);
+    }
 }
 
 fn wait_for(options: WaitOptions) -> Waited {

@@ -12,6 +12,7 @@ use std::process::{Command, ExitCode};
 use rustix::process::{Pid, Signal};
 
 use crate::failure::Failure;
+use crate::inherited;
 
 pub(crate) const NAME: &str = "__exec";
 
@@ -35,7 +36,12 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = OsString>) -> Result<Exit
         (number().and_then(Pid::from_raw), number().and_then(Signal::from_named_raw));
     die_with_parent(parent, signal)?;
     let program = arguments.next().ok_or_else(|| Failure::new("no command"))?;
-    let error = Command::new(&program).args(arguments).exec();
+    let mut command = Command::new(&program);
+    command.args(arguments);
+    if let Some(parent) = parent {
+        inherited::pass_on_pid_variables(&mut command, parent.as_raw_pid(), std::process::id());
+    }
+    let error = command.exec();
     let code = if error.kind() == ErrorKind::NotFound { NOT_FOUND } else { CANNOT_RUN };
     Err(Failure::with_code(code, format!("cannot run {}: {error}", Path::new(&program).display())))
 }

@@ -75,6 +75,7 @@ impl Which {
         let state_dir = match &self.state_dir {
             Some(dir) => dir.clone(),
             None => std::env::home_dir()
+                .filter(|home| !home.as_os_str().is_empty())
                 .map(|home| home.join(".openclaw"))
                 .ok_or_else(|| Failure::new("there is no home directory; name the --state-dir"))?,
         };

@@ -5,6 +5,8 @@ use std::io::{IsTerminal, stderr};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
+use crate::output;
+
 /// Starts logging. `RUST_LOG` takes precedence over `-v`.
 pub(crate) fn start(verbose: u8) {
     let asked =
@@ -18,7 +20,7 @@ pub(crate) fn start(verbose: u8) {
     let colours =
         stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let layer = tracing_subscriber::fmt::layer()
-        .with_writer(stderr)
+        .with_writer(|| output::aside::Stderr)
         .with_ansi(colours)
         .log_internal_errors(false);
     let filter = asked.unwrap_or_else(|| Targets::new().with_target("turnlock", level));

@@ -10,6 +10,7 @@ mod enclosing;
 mod exec;
 mod failure;
 mod gateway;
+mod inherited;
 mod input;
 mod lend;
 mod logging;
@@ -28,7 +29,7 @@ mod waiting;
 
 use std::process::ExitCode;
 
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use failure::Failure;
 
@@ -71,10 +72,13 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    run_command().unwrap_or_else(|failure| failure.report())
+    let code = run_command().unwrap_or_else(|failure| failure.report());
+    output::aside::finish();
+    code
 }
 
 fn run_command() -> Result<ExitCode, Failure> {
+    inherited::set_signals_right()?;
     // Internal steps. They are no subcommands, so that neither --help nor completions show them.
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next() {
@@ -83,7 +87,8 @@ fn run_command() -> Result<ExitCode, Failure> {
         Some(step) if step == stress::child::NAME => return stress::child::main(arguments),
         _ => {}
     }
-    let cli = Cli::parse();
+    let matches = inherited::without_empty_variables(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if cli.beside.is_some() {
         beside::be_seen()?;
     }

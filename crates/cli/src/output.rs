@@ -1,5 +1,7 @@
 //! Output of the command: answers go to standard output, remarks to standard error.
 
+pub(crate) mod aside;
+
 use std::io::{ErrorKind, Write};
 use std::time::SystemTime;
 
@@ -42,7 +44,7 @@ pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Result<String, Failure> 
 
 /// Writes a remark. If that fails, nothing is lost.
 pub(crate) fn tell(remark: &str) {
-    let _ = writeln!(anstream::stderr().lock(), "turnlock: {}", printable(remark));
+    aside::write(format!("turnlock: {}\n", printable(remark)));
 }
 
 /// A time in the format of records. Empty for a time outside the calendar.

@@ -13,6 +13,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use turnlock::Transcript;
 
 use crate::failure::Failure;
+use crate::signals;
 use show::Show;
 
 /// Show the lines of a session, and its damage
@@ -50,6 +51,7 @@ const LONGEST_IN_MEMORY: usize = 1024 * 1024;
 pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     let interrupted = Arc::new(AtomicBool::new(false));
     if args.follow {
+        signals::will_be_handled();
         for signal in [SIGINT, SIGTERM] {
             let flag = Arc::clone(&interrupted);
             signal_hook::flag::register(signal, flag)

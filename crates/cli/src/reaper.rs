@@ -5,7 +5,10 @@
 //! is killed, turnlock does, which would adopt the rest in its place. If both are, the kernel still
 //! signals the program, and those who inherited the descriptors keep the locks.
 
+mod heard;
+
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
@@ -13,18 +16,17 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitStatus, getppid, kill_process};
 use signal_hook::consts::SIGCHLD;
-use signal_hook::iterator::SignalsInfo;
-use signal_hook::iterator::exfiltrator::WithOrigin;
-use signal_hook::low_level::siginfo::{Cause, Origin};
 
 use crate::children::{self, Waited};
 use crate::failure::Failure;
-use crate::{exec, output, signals};
+use crate::signals::Caught;
+use crate::{exec, inherited, output, signals};
+use heard::Heard;
 
 pub(crate) const NAME: &str = "__reap";
 
 /// How long a gateway program's processes may take to end after they were asked to.
-pub(crate) const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(5);
 
 /// What a program is run for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -62,7 +64,18 @@ pub(crate) fn command(purpose: Purpose, program: &[OsString]) -> Result<Command,
     let mut reaper = Command::new(exec::own_program()?);
     let parent = std::process::id().to_string();
     reaper.arg0("turnlock").args([NAME, &parent, purpose.name()]).args(program);
+    if purpose == Purpose::Gateway && !has_terminal() {
+        // A signal to turnlock's group then reaches turnlock alone, and is forwarded once. A
+        // program on a terminal has to be in the foreground group. The command of a turn stays in
+        // the group too, so that whoever kills the group kills it.
+        reaper.process_group(0);
+    }
     Ok(reaper)
+}
+
+/// Whether this process has a controlling terminal.
+fn has_terminal() -> bool {
+    File::open("/dev/tty").is_ok()
 }
 
 /// Waits for what a reaper has left to this process, since it was killed.
@@ -80,14 +93,17 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = OsString>) -> Result<Exit
         return Err(Failure::new("bad arguments of an internal step"));
     };
     let failed = |e: io::Error| Failure::new(format!("cannot start the command: {e}"));
+    output::aside::start();
     let mut signals = signals::catch(&[SIGCHLD]).map_err(failed)?;
     children::adopt_orphans()?;
     // Never ignored, and no signal that anybody forwards.
     exec::die_with_parent(Some(parent), Some(Signal::CHILD))?;
     let program: Vec<_> = arguments.collect();
-    let child = exec::command(purpose.last_signal(), &program)?.spawn().map_err(failed)?;
+    let mut step = exec::command(purpose.last_signal(), &program)?;
+    inherited::pass_on_pid_variables(&mut step, parent.as_raw_pid(), std::process::id());
+    let child = step.spawn().map_err(failed)?;
     let mut reaper = Reaper { purpose, parent, program: Pid::from_child(&child), ended: None };
-    reaper.attend(&mut signals);
+    reaper.attend(&mut signals).map_err(failed)?;
     reaper.see_out();
     Ok(ExitCode::from(reaper.ended.map_or(1, code)))
 }
@@ -106,7 +122,9 @@ impl Reaper {
     }
 
     /// Forwards signals until the program has ended, or is to be killed.
-    fn attend(&mut self, signals: &mut SignalsInfo<WithOrigin>) {
+    fn attend(&mut self, signals: &mut Caught) -> io::Result<()> {
+        let running = children::watch(self.program);
+        let mut heard = Heard::default();
         let mut asked = false;
         loop {
             while let Waited::Ended(child, status) = children::reap() {
@@ -115,13 +133,13 @@ impl Reaper {
                 }
             }
             if self.ended.is_some() {
-                return;
+                return Ok(());
             }
             if self.is_alone() {
                 match self.purpose {
                     Purpose::Gateway => {
                         let _ = kill_process(self.program, Signal::KILL);
-                        return;
+                        return Ok(());
                     }
                     Purpose::Turn if !asked => {
                         let _ = kill_process(self.program, Signal::TERM);
@@ -130,21 +148,12 @@ impl Reaper {
                     Purpose::Turn => {}
                 }
             }
-            for origin in signals.wait() {
-                if self.is_meant_by(&origin) {
+            for origin in signals.wait(running.as_ref())? {
+                if heard.is_for(self.program, &origin, self.parent) {
                     signals::pass_on(&origin, self.program);
                 }
             }
         }
-    }
-
-    /// Whoever wants to signal the program signals turnlock. What signals every process of a group
-    /// or of a service, as service managers do, has reached turnlock too, and would come twice.
-    fn is_meant_by(&self, origin: &Origin) -> bool {
-        let sender = origin.process.map(|process| process.pid);
-        origin.cause == Cause::Kernel
-            || sender.is_none_or(|sender| sender == self.parent.as_raw_pid())
-            || self.is_alone()
     }
 
     /// Waits for what is left, as far as that is this process's affair.

@@ -1,33 +1,102 @@
-//! Forwards the signals that turnlock gets to the program that it runs.
+//! Signals: those that end this process, and those that it forwards to the program that it runs.
+//!
+//! A program must get each signal once, also when its sender signals more than turnlock. How that
+//! is decided is in docs/architecture.md, "Signals to a command".
 
 use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, getpgid, getpgrp, getpid, getsid, kill_process};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
-use signal_hook::iterator::SignalsInfo;
+use signal_hook::consts::{
+    SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGURG, SIGUSR1, SIGUSR2, SIGWINCH,
+};
+use signal_hook::iterator::Pending;
+use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::{Cause, Origin};
 
 /// Signals that ask a process to end.
 pub(crate) const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
-const OTHERS: [i32; 2] = [SIGUSR1, SIGUSR2];
+const OTHERS: [i32; 6] = [SIGALRM, SIGCONT, SIGURG, SIGUSR1, SIGUSR2, SIGWINCH];
 
-/// Catches the signals to forward, and those in `more`. They no longer end this process. Signals
-/// that were ignored at its start (`nohup`) stay ignored, also by the program.
-pub(crate) fn catch(more: &[i32]) -> io::Result<SignalsInfo<WithOrigin>> {
+/// Within this time a signal to all processes of a group or of a service has reached each of them.
+pub(crate) const BROADCAST: Duration = Duration::from_millis(50);
+
+/// Whether nothing in this process handles the signals that ask it to end.
+static UNHANDLED: AtomicBool = AtomicBool::new(true);
+
+/// Has the first process of a PID namespace end when it is asked to, as any other process would.
+/// The kernel does not end it by a signal that it does not handle.
+pub(crate) fn end_also_as_first_process() -> io::Result<()> {
+    if !getpid().is_init() {
+        return Ok(());
+    }
     let ignored = ignored();
-    let wanted =
-        ENDING.into_iter().chain(OTHERS).filter(|signal| ignored & (1 << (signal - 1)) == 0);
-    SignalsInfo::new(wanted.chain(more.iter().copied()))
+    for signal in ENDING.into_iter().filter(|signal| ignored & bit(*signal) == 0) {
+        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, &UNHANDLED)?;
+    }
+    Ok(())
 }
 
-/// Forwards a signal to the program, unless it has reached the program too. The program must not
-/// have been waited for yet, so that its process id is still its own.
+/// To be called before this process handles signals that ask it to end.
+pub(crate) fn will_be_handled() {
+    UNHANDLED.store(false, Ordering::SeqCst);
+}
+
+/// Signals that this process has caught. They no longer end it.
+pub(crate) struct Caught(SignalDelivery<UnixStream, WithOrigin>);
+
+/// Catches the signals to forward, and those in `more`. Signals that were ignored at the start of
+/// this process (`nohup`) stay ignored, also by the program.
+pub(crate) fn catch(more: &[i32]) -> io::Result<Caught> {
+    let ignored = ignored();
+    let wanted = ENDING.into_iter().chain(OTHERS).filter(|signal| ignored & bit(*signal) == 0);
+    let (read, write) = UnixStream::pair()?;
+    let wanted = wanted.chain(more.iter().copied());
+    let caught = SignalDelivery::with_pipe(read, write, WithOrigin::default(), wanted)?;
+    will_be_handled();
+    Ok(Caught(caught))
+}
+
+impl Caught {
+    /// Waits until signals have come or `child`, a pidfd, has ended. Returns the signals, which may
+    /// be none.
+    pub(crate) fn wait(&mut self, child: Option<&OwnedFd>) -> io::Result<Pending<WithOrigin>> {
+        let mut watched = vec![PollFd::new(self.0.get_read(), PollFlags::IN)];
+        watched.extend(child.map(|child| PollFd::new(child, PollFlags::IN)));
+        match poll(&mut watched, None) {
+            Ok(_) | Err(Errno::INTR) => Ok(self.0.pending()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Whether a signal is one of those that are forwarded.
+pub(crate) fn is_for_programs(signal: i32) -> bool {
+    ENDING.contains(&signal) || OTHERS.contains(&signal)
+}
+
+/// How long a signal must wait before it is forwarded to the reaper. A signal that all get must
+/// reach the reaper first from its sender: of two that are pending, the kernel keeps the first.
+pub(crate) fn pause_before(origin: &Origin) -> Duration {
+    if is_for_programs(origin.signal) && origin.cause != Cause::Kernel {
+        BROADCAST
+    } else {
+        Duration::ZERO
+    }
+}
+
+/// Forwards a signal to a process, unless a terminal has sent it to that process too. The process
+/// must not have been waited for yet, so that its process id is still its own.
 pub(crate) fn pass_on(origin: &Origin, program: Pid) {
-    let is_for_it = ENDING.contains(&origin.signal) || OTHERS.contains(&origin.signal);
     if let Some(signal) = Signal::from_named_raw(origin.signal)
-        && is_for_it
-        && !has_it_already(origin, program)
+        && is_for_programs(origin.signal)
+        && !is_typed_for(origin, program)
     {
         let _ = kill_process(program, signal);
     }
@@ -36,14 +105,32 @@ pub(crate) fn pass_on(origin: &Origin, program: Pid) {
 /// A key typed at the terminal signals the whole foreground group. The program must not get it
 /// twice, since two interrupts may mean something else to it. But a hangup goes to the session
 /// leader alone, which this process may be in a container.
-fn has_it_already(origin: &Origin, program: Pid) -> bool {
+fn is_typed_for(origin: &Origin, program: Pid) -> bool {
     let sent_to_leader = || origin.signal == SIGHUP && getsid(None) == Ok(getpid());
     origin.cause == Cause::Kernel && getpgid(Some(program)) == Ok(getpgrp()) && !sent_to_leader()
 }
 
-/// Bit N-1 for each signal N that this process ignores. 0 where the system does not say.
-fn ignored() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+/// Whether a process has a handler for a signal, or keeps it blocked to take it later. Without
+/// either, a second signal of that kind means nothing to it.
+pub(crate) fn handles(process: Pid, signal: i32) -> bool {
+    let status = status_of(&process.as_raw_pid().to_string());
+    ["SigCgt:", "SigBlk:"].iter().any(|name| mask(&status, name) & bit(signal) != 0)
+}
+
+/// The signals that this process ignores, as bits. None where the system does not say.
+pub(crate) fn ignored() -> u64 {
+    mask(&status_of("self"), "SigIgn:")
+}
+
+fn status_of(process: &str) -> String {
+    std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default()
+}
+
+fn mask(status: &str, name: &str) -> u64 {
+    let mask = status.lines().find_map(|line| line.strip_prefix(name));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+pub(crate) const fn bit(signal: i32) -> u64 {
+    1 << (signal - 1)
 }

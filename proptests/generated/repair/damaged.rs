@@ -97,6 +97,39 @@ pub fn soup() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(prop::sample::select(tokens), 0..40).prop_map(|tokens| tokens.concat())
 }
 
+/// Lines on which objects begin inside the strings of others, again and again.
+pub fn braces_in_strings() -> impl Strategy<Value = Vec<u8>> {
+    let pieces = vec![
+        "{",
+        "\"k\":{\"{\":\":\",\"}\":\"x\",",
+        "{\"a\":\"{",
+        "\"{\":{\"",
+        "{\"\":{\"}\":",
+        "{\"text\":\"{\",",
+        "{\",\":[\"{\",",
+        "\":\",\"}",
+        "{\":[\"{\",\":1}\",\"",
+        "[\"{\",\":1}\"",
+        "{\"text\":\"{\",\":\":\"}x\"}",
+        "\"}",
+        "{\"a\":1}",
+        "\":1}",
+        "\"}}",
+        ",",
+        ":",
+        "]",
+        " ",
+    ];
+    let times = (prop::sample::select(pieces), 1_usize..30);
+    prop::collection::vec(times, 0..6).prop_map(|pieces| {
+        pieces
+            .into_iter()
+            .map(|(piece, times)| piece.repeat(times))
+            .collect::<String>()
+            .into_bytes()
+    })
+}
+
 fn made(
     line: impl Strategy<Value = Line>,
     count: std::ops::Range<usize>,
@@ -106,7 +139,7 @@ fn made(
         let last = lines.len().saturating_sub(1);
         for (index, line) in lines.into_iter().enumerate() {
             let ended = ended || index < last;
-            made.line(line, ended);
+            made.line(line);
             if ended {
                 made.bytes.push(b'\n');
             }
@@ -116,7 +149,7 @@ fn made(
 }
 
 impl Made {
-    fn line(&mut self, line: Line, ended: bool) {
+    fn line(&mut self, line: Line) {
         match line {
             Line::Record(body, carriage_return) => {
                 self.whole(body);
@@ -128,7 +161,7 @@ impl Made {
                 self.records.push(value);
             }
             Line::Blank(spaces) => self.bytes.extend(spaces.bytes()),
-            Line::Damaged(pieces) => self.damaged(&pieces, ended),
+            Line::Damaged(pieces) => self.damaged(&pieces),
         }
     }
 
@@ -143,7 +176,7 @@ impl Made {
         self.records.push(record);
     }
 
-    fn damaged(&mut self, pieces: &[Piece], ended: bool) {
+    fn damaged(&mut self, pieces: &[Piece]) {
         let start = self.bytes.len();
         for (index, piece) in pieces.iter().enumerate() {
             let number = self.next();
@@ -166,8 +199,8 @@ impl Made {
                 None | Some(Piece::Record(_) | Piece::Nul(_))
             );
             if matches!(piece, Piece::Record(_))
-                && (!behind_damage
-                    || told_apart(&self.bytes[start..], &bytes, pieces.get(index + 1), ended))
+                && ends_apart(&pieces[index + 1..])
+                && (!behind_damage || begins_apart(&self.bytes[start..], &bytes))
             {
                 self.records.push(bytes.clone());
             }
@@ -176,29 +209,26 @@ impl Made {
     }
 }
 
-/// Whether a whole record behind something damaged can be told from a part of it.
-fn told_apart(before: &[u8], record: &[u8], next: Option<&Piece>, ended: bool) -> bool {
-    match next {
-        // Looks like the rest of the record that it is nested in.
-        Some(Piece::Junk(junk)) => {
-            !junk.trim().is_empty() && !junk.trim_start().starts_with([',', ']', '}', ':'])
-        }
-        None if !ended => !could_be_nested(before, record),
-        _ => true,
-    }
+/// Whether what follows a record does not look like the rest of a value that it is nested in.
+fn ends_apart(behind: &[Piece]) -> bool {
+    let junk = |piece: &Piece| match piece {
+        Piece::Junk(junk) => Some(junk.trim_start_matches([' ', '\t', '\r']).to_owned()),
+        _ => None,
+    };
+    // Junk may be blank.
+    let next = behind.iter().map(junk).find(|junk| junk.as_deref() != Some(""));
+    let next = next.flatten();
+    next.is_none_or(|junk| !junk.starts_with([',', ']', '}', ':']))
 }
 
-/// A tail that was cut behind a nested object looks like a record behind a record that was cut
-/// before a value.
-fn could_be_nested(before: &[u8], record: &[u8]) -> bool {
-    let objects = (0..before.len()).filter(|at| {
-        before[*at] == b'{'
-            && before[at + 1..].trim_ascii_start().first().is_none_or(|b| *b == b'"')
-    });
-    objects.into_iter().any(|at| {
+/// Whether a whole record behind something damaged can be told from a value that is nested in it.
+fn begins_apart(before: &[u8], record: &[u8]) -> bool {
+    let last = before.iter().rfind(|byte| !b" \t\r".contains(byte));
+    let nested = (0..before.len()).filter(|at| before[*at] == b'{').any(|at| {
         let mut json = Validator::new();
         json.feed(&before[at..]).is_ok() && json.feed(record).is_ok()
-    })
+    });
+    !nested && last.is_none_or(|last| !b"[,:".contains(last))
 }
 
 /// The key comes first in every record, as in real sessions: read from inside a string, it is not

@@ -9,6 +9,7 @@ use super::chain::Chain;
 use crate::error::Holder;
 use crate::sessions::sweep::leftover::Leftover;
 use crate::sessions::sweep::{LockReport, LockState, lossy};
+use crate::transcript::json::MAX_DEPTH;
 use crate::transcript::repair::Survey;
 
 /// One thing that is wrong, or that is listed for completeness.
@@ -41,6 +42,11 @@ pub enum Problem {
     DamagedTranscript {
         /// Counts of its lines and its damage.
         survey: Survey,
+    },
+    /// A session file with lines that are nested too deeply to be judged.
+    TooDeep {
+        /// The number of such lines.
+        lines: u64,
     },
     /// A session file with more than one header.
     DuplicateHeader {
@@ -207,6 +213,7 @@ impl Problem {
             },
             Self::Leftover { .. } => "leftover",
             Self::DamagedTranscript { .. } => "damaged transcript",
+            Self::TooDeep { .. } => "line too deep",
             Self::DuplicateHeader { .. } => "duplicate header",
             Self::BrokenChain { .. } => "broken chain",
             Self::UnreadableTranscript { .. } => "unreadable transcript",
@@ -232,6 +239,10 @@ impl fmt::Display for Problem {
                 f.write_str("a probe of the filesystem's locks")
             }
             Self::DamagedTranscript { survey } => survey_facts(survey, f),
+            Self::TooDeep { lines } => {
+                let s = plural(*lines);
+                write!(f, "{lines} line{s} with more than {MAX_DEPTH} levels of nesting")
+            }
             Self::DuplicateHeader { more, first_line } => {
                 write!(f, "{more} more session header{}", plural(*more))?;
                 first_line.map_or(Ok(()), |line| write!(f, ", the first in line {line}"))

@@ -138,14 +138,19 @@ impl Session<'_> {
     }
 
     fn contents(&self, path: &Path, named: &Path, facts: TranscriptFacts) -> Vec<Finding> {
-        let TranscriptFacts { survey, chain } = facts;
+        let TranscriptFacts { mut survey, chain } = facts;
         let mut findings = Vec::new();
         let mut add = |problem, treatment| {
             findings.push(Finding::new(named.to_owned(), problem, treatment));
         };
+        let too_deep = survey.set_left_alone_apart();
         if !survey.is_healthy() {
             let treatment = self.treat(Remedy::Repair, || self.repair(path));
             add(Problem::DamagedTranscript { survey }, treatment);
+        }
+        if too_deep > 0 {
+            let reason = "whether such a line is whole cannot be told, and no repair removes it";
+            add(Problem::TooDeep { lines: too_deep }, Treatment::report(reason));
         }
         if chain.more_headers > 0 {
             let (more, first_line) = (chain.more_headers, chain.second_header);

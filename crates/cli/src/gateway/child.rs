@@ -7,24 +7,28 @@ use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitCode, ExitStatus};
+use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::SIGCHLD;
 use tokio::process::Child;
 use turnlock::gateway::Gateway;
 
 use super::serve::Guard;
 use super::signals::Signals;
 use crate::failure::Failure;
-use crate::reaper::{self, GRACE, Purpose};
+use crate::reaper::{self, Purpose};
 use crate::{children, lend, signals};
 
+/// How long the program may take to end after a lock was lost. Another gateway may run beside it.
+const LOST_GRACE: Duration = Duration::from_millis(500);
+
 pub(super) async fn run(
-    gateway: &mut Gateway,
+    gateway: &Arc<Gateway>,
     signals: Signals,
     command: &[OsString],
 ) -> Result<ExitCode, Failure> {
-    // The port was free. From here on it belongs to the program.
-    drop(gateway.take_listener());
     children::adopt_orphans()?;
     // Must be the main thread: the kernel tells the reaper when the thread that started it ends.
     let mut reaper = start(gateway, command)?;
@@ -53,7 +57,7 @@ fn start(gateway: &Gateway, command: &[OsString]) -> Result<Child, Failure> {
 
 /// Forwards signals until the program has ended, or a lock is lost.
 async fn attend(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     mut signals: Signals,
     child: &mut Child,
 ) -> Result<ExitStatus, Failure> {
@@ -63,8 +67,12 @@ async fn attend(
         tokio::select! {
             ended = child.wait() => return ended.map_err(failed),
             origin = signals.next() => {
-                if let Some(program) = id(child) {
-                    signals::pass_on(&origin, program);
+                if origin.signal == SIGCHLD {
+                    children::reap_orphans(id(child));
+                }
+                tokio::time::sleep(signals::pause_before(&origin)).await;
+                if let Some(reaper) = id(child) {
+                    signals::pass_on(&origin, reaper);
                 }
             }
             looked = guard.look(gateway) => looked?,
@@ -77,12 +85,12 @@ fn id(child: &Child) -> Option<Pid> {
     child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()))
 }
 
-/// Ends the program, and all that it started.
+/// Ends the program, and all that it started. Another gateway may run already.
 async fn end(reaper: &mut Child) {
     if let Some(reaper) = id(reaper) {
         let _ = kill_process(reaper, Signal::TERM);
     }
-    if tokio::time::timeout(GRACE, reaper.wait()).await.is_err() {
+    if tokio::time::timeout(LOST_GRACE, reaper.wait()).await.is_err() {
         let _ = reaper.kill().await;
     }
     reaper::succeed(Purpose::Gateway);

@@ -236,6 +236,7 @@ struct Report<'a> {
 }
 
 pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
+    output::aside::start();
     let runtime = runtime()?;
     let watched = runtime.block_on(watch(&args));
     // A look that hangs, perhaps on a dead mount, must not delay the end.
@@ -285,7 +286,7 @@ async fn look(args: &Args, watches: &mut Vec<Watched>) -> Result<bool, Failure> 
         all_healthy &= look.condition == Condition::Healthy;
         if let Some(change) = watched.watch.see(look.condition) {
             let report = Report::new(&watched.target, change, &look);
-            print(args, &report)?;
+            print(args, &report).await?;
             let command = args.on_unhealthy.as_deref();
             let command = command.filter(|_| look.condition != Condition::Healthy);
             watched.pending = command.map(|command| Hook::new(command, &report));
@@ -322,10 +323,14 @@ impl<'a> Report<'a> {
     }
 }
 
-fn print(args: &Args, report: &Report) -> Result<(), Failure> {
-    if args.json {
-        return output::answer_json(report);
-    }
+/// Writes a report, elsewhere than on this thread: whoever reads it may be slow.
+async fn print(args: &Args, report: &Report<'_>) -> Result<(), Failure> {
+    let text = if args.json { output::json(report)? } else { line(report) };
+    let written = spawn_blocking(move || output::answer(&text)).await;
+    written.map_err(|e| Failure::new(format!("cannot write the answer: {e}")))?
+}
+
+fn line(report: &Report) -> String {
     let time = humantime::format_rfc3339_seconds(report.change.at);
     let before = report.change.from.map_or_else(String::new, |before| format!(" (was {before})"));
     let reason = report.reason();
@@ -336,8 +341,5 @@ fn print(args: &Args, report: &Report) -> Result<(), Failure> {
         _ => AnsiColor::Red,
     };
     let (style, state, target) = (colour.on_default(), report.change.to, printable(&report.target));
-    output::answer(&format!(
-        "{time} {target} is {style}{state}{style:#}{before}{}\n",
-        printable(&reason)
-    ))
+    format!("{time} {target} is {style}{state}{style:#}{before}{}\n", printable(&reason))
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -16,6 +17,9 @@ use crate::failure::Failure;
 use crate::options::Local;
 use crate::output;
 
+/// How long the release of the locks may take.
+const RELEASE: Duration = Duration::from_millis(500);
+
 /// Take the locks and the port, then serve /healthz and /metrics, or run CMD under the locks
 ///
 /// Takes the state lock, then the config lock, then the port. Nothing else is touched before all
@@ -29,6 +33,7 @@ Examples:
   turnlock gateway run --supervised --state-dir /data -- node gateway.mjs
 
 Exit codes: those of CMD; 1 a lock was lost; 75 another gateway is running;
+128 + N if signal N ended the wait for the locks;
 78 (or 0) with --supervised: another gateway is healthy.")]
 pub(super) struct Args {
     #[command(flatten)]
@@ -113,11 +118,12 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     if let Some(pid) = args.replace {
         stop::stop(&builder, pid, Some(args.port).filter(|port| *port != 0))?;
     }
+    output::aside::start();
     let runtime = signals::runtime()?;
     let ran = runtime.block_on(async {
         let mut signals = Signals::catch()?;
         let started = tokio::select! {
-            () = signals.end() => return Ok(ExitCode::SUCCESS),
+            signal = signals.end_alone() => return Ok(ended_by(signal)),
             started = start(builder, args.supervised.is_some()) => started?,
         };
         match started {
@@ -166,20 +172,54 @@ async fn run(
     announce(&gateway);
     let layout = gateway.layout().clone();
     let told_to_end = tokio::select! {
-        () = signals.end() => true,
+        signal = signals.end_alone() => Some(signal),
         // Many locks take a while, and those on a dead mount for ever.
-        _ = spawn_blocking(move || sweep_sessions(&layout, local)) => false,
+        _ = spawn_blocking(move || sweep_sessions(&layout, local)) => None,
     };
-    let ended = match command {
-        _ if told_to_end => Ok(ExitCode::SUCCESS),
-        [] => serve::serve(&mut gateway, signals, hosts).await,
-        command => child::run(&mut gateway, signals, command).await,
+    // With a program the port belongs to it from here on.
+    let listener = gateway.take_tokio_listener();
+    let gateway = Arc::new(gateway);
+    let ended = match (command, told_to_end, listener) {
+        ([], Some(_), _) => Ok(ExitCode::SUCCESS),
+        // The program has not run.
+        (_, Some(signal), _) => Ok(ended_by(signal)),
+        ([], None, Ok(Some(listener))) => serve::serve(listener, &gateway, signals, hosts).await,
+        ([], None, Ok(None)) => Err(Failure::new("the gateway has no socket")),
+        (_, None, Err(error)) => Err(error.into()),
+        (command, None, Ok(listener)) => {
+            drop(listener);
+            child::run(&gateway, signals, command).await
+        }
     };
-    let released = gateway.release().await;
+    let released = tokio::time::timeout(RELEASE, release(gateway)).await;
     // The reason for the end matters more than a lock that was lost by then.
     let ended = ended?;
-    released?;
+    match released {
+        Ok(released) => released?,
+        // They fall with the process, and the next gateway takes their files over.
+        Err(_) => output::tell("the files of the gateway's locks stay: their disk does not answer"),
+    }
     Ok(ended)
+}
+
+/// Releases the locks, elsewhere than on this thread: their disk may not answer.
+async fn release(mut gateway: Arc<Gateway>) -> Result<(), Failure> {
+    // The last look may be under way.
+    let gateway = loop {
+        match Arc::try_unwrap(gateway) {
+            Ok(gateway) => break gateway,
+            Err(shared) => gateway = shared,
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    };
+    let released = spawn_blocking(move || gateway.release_blocking()).await;
+    released.map_err(|e| Failure::new(format!("cannot release the locks: {e}")))??;
+    Ok(())
+}
+
+/// The exit code of a shell whose program this signal has ended.
+fn ended_by(signal: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(128 + signal).unwrap_or(1))
 }
 
 fn announce(gateway: &Gateway) {

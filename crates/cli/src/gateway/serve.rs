@@ -16,9 +16,11 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
-use tokio::time::{Interval, interval};
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use turnlock::gateway::{Gateway, Layout};
-use turnlock::{LockState, Sessions};
+use turnlock::{LockState, LostCause, Sessions};
 
 use super::signals::Signals;
 use crate::failure::Failure;
@@ -27,7 +29,7 @@ use clients::Clients;
 pub(super) use hosts::Hosts;
 
 /// The pause between two looks at the locks, which may have been removed.
-const WATCH: Duration = Duration::from_secs(1);
+const WATCH: Duration = Duration::from_millis(250);
 /// A client that sends its request more slowly is disconnected.
 const SLOWEST_REQUEST: Duration = Duration::from_secs(5);
 /// The longest head of a request, in bytes. hyper allows no less.
@@ -45,18 +47,17 @@ struct Facts {
 
 /// Serves until it is told to end, or a lock is lost. The socket closes on return.
 pub(super) async fn serve(
-    gateway: &mut Gateway,
+    listener: TcpListener,
+    gateway: &Arc<Gateway>,
     mut signals: Signals,
     hosts: Hosts,
 ) -> Result<ExitCode, Failure> {
-    let listener =
-        gateway.take_tokio_listener()?.ok_or_else(|| Failure::new("the gateway has no socket"))?;
     let facts = Arc::new(Facts::of(gateway, hosts)?);
     let mut clients = Clients::new();
     let mut guard = Guard::new();
     loop {
         tokio::select! {
-            () = signals.end() => return Ok(ExitCode::SUCCESS),
+            _ = signals.end_alone() => return Ok(ExitCode::SUCCESS),
             looked = guard.look(gateway) => looked?,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
@@ -75,18 +76,31 @@ pub(super) struct Guard {
     ticks: Interval,
     /// Whether the last look failed. That was reported then.
     blind: bool,
+    /// A look that is under way, perhaps on a dead mount.
+    looking: Option<JoinHandle<turnlock::gateway::Result<Option<LostCause>>>>,
 }
 
 impl Guard {
     pub(super) fn new() -> Self {
-        Self { ticks: interval(WATCH), blind: false }
+        let mut ticks = interval(WATCH);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { ticks, blind: false, looking: None }
     }
 
     /// Waits, then looks at the locks. A lock that cannot be looked at does not count as lost.
     /// Cancel safe.
-    pub(super) async fn look(&mut self, gateway: &Gateway) -> Result<(), Failure> {
-        self.ticks.tick().await;
-        let looked = gateway.lost();
+    pub(super) async fn look(&mut self, gateway: &Arc<Gateway>) -> Result<(), Failure> {
+        let looking = match &mut self.looking {
+            Some(looking) => looking,
+            None => {
+                self.ticks.tick().await;
+                let gateway = Arc::clone(gateway);
+                self.looking.insert(spawn_blocking(move || gateway.lost()))
+            }
+        };
+        let looked = looking.await;
+        self.looking = None;
+        let looked = looked.map_err(|e| Failure::new(format!("cannot look at the locks: {e}")))?;
         let blind = looked.is_err();
         match looked {
             Ok(None) => {}

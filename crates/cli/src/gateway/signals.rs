@@ -3,11 +3,12 @@
 use std::io;
 use std::thread;
 
+use signal_hook::consts::SIGCHLD;
 use signal_hook::low_level::siginfo::Origin;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::failure::Failure;
-use crate::signals;
+use crate::{children, signals};
 
 /// The signals that this process gets. None of them ends it any more.
 pub(super) struct Signals(UnboundedReceiver<Origin>);
@@ -15,10 +16,14 @@ pub(super) struct Signals(UnboundedReceiver<Origin>);
 impl Signals {
     pub(super) fn catch() -> Result<Self, Failure> {
         let failed = |e: io::Error| Failure::new(format!("cannot wait for signals: {e}"));
-        let mut caught = signals::catch(&[]).map_err(failed)?;
+        let mut caught = signals::catch(&[SIGCHLD]).map_err(failed)?;
         let (tell, told) = unbounded_channel();
         // A thread, because tokio does not say who sent a signal.
-        let listen = move || caught.forever().all(|origin| tell.send(origin).is_ok());
+        let listen = move || {
+            while let Ok(mut came) = caught.wait(None)
+                && came.all(|origin| tell.send(origin).is_ok())
+            {}
+        };
         thread::Builder::new().name("signals".into()).spawn(listen).map_err(failed)?;
         Ok(Self(told))
     }
@@ -34,6 +39,18 @@ impl Signals {
     /// Waits for a signal that asks this process to end. Cancel safe.
     pub(super) async fn end(&mut self) {
         while !signals::ENDING.contains(&self.next().await.signal) {}
+    }
+
+    /// Like [`end`](Self::end), says which signal it was, and takes note of orphans that have ended
+    /// meanwhile. Not for a process that has a child of its own. Cancel safe.
+    pub(super) async fn end_alone(&mut self) -> i32 {
+        loop {
+            match self.next().await.signal {
+                SIGCHLD => children::reap_orphans(None),
+                signal if signals::ENDING.contains(&signal) => return signal,
+                _ => {}
+            }
+        }
     }
 }
 

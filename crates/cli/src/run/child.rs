@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
+use std::thread;
 
 use rustix::process::Pid;
 use signal_hook::consts::SIGCHLD;
@@ -11,7 +12,7 @@ use turnlock::Turn;
 
 use crate::failure::Failure;
 use crate::reaper::{self, Purpose};
-use crate::{children, enclosing, lend, signals};
+use crate::{children, enclosing, lend, output, signals};
 
 /// Runs the command to its end, and returns its exit code. Must be called on the main thread: the
 /// kernel tells the reaper when that thread ends.
@@ -19,8 +20,11 @@ pub(super) fn run(turn: &Turn, command: &[OsString]) -> Result<u8, Failure> {
     let failed = |e: io::Error| Failure::new(format!("cannot start the command: {e}"));
     // From here on signals are for the command. Those that come before it runs are kept for it.
     let mut signals = signals::catch(&[SIGCHLD]).map_err(failed)?;
+    output::aside::start();
     children::adopt_orphans()?;
     let mut reaper = spawn(turn, command)?.map_err(failed)?;
+    let pid = Pid::from_child(&reaper);
+    let running = children::watch(pid);
     loop {
         if let Some(status) = reaper.try_wait().map_err(failed)? {
             if status.signal().is_some() {
@@ -29,8 +33,12 @@ pub(super) fn run(turn: &Turn, command: &[OsString]) -> Result<u8, Failure> {
             }
             return Ok(code(status));
         }
-        for origin in signals.wait() {
-            signals::pass_on(&origin, Pid::from_child(&reaper));
+        for origin in signals.wait(running.as_ref()).map_err(failed)? {
+            if origin.signal == SIGCHLD {
+                children::reap_orphans(Some(pid));
+            }
+            thread::sleep(signals::pause_before(&origin));
+            signals::pass_on(&origin, pid);
         }
     }
 }

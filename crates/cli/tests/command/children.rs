@@ -114,9 +114,10 @@ fn a_low_limit_on_descriptors_is_no_obstacle() {
 #[test]
 fn what_a_killed_turnlock_ran_is_told_to_end() {
     let room = room();
-    let script = "sh -c 'trap \"echo child told; exit\" TERM; echo ready; \
+    let script = "trap 'echo told; exit' TERM; \
+                  sh -c 'trap \"echo child told; exit\" TERM; echo ready; \
                   while :; do sleep 0.02; done' & \
-                  trap 'echo told; exit' TERM; while :; do sleep 0.02; done";
+                  while :; do sleep 0.02; done";
     let mut holder = run(&room, &[], script);
     assert_eq!(holder.line(), "ready");
     kill(&mut holder, false);

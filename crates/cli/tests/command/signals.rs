@@ -1,11 +1,14 @@
 //! Signals to `turnlock run`, and its death.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 
-use rustix::process::Signal;
-use turnlock_testing::{ended, eventually, room};
+use rustix::process::{Pid, Signal, kill_process_group};
+use turnlock_testing::namespace::pid_namespace;
+use turnlock_testing::process::{children_named, is_installed, signal, through, traced};
+use turnlock_testing::{Running, ended, eventually, room, state_of, until};
 
-use crate::program::{TURNLOCK, held, run};
+use crate::program::{TURNLOCK, held, run, turnlock};
 use crate::status::status;
 
 #[test]
@@ -18,6 +21,10 @@ fn signals_are_forwarded() {
         ("TERM", Signal::TERM),
         ("USR1", Signal::USR1),
         ("USR2", Signal::USR2),
+        ("ALRM", Signal::ALARM),
+        ("CONT", Signal::CONT),
+        ("URG", Signal::URG),
+        ("WINCH", Signal::WINCH),
     ] {
         let script = format!("trap 'echo got {name}; exit 3' {name}; echo ready; read go");
         let mut running = run(&room, &[], &script);
@@ -91,4 +98,141 @@ fn the_command_outlives_a_killed_turnlock_only_with_the_turn() {
     let answer = waiter.end();
     assert_eq!(answer.code, Some(0), "{answer:?}");
     assert!(answer.out.ends_with("/gone\n{\"last\":1}\n"), "{answer:?}");
+}
+
+/// Says each SIGTERM, says that there is no more when it gets SIGUSR1, and ends at SIGUSR2.
+const COUNTER: &str = "\
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: print('told', flush=True))
+signal.signal(signal.SIGUSR1, lambda *_: print('no more', flush=True))
+signal.signal(signal.SIGUSR2, lambda *_: sys.exit(5))
+print('ready', flush=True)
+while True: signal.pause()";
+
+#[test]
+fn a_signal_to_the_whole_group_reaches_the_command_once() {
+    if !is_installed("python3") {
+        return;
+    }
+    for program in [&["python3"][..], &["setsid", "python3"]] {
+        let room = room();
+        let mut command = turnlock(["run"]);
+        command.arg(&room.session).arg("--").args(program).args(["-c", COUNTER]).process_group(0);
+        let mut running = Running::start(command);
+        assert_eq!(running.line(), "ready");
+        let group = Pid::from_raw(running.pid().cast_signed()).unwrap();
+        for _ in 0..3 {
+            kill_process_group(group, Signal::TERM).unwrap();
+            assert_eq!(running.line(), "told", "{program:?}");
+            // What turnlock forwards comes later.
+            running.signal(Signal::USR1);
+            assert_eq!(running.line(), "no more", "{program:?}");
+        }
+        // To turnlock alone.
+        running.signal(Signal::TERM);
+        assert_eq!(running.line(), "told");
+        running.signal(Signal::USR2);
+        let answer = running.end();
+        assert_eq!((answer.code, &*answer.out), (Some(5), ""), "{program:?}");
+    }
+}
+
+/// Without a handler of its own the command cannot have got it, or it would be gone.
+#[test]
+fn a_signal_to_all_processes_of_turnlock_is_not_lost() {
+    let room = room();
+    let mut running = run(&room, &[], "echo ready; exec sleep 1000");
+    assert_eq!(running.line(), "ready");
+    let helper = children_named(running.pid(), "turnlock")[0];
+    for pid in [helper, running.pid()] {
+        signal(pid, Signal::TERM);
+    }
+    assert_eq!(running.end().code, Some(128 + 15));
+}
+
+/// The kernel gives the first process of a PID namespace no signal that it does not handle.
+#[test]
+fn the_first_process_of_a_container_ends_when_it_is_told_to() {
+    let Some(container) = pid_namespace() else { return };
+    let room = room();
+    let holder = held(&room, &[]);
+    let session = room.session.to_str().unwrap();
+    let waits = ["run", "--timeout", "none", session, "--", "echo", "never"];
+    for (which, code) in [(Signal::TERM, 128 + 15), (Signal::INT, 128 + 2)] {
+        let running = Running::start(through(&container, &turnlock(waits)));
+        let first = traced(running.pid());
+        until("it handles signals", || is_turnlock(first) && handles(first, which));
+        signal(first, which);
+        let answer = running.end();
+        assert_eq!((answer.code, &*answer.out), (Some(code), ""), "{answer:?}");
+    }
+    holder.end();
+    fs::write(&room.session, "{}\n").unwrap();
+    let follow = turnlock(["read", "--follow", "--tail", "1", session]);
+    let mut running = Running::start(through(&container, &follow));
+    assert_eq!(running.line(), "{}");
+    signal(traced(running.pid()), Signal::TERM);
+    assert_eq!(running.end().code, Some(0), "its own end goes first");
+}
+
+fn is_turnlock(pid: u32) -> bool {
+    fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("turnlock"))
+}
+
+fn handles(pid: u32, signal: Signal) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
+    u64::from_str_radix(mask, 16).unwrap() & (1 << (signal.as_raw() - 1)) != 0
+}
+
+/// Whoever starts turnlock may have left its signals in any state.
+#[test]
+fn blocked_and_ignored_signals_are_set_right() {
+    if !is_installed("python3") {
+        return;
+    }
+    for state in [
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])",
+        "signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))",
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)",
+    ] {
+        let script =
+            format!("import os, signal, sys; {state}; os.execv(sys.argv[1], sys.argv[1:])");
+        let start = ["python3", "-c", &script].map(String::from);
+        let room = room();
+        for _ in 0..5 {
+            let mut command = turnlock(["run"]);
+            command.arg(&room.session).args(["--", "sh", "-c", "sh -c 'exit 3'"]);
+            assert_eq!(ended(through(&start, &command)).code, Some(3), "{state}");
+        }
+        let mut command = turnlock(["run"]);
+        command.arg(&room.session).args(["--", "sh", "-c", "echo ready; exec sleep 1000"]);
+        let mut running = Running::start(through(&start, &command));
+        assert_eq!(running.line(), "ready");
+        running.signal(Signal::TERM);
+        assert_eq!(running.wait().code(), Some(128 + 15), "{state}");
+        assert!(!room.lock.exists());
+    }
+}
+
+/// As for process 1 of a container.
+#[test]
+fn orphans_do_not_stay_as_zombies() {
+    let room = room();
+    let (note, go) = (room.dir.join("pid"), room.dir.join("go"));
+    let adopt = format!(
+        "(while ! [ -e {} ]; do sleep 0.02; done) & echo $! > {}; exec \"$@\"",
+        go.display(),
+        note.display()
+    );
+    let adopt = ["sh", "-c", &adopt, "sh"].map(String::from);
+    let mut command = turnlock(["run"]);
+    command.arg(&room.session).args(["--", "sh", "-c", "echo ready; read go; exit 3"]);
+    let mut running = Running::start(through(&adopt, &command));
+    assert_eq!(running.line(), "ready");
+    let orphan = fs::read_to_string(note).unwrap().trim().parse().unwrap();
+    fs::write(go, "").unwrap();
+    until("it is waited for", || state_of(orphan).is_none());
+    running.say("go on\n");
+    assert_eq!(running.wait().code(), Some(3));
 }

@@ -74,6 +74,10 @@ fn every_signal_reaches_it() {
         ("TERM", Signal::TERM),
         ("USR1", Signal::USR1),
         ("USR2", Signal::USR2),
+        ("ALRM", Signal::ALARM),
+        ("CONT", Signal::CONT),
+        ("URG", Signal::URG),
+        ("WINCH", Signal::WINCH),
     ] {
         let note = home.dir.path().join(name);
         let script = format!("trap 'exit 5' {name}; {}", waiting(&note));

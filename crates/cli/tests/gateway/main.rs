@@ -13,4 +13,5 @@ mod rig;
 mod served;
 mod stop;
 mod supervised;
+mod told;
 mod wrapped;

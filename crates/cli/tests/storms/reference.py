@@ -22,12 +22,13 @@ def refuse(constant):
 # Bytes are read as latin-1, so that an offset in the text is an offset in the file. UTF-8 is
 # checked apart.
 JSON = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=refuse)
-TOKEN = re.compile(
-    r'(?P<blank>[ \t\r]+)'
-    r'|(?P<string>"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*")'
-    r"|(?P<scalar>-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null)"
-    r"|(?P<mark>[{}\[\]:,])"
+TEXT = re.compile(r'(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*')
+ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?")
+# The longest beginning of a number.
+NUMBER = re.compile(
+    r"-?(?:(?:0|[1-9][0-9]*)(?:\.(?:[0-9]+(?:[eE](?:[+-]?[0-9]*))?)?|[eE](?:[+-]?[0-9]*))?)?"
 )
+WORDS_OF_JSON = ["true", "false", "null"]
 
 
 def is_utf8(text):
@@ -46,111 +47,144 @@ def whole_value(line):
     return is_utf8(line)
 
 
-def object_at(line, start):
-    """The end of the whole object that begins at `start`, or None."""
-    try:
-        end = JSON.raw_decode(line, start)[1]
-    except ValueError:
-        return None
-    return end if is_utf8(line[start:end]) else None
+class Attempt:
+    """An attempt to read an object that begins at `start`."""
 
+    def __init__(self, line, start):
+        self.start = start
+        self.end = None  # Where it ends, if it is whole.
+        self.cut = None  # Else the byte that cannot follow, or the end of the line.
+        self.braces = []  # The opening braces that it takes for parts of strings.
+        self.read(line)
 
-def is_unfinished_with(text, place):
-    """Whether `text` is the beginning of an object that is still open, and `place` in it the
-    beginning of one of its values."""
-    stack, want, at, seen = [], "value", 0, False
-    while at < len(text):
-        token = TOKEN.match(text, at)
-        if not token:
-            return False
-        kind, word = token.lastgroup, token.group()
-        if kind != "blank":
-            if at == place:
-                if want not in ("value", "first-element"):
-                    return False
-                seen = True
-            opens = kind == "mark" and word in "{["
-            if want in ("value", "first-element") and (opens or kind in ("string", "scalar")):
-                if opens:
-                    stack.append(word)
-                    want = "first-key" if word == "{" else "first-element"
-                else:
-                    want = "after"
-            elif want in ("key", "first-key") and kind == "string":
-                want = "colon"
-            elif want == "colon" and word == ":":
+    def read(self, line):
+        stack, want, at = [], "value", self.start
+        while at < len(line):
+            char = line[at]
+            if char in BLANK:
+                at += 1
+            elif want in ("value", "first-element") and char in "{[":
+                stack.append(char)
+                want = "first-key" if char == "{" else "first-element"
+                at += 1
+            elif want in ("value", "first-element", "key", "first-key") and char == '"':
+                at = self.text(line, at + 1)
+                if at is None:
+                    return
+                want = "colon" if "key" in want else "after"
+            elif want in ("value", "first-element") and char in "-0123456789tfn":
+                end = self.scalar(line, at)
+                if end is None:
+                    return
+                at, want = end, "after"
+            elif want == "colon" and char == ":":
                 want = "value"
-            elif want == "after" and word == ",":
+                at += 1
+            elif want == "after" and char == ",":
                 want = "key" if stack[-1] == "{" else "value"
-            elif word == "}" and want in ("first-key", "after") and stack[-1] == "{":
+                at += 1
+            elif (char == "}" and stack[-1:] == ["{"] and want in ("first-key", "after")) or (
+                char == "]" and stack[-1:] == ["["] and want in ("first-element", "after")
+            ):
                 stack.pop()
                 want = "after"
-            elif word == "]" and want in ("first-element", "after") and stack[-1] == "[":
-                stack.pop()
-                want = "after"
+                at += 1
+                if not stack:
+                    self.end = at
+                    return
             else:
-                return False
-            if not stack:
-                return False  # It is closed, or never was an object.
-        at = token.end()
-    return seen
+                break
+        self.cut = at
+
+    def text(self, line, start):
+        """Behind the string whose text begins at `start`. None if it is cut."""
+        end = TEXT.match(line, start).end()
+        closed = line[end : end + 1] == '"'
+        if not closed and line[end : end + 1] == "\\":
+            end = ESCAPE.match(line, end).end()
+        self.braces.extend(at for at in range(start, end) if line[at] == "{")
+        if closed:
+            return end + 1
+        self.cut = end
+        return None
+
+    def scalar(self, line, start):
+        for word in WORDS_OF_JSON:
+            if line[start] == word[0]:
+                end = start + len(os.path.commonprefix([word, line[start : start + len(word)]]))
+                whole = line[start:end] == word
+                break
+        else:
+            end = NUMBER.match(line, start).end()
+            whole = line[end - 1].isdigit()
+        if whole and end < len(line):
+            return end
+        self.cut = end
+        return None
 
 
-def survivors(line, terminated):
+def heir(line, first):
+    """If the object was cut in a string: the attempt that began there and goes on."""
+    if first.end is not None:
+        return None
+    free = 0
+    for brace in first.braces:
+        if brace >= free:
+            second = Attempt(line, brace)
+            free = second.cut if second.end is None else second.end
+            if free > first.cut:
+                return second
+    return None
+
+
+def survivors(line):
     """The records that survive of a damaged line."""
-    records, at, expected = [], 0, True
-    after = 0  # The end of the latest record.
-    while at < len(line):
-        byte = line[at]
-        if byte == "{":
-            end = object_at(line, at)
-            if end is not None and (expected or counts(line, after, at, end, terminated)):
-                records.append(line[at:end])
-                at = after = end
-                expected = True
-                continue
-            expected = False
-        elif byte == "\0":
-            expected = True
-        elif byte not in BLANK:
-            expected = False
-        at += 1
+    records, begin, at = [], 0, 0  # A record is expected at `begin`.
+    known_cut = None
+    while (start := line.find("{", at)) >= 0:
+        between = line[begin:start].rstrip(BLANK)
+        expected = not between or between[-1] == "\0"
+        known = not between or start == known_cut
+        attempt = Attempt(line, start)
+        while (second := heir(line, attempt)) is not None:
+            attempt, expected = second, False
+        if attempt.end is None:
+            at, known_cut = attempt.cut, attempt.cut if known else None
+            continue
+        at, known_cut = attempt.end, None
+        text = line[attempt.start : at]
+        if not is_utf8(text) or looks_nested(line, begin, attempt, known):
+            continue
+        if expected or text[1:-1].strip(BLANK):
+            records.append(text)
+            begin = at
     return records
 
 
-def counts(line, after, start, end, terminated):
-    """Whether an object counts where no record is expected."""
-    if not line[start + 1 : end - 1].strip(BLANK):
-        return False
-    rest = line[end:].lstrip(BLANK)
-    if rest:
-        return rest[0] not in ",]}:"
-    if terminated:
-        return True
-    outer = (i for i in range(after, start) if line[i] == "{")
-    return not any(is_unfinished_with(line[i:end], start - i) for i in outer)
+def looks_nested(line, begin, attempt, known):
+    before = line[begin : attempt.start].rstrip(BLANK)[-1:]
+    behind = line[attempt.end :].lstrip(BLANK)[:1]
+    return behind in tuple(",]}:") or (not known and before in tuple("[,:"))
 
 
 def lines_left(content):
     """The lines that are not blank after a repair, without whitespace around them."""
     parts = content.decode("latin-1").split("\n")
     left = []
-    for number, line in enumerate(parts):
-        terminated = number + 1 < len(parts)
+    for line in parts:
         if not line.strip(BLANK):
             continue
         if whole_value(line):
             left.append(line.strip(BLANK))
         else:
-            left.extend(survivors(line, terminated))
+            left.extend(survivors(line))
     return left
 
 
 # Random files.
 
-# How often a hostile line repeats its piece. From about nine times on, the search reads a line
-# again so often that it stops looking for the outer record, and takes an inner one.
-HOSTILE = 4
+# The most times that a hostile line repeats its piece.
+HOSTILE = 12
 
 WORDS = ["a", "text", "{", "}", ":", ",", "[", '"', "\\", "{}", '{"a":1}', "é", "\U0001f980", "",
          '{"role":"system"}', '\\"', "\n", "\0", '"}', '{"']

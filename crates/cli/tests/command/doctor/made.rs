@@ -76,7 +76,12 @@ impl Made {
             0 => {
                 self.bytes.extend_from_slice(&record[..cut]);
                 let whole = self.object(size / 2);
-                self.keep(&whole);
+                if record[..cut].ends_with(b":") {
+                    // It cannot be told from a nested object.
+                    self.bytes.extend_from_slice(&whole);
+                } else {
+                    self.keep(&whole);
+                }
             }
             1 => {
                 self.keep(&record);
