@@ -272,6 +272,21 @@ fn what_is_put_in_the_place_of_a_new_directory_is_not_given_away() {
 }
 
 #[test]
+fn a_directory_that_another_process_of_root_makes_meanwhile_is_not_given_away() {
+    let Some(led) = Led::new() else { return };
+    // Time for the other between the look for the directory and the making of it.
+    let Some(through) = strace(&["inject=mkdir,mkdirat:delay_enter=1000000"]) else { return };
+    let dir = led.home.join("agents");
+    let mut root = Child::start(&dir.join("s.jsonl"), How { through, ..How::default() });
+    root.tell(&Ask::Acquire(60_000));
+    assert_eq!(root.has_answered(Duration::from_millis(300)), None);
+    fs::create_dir(&dir).unwrap();
+    root.answered_held();
+    assert_eq!(fs::metadata(&dir).unwrap().uid(), 0);
+    root.release();
+}
+
+#[test]
 fn where_everybody_may_put_files_those_of_others_are_refused() {
     if !am_root("can make files of others") {
         return;

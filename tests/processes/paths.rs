@@ -173,6 +173,37 @@ fn what_root_creates_in_somebodys_directory_is_theirs() {
     }
 }
 
+/// Only what a call has created is given away.
+#[test]
+fn what_root_finds_in_somebodys_directory_stays_roots() {
+    if !am_root("can give files away") {
+        return;
+    }
+    let room = room();
+    let dir = room.dir.join("theirs");
+    let inner = dir.join("inner");
+    fs::create_dir_all(&inner).unwrap();
+    std::os::unix::fs::chown(&dir, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+    let owner = |path: &Path| fs::metadata(path).unwrap().uid();
+    let sessions = Sessions::new();
+    for session in [dir.join("s.jsonl"), inner.join("s.jsonl"), inner.join("deep/s.jsonl")] {
+        fs::create_dir_all(session.parent().unwrap()).unwrap();
+        fs::write(&session, "{\"torn").unwrap();
+        let mut turn = sessions.turn(&session).acquire_blocking().unwrap();
+        turn.append_blocking(&json!({"n": 1})).unwrap();
+        turn.repair_blocking().unwrap();
+        turn.read().unwrap();
+        turn.rewrite_blocking([json!({"n": 2})]).unwrap();
+        turn.release_blocking().unwrap();
+        sessions.post_blocking(&session, &json!({"n": 3})).unwrap();
+        for path in [&session, &session.with_extension("jsonl.damaged")] {
+            assert_eq!(owner(path), 0, "{}", path.display());
+        }
+    }
+    assert_eq!((owner(&inner), owner(&inner.join("deep"))), (0, 0));
+    assert_eq!(owner(&dir), SOMEBODY);
+}
+
 #[test]
 fn a_lock_file_that_may_not_be_opened_is_held_by_somebody_unknown() {
     if !am_root("can give files away") {

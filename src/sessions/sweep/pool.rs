@@ -260,37 +260,48 @@ where
 mod tests {
     use super::*;
 
-    impl Entry for u32 {
+    /// An entry of a test. A silent one is listed by its path, which other tests must not share.
+    struct Item(&'static str, u32);
+
+    impl Entry for Item {
         fn path(&self) -> PathBuf {
-            format!("/no-such-directory/{self}").into()
+            format!("/no-such-directory/{}/{}", self.0, self.1).into()
         }
+    }
+
+    fn items(test: &'static str, count: u32) -> Vec<Item> {
+        (0..count).map(|n| Item(test, n)).collect()
     }
 
     #[test]
     fn results_come_in_the_order_of_the_entries() {
         let mut seen = 0;
         let limits = Limits { stuck_after: Duration::from_secs(60), per_thread: 64 };
-        let work = |n: &u32, _: &Heartbeat| n * 2;
-        let results = map((0..10_000).collect(), limits, work, |done| seen = done);
+        let work = |item: &Item, _: &Heartbeat| item.1 * 2;
+        let results = map(items("order", 10_000), limits, work, |done| seen = done);
         assert_eq!(seen, 10_000);
         assert!(results.iter().enumerate().all(|(n, result)| *result == Some(n as u32 * 2)));
     }
 
     #[test]
     fn an_entry_that_never_comes_back_is_given_up_and_stops_nobody() {
-        let work = |n: &u32, heartbeat: &Heartbeat| match n {
+        let limit = Duration::from_millis(500);
+        let work = move |item: &Item, heartbeat: &Heartbeat| match item.1 {
             7 => loop {
                 thread::park();
             },
             // It takes longer than the limit, but makes progress.
-            8 => (0..10).for_each(|_| {
-                thread::sleep(Duration::from_millis(20));
-                heartbeat.beat();
-            }),
+            8 => {
+                let until = Instant::now() + 2 * limit;
+                while Instant::now() < until {
+                    thread::yield_now();
+                    heartbeat.beat();
+                }
+            }
             _ => {}
         };
-        let limits = Limits { stuck_after: Duration::from_millis(150), per_thread: 64 };
-        let results = map((0..100).collect(), limits, work, |_| {});
+        let limits = Limits { stuck_after: limit, per_thread: 64 };
+        let results = map(items("silent", 100), limits, work, |_| {});
         let abandoned: Vec<_> =
             results.iter().enumerate().filter(|(_, r)| r.is_none()).map(|(n, _)| n).collect();
         assert_eq!(abandoned, [7]);

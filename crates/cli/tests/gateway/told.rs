@@ -229,6 +229,28 @@ fn it_ends_when_told_so_also_if_nobody_reads_what_it_says() {
     }
 }
 
+/// Others that follow something, and say what they see.
+#[test]
+fn a_monitor_ends_when_told_so_also_if_nobody_reads_what_it_says() {
+    let (_reader, mut writer) = std::io::pipe().unwrap();
+    full(&mut writer);
+    let home = home();
+    let mut monitor = gateway(&["monitor", "--every", "50ms"]);
+    monitor.arg(home.address().to_string()).stdin(Stdio::null()).stdout(writer);
+    let mut running = Doomed(monitor.spawn().unwrap());
+    until("its answer has no room", || is_writing(running.pid()));
+    running.signal(Signal::TERM);
+    let status = eventually("its end", || running.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
+}
+
+/// Whether one of its threads waits for room in a pipe.
+fn is_writing(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let mut waits = threads.filter_map(|t| std::fs::read_to_string(t.path().join("wchan")).ok());
+    waits.any(|place| place.contains("pipe_write"))
+}
+
 fn helpers_of(pid: u32) -> Vec<u32> {
     let helpers = children_named(pid, "turnlock");
     let named = |pid: &u32| children_named(*pid, "sleep");
