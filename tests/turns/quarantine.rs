@@ -40,6 +40,7 @@ fn expect_refused(room: &Room, why: &str) {
     for error in [repair(room).unwrap_err(), restore(room).unwrap_err()] {
         let text = error.to_string();
         assert!(text.contains("s.jsonl.damaged") && text.contains(why), "{text}");
+        assert!(text.contains("move it out of the way"), "{text}");
     }
     assert_eq!(room.text(), DAMAGED);
     assert_eq!(fs::read(quarantine(room)).unwrap(), before);
