@@ -17,7 +17,7 @@ use crate::error::{Context, Error, Result};
 use crate::mode::{Mode, now_or_never};
 use crate::outside::note;
 use crate::place::Place;
-use crate::sys::Pinned;
+use crate::sys::{Pinned, Refusal};
 use crate::transcript::moves::Moves;
 use crate::transcript::repair::{Repair, RepairError, needless, take_out};
 use crate::transcript::restore::{RestoreError, Restored, take_back};
@@ -313,7 +313,14 @@ fn open_quarantine(place: &Place, session: &File) -> std::result::Result<File, R
         Err(ReadError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Err(RestoreError::NothingToUndo)
         }
-        Err(error) => Err(RestoreError::Quarantine(io::Error::other(error))),
+        Err(error) => {
+            let remedy = match &error {
+                ReadError::Open { source, .. } => Refusal::of(source).map(Refusal::remedy),
+                _ => None,
+            };
+            let text = format!("{error}{}", remedy.unwrap_or_default());
+            Err(RestoreError::Quarantine(io::Error::other(text)))
+        }
     }
 }
 
