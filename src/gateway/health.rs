@@ -6,6 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use serde::Serialize;
+use ureq::Agent;
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 use crate::sys;
 
@@ -70,13 +75,14 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 #[must_use]
 pub fn probe(address: SocketAddr, limit: Duration) -> Health {
     // The request goes to the address itself, whatever proxy the environment names.
-    let config = ureq::Agent::config_builder()
+    let config = Agent::config_builder()
         .timeout_global(Some(limit))
         .http_status_as_error(false)
         .max_redirects(0)
         .proxy(None)
         .build();
-    let answer = config.new_agent().get(health_url(address)).call().and_then(|mut answer| {
+    let agent = Agent::with_parts(config, DefaultConnector::default(), Known(reachable(address)));
+    let answer = agent.get(health_url(address)).call().and_then(|mut answer| {
         let body = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_vec()?;
         Ok((answer.status(), body))
     });
@@ -87,6 +93,20 @@ pub fn probe(address: SocketAddr, limit: Duration) -> Health {
         Err(ureq::Error::Io(e)) => unanswered(&e),
         Err(ureq::Error::ConnectionFailed) => Health::Refused,
         Err(e) => Health::Unhealthy(e.to_string()),
+    }
+}
+
+type Found = std::result::Result<ResolvedSocketAddrs, ureq::Error>;
+
+/// An address that needs no resolver. That of ureq starts a thread, and panics where it may not.
+#[derive(Debug)]
+struct Known(SocketAddr);
+
+impl Resolver for Known {
+    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Found {
+        let mut found = self.empty();
+        found.push(self.0);
+        Ok(found)
     }
 }
 

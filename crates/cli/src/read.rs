@@ -8,8 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use turnlock::Transcript;
 
 use crate::failure::Failure;
@@ -45,18 +48,18 @@ pub(crate) struct Args {
     session: PathBuf,
 }
 
+const ENDING: [i32; 2] = [SIGINT, SIGTERM];
+/// How long a line may take to be written after this process was told to end.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// Longer lines are copied in chunks.
 const LONGEST_IN_MEMORY: usize = 1024 * 1024;
 
 pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     let interrupted = Arc::new(AtomicBool::new(false));
     if args.follow {
-        signals::will_be_handled();
-        for signal in [SIGINT, SIGTERM] {
-            let flag = Arc::clone(&interrupted);
-            signal_hook::flag::register(signal, flag)
-                .map_err(|error| Failure::new(format!("cannot handle signals: {error}")))?;
-        }
+        heed_interrupts(&interrupted)
+            .map_err(|error| Failure::new(format!("cannot handle signals: {error}")))?;
     }
     match read(&args, &mut Show::new(args.json), &interrupted) {
         Ok(()) => Ok(ExitCode::SUCCESS),
@@ -68,6 +71,25 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
         Err(Stop::Output(error)) => Err(Failure::new(format!("cannot write the answer: {error}"))),
         Err(Stop::Read(error)) => Err(Failure::from(error)),
     }
+}
+
+/// Sets the flag when this process is told to end. A full pipe, or a disk that does not answer, may
+/// keep it from looking at that, so that it is ended soon after.
+fn heed_interrupts(interrupted: &Arc<AtomicBool>) -> io::Result<()> {
+    signals::will_be_handled();
+    for signal in ENDING {
+        signal_hook::flag::register(signal, Arc::clone(interrupted))?;
+    }
+    let mut told = Signals::new(ENDING)?;
+    let watch = move || {
+        if told.forever().next().is_some() {
+            thread::sleep(PATIENCE);
+            std::process::exit(0);
+        }
+    };
+    // Without a thread it ends when it can.
+    let _ = thread::Builder::new().name("signals".into()).spawn(watch);
+    Ok(())
 }
 
 /// The reason why reading ends early.

@@ -1,10 +1,13 @@
 //! Signals for the async subcommands: to end, or to forward to the program under the locks.
 
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::thread;
+use std::time::Duration;
 
 use signal_hook::consts::SIGCHLD;
 use signal_hook::low_level::siginfo::Origin;
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::failure::Failure;
@@ -54,10 +57,29 @@ impl Signals {
     }
 }
 
-/// A runtime with one thread, which is enough for a command that waits.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_current_thread()
+/// A runtime with one thread, which is enough for a command that waits, and one for file work.
+pub(super) fn runtime() -> Result<Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .thread_keep_alive(FOR_EVER)
         .build()
-        .map_err(|e| Failure::new(format!("cannot start a runtime: {e}")))
+        .map_err(|e| Failure::new(format!("cannot start a runtime: {e}")))?;
+    if can_work(&runtime) {
+        Ok(runtime)
+    } else {
+        Err(Failure::new("cannot start a thread; see `ulimit -u` and the limits of the service"))
+    }
+}
+
+/// Longer than any process lives.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// Starts the thread for file work. Without one tokio panics, now or at any later time. With one it
+/// never does: what cannot be begun at once waits for that thread.
+fn can_work(runtime: &Runtime) -> bool {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let started = panic::catch_unwind(AssertUnwindSafe(|| runtime.spawn_blocking(|| ())));
+    panic::set_hook(hook);
+    started.is_ok()
 }

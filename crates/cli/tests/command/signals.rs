@@ -1,12 +1,14 @@
 //! Signals to `turnlock run`, and its death.
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::process::CommandExt;
+use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use turnlock_testing::namespace::pid_namespace;
 use turnlock_testing::process::{children_named, is_installed, signal, through, traced};
-use turnlock_testing::{Running, ended, eventually, room, state_of, until};
+use turnlock_testing::{Doomed, Running, ended, eventually, room, state_of, until};
 
 use crate::program::{TURNLOCK, held, run, turnlock};
 use crate::status::status;
@@ -183,6 +185,23 @@ fn handles(pid: u32, signal: Signal) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
     u64::from_str_radix(mask, 16).unwrap() & (1 << (signal.as_raw() - 1)) != 0
+}
+
+#[test]
+fn a_follower_ends_when_told_so_also_if_nobody_reads() {
+    let room = room();
+    let line = format!("{{\"text\":\"{}\"}}\n", "x".repeat(100_000));
+    fs::write(&room.session, line.repeat(4)).unwrap();
+    let mut command = turnlock(["read", "--follow", "--tail", "4"]);
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    command.arg(&room.session).stdin(Stdio::null()).stdout(writer);
+    let mut running = Doomed(command.spawn().unwrap());
+    drop(command);
+    let mut byte = [0];
+    reader.read_exact(&mut byte).unwrap();
+    running.signal(Signal::TERM);
+    let status = eventually("its end", || running.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
 }
 
 /// Whoever starts turnlock may have left its signals in any state.

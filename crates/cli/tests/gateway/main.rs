@@ -5,6 +5,7 @@ mod command;
 mod foreign;
 mod isolation;
 mod layers;
+mod limits;
 mod metrics;
 mod monitor;
 mod namespaces;

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process_group};
+use turnlock_testing::namespace::pid_namespace;
 use turnlock_testing::process::{children_named, is_installed, signal, through, traced};
 use turnlock_testing::strace::strace;
-use turnlock_testing::{Doomed, Running, ended, eventually, state_of, until};
+use turnlock_testing::{Doomed, Running, ended, eventually, kernel_waiters, state_of, until};
 
 use crate::rig::*;
 
@@ -175,6 +176,37 @@ fn orphans_do_not_stay_as_zombies() {
 }
 
 #[test]
+fn as_process_1_it_waits_for_orphans_of_others() {
+    let Some(container) = pid_namespace() else { return };
+    let home = home();
+    let go = home.dir.path().join("go");
+    let leave = format!("((while ! [ -e {} ]; do sleep 0.02; done) &); exec \"$@\"", go.display());
+    let leave = ["sh", "-c", &leave, "sh"].map(String::from);
+    let container = [container, leave.to_vec()].concat();
+    let running = ready(through(&container, &home.run(&[])));
+    let first = traced(running.pid());
+    let children = format!("/proc/{first}/task/{first}/children");
+    let children = || std::fs::read_to_string(&children).unwrap();
+    assert_ne!(children(), "");
+    File::create_new(go).unwrap();
+    until("none is left", || children().is_empty());
+    signal(first, Signal::TERM);
+    assert_eq!(running.end().code, Some(0));
+}
+
+#[test]
+fn as_process_1_it_ends_while_it_waits() {
+    let Some(container) = pid_namespace() else { return };
+    let home = home();
+    let mut owner = ready(home.run(&[]));
+    let waiting = Running::start(through(&container, &home.run_within("1h")));
+    until("it waits", || kernel_waiters(&home.state_lock()) == 1);
+    signal(traced(waiting.pid()), Signal::TERM);
+    assert_eq!(waiting.end().code, Some(128 + 15));
+    assert!(!owner.has_ended());
+}
+
+#[test]
 fn an_empty_variable_is_an_unset_one() {
     let home = home();
     let mut run = home.run(&["--", "true"]);
@@ -227,6 +259,28 @@ fn it_ends_when_told_so_also_if_nobody_reads_what_it_says() {
         assert!(status.code().is_some_and(|code| [0, 128 + 15].contains(&code)), "{status}");
         assert!(!home.state_lock().exists());
     }
+}
+
+/// Others that follow something, and say what they see.
+#[test]
+fn a_monitor_ends_when_told_so_also_if_nobody_reads_what_it_says() {
+    let (_reader, mut writer) = std::io::pipe().unwrap();
+    full(&mut writer);
+    let home = home();
+    let mut monitor = gateway(&["monitor", "--every", "50ms"]);
+    monitor.arg(home.address().to_string()).stdin(Stdio::null()).stdout(writer);
+    let mut running = Doomed(monitor.spawn().unwrap());
+    until("its answer has no room", || is_writing(running.pid()));
+    running.signal(Signal::TERM);
+    let status = eventually("its end", || running.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
+}
+
+/// Whether one of its threads waits for room in a pipe.
+fn is_writing(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let mut waits = threads.filter_map(|t| std::fs::read_to_string(t.path().join("wchan")).ok());
+    waits.any(|place| place.contains("pipe_write"))
 }
 
 fn helpers_of(pid: u32) -> Vec<u32> {
