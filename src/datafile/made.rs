@@ -1,6 +1,6 @@
-//! Session files that this process created for their data lock, and let go of without a turn: others
-//! were faster. Whoever has a turn next may not know whose they are. If that is this process, they
-//! go with its turn, unless somebody wrote into them (I14).
+//! Session files that this process created for their data lock, and let go of without a turn, since
+//! others were faster. Whoever has a turn next may not know whose they are. If it is this process,
+//! they go with its turn, unless somebody wrote into them (I14).
 
 use std::collections::VecDeque;
 
