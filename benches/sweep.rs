@@ -1,5 +1,5 @@
 //! A sweep of 100,000 lock files, compared with the bare system calls: open, lock, read and close
-//! each file, and unlink the stale ones.
+//! each file, and unlink the stale ones. And an examination of sessions with torn tails.
 //!
 //! Run it with `cargo bench --bench sweep`. With `-- --test`, everything runs once, on 1,000 files.
 
@@ -106,5 +106,24 @@ fn removed(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, kept, removed);
+/// Sessions that end in a torn line: somebody may still be writing it.
+fn torn(criterion: &mut Criterion) {
+    let dir = tempfile::tempdir().unwrap();
+    let count = locks() / 32;
+    for n in 0..count {
+        fs::write(dir.path().join(format!("{n:06}.jsonl")), "{\"a\":1}\n{\"torn").unwrap();
+    }
+    let doctor = Sessions::new().doctor().transcripts_only();
+    let mut group = criterion.benchmark_group("torn tails");
+    group.sample_size(10).throughput(Throughput::Elements(count));
+    group.bench_function("doctor", |bencher| {
+        bencher.iter(|| {
+            let found = doctor.examine([dir.path()], |_, _| {}).findings;
+            assert_eq!(found.len() as u64, count);
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, kept, removed, torn);
 criterion_main!(benches);

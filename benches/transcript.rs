@@ -1,5 +1,5 @@
 //! The speed of reading session files: a scan of a healthy file, compared with `serde_json` line by
-//! line, and the tail of a large file.
+//! line, the tail of a large file, and what hostile files cost a scan, a repair and its undo.
 //!
 //! Run it with `cargo bench --bench transcript`. With `-- --test`, everything
 //! runs once, on small files.
@@ -17,7 +17,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use turnlock::Transcript;
-use turnlock::testing::{Scanner, survey};
+use turnlock::testing::{Scanner, repair, restore, survey};
 
 /// A session as OpenClaw writes it: many short entries, tool output of some kilobytes, and a few
 /// pictures.
@@ -131,6 +131,51 @@ fn hostile(c: &mut Criterion) {
     group.finish();
 }
 
+/// Very many records on one line: the search, the repair with its quarantine, and the undo. And an
+/// undo beside very many other repairs in the quarantine.
+fn glued(c: &mut Criterion) {
+    let counts = if quick() { [100, 200] } else { [100_000, 400_000] };
+    let mut group = c.benchmark_group("records on one line");
+    group.sample_size(10);
+    for count in counts {
+        let line = [b"{\"a\":1}x".repeat(count), b"\n".to_vec()].concat();
+        let length = line.len() as u64;
+        group.throughput(Throughput::Bytes(length));
+        group.bench_function(format!("survey/{count}"), |b| {
+            b.iter(|| survey(&&line[..], length).unwrap());
+        });
+        let repaired = || {
+            let (mut file, mut kept) = (Vec::new(), Vec::new());
+            repair(&&line[..], length, &mut file, &mut kept).unwrap();
+            (file, kept)
+        };
+        group.bench_function(format!("repair/{count}"), |b| b.iter(repaired));
+        let (file, kept) = repaired();
+        eprintln!("{count} records, {length} bytes: {} bytes of quarantine", kept.len());
+        group.bench_function(format!("undo/{count}"), |b| b.iter(|| undone(&file, &kept)));
+    }
+    group.finish();
+    let mut group = c.benchmark_group("undo beside other repairs");
+    group.sample_size(10);
+    for count in counts.map(|count| count / 10) {
+        let (mut file, mut kept) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            file.clear();
+            let torn = &b"{\"a\":1}\n{\"torn"[..];
+            repair(&torn, torn.len() as u64, &mut file, &mut kept).unwrap();
+        }
+        group.throughput(Throughput::Elements(count as u64));
+        group.bench_function(count.to_string(), |b| b.iter(|| undone(&file, &kept)));
+    }
+    group.finish();
+}
+
+fn undone(file: &[u8], kept: &[u8]) -> Vec<u8> {
+    let mut original = Vec::new();
+    restore(&file, file.len() as u64, &kept, &mut original).unwrap();
+    original
+}
+
 fn tail(c: &mut Criterion) {
     // The hole takes no time to create, and the tail does not read it.
     let size = if quick() { 1 << 20 } else { 1 << 30 };
@@ -153,5 +198,5 @@ fn quick() -> bool {
     std::env::args().any(|arg| arg == "--test")
 }
 
-criterion_group!(benches, scan, hostile, tail);
+criterion_group!(benches, scan, hostile, glued, tail);
 criterion_main!(benches);

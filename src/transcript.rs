@@ -11,11 +11,12 @@
 //! | `dissect.rs`, `candidate.rs` | the whole records in a damaged line |
 //! | `damage.rs` | what is wrong with a line, and the edits that repair it |
 //! | `repair.rs`, `restore.rs` | moving damage to the quarantine, and undoing that |
-//! | `quarantine.rs` | the format of the quarantine |
+//! | `quarantine.rs`, `edits.rs` | the format of the quarantine |
 
 mod candidate;
 pub(crate) mod damage;
 mod dissect;
+mod edits;
 pub(crate) mod json;
 pub(crate) mod lines;
 pub(crate) mod quarantine;

@@ -10,10 +10,10 @@ use std::ops::Range;
 
 use proptest::prelude::*;
 use turnlock::testing::{Scanner, mark_undone, repair, restore, survey};
-use turnlock::{Item, Repair, RestoreError};
+use turnlock::{Item, Repair, RestoreError, Survey};
 
 use crate::cases::cases;
-use damaged::{Made, braces_in_strings, file, long_file, soup};
+use damaged::{Made, braces_in_strings, file, hostile_to_the_quarantine, long_file, soup};
 
 fn repaired(original: &[u8], quarantine: &mut impl Write) -> (Vec<u8>, Repair) {
     let mut file = Vec::new();
@@ -41,6 +41,9 @@ fn restored(
 fn check(original: &[u8]) -> Vec<u8> {
     let mut quarantine = tempfile::NamedTempFile::new().unwrap();
     let (file, report) = repaired(original, &mut quarantine);
+    let kept = quarantine.as_file().metadata().unwrap().len();
+    assert!(kept <= limit(&report.survey), "{kept} bytes for {:?}", report.survey);
+    assert!(kept <= 2 * original.len() as u64 + 16 * 1024, "{kept} bytes of {}", original.len());
     assert_eq!(survey(&original, original.len() as u64).unwrap(), report.survey);
 
     // The repaired file is healthy, by our scanner and by another parser.
@@ -62,6 +65,12 @@ fn check(original: &[u8]) -> Vec<u8> {
         Err(error) => assert!(!report.changed(), "{error}"),
     }
     file
+}
+
+/// The most bytes that a repair may add to the quarantine.
+fn limit(survey: &Survey) -> u64 {
+    let lines: u64 = survey.damages.values().sum();
+    16 * 1024 + 2 * (survey.bytes_removed + survey.newlines_inserted) + 16 * lines
 }
 
 fn healthy(line: &[u8]) -> bool {
@@ -163,6 +172,25 @@ proptest! {
 
 proptest! {
     #![proptest_config(cases(400))]
+
+    #[test]
+    fn however_often_a_file_is_damaged_the_quarantine_stays_small(
+        pieces in prop::collection::vec(
+            (
+                prop_oneof![
+                    soup(),
+                    file().prop_map(|made| made.bytes),
+                    braces_in_strings(),
+                    hostile_to_the_quarantine(),
+                ],
+                1_usize..120,
+            ),
+            1..4,
+        ),
+    ) {
+        let pieces = pieces.into_iter().map(|(piece, times)| piece.repeat(times));
+        check(&pieces.collect::<Vec<_>>().concat());
+    }
 
     #[test]
     fn several_repairs_are_taken_back_in_turn(parts in prop::collection::vec(file(), 1..4)) {

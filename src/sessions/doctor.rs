@@ -14,6 +14,9 @@ mod session;
 mod transcript;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use serde::Serialize;
 
@@ -24,7 +27,8 @@ use crate::sessions::sweep::{STUCK_AFTER, no_answer};
 pub use chain::Chain;
 use files::SessionFiles;
 pub use finding::{Finding, Problem, Remedy, Treatment};
-use session::Examiner;
+use session::{Examined, Examiner, Pending};
+use transcript::PAUSE;
 
 /// The settings of an examination. See [`Sessions::doctor`].
 #[derive(Debug, Clone)]
@@ -126,6 +130,8 @@ impl Doctor {
         Examination { directories: count, sessions: session_count, findings }
     }
 
+    /// Examines all sessions, and then together those whose transcripts may end in an unfinished
+    /// write.
     fn examine_sessions(
         &self,
         sessions: Vec<SessionFiles>,
@@ -133,13 +139,61 @@ impl Doctor {
     ) -> impl Iterator<Item = Finding> {
         let total = sessions.len();
         let paths: Vec<_> = sessions.iter().map(SessionFiles::named).collect();
-        let examiner = Examiner::new(&self.sessions, self.scope);
-        let work = move |files: &SessionFiles, alive: &Heartbeat| examiner.examine(files, alive);
-        pool::map(sessions, LIMITS, work, |done| progress(done, total))
-            .into_iter()
-            .zip(paths)
-            .flat_map(|(findings, path)| findings.unwrap_or_else(|| vec![stuck(path)]))
+        let examiner = Arc::new(Examiner::new(&self.sessions, self.scope));
+        let (mut findings, mut pending, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        let examined = examine_all(&examiner, sessions, |done| progress(done, total));
+        for (place, (examined, path)) in examined.into_iter().zip(&paths).enumerate() {
+            match examined {
+                Some(Examined { findings: some, pending: left }) => {
+                    findings.push(some);
+                    places.extend(left.is_some().then_some(place));
+                    pending.extend(left);
+                }
+                None => findings.push(vec![stuck(path.clone())]),
+            }
+        }
+        let done_before = total - pending.len();
+        let settled = settle_all(examiner, pending, |done| progress(done_before + done, total));
+        for (settled, place) in settled.into_iter().zip(places) {
+            findings[place].extend(settled.unwrap_or_else(|| vec![stuck(paths[place].clone())]));
+        }
+        findings.into_iter().flatten()
     }
+}
+
+/// Examines sessions on several threads. `progress` is told how many are done and need not be
+/// settled.
+fn examine_all(
+    examiner: &Arc<Examiner>,
+    sessions: Vec<SessionFiles>,
+    mut progress: impl FnMut(usize),
+) -> Vec<Option<Examined>> {
+    let unsettled = Arc::new(AtomicUsize::new(0));
+    let (examiner, left) = (Arc::clone(examiner), Arc::clone(&unsettled));
+    let examine = move |files: &SessionFiles, alive: &Heartbeat| {
+        let examined = examiner.examine(files, alive);
+        left.fetch_add(usize::from(examined.pending.is_some()), Ordering::Relaxed);
+        examined
+    };
+    let mut most = 0;
+    pool::map(sessions, LIMITS, examine, |done| {
+        // Those that are being examined may be among the unsettled, but not among the done.
+        most = most.max(done.saturating_sub(unsettled.load(Ordering::Relaxed)));
+        progress(most);
+    })
+}
+
+/// Settles what is left, after one pause for all.
+fn settle_all(
+    examiner: Arc<Examiner>,
+    pending: Vec<Pending>,
+    progress: impl FnMut(usize),
+) -> Vec<Option<Vec<Finding>>> {
+    if !pending.is_empty() {
+        thread::sleep(PAUSE);
+    }
+    let settle = move |one: &Pending, alive: &Heartbeat| examiner.settle(one, alive);
+    pool::map(pending, LIMITS, settle, progress)
 }
 
 /// The finding about a session for which a system call did not return.

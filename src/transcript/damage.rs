@@ -162,3 +162,16 @@ pub(super) struct Edit {
     pub(super) removed: Range<u64>,
     pub(super) newline: bool,
 }
+
+impl Edit {
+    /// Whether nothing is kept or inserted between this edit and the next.
+    pub(super) fn touches(&self, next: &Self) -> bool {
+        !self.newline && self.removed.end == next.removed.start
+    }
+
+    /// Makes the next edit, which it touches, a part of this one.
+    pub(super) fn join(&mut self, next: &Self) {
+        self.removed.end = next.removed.end;
+        self.newline = next.newline;
+    }
+}

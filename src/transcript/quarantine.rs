@@ -8,6 +8,9 @@
 //! An `end` alone does not prove that the repair took effect: the rename may have failed after it.
 //! The repair can be undone only if it is marked as installed, or if the session file is the very
 //! file that the `end` names, as after a crash between the rename and the mark.
+//!
+//! A repair adds at most 16 KiB, twice the bytes that it takes out or inserts, and 16 bytes for
+//! each damaged line. It adds less than twice the session file and 16 KiB.
 
 use std::io::{self, Write};
 
@@ -35,6 +38,7 @@ pub enum Entry {
         original_length: u64,
     },
     /// One edit. An edit that removes more than [`PIECE`] bytes is split into several entries.
+    /// Edits that touch each other, for the same reason, are one.
     Piece {
         /// The id of the repair.
         repair: Uuid,
@@ -51,13 +55,25 @@ pub enum Entry {
         /// When the repair began.
         time: String,
     },
+    /// Many short edits. Only the first [`PLAIN`] edits of a repair, and the long ones, have an
+    /// entry each.
+    Pieces {
+        /// The id of the repair.
+        repair: Uuid,
+        /// The offset at which the steps begin.
+        offset: u64,
+        /// The number of edits.
+        count: u64,
+        /// The steps through the repaired file, in base64 (see `edits.rs`).
+        steps: String,
+    },
     /// A repair is complete.
     End {
         /// The id of the repair.
         repair: Uuid,
         /// When the repair ended.
         time: String,
-        /// The number of its `piece` entries.
+        /// The number of its `piece` and `pieces` entries.
         pieces: u64,
         /// The session file before the repair.
         original: Fingerprint,
@@ -86,6 +102,16 @@ pub enum Entry {
 
 /// The most bytes that one [`Entry::Piece`] holds.
 pub const PIECE: usize = 256 * 1024;
+
+/// How many edits of a repair have an entry of their own even if they are short. Such an entry is
+/// some 300 bytes long, and easy to read.
+pub const PLAIN: u64 = 32;
+
+/// An edit that removes so many bytes always has an entry of its own.
+pub(super) const LONG: u64 = 1024;
+
+/// The most bytes of steps in an [`Entry::Pieces`], but for the last edit.
+pub(super) const STEPS: usize = 128 * 1024;
 
 /// Length and digest of a file, by which a later call recognises it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,9 +16,10 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::damage::{Damage, DamageKind, Edit};
+use super::edits::{Edits, Spot};
 #[cfg(any(test, feature = "testing"))]
 use super::quarantine::mark_installed;
-use super::quarantine::{Entry, PIECE, Tally, encode, now, write_entry};
+use super::quarantine::{Entry, LONG, PIECE, PLAIN, STEPS, Tally, encode, now, write_entry};
 use super::scan::{Item, Scanner};
 use super::source::{ReadAt, Window};
 
@@ -193,7 +194,18 @@ struct Repairer<'a, S, R, Q> {
     /// The fingerprint of everything that was read.
     read: Tally<io::Sink>,
     window: Window,
+    /// The number of entries that hold edits.
     pieces: u64,
+    /// How many edits still get an entry of their own although they are short.
+    plain: u64,
+    /// An edit that the next one may touch.
+    last: Option<(Edit, DamageKind)>,
+    /// Short edits that were not written yet.
+    edits: Edits,
+    /// The number of healthy lines behind the last edit.
+    lines: u64,
+    /// Whether something of a line was kept behind them.
+    in_line: bool,
     survey: Survey,
 }
 
@@ -208,6 +220,11 @@ impl<'a, S: ReadAt, R: Write, Q: Write> Repairer<'a, S, R, Q> {
             read: Tally::new(io::sink()),
             window: Window::new(PIECE),
             pieces: 0,
+            plain: PLAIN,
+            last: None,
+            edits: Edits::default(),
+            lines: 0,
+            in_line: false,
             survey: Survey::default(),
         }
     }
@@ -225,6 +242,8 @@ impl<'a, S: ReadAt, R: Write, Q: Write> Repairer<'a, S, R, Q> {
                 Item::Damage(damage) => self.mend(&damage)?,
             }
         }
+        self.apply_last()?;
+        self.note_edits()?;
         self.keep(self.read.length()..length)?;
         self.note(&Entry::End {
             repair: self.id,
@@ -245,9 +264,36 @@ impl<'a, S: ReadAt, R: Write, Q: Write> Repairer<'a, S, R, Q> {
     fn mend(&mut self, damage: &Damage) -> Result<(), RepairError> {
         self.survey.count(damage);
         for edit in damage.edits() {
-            self.keep(self.read.length()..edit.removed.start)?;
-            self.take_out(&edit, damage.kind)?;
+            match &mut self.last {
+                Some((last, kind)) if *kind == damage.kind && last.touches(&edit) => {
+                    last.join(&edit);
+                }
+                _ => {
+                    self.apply_last()?;
+                    self.last = Some((edit, damage.kind));
+                }
+            }
         }
+        Ok(())
+    }
+
+    /// Applies the edit that none of the following touches.
+    fn apply_last(&mut self) -> Result<(), RepairError> {
+        let Some((edit, kind)) = self.last.take() else { return Ok(()) };
+        self.keep(self.read.length()..edit.removed.start)?;
+        let is_long = edit.removed.end - edit.removed.start >= LONG;
+        if is_long || self.plain > 0 {
+            self.plain = self.plain.saturating_sub(1);
+            self.note_edits()?;
+            self.take_out(&edit, kind)?;
+        } else {
+            self.take_out_short(&edit)?;
+        }
+        if edit.newline {
+            let written = self.repaired.put(b"\n");
+            written.map_err(RepairError::WriteRepaired)?;
+        }
+        (self.lines, self.in_line) = (0, false);
         Ok(())
     }
 
@@ -257,6 +303,8 @@ impl<'a, S: ReadAt, R: Write, Q: Write> Repairer<'a, S, R, Q> {
             let front = self.window.front(self.original, range.clone());
             let bytes = front.map_err(RepairError::Read)?;
             range.start += bytes.len() as u64;
+            self.lines += memchr::memchr_iter(b'\n', bytes).count() as u64;
+            self.in_line = bytes.last() != Some(&b'\n');
             let written = self.repaired.put(bytes);
             written.map_err(RepairError::WriteRepaired)?;
             self.read.put(bytes).map_err(RepairError::Read)?;
@@ -264,7 +312,7 @@ impl<'a, S: ReadAt, R: Write, Q: Write> Repairer<'a, S, R, Q> {
         Ok(())
     }
 
-    /// Moves the bytes of an edit to the quarantine, and inserts its newline if it has one.
+    /// Moves the bytes of an edit to the quarantine, in entries of their own.
     fn take_out(&mut self, edit: &Edit, kind: DamageKind) -> Result<(), RepairError> {
         let mut range = edit.removed.clone();
         loop {
@@ -286,14 +334,49 @@ impl<'a, S: ReadAt, R: Write, Q: Write> Repairer<'a, S, R, Q> {
             self.note(&entry)?;
             self.pieces += 1;
             if last {
-                break;
+                return Ok(());
             }
         }
-        if edit.newline {
-            let written = self.repaired.put(b"\n");
-            written.map_err(RepairError::WriteRepaired)?;
+    }
+
+    /// Keeps an edit for an entry of many.
+    fn take_out_short(&mut self, edit: &Edit) -> Result<(), RepairError> {
+        if self.edits.is_empty() {
+            // What was kept before belongs to no step.
+            self.edits = Edits::at(self.read.length());
+            self.lines = 0;
         }
-        Ok(())
+        let mut removed = Vec::new();
+        let mut range = edit.removed.clone();
+        while !range.is_empty() {
+            let front = self.window.front(self.original, range.clone());
+            let bytes = front.map_err(RepairError::Read)?;
+            self.read.put(bytes).map_err(RepairError::Read)?;
+            removed.extend_from_slice(bytes);
+            range.start += bytes.len() as u64;
+        }
+        let spot = match (edit.newline, self.in_line) {
+            (true, _) => Spot::Newline,
+            (false, true) => Spot::End,
+            (false, false) => Spot::Here,
+        };
+        self.edits.push(self.lines, spot, &removed);
+        if self.edits.steps().len() >= STEPS { self.note_edits() } else { Ok(()) }
+    }
+
+    /// Writes the short edits.
+    fn note_edits(&mut self) -> Result<(), RepairError> {
+        let edits = std::mem::take(&mut self.edits);
+        if edits.is_empty() {
+            return Ok(());
+        }
+        self.pieces += 1;
+        self.note(&Entry::Pieces {
+            repair: self.id,
+            offset: edits.offset(),
+            count: edits.count(),
+            steps: encode(edits.steps()),
+        })
     }
 
     fn note(&mut self, entry: &Entry) -> Result<(), RepairError> {

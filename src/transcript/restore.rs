@@ -1,9 +1,11 @@
 //! Restore: undoes a repair. The repaired file and the quarantine give the original, byte for byte.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 
 use uuid::Uuid;
 
+use super::edits::{Spot, Step, next_step};
 use super::lines::Lines;
 use super::quarantine::{Entry, Fingerprint, PIECE, Tally, decode};
 use super::scan::{Item, MAX_LINE};
@@ -85,14 +87,19 @@ pub(crate) fn take_back(
     out: &mut impl Write,
 ) -> Result<Restored, RestoreError> {
     let repair = latest(quarantine, file)?;
+    let end = repair.repaired.length;
     let mut undo =
-        Undo { repaired, out: Tally::new(out), window: Window::new(PIECE), at: 0, pieces: 0 };
+        Undo { repaired, out: Tally::new(out), window: Window::new(PIECE), at: 0, end, pieces: 0 };
     undo.check(&repair, length)?;
     for entry in entries(quarantine) {
-        if let Entry::Piece { repair: id, offset, length, bytes, inserted, .. } = entry?
-            && id == repair.id
-        {
-            undo.put_back(offset, length, &bytes, &inserted)?;
+        match entry? {
+            Entry::Piece { repair: id, offset, length, bytes, inserted, .. } if id == repair.id => {
+                undo.put_back(offset, length, &bytes, &inserted)?;
+            }
+            Entry::Pieces { repair: id, offset, steps, .. } if id == repair.id => {
+                undo.put_back_all(offset, &steps)?;
+            }
+            _ => {}
         }
     }
     undo.finish(&repair)?;
@@ -137,22 +144,25 @@ fn entries(quarantine: &impl ReadAt) -> impl Iterator<Item = Result<Entry, Resto
 /// The latest repair that took effect and was not undone. `file` tells the session file from
 /// others.
 fn latest(quarantine: &impl ReadAt, file: Option<&str>) -> Result<Complete, RestoreError> {
-    let mut repairs = Vec::new();
-    for entry in entries(quarantine) {
+    // By id, with the place of its `end` in the quarantine.
+    let mut repairs: HashMap<Uuid, (usize, Complete)> = HashMap::new();
+    for (place, entry) in entries(quarantine).enumerate() {
         match entry? {
             Entry::End { repair: id, time, pieces, original, repaired, file: made } => {
                 let installed = made.is_some() && made.as_deref() == file;
-                repairs.push(Complete { id, time, pieces, original, repaired, installed });
+                let complete = Complete { id, time, pieces, original, repaired, installed };
+                repairs.insert(id, (place, complete));
             }
             Entry::Installed { repair, .. } => {
-                let marked = repairs.iter_mut().rev().find(|one| one.id == repair);
-                marked.into_iter().for_each(|one| one.installed = true);
+                repairs.entry(repair).and_modify(|(_, one)| one.installed = true);
             }
-            Entry::Undone { repair, .. } => repairs.retain(|one: &Complete| one.id != repair),
-            Entry::Begin { .. } | Entry::Piece { .. } => {}
+            Entry::Undone { repair, .. } => drop(repairs.remove(&repair)),
+            Entry::Begin { .. } | Entry::Piece { .. } | Entry::Pieces { .. } => {}
         }
     }
-    repairs.into_iter().rfind(|one| one.installed).ok_or(RestoreError::NothingToUndo)
+    let installed = repairs.into_values().filter(|(_, one)| one.installed);
+    let latest = installed.max_by_key(|(place, _)| *place);
+    latest.map(|(_, one)| one).ok_or(RestoreError::NothingToUndo)
 }
 
 /// A restore in progress.
@@ -162,6 +172,8 @@ struct Undo<'a, S, W> {
     window: Window,
     /// The offset up to which the repaired file has been copied.
     at: u64,
+    /// The length of the repaired file.
+    end: u64,
     pieces: u64,
 }
 
@@ -192,15 +204,65 @@ impl<S: ReadAt, W: Write> Undo<'_, S, W> {
         bytes: &str,
         inserted: &str,
     ) -> Result<(), RestoreError> {
-        let healthy = offset.checked_sub(self.out.length());
-        let healthy = healthy.ok_or_else(|| corrupt("pieces overlap"))?;
-        self.copy(healthy)?;
+        self.copy_to(offset)?;
         let bytes = decode(bytes).filter(|bytes| bytes.len() as u64 == length);
         let bytes = bytes.ok_or_else(|| corrupt("a piece cannot be decoded"))?;
         self.out.put(&bytes).map_err(RestoreError::Write)?;
         self.at += inserted.len() as u64;
         self.pieces += 1;
         Ok(())
+    }
+
+    /// Puts many short pieces back.
+    fn put_back_all(&mut self, offset: u64, steps: &str) -> Result<(), RestoreError> {
+        self.copy_to(offset)?;
+        let steps = decode(steps).ok_or_else(|| corrupt("pieces cannot be decoded"))?;
+        let mut steps = &steps[..];
+        while !steps.is_empty() {
+            let step = next_step(&mut steps);
+            match step.ok_or_else(|| corrupt("pieces cannot be decoded"))? {
+                Step::Lines(lines) => {
+                    for _ in 0..lines {
+                        self.copy_line()?;
+                        self.out.put(b"\n").map_err(RestoreError::Write)?;
+                        self.at += 1;
+                    }
+                }
+                Step::Put(spot, removed) => {
+                    if spot != Spot::Here {
+                        self.copy_line()?;
+                    }
+                    self.at += u64::from(spot == Spot::Newline);
+                    self.out.put(removed).map_err(RestoreError::Write)?;
+                }
+            }
+        }
+        self.pieces += 1;
+        Ok(())
+    }
+
+    /// Copies the rest of the line from the repaired file, without its newline.
+    fn copy_line(&mut self) -> Result<(), RestoreError> {
+        loop {
+            let front = self.window.front(self.repaired, self.at..self.end);
+            let bytes = front.map_err(RestoreError::Read)?;
+            if bytes.is_empty() {
+                return Err(corrupt("a piece lies beyond the end"));
+            }
+            let newline = memchr::memchr(b'\n', bytes);
+            let line = &bytes[..newline.unwrap_or(bytes.len())];
+            self.at += line.len() as u64;
+            self.out.put(line).map_err(RestoreError::Write)?;
+            if newline.is_some() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Copies the repaired file up to what was at this offset of the original.
+    fn copy_to(&mut self, offset: u64) -> Result<(), RestoreError> {
+        let healthy = offset.checked_sub(self.out.length());
+        self.copy(healthy.ok_or_else(|| corrupt("pieces overlap"))?)
     }
 
     /// Copies the next `count` bytes of the repaired file.

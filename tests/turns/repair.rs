@@ -1,6 +1,7 @@
 //! Repairs, and restores of what they took out.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use turnlock::Error;
@@ -198,4 +199,24 @@ fn what_is_nested_in_a_cut_record_becomes_no_line_whoever_goes_on() {
         turn.release_blocking().unwrap();
         fs::remove_file(room.dir.join("s.jsonl.damaged")).unwrap();
     }
+}
+
+/// Each used to be watched for 25 ms to see whether somebody is still writing.
+#[test]
+fn very_many_torn_tails_are_looked_at_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let count = 2000;
+    for n in 0..count {
+        fs::write(dir.path().join(format!("{n}.jsonl")), "{\"a\":1}\n{\"torn").unwrap();
+    }
+    let mut last = 0;
+    let began = Instant::now();
+    let doctor = buffered().doctor().transcripts_only();
+    let examination = doctor.examine([dir.path()], |done, all| {
+        assert!(last <= done && done <= all, "the progress never goes back");
+        last = done;
+    });
+    assert_eq!((examination.findings.len(), last), (count, count));
+    // Eight threads, the most there are, would have paused for 6 s.
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }

@@ -130,6 +130,31 @@ pub fn braces_in_strings() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// Short damage beside short healthy lines, which costs a quarantine the most for what it keeps.
+pub fn hostile_to_the_quarantine() -> impl Strategy<Value = Vec<u8>> {
+    let long = format!("{{\"a\":\"{}\"}}", "x".repeat(1000));
+    let pieces: Vec<Vec<u8>> = vec![
+        b"{}".into(),
+        b"{}{}\n".into(),
+        b"x\n".into(),
+        b"x".into(),
+        b"\xff\n".into(),
+        b"\0".into(),
+        b"1\n".into(),
+        b"1\n1\n1\n".into(),
+        b"\n".into(),
+        b" ".into(),
+        b"x{\"\":1}\n".into(),
+        b"{\"\":1}x\n".into(),
+        b"x{\"\":1}x{\"\":1}x\n".into(),
+        long.into_bytes(),
+        vec![b'x'; 1023],
+        vec![b'x'; 1024],
+        b"1\n".repeat(40),
+    ];
+    prop::collection::vec(prop::sample::select(pieces), 1..12).prop_map(|pieces| pieces.concat())
+}
+
 fn made(
     line: impl Strategy<Value = Line>,
     count: std::ops::Range<usize>,

@@ -40,7 +40,7 @@ impl fmt::Display for Chain {
 }
 
 /// The most ids that are remembered, in 16 MiB. In a longer session, later breaks are not detected.
-const MAX_IDS: usize = 1 << 20;
+pub(super) const MAX_IDS: usize = 1 << 20;
 
 /// Follows the records of one session.
 #[derive(Default)]
@@ -73,6 +73,11 @@ struct Link<'a> {
 }
 
 impl ChainCheck {
+    /// How many ids it remembers.
+    pub(super) fn remembered(&self) -> usize {
+        self.ids.len()
+    }
+
     /// Takes the next whole record.
     pub(super) fn follow(&mut self, line: &Line<'_>) {
         if self.has_header == Some(false) {

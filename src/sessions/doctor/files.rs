@@ -13,7 +13,7 @@ use crate::sessions::sweep::pool::{Entry, Heartbeat};
 use crate::sys::strip_suffix;
 
 /// The files of one session. A leftover that names no session has an entry of its own.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct SessionFiles {
     pub(super) dir: Directory,
     pub(super) lock: Option<OsString>,

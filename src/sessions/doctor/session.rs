@@ -1,24 +1,29 @@
 //! The examination of one session: its lock, its leftovers and its transcript.
 
 use std::ffi::OsStr;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
+use super::chain::MAX_IDS;
 use super::files::SessionFiles;
 use super::finding::{Finding, Problem, Remedy, Treatment};
-use super::transcript::{TranscriptFacts, read_transcript};
+use super::transcript::{self, Reading, TranscriptFacts, Unfinished};
 use super::{Scope, modes};
 use crate::datafile::quarantine::quarantine_path;
 use crate::datafile::read::Transcript;
-use crate::error::{Error, Holder, Result};
+use crate::error::{Context, Error, Holder, Result};
 use crate::lock::Reason;
 use crate::place::Place;
 use crate::sessions::Sessions;
 use crate::sessions::sweep::leftover::{self, Leftover};
 use crate::sessions::sweep::look::{Inspector, LockEntry};
-use crate::sessions::sweep::pool::Heartbeat;
+use crate::sessions::sweep::pool::{Entry, Heartbeat};
 use crate::sessions::sweep::{LockReport, LockState};
-use crate::sys::Stat;
+use crate::sys::{Pinned, Stat};
 use crate::transcript::repair::Repair;
 
 /// Examines sessions, on any number of threads.
@@ -26,15 +31,43 @@ pub(super) struct Examiner {
     sessions: Sessions,
     inspector: Inspector,
     scope: Scope,
+    /// How many ids are remembered for transcripts that are not settled yet.
+    remembered: AtomicUsize,
+}
+
+/// A session that was examined.
+pub(super) struct Examined {
+    pub(super) findings: Vec<Finding>,
+    /// What is left to be settled.
+    pub(super) pending: Option<Pending>,
+}
+
+/// A session whose transcript may end in an unfinished write.
+pub(super) struct Pending {
+    files: SessionFiles,
+    in_use: Option<InUse>,
+    unfinished: Mutex<Option<Unfinished>>,
+}
+
+impl Entry for Pending {
+    fn path(&self) -> PathBuf {
+        self.files.path()
+    }
 }
 
 impl Examiner {
     pub(super) fn new(sessions: &Sessions, scope: Scope) -> Self {
-        Self { sessions: sessions.clone(), inspector: Inspector::new(sessions.rules()), scope }
+        Self {
+            sessions: sessions.clone(),
+            inspector: Inspector::new(sessions.rules()),
+            scope,
+            remembered: AtomicUsize::new(0),
+        }
     }
 
-    /// Examines one session, and fixes it if that is in scope.
-    pub(super) fn examine(&self, files: &SessionFiles, heartbeat: &Heartbeat) -> Vec<Finding> {
+    /// Examines one session, and fixes it if that is in scope. What may be the unfinished write of
+    /// a living writer at the end of its transcript is left to [`settle`](Self::settle).
+    pub(super) fn examine(&self, files: &SessionFiles, heartbeat: &Heartbeat) -> Examined {
         let mut findings = Vec::new();
         let lock = self.lock(files);
         let in_use = lock.as_ref().and_then(InUse::of);
@@ -42,15 +75,39 @@ impl Examiner {
             let grace = self.inspector.rules.malformed_grace;
             findings.extend(lock.map(|lock| lock_finding(lock, grace)));
         }
-        let session = Session { examiner: self, files, in_use, heartbeat };
+        let session = Session { examiner: self, files, in_use: in_use.as_ref(), heartbeat };
         let leftovers = files.leftovers.iter();
         findings.extend(leftovers.filter_map(|(name, kind)| session.leftover(name, *kind)));
-        if self.scope.transcripts
-            && let Some(name) = &files.transcript
-        {
-            findings.extend(session.transcript(name));
+        let unfinished = match &files.transcript {
+            Some(name) if self.scope.transcripts => session.transcript(name, &mut findings),
+            _ => None,
+        };
+        let pending = unfinished.map(|unfinished| Pending {
+            files: files.clone(),
+            in_use,
+            unfinished: Mutex::new(Some(self.kept(unfinished))),
+        });
+        Examined { findings, pending }
+    }
+
+    /// Examines the rest of a transcript, [`PAUSE`](super::transcript::PAUSE) later or after that.
+    pub(super) fn settle(&self, pending: &Pending, heartbeat: &Heartbeat) -> Vec<Finding> {
+        let Pending { files, in_use, unfinished } = pending;
+        let session = Session { examiner: self, files, in_use: in_use.as_ref(), heartbeat };
+        match (&files.transcript, unfinished.lock().take()) {
+            (Some(name), Some(unfinished)) => session.rest(name, unfinished),
+            _ => Vec::new(),
         }
-        findings
+    }
+
+    /// Bounds the memory for transcripts that are not settled yet.
+    fn kept(&self, mut unfinished: Unfinished) -> Unfinished {
+        let ids = unfinished.remembered();
+        if self.remembered.fetch_add(ids, Ordering::Relaxed) + ids > MAX_IDS {
+            self.remembered.fetch_sub(ids, Ordering::Relaxed);
+            unfinished.forget();
+        }
+        unfinished
     }
 
     fn lock(&self, files: &SessionFiles) -> Option<LockReport> {
@@ -68,7 +125,7 @@ struct Session<'a> {
     examiner: &'a Examiner,
     files: &'a SessionFiles,
     /// Set if somebody holds the session, or may hold it.
-    in_use: Option<InUse>,
+    in_use: Option<&'a InUse>,
     heartbeat: &'a Heartbeat,
 }
 
@@ -98,19 +155,24 @@ impl Session<'_> {
         }
     }
 
-    fn transcript(&self, name: &OsStr) -> Vec<Finding> {
+    /// Examines the transcript. Returns what is left to be settled later.
+    fn transcript(&self, name: &OsStr, findings: &mut Vec<Finding>) -> Option<Unfinished> {
         let dir = &self.files.dir;
-        let (path, named) = (dir.real().join(name), dir.named.join(name));
         // Nothing is wrong with a file that was removed since the directory was read.
-        let Ok(Some(stat)) = dir.open.stat(name) else { return Vec::new() };
-        let mut findings = Vec::new();
-        findings.extend(self.mode(name, &named, &stat));
-        match self.read(name, &named) {
-            Ok(facts) => findings.extend(self.contents(&path, &named, facts)),
-            Err(Error::NoSession { .. }) => {}
-            Err(error) => findings.push(unreadable(named, error)),
+        let Ok(Some(stat)) = dir.open.stat(name) else { return None };
+        findings.extend(self.mode(name, &dir.named.join(name), &stat));
+        match self.read(name, |file| transcript::begin(file, self.heartbeat)) {
+            Ok(Reading::Unfinished(unfinished)) => return Some(unfinished),
+            Ok(Reading::Done(facts)) => findings.extend(self.contents(name, Ok(facts))),
+            Err(error) => findings.extend(self.contents(name, Err(error))),
         }
-        findings
+        None
+    }
+
+    /// Examines the rest of the transcript.
+    fn rest(&self, name: &OsStr, unfinished: Unfinished) -> Vec<Finding> {
+        let settle = |file: &Pinned| transcript::settle(file, unfinished, self.heartbeat);
+        self.contents(name, self.read(name, settle))
     }
 
     /// Whether a file was removed since the directory was read.
@@ -118,14 +180,11 @@ impl Session<'_> {
         self.files.dir.open.stat(name).is_ok_and(|stat| stat.is_none())
     }
 
-    fn read(&self, name: &OsStr, named: &Path) -> Result<TranscriptFacts> {
+    fn read<T>(&self, name: &OsStr, how: impl FnOnce(&Pinned) -> io::Result<T>) -> Result<T> {
         let place = Place::of_session_in(&self.files.dir.open, name);
         let transcript = Transcript::open_at(&place).map_err(Error::from)?;
-        read_transcript(transcript.file(), self.heartbeat).map_err(|source| Error::Io {
-            action: "read",
-            path: named.to_owned(),
-            source,
-        })
+        let read = Pinned::new(transcript.into_file()).and_then(|(file, _)| how(&file));
+        read.context("read", &self.files.dir.named.join(name))
     }
 
     fn mode(&self, name: &OsStr, named: &Path, stat: &Stat) -> Option<Finding> {
@@ -137,15 +196,21 @@ impl Session<'_> {
         Some(Finding::new(named.to_owned(), Problem::WrongMode { mode, right }, treatment))
     }
 
-    fn contents(&self, path: &Path, named: &Path, facts: TranscriptFacts) -> Vec<Finding> {
-        let TranscriptFacts { mut survey, chain } = facts;
+    fn contents(&self, name: &OsStr, facts: Result<TranscriptFacts>) -> Vec<Finding> {
+        let dir = &self.files.dir;
+        let (path, named) = (dir.real().join(name), dir.named.join(name));
+        let TranscriptFacts { mut survey, chain } = match facts {
+            Ok(facts) => facts,
+            Err(Error::NoSession { .. }) => return Vec::new(),
+            Err(error) => return vec![unreadable(named, error)],
+        };
         let mut findings = Vec::new();
         let mut add = |problem, treatment| {
-            findings.push(Finding::new(named.to_owned(), problem, treatment));
+            findings.push(Finding::new(named.clone(), problem, treatment));
         };
         let too_deep = survey.set_left_alone_apart();
         if !survey.is_healthy() {
-            let treatment = self.treat(Remedy::Repair, || self.repair(path));
+            let treatment = self.treat(Remedy::Repair, || self.repair(&path));
             add(Problem::DamagedTranscript { survey }, treatment);
         }
         if too_deep > 0 {
@@ -166,7 +231,7 @@ impl Session<'_> {
 
     /// Applies a remedy, unless somebody may hold the session, or nothing is to be changed.
     fn treat(&self, remedy: Remedy, apply: impl FnOnce() -> Treatment) -> Treatment {
-        match &self.in_use {
+        match self.in_use {
             Some(in_use) => in_use.kept(),
             None if !self.examiner.scope.fix => Treatment::Would { remedy },
             None => apply(),

@@ -1,4 +1,8 @@
 //! Reads one session file from its beginning to its end, without a lock.
+//!
+//! Damage at the very end may be the unfinished write of a living writer. It counts only if the end
+//! does not move any more. That takes time, in which other files are read: the reading of a file
+//! with such an end is begun, and settled later.
 
 use std::fs::File;
 use std::io;
@@ -8,6 +12,7 @@ use std::time::Duration;
 
 use super::chain::ChainCheck;
 use crate::sessions::sweep::pool::Heartbeat;
+use crate::sys::{Pinned, Trace};
 use crate::transcript::damage::Damage;
 use crate::transcript::repair::Survey;
 use crate::transcript::scan::{Item, Line, Scanner};
@@ -16,7 +21,7 @@ use crate::transcript::source::ReadAt;
 /// Longer lines are checked for damage, but their records are not followed.
 const MAX_LINE: usize = 4 * 1024 * 1024;
 /// A write takes microseconds. If the file has not grown for this long, its end is final.
-const PAUSE: Duration = Duration::from_millis(25);
+pub(super) const PAUSE: Duration = Duration::from_millis(25);
 /// The most looks at the end of a file to which somebody keeps writing.
 const MAX_LOOKS: u32 = 40;
 
@@ -27,25 +32,82 @@ pub(super) struct TranscriptFacts {
     pub(super) chain: ChainCheck,
 }
 
+/// A session file that was read to its end.
+pub(super) enum Reading {
+    Done(TranscriptFacts),
+    Unfinished(Unfinished),
+}
+
+/// Damage reaches to the very end of the file. It is not counted yet.
+pub(super) struct Unfinished {
+    /// `None` if they would need too much memory until later.
+    facts: Option<TranscriptFacts>,
+    damage: Damage,
+    /// Where the file ended.
+    end: u64,
+    /// What tells the file from others.
+    trace: Option<Trace>,
+}
+
+impl Unfinished {
+    /// How many ids are remembered for it.
+    pub(super) fn remembered(&self) -> usize {
+        self.facts.as_ref().map_or(0, |facts| facts.chain.remembered())
+    }
+
+    /// Forgets what was found before its end.
+    pub(super) fn forget(&mut self) {
+        self.facts = None;
+    }
+}
+
 /// Reads a session file. Every read is a heartbeat.
-///
-/// Damage at the very end may be the unfinished write of a living writer. It counts only if the end
-/// does not move any more.
-pub(super) fn read_transcript(file: &File, heartbeat: &Heartbeat) -> io::Result<TranscriptFacts> {
-    let source = Source { file, heartbeat };
+pub(super) fn begin(file: &Pinned, heartbeat: &Heartbeat) -> io::Result<Reading> {
+    let source = Source { file: file.file(), heartbeat };
     let mut facts = TranscriptFacts::default();
-    let mut part = 0..file.metadata()?.len();
+    let (end, trace) = (source.end()?, file.trace());
+    Ok(match facts.read_part(&source, 0..end)? {
+        None => Reading::Done(facts),
+        Some(damage) => Reading::Unfinished(Unfinished { facts: Some(facts), damage, end, trace }),
+    })
+}
+
+/// Reads the rest of a file whose reading was begun [`PAUSE`] ago or earlier. `file` was opened
+/// again.
+pub(super) fn settle(
+    file: &Pinned,
+    before: Unfinished,
+    heartbeat: &Heartbeat,
+) -> io::Result<TranscriptFacts> {
+    let source = Source { file: file.file(), heartbeat };
+    // A file that was cut is another one as well.
+    let is_same = before.trace.is_some()
+        && before.trace == file.trace()
+        && source.end()? >= before.damage.range.start;
+    let end_before = before.end;
+    let (mut facts, mut damage, mut end) = match before {
+        Unfinished { facts: Some(facts), damage, end, .. } if is_same => (facts, damage, end),
+        _ => match begin(file, heartbeat)? {
+            Reading::Done(facts) => return Ok(facts),
+            Reading::Unfinished(Unfinished { facts, damage, end, .. }) => {
+                if !is_same || end != end_before {
+                    source.pause();
+                }
+                (facts.unwrap_or_default(), damage, end)
+            }
+        },
+    };
     for look in 1.. {
-        let end = part.end;
-        let Some(unfinished) = facts.read_part(&source, part)? else { break };
-        thread::sleep(PAUSE);
-        heartbeat.beat();
-        let now = file.metadata()?.len();
+        let now = source.end()?;
         if now == end || look == MAX_LOOKS {
-            facts.count(&source, &unfinished)?;
+            facts.count(&source, &damage)?;
             break;
         }
-        part = unfinished.range.start.min(now)..now;
+        end = now;
+        let part = damage.range.start.min(now)..now;
+        let Some(unfinished) = facts.read_part(&source, part)? else { break };
+        damage = unfinished;
+        source.pause();
     }
     Ok(facts)
 }
@@ -91,6 +153,15 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
+    fn end(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn pause(&self) {
+        thread::sleep(PAUSE);
+        self.heartbeat.beat();
+    }
+
     fn read_exact(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         self.heartbeat.beat();
         crate::sys::read_exact_at(self.file, bytes, offset)
@@ -101,5 +172,70 @@ impl ReadAt for Source<'_> {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.heartbeat.beat();
         ReadAt::read_at(self.file, buffer, offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, OpenOptions};
+    use std::path::Path;
+    use std::time::Instant;
+
+    use super::*;
+
+    fn open(path: &Path) -> Pinned {
+        Pinned::new(File::open(path).unwrap()).unwrap().0
+    }
+
+    fn begun(path: &Path) -> Unfinished {
+        match begin(&open(path), &Heartbeat::new(Instant::now())).unwrap() {
+            Reading::Unfinished(unfinished) => unfinished,
+            Reading::Done(_) => panic!("it is torn"),
+        }
+    }
+
+    /// The lines, the damage and the records without a parent.
+    fn settled(path: &Path, unfinished: Unfinished) -> (u64, u64, u64) {
+        let facts = settle(&open(path), unfinished, &Heartbeat::new(Instant::now())).unwrap();
+        let damages = facts.survey.damages.values().sum();
+        (facts.survey.lines, damages, facts.chain.chain.orphans)
+    }
+
+    const TORN: &str = "{\"type\":\"session\",\"id\":\"s\"}\n\
+                        {\"id\":\"a\",\"parentId\":null}\ncut\n\
+                        {\"id\":\"b\",\"parentId\":\"lost\"}\n{\"id\":\"c\",\"pa";
+
+    #[test]
+    fn a_reading_goes_on_where_it_was_and_begins_anew_in_another_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.jsonl");
+        for forget in [false, true] {
+            let begun = |path: &Path| {
+                let mut unfinished = begun(path);
+                if forget {
+                    unfinished.forget();
+                }
+                unfinished
+            };
+            fs::write(&path, TORN).unwrap();
+            assert_eq!(settled(&path, begun(&path)), (3, 2, 1), "it is as it was");
+
+            let unfinished = begun(&path);
+            let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+            io::Write::write_all(&mut file, b"rentId\":\"b\"}\n{\"id\":1}\n").unwrap();
+            assert_eq!(settled(&path, unfinished), (5, 1, 1), "it was finished meanwhile");
+
+            fs::write(&path, TORN).unwrap();
+            let unfinished = begun(&path);
+            file.set_len(37).unwrap();
+            assert_eq!(settled(&path, unfinished), (1, 1, 0), "it was cut");
+
+            fs::write(&path, TORN).unwrap();
+            let unfinished = begun(&path);
+            let other = dir.path().join("other");
+            fs::write(&other, format!("{{\"type\":\"x\"}}\n{TORN}")).unwrap();
+            fs::rename(&other, &path).unwrap();
+            assert_eq!(settled(&path, unfinished), (4, 2, 0), "it is another one");
+        }
     }
 }

@@ -61,7 +61,7 @@ impl Drop for Unlimited<'_> {
 }
 
 impl Heartbeat {
-    fn new(began: Instant) -> Self {
+    pub(crate) fn new(began: Instant) -> Self {
         Self { began, entry: AtomicUsize::new(0), last: AtomicU64::new(0) }
     }
 

@@ -128,6 +128,95 @@ fn many_records_on_one_line_get_a_line_each() {
 }
 
 #[test]
+fn edits_that_touch_each_other_are_one() {
+    let mut session = Session::new(b"{\"a\":1}\nx\ny\nz{\"b\":1}\n\xffx\n");
+    session.repair();
+    assert_eq!(session.file, b"{\"a\":1}\n{\"b\":1}\n");
+    let lengths: Vec<_> =
+        session.entries().iter().filter_map(|one| one["length"].as_u64()).collect();
+    assert_eq!(lengths, [4, 1, 3], "not across two kinds of damage");
+}
+
+#[test]
+fn the_quarantine_is_no_larger_than_stated() {
+    // The unit, how often, and how many bytes are taken out or inserted for each.
+    for (unit, edits) in [
+        ("{}", 1),
+        ("{\"a\":1}", 1),
+        ("x{\"\":1}", 2),
+        ("x\n", 2),
+        ("x\n1\n", 2),
+        ("x\n\n", 2),
+        ("{\"a\":1}x\n", 1),
+        ("{}{}\n", 1),
+    ] {
+        for times in [1, 31, 32, 33, 40_000] {
+            let original = unit.repeat(times);
+            let mut session = Session::new(&original);
+            let survey = session.repair().survey;
+            let size = session.quarantine.as_file().metadata().unwrap().len();
+            let lines: u64 = survey.damages.values().sum();
+            let most = 16 * 1024 + 2 * (edits * times as u64) + 16 * lines;
+            assert!(size <= most, "{unit:?} {times} times: {size} of {most} bytes");
+            assert!(size <= 2 * original.len() as u64 + 16 * 1024, "{unit:?}: {size}");
+            session.undo().unwrap();
+            assert!(session.file == original.as_bytes());
+        }
+    }
+}
+
+/// Before, every edit had an entry of its own.
+#[test]
+fn a_quarantine_with_an_entry_for_every_edit_is_undone() {
+    let (count, id, time) = (100, Uuid::now_v7(), "2026-01-01T00:00:00.000Z");
+    let original = "{\"a\":1}".repeat(count) + "\n";
+    let file = "{\"a\":1}\n".repeat(count);
+    let print = |text: &str| {
+        let mut tally = Tally::new(io::sink());
+        tally.put(text.as_bytes()).unwrap();
+        tally.fingerprint()
+    };
+    let mut session = Session::new(&file);
+    let begin = Entry::Begin { repair: id, time: time.into(), original_length: 701 };
+    write_entry(&mut session.quarantine, &begin).unwrap();
+    for piece in 1..count as u64 {
+        let text = format!(
+            "{{\"entry\":\"piece\",\"repair\":\"{id}\",\"offset\":{},\"length\":0,\"reason\":\
+             \"missing-newline\",\"bytes\":\"\",\"inserted\":\"\\n\",\"time\":\"{time}\"}}\n",
+            piece * 7
+        );
+        session.quarantine.write_all(text.as_bytes()).unwrap();
+    }
+    let (original_print, repaired, time) = (print(&original), print(&file), time.to_owned());
+    let pieces = count as u64 - 1;
+    let end =
+        Entry::End { repair: id, time, pieces, original: original_print, repaired, file: None };
+    write_entry(&mut session.quarantine, &end).unwrap();
+    mark_installed(&mut session.quarantine, id).unwrap();
+    session.undo().unwrap();
+    assert_eq!(session.file, original.as_bytes());
+}
+
+#[test]
+fn the_latest_of_very_many_repairs_is_found_at_once() {
+    let mut session = Session::new("{\"a\":1}\ncut");
+    session.repair();
+    let story = std::fs::read(session.quarantine.path()).unwrap();
+    let id = session.entries()[0]["repair"].as_str().unwrap().to_owned();
+    let mut many = Vec::new();
+    for _ in 0..20_000 {
+        let other = Uuid::now_v7().to_string();
+        many.extend_from_slice(String::from_utf8_lossy(&story).replace(&id, &other).as_bytes());
+    }
+    std::fs::write(session.quarantine.path(), [many, story].concat()).unwrap();
+    let started = std::time::Instant::now();
+    session.undo().unwrap();
+    assert_eq!(session.file, b"{\"a\":1}\ncut");
+    // 2 s in a debug build. It was quadratic.
+    assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
+}
+
+#[test]
 fn repairs_are_taken_back_one_after_the_other() {
     let mut session = Session::new("{\"a\":1}\ncut");
     let first = session.file.clone();
