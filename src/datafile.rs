@@ -9,6 +9,7 @@ mod batch;
 mod claim;
 mod ending;
 mod file;
+mod made;
 pub(crate) mod quarantine;
 pub(crate) mod read;
 pub(crate) mod rewrite;

@@ -5,9 +5,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::claim;
 use super::section::Section;
 use super::synced::sync_directory_once;
+use super::{claim, made};
 use crate::error::{Context, Error, Result};
 use crate::place::Place;
 use crate::sys::{self, Access, FileKind, Found, Pinned, filesystem, flock};
@@ -86,7 +86,10 @@ impl SessionFile {
                     Ok(section) => return Ok(Locking::Locked(section)),
                     Err(moved) => moved,
                 },
-                Ok(false) => return Ok(Locking::Busy(session)),
+                Ok(false) => {
+                    made::remember(place, &session);
+                    return Ok(Locking::Busy(session));
+                }
                 // The server has given up what was locked through this descriptor. Another one
                 // will do.
                 Err(e) if may_be_given_up && sys::is_given_up(&e) => {
@@ -176,8 +179,9 @@ impl SessionFile {
         self.created
     }
 
-    /// Another process of this protocol created it for its data lock, and is done with it.
-    pub(super) fn is_made_by_a_predecessor(&mut self) {
+    /// It was created for its data lock: by this process before, or by another one of this protocol
+    /// that is done with it.
+    pub(super) fn is_made_for_its_lock(&mut self) {
         self.created = true;
     }
 

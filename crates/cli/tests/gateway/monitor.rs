@@ -147,7 +147,7 @@ fn the_command_is_run_however_much_is_wrong_and_gets_no_control_characters() {
     let sessions = home.state.join("sessions");
     std::fs::create_dir(&sessions).unwrap();
     let _running = ready(home.run(&[]));
-    for n in 0..600 {
+    for n in 0..100 {
         let name = format!("{n}\n\u{202e}{}.jsonl.lock", "x".repeat(200));
         std::fs::write(sessions.join(name), r#"{"pid":1073741824}"#).unwrap();
     }
