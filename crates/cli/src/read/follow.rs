@@ -9,7 +9,9 @@
 mod kept;
 mod remembered;
 mod source;
+mod stale;
 
+use std::collections::HashMap;
 use std::io::{self, stdout};
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
@@ -71,6 +73,36 @@ fn somebody_reads() -> bool {
     !watched[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
+/// Which lines of another file were shown already.
+enum Known<'a> {
+    Nothing,
+    /// Those that the old file has as well.
+    Kept(Kept<'a>),
+    /// Those with these digests, each as often.
+    Shown(HashMap<u64, usize>),
+}
+
+impl Known<'_> {
+    /// Called for each line of `source`, in order, with its offset and its digest. There are whole
+    /// lines up to `end`.
+    fn has(
+        &mut self,
+        source: &Source<'_>,
+        end: u64,
+        line: (u64, u64),
+        interrupted: &AtomicBool,
+    ) -> Result<bool, Stop> {
+        match self {
+            Self::Nothing => Ok(false),
+            Self::Kept(kept) => kept.has(source, end, line, interrupted),
+            Self::Shown(counts) => {
+                let left = counts.get_mut(&line.1).filter(|left| **left > 0);
+                Ok(left.map(|left| *left -= 1).is_some())
+            }
+        }
+    }
+}
+
 struct Follower<'a> {
     source: Source<'a>,
     /// Everything before this offset, the end of a line, has been shown.
@@ -98,8 +130,21 @@ impl<'a> Follower<'a> {
     fn round(&mut self, show: &mut Show, interrupted: &AtomicBool) -> Result<(), Stop> {
         // Looked up before the old file is read: then no line that the old file gets is missed.
         let successor = self.successor();
+        let followed = self.follow(successor, show, interrupted);
+        match followed {
+            Err(stop) if stale::is_stale(&stop) => self.go_on_without_old_file(show, interrupted),
+            followed => followed,
+        }
+    }
+
+    fn follow(
+        &mut self,
+        successor: Option<Transcript>,
+        show: &mut Show,
+        interrupted: &AtomicBool,
+    ) -> Result<(), Stop> {
         self.step_back()?;
-        self.show_rest(show, None, interrupted)?;
+        self.show_rest(show, &mut Known::Nothing, interrupted)?;
         if let Some(successor) = successor {
             self.switch_to(&successor, show, interrupted)?;
         }
@@ -135,15 +180,15 @@ impl<'a> Follower<'a> {
         let parts = new.parts_since(self.source.file());
         let source = self.source.successor(new)?;
         let old = std::mem::replace(self, Self::new(source));
-        let mut kept = Kept::of(old.source, old.at, parts);
-        self.show_rest(show, Some(&mut kept), interrupted)
+        let kept = Kept::of(old.source, old.at, parts);
+        self.show_rest(show, &mut Known::Kept(kept), interrupted)
     }
 
-    /// Shows the whole lines behind those shown, except those that were kept of the old file.
+    /// Shows the whole lines behind those shown, except known ones.
     fn show_rest(
         &mut self,
         show: &mut Show,
-        mut kept: Option<&mut Kept>,
+        known: &mut Known<'_>,
         interrupted: &AtomicBool,
     ) -> Result<(), Stop> {
         let end = self.whole_lines_to(interrupted)?;
@@ -156,9 +201,8 @@ impl<'a> Follower<'a> {
             if let Item::Line(line) = &item {
                 let digest = self.source.digest_of(line)?;
                 self.shown.add_known(&self.source, line.range.clone(), digest)?;
-                if let Some(kept) = &mut kept
-                    && kept.has(&self.source, end, (line.range.start, digest), interrupted)?
-                {
+                let line = (line.range.start, digest);
+                if known.has(&self.source, end, line, interrupted)? {
                     continue;
                 }
             }

@@ -47,6 +47,16 @@ impl Remembered {
         Ok(())
     }
 
+    /// The digests of the lines, in order.
+    pub(super) fn digests(&self) -> impl Iterator<Item = u64> {
+        self.lines.iter().map(|(_, digest)| *digest)
+    }
+
+    /// Where the first of them begins.
+    pub(super) fn start(&self) -> u64 {
+        self.lines.front().map_or(0, |(line, _)| line.start)
+    }
+
     /// The end of the last of them, with its newline.
     pub(super) fn end(&self) -> u64 {
         self.lines.back().map_or(0, |(line, _)| line.end + 1)
