@@ -79,14 +79,24 @@ impl SessionFile {
     /// Takes the data lock if it is free, on the file that the path names (I3).
     pub(crate) fn try_lock(self, place: &Place, create: bool) -> Result<Locking> {
         let mut session = self;
+        let mut may_be_given_up = filesystem::is_served(place.dir());
         loop {
-            if !flock::try_lock(session.file()).context("lock", place.session())? {
-                made::remember(place, &session);
-                return Ok(Locking::Busy(session));
-            }
-            let moved = match session.confirmed(place)? {
-                Ok(section) => return Ok(Locking::Locked(section)),
-                Err(moved) => moved,
+            let moved = match flock::try_lock(session.file()) {
+                Ok(true) => match session.confirmed(place)? {
+                    Ok(section) => return Ok(Locking::Locked(section)),
+                    Err(moved) => moved,
+                },
+                Ok(false) => {
+                    made::remember(place, &session);
+                    return Ok(Locking::Busy(session));
+                }
+                // The server has given up what was locked through this descriptor. Another one
+                // will do.
+                Err(e) if may_be_given_up && sys::is_given_up(&e) => {
+                    may_be_given_up = false;
+                    session
+                }
+                Err(e) => return Err(e).context("lock", place.session()),
             };
             match Self::open(place, create) {
                 Ok(Some(other)) => session = other,

@@ -105,12 +105,62 @@ impl<'a> Follower<'a> {
     fn round(&mut self, show: &mut Show, interrupted: &AtomicBool) -> Result<(), Stop> {
         // Looked up before the old file is read: then no line that the old file gets is missed.
         let successor = self.successor();
+        let followed = self.follow(successor, show, interrupted);
+        match followed {
+            Err(stop) if is_stale(&stop) => self.go_on_without_old_file(show, interrupted),
+            followed => followed,
+        }
+    }
+
+    fn follow(
+        &mut self,
+        successor: Option<Transcript>,
+        show: &mut Show,
+        interrupted: &AtomicBool,
+    ) -> Result<(), Stop> {
         self.step_back()?;
         self.show_rest(show, &mut Counts::new(), interrupted)?;
         if let Some(successor) = successor {
             self.switch_to(&successor, show, interrupted)?;
         }
         self.report_unfinished()
+    }
+
+    /// Another host has replaced the file, and the server that it was on does not know it any more.
+    /// Continues with the file at the path, and shows those of its lines that are not known to have
+    /// been shown. If more were shown than are remembered, what precedes the first known line was.
+    fn go_on_without_old_file(
+        &mut self,
+        show: &mut Show,
+        interrupted: &AtomicBool,
+    ) -> Result<(), Stop> {
+        // If it cannot be opened, the next round tries again.
+        let Ok(new) = open(self.path) else { return Ok(()) };
+        let mut known = Counts::new();
+        for (_, hash) in &self.last {
+            *known.entry(*hash).or_default() += 1;
+        }
+        let has_forgotten = self.last.front().is_some_and(|(line, _)| line.start > 0);
+        *self = Self::new(&new, self.path)?.hashing_like(&self.hasher);
+        if has_forgotten {
+            self.skip_to_known_line(&known, interrupted)?;
+        }
+        self.show_rest(show, &mut known, interrupted)
+    }
+
+    /// Goes to the first line that is known, if there is one.
+    fn skip_to_known_line(&mut self, known: &Counts, interrupted: &AtomicBool) -> Result<(), Stop> {
+        let end = self.whole_lines_to(interrupted)?;
+        for item in self.part(0..end)?.lines() {
+            check_interrupt(interrupted)?;
+            if let Item::Line(line) = item?
+                && known.contains_key(&self.identity(&line.range)?)
+            {
+                (self.at, self.searched) = (line.range.start, line.range.start);
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The file at the path, if it is no longer the open one.
@@ -311,6 +361,12 @@ impl<'a> Follower<'a> {
 
 fn length_of(range: &Range<u64>) -> usize {
     usize::try_from(range.end - range.start).unwrap_or(usize::MAX)
+}
+
+/// Whether a server does not know the file any more.
+fn is_stale(stop: &Stop) -> bool {
+    let Stop::Read(turnlock::Error::Io { source, .. }) = stop else { return false };
+    source.kind() == io::ErrorKind::StaleNetworkFileHandle
 }
 
 fn failed(path: &Path, source: io::Error) -> Stop {
