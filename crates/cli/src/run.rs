@@ -5,15 +5,21 @@ mod child;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
 
 use turnlock::{Durability, Error, Sessions};
 
 use crate::failure::Failure;
 use crate::options::{Create, Wait};
+use crate::signals::{self, Caught};
 use crate::{enclosing, output, waiting};
+use child::Ended;
 
 /// The command succeeded, but its turn was lost while it ran.
 const LOST: u8 = 79;
+/// How long the release of the turn may take after this process was told to end.
+const RELEASE: Duration = Duration::from_millis(500);
 
 /// Run a command while holding the turn
 ///
@@ -57,7 +63,8 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     let label = args.label.unwrap_or_else(|| name_of(&args.command));
     let acquire = sessions.turn(&args.session).label(label);
     let turn = waiting::watched(&sessions, &args.session, || acquire.acquire_blocking())?;
-    let code = child::run(&turn, &args.command)?;
+    let Ended { code, told, signals } = child::run(&turn, &args.command)?;
+    end_when_told(signals, told, code);
     match turn.release_blocking() {
         Err(Error::LockLost { cause, .. }) => {
             // Only the command can judge what that means for its work.
@@ -66,6 +73,23 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
         }
         _ => Ok(ExitCode::from(code)),
     }
+}
+
+/// Ends this process soon after it was told to end, if its disk keeps the turn from being released.
+/// The lock falls with the process, and the next holder takes the file over.
+fn end_when_told(mut signals: Caught, mut told: bool, code: u8) {
+    let watch = move || {
+        while !told {
+            let Ok(mut came) = signals.wait(None) else { return };
+            told = came.any(|origin| signals::ENDING.contains(&origin.signal));
+        }
+        thread::sleep(RELEASE);
+        output::tell("the lock file stays: its disk does not answer");
+        output::aside::finish();
+        std::process::exit(code.into());
+    };
+    // Without a thread it ends when it can.
+    let _ = thread::Builder::new().name("signals".into()).spawn(watch);
 }
 
 /// Refuses a turn inside a turn on the same session. There is no re-entry: it would wait for

@@ -12,11 +12,21 @@ use turnlock::Turn;
 
 use crate::failure::Failure;
 use crate::reaper::{self, Purpose};
+use crate::signals::Caught;
 use crate::{children, enclosing, lend, output, signals};
 
-/// Runs the command to its end, and returns its exit code. Must be called on the main thread: the
-/// kernel tells the reaper when that thread ends.
-pub(super) fn run(turn: &Turn, command: &[OsString]) -> Result<u8, Failure> {
+/// How a command ended.
+pub(super) struct Ended {
+    pub(super) code: u8,
+    /// Whether this process was told to end meanwhile.
+    pub(super) told: bool,
+    /// The signals of this process, which nobody heeds any more.
+    pub(super) signals: Caught,
+}
+
+/// Runs the command to its end. Must be called on the main thread: the kernel tells the reaper when
+/// that thread ends.
+pub(super) fn run(turn: &Turn, command: &[OsString]) -> Result<Ended, Failure> {
     let failed = |e: io::Error| Failure::new(format!("cannot start the command: {e}"));
     // From here on signals are for the command. Those that come before it runs are kept for it.
     let mut signals = signals::catch(&[SIGCHLD]).map_err(failed)?;
@@ -25,18 +35,20 @@ pub(super) fn run(turn: &Turn, command: &[OsString]) -> Result<u8, Failure> {
     let mut reaper = spawn(turn, command)?.map_err(failed)?;
     let pid = Pid::from_child(&reaper);
     let running = children::watch(pid);
+    let mut told = false;
     loop {
         if let Some(status) = reaper.try_wait().map_err(failed)? {
             if status.signal().is_some() {
                 // It did not end by itself. What it ran is this process's affair now.
                 reaper::succeed(Purpose::Turn);
             }
-            return Ok(code(status));
+            return Ok(Ended { code: code(status), told, signals });
         }
         for origin in signals.wait(running.as_ref()).map_err(failed)? {
             if origin.signal == SIGCHLD {
                 children::reap_orphans(Some(pid));
             }
+            told |= signals::ENDING.contains(&origin.signal);
             thread::sleep(signals::pause_before(&origin));
             signals::pass_on(&origin, pid);
         }

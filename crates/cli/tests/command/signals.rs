@@ -3,11 +3,12 @@
 use std::fs;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use turnlock_testing::namespace::pid_namespace;
 use turnlock_testing::process::{children_named, is_installed, signal, through, traced};
+use turnlock_testing::strace::strace;
 use turnlock_testing::{Doomed, Running, ended, eventually, room, state_of, until};
 
 use crate::program::{TURNLOCK, held, run, turnlock};
@@ -67,7 +68,7 @@ fn what_turnlock_was_told_to_ignore_the_command_ignores_too_and_no_more() {
     let room = room();
     let script = "trap '' HUP; exec \"$0\" run \"$1\" -- sh -c 'grep SigIgn /proc/self/status; \
                   kill -s HUP $PPID; exit 4'";
-    let mut command = std::process::Command::new("sh");
+    let mut command = Command::new("sh");
     command.args(["-c", script, TURNLOCK]).arg(&room.session).env_remove("TURNLOCK_TURN");
     let answer = ended(command);
     assert_eq!(answer.code, Some(4), "{answer:?}");
@@ -108,6 +109,7 @@ import signal, sys
 signal.signal(signal.SIGTERM, lambda *_: print('told', flush=True))
 signal.signal(signal.SIGUSR1, lambda *_: print('no more', flush=True))
 signal.signal(signal.SIGUSR2, lambda *_: sys.exit(5))
+signal.alarm(300)
 print('ready', flush=True)
 while True: signal.pause()";
 
@@ -185,6 +187,47 @@ fn handles(pid: u32, signal: Signal) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
     u64::from_str_radix(mask, 16).unwrap() & (1 << (signal.as_raw() - 1)) != 0
+}
+
+/// Told before its command ended, or only then.
+#[test]
+fn a_run_ends_when_told_so_also_if_its_disk_no_longer_answers() {
+    let calls = "openat,openat2,newfstatat,statx,unlinkat,renameat,renameat2";
+    let no_answer = format!("inject={calls}:delay_enter=600s");
+    let Some(tracer) = strace(&["trace=none"]) else { return };
+    for command_is_told in [true, false] {
+        let room = room();
+        let script = "trap 'exit 5' TERM; echo up; read go; exit 5";
+        let mut running = run(&room, &[], script);
+        assert_eq!(running.line(), "up");
+        let mut trace = Command::new(&tracer[0]);
+        trace.args(["-f", "-qq", "-o", "/dev/null", "-e", &no_answer]);
+        trace.args(["-P", room.dir.to_str().unwrap(), "-p", &running.pid().to_string()]);
+        let mut tracer = Doomed(trace.stderr(Stdio::null()).spawn().unwrap());
+        until("it is traced", || tracer_of(running.pid()) == tracer.pid());
+        if command_is_told {
+            running.signal(Signal::TERM);
+        } else {
+            running.say("go on\n");
+            until("the release hangs", || state_of(running.pid()) == Some('t'));
+            running.signal(Signal::TERM);
+        }
+        // strace keeps a thread that is killed while its call is delayed.
+        until("that thread is alone", || threads_of(running.pid()) == 1);
+        tracer.kill();
+        assert_eq!(running.wait().code(), Some(5), "{command_is_told}");
+        assert!(room.lock.exists(), "the release did not end");
+    }
+}
+
+fn threads_of(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/task")).unwrap().count()
+}
+
+fn tracer_of(pid: u32) -> u32 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:")).unwrap();
+    tracer.trim().parse().unwrap()
 }
 
 #[test]

@@ -22,6 +22,7 @@ import signal, sys
 signal.signal(signal.SIGTERM, lambda *_: print('told', flush=True))
 signal.signal(signal.SIGUSR1, lambda *_: print('no more', flush=True))
 signal.signal(signal.SIGUSR2, lambda *_: sys.exit(5))
+signal.alarm(300)
 print('ready', flush=True)
 while True: signal.pause()";
 
