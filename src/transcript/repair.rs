@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use super::damage::{Damage, DamageKind, Edit};
 use super::edits::{Edits, Spot};
-#[cfg(any(test, feature = "testing"))]
 use super::moves::Moves;
+#[cfg(any(test, feature = "testing"))]
 use super::quarantine::mark_installed;
 use super::quarantine::{Entry, LONG, PIECE, PLAIN, STEPS, Tally, encode, now, write_entry};
 use super::scan::{Item, Scanner};
