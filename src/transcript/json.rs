@@ -133,6 +133,7 @@ impl Validator {
     }
 
     /// The number of open arrays and objects.
+    #[cfg(feature = "testing")]
     pub fn depth(&self) -> usize {
         self.depth
     }
