@@ -151,8 +151,8 @@ pub mod testing;
 mod threads;
 mod transcript;
 
-pub use datafile::Appended;
 pub use datafile::read::{ReadError, RecordError, Transcript};
+pub use datafile::{Appended, Origin, Part};
 pub use error::{Error, Holder, LostCause, Result, SessionChange};
 pub use lock::Reason;
 pub use rules::{Durability, LongHold};

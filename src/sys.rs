@@ -29,7 +29,7 @@ mod user;
 // A descriptor that a child process inherits is the one thing that callers see as it is.
 pub(crate) use std::os::fd::{AsFd, BorrowedFd};
 
-pub(crate) use attributes::{replace_like, share, stand_beside};
+pub(crate) use attributes::{keep_flags, replace_like, share, stand_beside};
 pub(crate) use dir::{Access, Dir, DirNumber, Mount, Refusal};
 #[cfg(feature = "gateway")]
 pub(crate) use errors::is_own_failure;

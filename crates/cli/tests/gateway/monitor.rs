@@ -205,5 +205,7 @@ fn what_cannot_be_seen_is_unknown() {
     let mut monitor = gateway(&["monitor", "--once"]);
     monitor.args(["127.0.0.1:1"; 8]);
     let looked = ended(through(&few, &monitor));
-    assert!(looked.code == Some(1) && !looked.out.contains("is degraded"), "{looked:?}");
+    assert!(looked.code == Some(1) && looked.out.contains("is unknown"), "{looked:?}");
+    assert!(looked.out.contains("Too many open files"), "{looked:?}");
+    assert!(!looked.out.contains("is degraded"), "{looked:?}");
 }
