@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use turnlock::Error;
 use turnlock_testing::strace::strace;
-use turnlock_testing::{room, until};
+use turnlock_testing::{kernel_waiters, room, until};
 
 use crate::child::{Answer, Ask, Child, How, child};
 use crate::sessions::buffered;
@@ -95,6 +95,7 @@ fn a_waiter_that_comes_late_leaves_no_session_either() {
             waiter.tell(&Ask::Acquire(60_000));
             room.until_waited_for(1);
             waiter.stop();
+            until("the signal has ended its wait", || kernel_waiters(&room.lock) == 0);
             holder.release();
             until("nothing is left for the waiter", || room.names().is_empty());
             waiter.signal(Signal::CONT);
