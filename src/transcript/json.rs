@@ -133,7 +133,7 @@ impl Validator {
     }
 
     /// The number of open arrays and objects.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(feature = "testing")]
     pub fn depth(&self) -> usize {
         self.depth
     }

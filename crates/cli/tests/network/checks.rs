@@ -17,6 +17,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("a_timeout_is_kept_during_the_grace", a_timeout_is_kept_during_the_grace),
     ("a_reader_follows_over_a_replaced_file", a_reader_follows_over_a_replaced_file),
     ("no_turn_of_two_hosts_fails", no_turn_of_two_hosts_fails),
+    ("long_speed_of_a_turn", long_speed_of_a_turn),
     ("long_two_hosts_through_all_faults", crate::faults::long_two_hosts_through_all_faults),
 ];
 
@@ -276,6 +277,14 @@ fn no_turn_of_two_hosts_fails(rig: &mut Rig) {
     let (least, most) = (turns.iter().min().unwrap(), turns.iter().max().unwrap());
     // On a machine that is busy with other work, 2 is too much to ask for.
     assert!(turns.len() == 2 && *least * 3 >= *most, "unfair: {turns:?}");
+}
+
+/// Compares a turn with the bare calls on the same mount. The figures are to be read, not asserted:
+/// they are those of this machine's disk.
+fn long_speed_of_a_turn(rig: &mut Rig) {
+    let inside = fresh_directory(rig, "speed");
+    let told = rig.a.ok(&format!("{inside}; driver speed s.jsonl a 10 10"));
+    println!("    {told}");
 }
 
 /// Both hosts take turns for some seconds.

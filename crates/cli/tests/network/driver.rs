@@ -1,6 +1,7 @@
 //! What runs on the client machines: this program again, with `--driver`. It takes turns through
 //! the library, and says what happens, a line each.
 
+use std::fs::File;
 use std::io::{BufRead, Write};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,6 +18,7 @@ fn say(words: &str) {
 }
 
 /// `hold PATH WHO TIMEOUT`: obeys the commands of standard input, one a line.
+/// `speed PATH WHO TIMEOUT ROUNDS`: compares a turn with the bare calls.
 /// `loop PATH WHO TIMEOUT SECONDS LINES PAUSE`: takes turns of so many lines.
 pub fn main(arguments: &[String]) {
     let [mode, path, who, timeout, rest @ ..] = arguments else { panic!("{arguments:?}") };
@@ -28,8 +30,47 @@ pub fn main(arguments: &[String]) {
             let number = |at: usize| rest[at].parse::<u64>().unwrap();
             take_turns(&sessions, path, who, [number(0), number(1), number(2)]);
         }
+        "speed" => speed(&sessions, path, rest[0].parse().unwrap()),
         other => panic!("{other}"),
     }
+}
+
+/// Takes turns of one line, and makes the bare calls of one, in turns of a second each. Says how
+/// many milliseconds each takes.
+fn speed(sessions: &Sessions, path: &str, rounds: u32) {
+    let mut spent = [Duration::ZERO; 2];
+    let mut counts = [0u32; 2];
+    for round in 0..rounds * 2 {
+        let kind = (round % 2) as usize;
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(1) {
+            if kind == 0 {
+                bare_turn(path).unwrap();
+            } else {
+                let mut turn = sessions.turn(path).acquire_blocking().unwrap();
+                turn.append_blocking(&json!({"a": 1})).unwrap();
+                turn.release_blocking().unwrap();
+            }
+            counts[kind] += 1;
+        }
+        spent[kind] += began.elapsed();
+    }
+    let took = |kind: usize| spent[kind].as_secs_f64() * 1000.0 / f64::from(counts[kind]);
+    println!("bare {:.2} turn {:.2}", took(0), took(1));
+}
+
+/// What a script does that is careful enough: a lock of its own file, and one synced line.
+fn bare_turn(path: &str) -> std::io::Result<()> {
+    let bare = format!("{path}.bare");
+    let lock =
+        File::options().create(true).truncate(false).write(true).open(bare.clone() + ".lock")?;
+    lock.lock()?;
+    let mut file = File::options().create(true).append(true).open(bare)?;
+    file.lock()?;
+    file.write_all(b"{\"a\":1}\n")?;
+    file.sync_data()?;
+    file.unlock()?;
+    lock.unlock()
 }
 
 fn told<T: std::fmt::Debug, E: std::fmt::Display>(result: Result<T, E>) -> String {
