@@ -1,5 +1,6 @@
 //! Signals for the async subcommands: to end, or to forward to the program under the locks.
 
+use std::fs::File;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::thread;
@@ -59,16 +60,29 @@ impl Signals {
 
 /// A runtime with one thread, which is enough for a command that waits, and one for file work.
 pub(super) fn runtime() -> Result<Runtime, Failure> {
+    let failed = |e: io::Error| {
+        Failure::new(format!("cannot start a runtime: {e}; see `ulimit -n` if files are too many"))
+    };
+    has_room_for_files().map_err(failed)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_keep_alive(FOR_EVER)
         .build()
-        .map_err(|e| Failure::new(format!("cannot start a runtime: {e}")))?;
+        .map_err(failed)?;
     if can_work(&runtime) {
         Ok(runtime)
     } else {
         Err(Failure::new("cannot start a thread; see `ulimit -u` and the limits of the service"))
     }
+}
+
+/// A runtime opens fewer files than this.
+const FILES: usize = 8;
+
+/// Tokio panics if it cannot open one of the files of a runtime.
+fn has_room_for_files() -> io::Result<()> {
+    let files: io::Result<Vec<_>> = (0..FILES).map(|_| File::open("/dev/null")).collect();
+    files.map(drop)
 }
 
 /// Longer than any process lives.

@@ -1,4 +1,4 @@
-//! A limit on processes, which are threads too, leads to errors.
+//! A limit on processes, which are threads too, or on open files leads to errors.
 
 use std::os::unix::fs::chown;
 
@@ -77,5 +77,32 @@ fn a_monitor_without_threads_says_so() {
             answer.out.contains("is gone") || answer.err.contains("cannot "),
             "{processes}: {answer:?}"
         );
+    }
+}
+
+#[test]
+fn too_few_files_are_an_error_and_no_panic() {
+    if !is_installed("prlimit") {
+        return;
+    }
+    let home = home();
+    let (port, state, address) =
+        (home.port.to_string(), text(&home.state), home.address().to_string());
+    for files in 3..=20 {
+        for arguments in [
+            vec!["run", "--state-dir", &state, "--timeout", "0s", "--port", &port, "--", "true"],
+            vec!["status", "--state-dir", &state, "--port", &port],
+            vec!["doctor", "--state-dir", &state, "--port", &port],
+            vec!["monitor", "--once", &address],
+        ] {
+            let program = ["prlimit".to_owned(), format!("--nofile={files}")];
+            let answer = ended(through(&program, &gateway(&arguments)));
+            // The loader fails with 127.
+            let is_expected = answer.code.is_some_and(|code| [0, 1, 75, 127].contains(&code));
+            assert!(
+                is_expected && !answer.err.contains("panicked"),
+                "{files} {arguments:?}: {answer:?}"
+            );
+        }
     }
 }
