@@ -37,9 +37,12 @@
 //! - **Advisory.** A program that writes to the session file without any lock is survived, not
 //!   stopped. If it removes, replaces or cuts the session, the holder is told before it writes on
 //!   ([`Error::Changed`]).
-//! - **One kernel.** On a network filesystem, this crate works only where `flock` is kept between
-//!   hosts. Where it is not kept, this crate refuses to work ([`Error::LocksNotKept`]). A lock
-//!   whose owner may be on another host is not taken over on suspicion ([`Error::RemoteOwner`]).
+//! - **One kernel, or NFS 4.1.** Several hosts can share sessions on NFS 4.1 and later, mounted
+//!   hard and with locks at the server (`local_lock=none`, the default). A host that is cut off for
+//!   longer than the server's lease loses its turns ([`LostCause::Expired`]). Where `flock` is not
+//!   kept between hosts, this crate refuses to work ([`Error::LocksNotKept`]). On other network
+//!   filesystems, a lock whose owner may be on another host is not taken over on suspicion
+//!   ([`Error::RemoteOwner`]).
 //! - **Foreign locks** (OpenClaw's own: a pid in a file, no kernel lock) are judged by process id,
 //!   start time and command line, in all PID namespaces that can be seen. A lock whose owner may be
 //!   in another one is left alone ([`LockState::Unseen`], [`SessionsBuilder::assume_local`]).
@@ -148,8 +151,8 @@ pub mod testing;
 mod threads;
 mod transcript;
 
-pub use datafile::Appended;
 pub use datafile::read::{ReadError, RecordError, Transcript};
+pub use datafile::{Appended, Origin, Part};
 pub use error::{Error, Holder, LostCause, Result, SessionChange};
 pub use lock::Reason;
 pub use rules::{Durability, LongHold};

@@ -71,7 +71,7 @@ impl Mode {
     /// What comes late is dropped.
     ///
     /// A thread does the work itself, and so cannot keep a deadline, unless other work is known to
-    /// be stuck.
+    /// be stuck, or the files are on a server.
     pub(crate) async fn run_until<T: Send + 'static>(
         self,
         deadline: Option<Instant>,
@@ -79,7 +79,7 @@ impl Mode {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<Option<T>> {
         let Some(deadline) = deadline else { return self.run(work).await.map(Some) };
-        if self == Self::Blocking && !in_place::is_any_longer_than(STUCK) {
+        if self == Self::Blocking && !disk.is_served() && !in_place::is_any_longer_than(STUCK) {
             return Ok(Some(in_place::by_thread(work)));
         }
         self.run_elsewhere(deadline, disk, work).await

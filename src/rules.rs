@@ -80,6 +80,11 @@ impl Rules {
         !self.shared && filesystem::is_local(dir)
     }
 
+    /// Whether a server keeps the files and the locks of this directory, for several hosts.
+    pub(crate) fn is_served(&self, dir: &Dir) -> bool {
+        !self.shared && filesystem::is_served(dir)
+    }
+
     /// Whether other hosts may share this directory.
     pub(crate) fn remote(&self, dir: &Dir) -> bool {
         self.shared || filesystem::is_remote(dir)

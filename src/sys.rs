@@ -29,12 +29,13 @@ mod user;
 // A descriptor that a child process inherits is the one thing that callers see as it is.
 pub(crate) use std::os::fd::{AsFd, BorrowedFd};
 
-pub(crate) use attributes::{replace_like, share, stand_beside};
+pub(crate) use attributes::{keep_flags, replace_like, share, stand_beside};
 pub(crate) use dir::{Access, Dir, DirNumber, Mount, Refusal};
 #[cfg(feature = "gateway")]
 pub(crate) use errors::is_own_failure;
 pub(crate) use errors::{
-    is_descriptor_limit, is_lease_refusal, is_link_refusal, is_mount_refusal, is_pipe_refusal,
+    is_descriptor_limit, is_given_up, is_lease_refusal, is_link_refusal, is_mount_refusal,
+    is_pipe_refusal, is_stale_handle,
 };
 pub(crate) use file::{
     FileKind, Found, Pinned, Stat, Trace, kind_of, open_to_read, read_at, read_exact_at, stat,

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -14,6 +15,8 @@ use crate::lock::Want;
 use crate::lock::testing::{
     Claim, Elsewhere, Facts, Limits, Reading, Record, cut_label, encode, judge, parse,
 };
+use crate::place::Place;
+use crate::session::SlotRef;
 use crate::sessions::SessionsBuilder;
 use crate::sys::process::ProcessState;
 
@@ -35,6 +38,16 @@ impl SessionsBuilder {
         self.rules.shared = shared;
         self
     }
+}
+
+/// How many tasks and threads of this process are in the queue for the turn on a session.
+///
+/// # Panics
+/// If there is no such directory.
+#[allow(clippy::expect_used, reason = "a test has made the directory")]
+pub fn waiters_here(session: &Path) -> usize {
+    let place = Place::resolve(session, false).expect("the directory is there");
+    SlotRef::of(place).turn_queue.len()
 }
 
 /// No message about a holder reaches this length in bytes, whatever its record contains.

@@ -10,6 +10,7 @@
 //! | `json.rs`, `utf8.rs`, `runs.rs` | whether bytes are JSON and UTF-8, at speed |
 //! | `dissect.rs`, `candidate.rs` | the whole records in a damaged line |
 //! | `damage.rs` | what is wrong with a line, and the edits that repair it |
+//! | `moves.rs` | where a new file has parts of the old one |
 //! | `repair.rs`, `restore.rs` | moving damage to the quarantine, and undoing that |
 //! | `quarantine.rs`, `edits.rs` | the format of the quarantine |
 
@@ -19,6 +20,7 @@ mod dissect;
 mod edits;
 pub(crate) mod json;
 pub(crate) mod lines;
+pub(crate) mod moves;
 pub(crate) mod quarantine;
 pub(crate) mod repair;
 pub(crate) mod restore;

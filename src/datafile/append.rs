@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Batch, Section};
 use crate::error::{Error, NotTakenBack, Result};
 use crate::rules::Durability;
-use crate::sys::{self, Found, Pinned, limit};
+use crate::sys::{self, Found, Pinned, filesystem, flock, limit};
 
 /// What an append did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -52,7 +52,9 @@ impl Writer<'_> {
     pub(crate) fn append(mut self, batch: &Batch) -> Result<Appended, Failed> {
         let torn = self.has_torn_tail()?;
         let written = self.write_lines(batch, torn)?;
-        if self.durability == Durability::Sync
+        // What a client has not sent to the server yet is gone if its lease runs out (I20).
+        let is_served = filesystem::is_served(self.section.place().dir());
+        if (self.durability == Durability::Sync || is_served)
             && let Err(source) = self.section.sync()
         {
             let source = self.cut_back(&written, source);
@@ -169,6 +171,12 @@ impl Writer<'_> {
     /// Cuts off what was written, if the file has exactly the length that this write gave it.
     fn take_back(&self, written: &Written) -> bool {
         let file = self.section.file();
+        if filesystem::is_served(self.section.place().dir())
+            && !matches!(flock::try_lock(file), Ok(true))
+        {
+            // The data lock is lost, and the lines of others may be behind these (I20).
+            return written.start == written.end;
+        }
         let is_last = |stat: sys::Stat| written.is_whole && stat.len == written.end;
         written.start == written.end
             || sys::stat(file).is_ok_and(is_last) && file.set_len(written.start).is_ok()

@@ -5,9 +5,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::claim;
 use super::section::Section;
 use super::synced::sync_directory_once;
+use super::{claim, made};
 use crate::error::{Context, Error, Result};
 use crate::place::Place;
 use crate::sys::{self, Access, FileKind, Found, Pinned, filesystem, flock};
@@ -79,13 +79,24 @@ impl SessionFile {
     /// Takes the data lock if it is free, on the file that the path names (I3).
     pub(crate) fn try_lock(self, place: &Place, create: bool) -> Result<Locking> {
         let mut session = self;
+        let mut may_be_given_up = filesystem::is_served(place.dir());
         loop {
-            if !flock::try_lock(session.file()).context("lock", place.session())? {
-                return Ok(Locking::Busy(session));
-            }
-            let moved = match session.confirmed(place)? {
-                Ok(section) => return Ok(Locking::Locked(section)),
-                Err(moved) => moved,
+            let moved = match flock::try_lock(session.file()) {
+                Ok(true) => match session.confirmed(place)? {
+                    Ok(section) => return Ok(Locking::Locked(section)),
+                    Err(moved) => moved,
+                },
+                Ok(false) => {
+                    made::remember(place, &session);
+                    return Ok(Locking::Busy(session));
+                }
+                // The server has given up what was locked through this descriptor. Another one
+                // will do.
+                Err(e) if may_be_given_up && sys::is_given_up(&e) => {
+                    may_be_given_up = false;
+                    session
+                }
+                Err(e) => return Err(e).context("lock", place.session()),
             };
             match Self::open(place, create) {
                 Ok(Some(other)) => session = other,
@@ -168,8 +179,9 @@ impl SessionFile {
         self.created
     }
 
-    /// Another process of this protocol created it for its data lock, and is done with it.
-    pub(super) fn is_made_by_a_predecessor(&mut self) {
+    /// It was created for its data lock: by this process before, or by another one of this protocol
+    /// that is done with it.
+    pub(super) fn is_made_for_its_lock(&mut self) {
         self.created = true;
     }
 

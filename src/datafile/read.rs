@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
+use super::origin::{self, Part};
 use crate::place::Place;
 use crate::sys::{self, Access};
 use crate::transcript::lines::Lines;
@@ -138,6 +139,16 @@ impl Transcript {
             at -= size;
         }
         Ok(self.start)
+    }
+
+    /// Where the parts of this file come from, in order, if it has taken the place of `old`, at
+    /// once or through other files. What is behind the last part was appended since.
+    ///
+    /// The rewrite, repair or restore that made the file has noted this on it. `None` if there is
+    /// no such note: another program has made the file, too many files were between the two, or the
+    /// filesystem has no extended attributes.
+    pub fn parts_since(&self, old: &File) -> Option<Vec<Part>> {
+        origin::between(&self.file, old)
     }
 
     /// The open file.

@@ -10,10 +10,12 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Section, SessionFile};
+use super::{Section, SessionFile, origin};
 use crate::error::{Context, Error, Result, SessionChange};
+use crate::outside::note;
 use crate::place::Place;
 use crate::sys::{self, Access, Pinned, flock, limit, replace_like, strip_suffix};
+use crate::transcript::moves::Moves;
 
 /// A new file is named `<session>.rewrite-<identity>.tmp` until it is renamed.
 const INFIX: &str = ".rewrite-";
@@ -32,8 +34,14 @@ pub(crate) struct Replacement {
     path: PathBuf,
     place: Place,
     len: u64,
+    /// What was carried over from the old file, and where it began there.
+    carried: Moves,
     /// Whether it ends inside a line.
     torn: bool,
+    /// Whether it has all flags of the old file.
+    has_flags: bool,
+    /// Whether it gets the old file's time of last change.
+    keeps_time: bool,
 }
 
 impl Replacement {
@@ -52,8 +60,16 @@ impl Replacement {
         let path = dir.path().join(&name);
         let file = created.context("create", &path)?;
         let (file, _) = Pinned::new(file).context("look at", &path)?;
-        let this =
-            Self { file: Arc::new(file), name, path, place: place.clone(), len: 0, torn: false };
+        let (file, place) = (Arc::new(file), place.clone());
+        // Some flags can be set only as long as it is empty and its maker's.
+        let has_flags = sys::keep_flags(file.file(), like);
+        let (carried, torn, keeps_time) = (Moves::default(), false, false);
+        let this = Self { file, name, path, place, len: 0, carried, torn, has_flags, keeps_time };
+        if !has_flags {
+            note!(WARN, [place = this.place.clone()],
+                session = %place.session().display(),
+                "not all file flags of the session can be given to its new file");
+        }
         // Shows a sweep that the file is in use. Once the file is in place, this is its data lock
         // (I11).
         if !flock::try_lock(this.file.file()).context("lock", &this.path)? {
@@ -71,6 +87,17 @@ impl Replacement {
         self.file.trace().map(|trace| trace.to_string())
     }
 
+    /// Whether it has all flags of the old file that `chattr` sets.
+    pub(crate) fn has_flags(&self) -> bool {
+        self.has_flags
+    }
+
+    /// It will say what the old file says, and gets the time when that was last changed. If both
+    /// have the same length, a backup would take it for unchanged, and the time is that of now.
+    pub(crate) fn keep_time(&mut self) {
+        self.keeps_time = true;
+    }
+
     /// How many bytes it has so far.
     pub(crate) fn len(&self) -> u64 {
         self.len
@@ -78,6 +105,7 @@ impl Replacement {
 
     /// Carries over a part of the old file unchanged.
     pub(crate) fn carry(&mut self, from: &File, mut range: Range<u64>) -> Result<()> {
+        let (first, old_start) = (self.len, range.start);
         let mut chunk = vec![0; CHUNK.min(range.end.saturating_sub(range.start)) as usize];
         while range.start < range.end {
             let size = CHUNK.min(range.end - range.start) as usize;
@@ -85,7 +113,13 @@ impl Replacement {
             self.write_all(&chunk[..size]).context("write", &self.path)?;
             range.start += size as u64;
         }
+        self.carried.add(old_start, first, self.len - first);
         Ok(())
+    }
+
+    /// It has these parts of the old file.
+    pub(crate) fn has(&mut self, parts: Moves) {
+        self.carried = parts;
     }
 
     /// Reads the old file. A program without the data lock may have cut it since it was measured.
@@ -126,6 +160,16 @@ impl Replacement {
     /// before anybody could see it, and whether its name could be synced.
     pub(crate) fn install(self, old: Section) -> Result<(Section, Result<()>)> {
         debug_assert!(old.is_of(&self.place));
+        origin::tell(&self.file, self.len, old.pinned(), self.carried.list());
+        if self.keeps_time
+            && self.len != old.len()
+            && let Err(error) = take_time(self.file.file(), old.file())
+        {
+            note!(WARN, [place = self.place.clone(), error = error.to_string()],
+                session = %place.session().display(),
+                %error,
+                "the time of the session's last change cannot be kept");
+        }
         self.sync()?;
         let dir = self.place.dir();
         let stat = sys::stat(self.file.file()).context("look at", &self.path)?;
@@ -164,6 +208,10 @@ impl Drop for Replacement {
             let _ = self.place.dir().remove(&self.name);
         }
     }
+}
+
+fn take_time(new: &File, old: &File) -> io::Result<()> {
+    new.set_modified(old.metadata()?.modified()?)
 }
 
 /// The name of a temporary file that does not say which session it is of.

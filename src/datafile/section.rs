@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::file::{Locking, SessionFile, missing};
-use super::{Ending, claim};
+use super::{Ending, claim, made};
 use crate::error::{Context, Error, Result};
 use crate::place::Place;
 use crate::rules::Rules;
@@ -32,7 +32,10 @@ pub(crate) struct Section {
 }
 
 impl Section {
-    pub(super) fn new(session: SessionFile, stat: &Stat, place: &Place) -> Self {
+    pub(super) fn new(mut session: SessionFile, stat: &Stat, place: &Place) -> Self {
+        if stat.len == 0 && !session.is_made_by_us() && made::recall(place, &session) {
+            session.is_made_for_its_lock();
+        }
         Self {
             session: Some(session),
             len: stat.len,
@@ -170,7 +173,7 @@ impl Section {
             && let Some(session) = &mut self.session
             && is_same(session.pinned())
         {
-            session.is_made_by_a_predecessor();
+            session.is_made_for_its_lock();
         }
     }
 
@@ -244,6 +247,7 @@ impl Section {
 impl Drop for Section {
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
+            made::remember(&self.place, &session);
             session.unlock();
         }
     }

@@ -3,8 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use super::Section;
 use super::file::{SessionFile, missing};
+use super::{Section, made};
 use crate::error::{Context, Result};
 use crate::place::Place;
 use crate::sys::{Pinned, flock};
@@ -32,7 +32,11 @@ impl WaitingFile {
 
     /// Takes the lock if it is free.
     pub(crate) fn try_lock(&self, place: &Place) -> Result<bool> {
-        flock::try_lock(self.0.file()).context("lock", place.session())
+        let locked = flock::try_lock(self.0.file()).context("lock", place.session())?;
+        if !locked {
+            made::remember(place, &self.0);
+        }
+        Ok(locked)
     }
 
     /// Waits in the kernel for as long as it takes.

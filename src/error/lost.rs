@@ -17,6 +17,9 @@ pub enum LostCause {
     Moved,
     /// The lock file's record names another owner.
     TakenOver,
+    /// The server has given up the lock: this machine was cut off from it, or stopped, for longer
+    /// than the server's lease.
+    Expired,
     /// The holder has released, or is dead, and nobody has taken over yet.
     HolderGone,
     /// The session file has another name (a hard link), and is held under that.
@@ -34,6 +37,10 @@ impl fmt::Display for LostCause {
             Self::Replaced => "another lock file stands in its place",
             Self::Moved => "its directory is not where it was",
             Self::TakenOver => "another owner has taken over",
+            Self::Expired => {
+                "the server has given it up: this machine was cut off or stopped for longer than \
+                 the server's lease"
+            }
             Self::HolderGone => "the holder has released it",
             Self::OtherName => "the session is held under another name of its file (a hard link)",
             Self::Closed => "the turn was released",

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::owner::Owner;
 use super::{DEFAULT_HOST, DEFAULT_PORT, Gateway, Layout, Refused, record, socket};
 use super::{Error, Result};
 use crate::mode::{Mode, now_or_never};
@@ -187,8 +188,13 @@ impl GatewayBuilder {
             .timeout(deadline.map_or(Duration::MAX, |deadline| {
                 deadline.saturating_duration_since(Instant::now())
             }));
-        let taken = acquire.acquire_as(mode).await;
-        taken.map_err(|error| self.refused(layout, layer, error))
+        let error = match acquire.acquire_as(mode).await {
+            Ok(turn) => return Ok(turn),
+            Err(error) => error,
+        };
+        let (lock, named) = (lock.to_owned(), pid_in(&error));
+        let verified = mode.run(move || named.is_some_and(|pid| Owner::is_verified(&lock, pid)));
+        Err(self.refused(layout, layer, error, verified.await?))
     }
 
     /// The rules by which its locks are judged.
@@ -197,7 +203,7 @@ impl GatewayBuilder {
     }
 
     /// Turns "the lock is held" into the refusal of a gateway.
-    fn refused(&self, layout: &Layout, layer: Layer, error: crate::Error) -> Error {
+    fn refused(&self, layout: &Layout, layer: Layer, error: crate::Error, verified: bool) -> Error {
         let holder = match error {
             crate::Error::Timeout { holder, .. } => holder,
             crate::Error::DataLockBusy { .. } => None,
@@ -206,12 +212,22 @@ impl GatewayBuilder {
         let waited = self.timeout;
         Error::Refused(match layer {
             Layer::State => {
-                Refused::StateLocked { state_dir: layout.state_dir().to_owned(), waited, holder }
+                let state_dir = layout.state_dir().to_owned();
+                Refused::StateLocked { state_dir, waited, holder, verified }
             }
             Layer::Config => {
-                Refused::ConfigLocked { config: layout.config().to_owned(), waited, holder }
+                let config = layout.config().to_owned();
+                Refused::ConfigLocked { config, waited, holder, verified }
             }
         })
+    }
+}
+
+/// The process that an error names as the holder.
+fn pid_in(error: &crate::Error) -> Option<i32> {
+    match error {
+        crate::Error::Timeout { holder, .. } => holder.as_ref()?.pid?.try_into().ok(),
+        _ => None,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::lock::{self, NamedOwner, PidClaim, Record};
 use crate::place::Place;
 use crate::sys::flock::BlockedBy;
 use crate::sys::process::{self, ProcessState};
-use crate::sys::sharers::may_signal;
+use crate::sys::sharers::{has_open, may_signal};
 use crate::sys::{self, flock};
 
 /// Whether the process that has a recorded id is the one that wrote the record.
@@ -21,8 +21,8 @@ use crate::sys::{self, flock};
 #[non_exhaustive]
 pub enum Identity {
     /// The process lives and was started when the record says; the lock file is root's or its
-    /// user's; and it has the kernel's lock or, if its program takes none, its command line can be
-    /// a gateway's.
+    /// user's; and it has the kernel's lock or, if its program takes none, has the lock file open,
+    /// and its command line can be a gateway's.
     Verified,
     /// There is a process with that id, and one of these proofs is missing.
     Unverified,
@@ -92,6 +92,14 @@ impl Owner {
         Ok(Some(Self { record, process }))
     }
 
+    /// Whether `lock` names `pid`, and more than its record says so.
+    pub(super) fn is_verified(lock: &Path, pid: i32) -> bool {
+        let owner = Self::at(lock).ok().flatten();
+        owner.is_some_and(|owner| {
+            owner.process.pid == pid && owner.process.identity == Identity::Verified
+        })
+    }
+
     /// Returns the port that the record names. It means nothing unless the owner lives.
     pub(super) fn port(&self) -> Option<u16> {
         self.record.port?.try_into().ok().filter(|port| *port != 0)
@@ -122,12 +130,14 @@ fn identify(named: &NamedOwner, pid: i32) -> Identity {
 /// write into the directory could name any process in it.
 ///
 /// The lock file is root's, or of the user whose process it names. And that process has the
-/// kernel's lock; or, if its program takes none, it can be a gateway by its command line.
+/// kernel's lock; or, if its program takes none, it has the lock file open as OpenClaw does, and
+/// can be a gateway by its command line.
 fn is_proved(named: &NamedOwner, pid: i32) -> bool {
     let is_users = may_signal(named.file.file(), pid).unwrap_or(false);
     is_users
         && if named.foreign {
-            process::command_line(pid).is_some_and(|words| openclaw::is_agent(&words))
+            has_open(pid, named.file.file()).unwrap_or(false)
+                && process::command_line(pid).is_some_and(|words| openclaw::is_agent(&words))
         } else {
             let blocker =
                 sys::stat(named.file.file()).ok().and_then(|stat| flock::blocker_of(&stat));

@@ -16,7 +16,7 @@ pub enum Refused {
     #[error(
         "gateway already running ({}); lock timeout after {}ms: it has the state directory {}; {}",
         ByPid(holder.as_deref()), waited.as_millis(), state_dir.display(),
-        HowToEnd(holder.as_deref())
+        HowToEnd(holder.as_deref(), *verified)
     )]
     StateLocked {
         /// The state directory.
@@ -25,6 +25,8 @@ pub enum Refused {
         waited: Duration,
         /// The holder, as far as it can be told.
         holder: Option<Box<Holder>>,
+        /// Whether more than the record says that this process holds it. A record is only text.
+        verified: bool,
     },
 
     /// Another gateway has the config file, with another state directory.
@@ -32,7 +34,8 @@ pub enum Refused {
         "gateway already running ({}); lock timeout after {}ms: it has the config {}; {}; \
          several gateways on one config need multi-gateway mode, and a state directory and a port \
          each",
-        ByPid(holder.as_deref()), waited.as_millis(), config.display(), HowToEnd(holder.as_deref())
+        ByPid(holder.as_deref()), waited.as_millis(), config.display(),
+        HowToEnd(holder.as_deref(), *verified)
     )]
     ConfigLocked {
         /// The config file.
@@ -41,6 +44,8 @@ pub enum Refused {
         waited: Duration,
         /// The holder, as far as it can be told.
         holder: Option<Box<Holder>>,
+        /// Whether more than the record says that this process holds it. A record is only text.
+        verified: bool,
     },
 
     /// Another process listens on the port. It has neither lock of this gateway, since both were
@@ -135,13 +140,18 @@ impl fmt::Display for ByPid<'_> {
     }
 }
 
-struct HowToEnd<'a>(Option<&'a Holder>);
+struct HowToEnd<'a>(Option<&'a Holder>, bool);
 
 impl fmt::Display for HowToEnd<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("see `turnlock gateway status`")?;
         match self.0.and_then(|holder| holder.pid) {
-            Some(pid) => write!(f, ", or end it with `turnlock gateway stop --pid {pid}`"),
+            Some(pid) if self.1 => {
+                write!(f, ", or end it with `turnlock gateway stop --pid {pid}`")
+            }
+            Some(_) => {
+                f.write_str("; that pid is not verified: only the record in the lock file names it")
+            }
             None => Ok(()),
         }
     }

@@ -87,7 +87,8 @@ fn verify(locks: &[LockFacts], pid: i32) -> Result<(), &'static str> {
         Identity::Verified => Ok(()),
         Identity::Unverified => {
             Err("its lock does not prove that it is the gateway: compared were the time of its \
-                 start, the owner of the lock file, and who has the kernel's lock")
+                 start, the owner of the lock file, who has the kernel's lock or has the lock file \
+                 open, and its command line")
         }
         Identity::Recycled => Err("another process has that id by now"),
         Identity::Gone => Err("it has ended"),

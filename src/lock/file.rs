@@ -21,7 +21,7 @@ use crate::metrics;
 use crate::outside::note;
 use crate::place::Place;
 use crate::rules::Rules;
-use crate::sys::{Found, Pinned, flock};
+use crate::sys::{self, Found, Pinned, filesystem, flock};
 pub(crate) use held::{Lingering, LockFile};
 pub(crate) use judge::holder_at;
 use judge::{Judgement, judge};
@@ -80,8 +80,12 @@ pub(crate) fn try_take(place: &Place, section: &mut Section, want: &Want) -> Res
                 None => continue,
             },
         };
-        if !flock::try_lock(file.file()).context("lock", place.lock())? {
-            return who_locked(file, place).map(Try::Busy);
+        match flock::try_lock(file.file()) {
+            Ok(true) => {}
+            Ok(false) => return who_locked(file, place).map(Try::Busy),
+            // Another host has removed it just now.
+            Err(e) if sys::is_stale_handle(&e) => continue,
+            Err(e) => return Err(e).context("lock", place.lock()),
         }
         match settle_file(place, LockFile::locked(Arc::new(file)), section, want)? {
             Settled::Held(held) => return Ok(Try::Held(held)),
@@ -139,6 +143,16 @@ fn settle_file(
                 lock = %place.lock().display(), ?reasons, "take over");
             metrics::took_over(place);
             adopt_session(section, &reading);
+            let mut stat = stat;
+            if stat.links > 1 && filesystem::is_served(place.dir()) {
+                // Its maker died before it could remove the temporary name. Elsewhere a file that
+                // is published by a link is locked before that.
+                remove_temporary_names(place, locked.pinned());
+                let Found::This(again) = place.compare_lock(locked.pinned())? else {
+                    return Ok(Settled::Moved);
+                };
+                stat = again;
+            }
             if stat.links > 1 {
                 // What has the other name, as in a snapshot, is not to change (I6).
                 return Ok(match replace(place, locked.pinned(), section, want)? {

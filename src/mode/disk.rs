@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::errand::Way;
 use super::task::Perform;
-use crate::sys::Mount;
+use crate::sys::{Mount, filesystem};
 
 /// Where file work is done.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -18,6 +18,16 @@ pub(crate) enum Disk {
     Mount(Mount),
     /// The disk of a directory that is not known yet.
     Of(PathBuf),
+}
+
+impl Disk {
+    /// Whether it is known to be on a server, which may take its time.
+    pub(super) fn is_served(&self) -> bool {
+        match self {
+            Self::Mount(mount) => filesystem::is_known_to_be_served(*mount),
+            Self::Of(_) => false,
+        }
+    }
 }
 
 /// How much of it runs at a time.

@@ -192,7 +192,12 @@ impl<W, G> WaitQueue<W, G> {
 
     /// Whether nobody waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.state.lock().waiters.is_empty()
+        self.len() == 0
+    }
+
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.state.lock().waiters.len()
     }
 }
 

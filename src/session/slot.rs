@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::ops::Deref;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use uuid::Uuid;
@@ -14,13 +14,19 @@ use super::queue::WaitQueue;
 use super::run::Run;
 use super::turn::Turn;
 use crate::error::{Error, Result};
-use crate::keeper::Lane;
+use crate::keeper::{self, Lane};
 use crate::lock::{Lingering, Want};
 use crate::mode::Disk;
 use crate::outside::note;
 use crate::place::Place;
 use crate::rules::Rules;
 use crate::sys::{Mount, Pinned};
+
+/// How long others are let go first, who were met at a server (I8). It tells them with a call of
+/// its own, and they have some ten calls to make.
+pub(super) const PATIENCE_AT_SERVER: Duration = Duration::from_millis(30);
+/// The pause between two looks whether one of them has come.
+const LOOK_FOR_OTHERS: Duration = Duration::from_millis(2);
 
 /// What the registry knows of this process's own hold of a session.
 #[derive(Debug, Clone)]
@@ -48,6 +54,11 @@ pub(crate) struct Slot {
     /// The run that this process had when it last let go for others. Nobody else may have had the
     /// session since.
     pub(crate) last_run: Mutex<Option<Run>>,
+    /// Where a server does not tell of waiters: whether others of other processes were met on the
+    /// way to the turn.
+    met_others: AtomicBool,
+    /// Until when they are let go first (I8).
+    others_first_until: Mutex<Option<Instant>>,
     /// What lingers after the last turn.
     pub(crate) upkeep: Mutex<Upkeep>,
     /// Whether the keeper watches the hold for those who wait behind it.
@@ -73,6 +84,8 @@ impl Slot {
             data_queue: WaitQueue::new(),
             hold: Mutex::new(None),
             last_run: Mutex::new(None),
+            met_others: AtomicBool::new(false),
+            others_first_until: Mutex::new(None),
             upkeep: Mutex::default(),
             watched: AtomicBool::new(false),
         }
@@ -102,8 +115,34 @@ impl Slot {
     /// nobody else had the session since.
     pub(super) fn begin_run(&self, predecessor: Option<Uuid>, owner: Uuid) -> Run {
         match self.last_run.lock().take() {
-            Some(run) if run.ended_with(predecessor) => run.next(owner),
-            _ => Run::new(owner),
+            Some(run) if run.ended_with(predecessor) => {
+                self.has_met_others(false);
+                run.next(owner)
+            }
+            _ => {
+                if predecessor.is_some() {
+                    self.has_met_others(true);
+                }
+                Run::new(owner)
+            }
+        }
+    }
+
+    /// Notes whether others were met on the way to the turn, where nothing else tells of them.
+    pub(crate) fn has_met_others(&self, met: bool) {
+        self.met_others.store(met, Ordering::Relaxed);
+    }
+
+    /// Whether others were met on the way to the last turn.
+    pub(crate) fn met_others(&self) -> bool {
+        self.met_others.load(Ordering::Relaxed)
+    }
+
+    /// Waits until one of the others has come, who are let go first, if any are.
+    pub(crate) fn wait_for_others(&self) {
+        let Some(until) = self.others_first_until.lock().take() else { return };
+        while Instant::now() < until && matches!(self.place.stat_lock(), Ok(None)) {
+            std::thread::sleep(LOOK_FOR_OTHERS);
         }
     }
 
@@ -169,6 +208,19 @@ impl SlotRef {
         let slot = Arc::new(Slot::new(place.clone()));
         slots.insert(place, Arc::clone(&slot));
         Self(slot)
+    }
+}
+
+impl SlotRef {
+    /// This process has let go, and lets the others that it met go first, for a moment.
+    pub(super) fn let_others_go_first(&self) {
+        if !self.met_others() {
+            return;
+        }
+        *self.others_first_until.lock() = Some(Instant::now() + PATIENCE_AT_SERVER);
+        // The slot stays for as long.
+        let kept = self.clone();
+        keeper::after(PATIENCE_AT_SERVER, self.lane(), move || drop(kept));
     }
 }
 

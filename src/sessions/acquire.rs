@@ -16,6 +16,7 @@ use crate::outside::note;
 use crate::place::Place;
 use crate::rules::{Rules, WaitLimit};
 use crate::session::{self, Call, SlotRef, Ticket, Turn, fast_path, waiting};
+use crate::sys::filesystem;
 
 /// A turn that is to be acquired; see [`Sessions::turn`](crate::Sessions::turn).
 #[derive(Debug)]
@@ -214,7 +215,11 @@ impl Acquire {
             Target::Gateway(lock) => Place::of_gateway(lock, true)?,
         };
         match self.queue(place) {
-            Progress::Queued(slot, ticket) if ticket.is_called() => {
+            // A server that was started anew grants nothing for a while, and does not answer. The
+            // thread that asks it must not be the caller's, whose time is limited.
+            Progress::Queued(slot, ticket)
+                if ticket.is_called() && !filesystem::is_served(slot.place.dir()) =>
+            {
                 attempt(slot, ticket, limit, true)
             }
             progress => Ok(progress),
@@ -252,14 +257,21 @@ fn attempt(
     limit: WaitLimit,
     patient: bool,
 ) -> Result<Progress> {
+    let is_served = filesystem::is_served(slot.place.dir());
+    if is_served && !limit.has_passed() {
+        slot.wait_for_others();
+    }
     match try_for(&slot, ticket.want(), patient)? {
         Attempt::Acquired(lock, section) => {
+            if lock.predecessor().is_none() {
+                slot.has_met_others(false);
+            }
             ticket.pass_to_grant();
             let turn = Turn::begin(slot.clone(), ticket.want(), lock, section);
             return Ok(Progress::Acquired(turn));
         }
         Attempt::PutOff => return Ok(Progress::Queued(slot, ticket)),
-        Attempt::Busy => {}
+        Attempt::Busy => slot.has_met_others(is_served),
     }
     if limit.has_passed() {
         metrics::timed_out(&slot.place);

@@ -124,6 +124,11 @@ fn post(
             (Some(held), lock)
         }
         Try::Busy(obstacle) => match obstacle.ours() {
+            // The holder may be about to put a rewritten file where none is now (I20). What is
+            // created here goes with that.
+            Some(_) if section.is_unused_of_ours() && want.rules.is_served(slot.place.dir()) => {
+                return Ok(Some(Posted::NeedsTurn));
+            }
             Some(lock) => (None, Arc::new(lock)),
             None => return Ok(Some(Posted::NeedsTurn)),
         },

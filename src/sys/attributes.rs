@@ -81,6 +81,12 @@ pub(crate) fn replace_like(new: &File, old: &File) -> io::Result<()> {
     Err(Refusal::Lost { owner: User::of_number(old.metadata()?.uid()) }.into())
 }
 
+/// Gives `new`, which is empty and is to replace `old`, the flags that `chattr` has set on `old`.
+/// Returns whether it has them all. Flags that it has from its directory stay.
+pub(crate) fn keep_flags(new: &File, old: &File) -> bool {
+    system::keep_flags(new, old)
+}
+
 /// Gives `new`, which is to stand beside `old`, what it can of the owner, the extended attributes
 /// and the mode of `old`, so that those who use `old` can use `new`.
 pub(crate) fn stand_beside(new: &File, old: &File) -> io::Result<()> {

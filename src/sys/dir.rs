@@ -24,7 +24,7 @@ use rustix::io::Errno;
 
 use super::attributes::give;
 use super::file::{self, CAREFUL, FileId, Found, Pinned, Stat, Trace};
-use super::filesystem::Known;
+use super::filesystem::{self, Known};
 use super::user::User;
 pub(crate) use authority::Refusal;
 
@@ -183,8 +183,17 @@ impl Dir {
         }
     }
 
+    /// On a server's filesystem, asks the server about the directory. Names that another host has
+    /// changed are then looked up anew, and not answered from this host's cache (I18).
+    fn ask_server(&self) {
+        if filesystem::is_served(self) {
+            system::ask_server(self.fd.as_fd());
+        }
+    }
+
     /// Returns the metadata of what `name` names, or `None` if it names nothing. Follows no link.
     pub(crate) fn stat(&self, name: &OsStr) -> io::Result<Option<Stat>> {
+        self.ask_server();
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(Stat::from(&stat))),
             Err(Errno::NOENT) => Ok(None),
@@ -200,6 +209,7 @@ impl Dir {
     /// Opens a file. Follows no link, and never waits, whatever `name` names. A file that is
     /// mounted there by itself is refused: it has another name elsewhere.
     pub(crate) fn open_file(&self, name: &OsStr, access: Access) -> io::Result<File> {
+        self.ask_server();
         system::open_file(self.fd.as_fd(), name, access.flags() | CAREFUL)
     }
 

@@ -25,6 +25,23 @@ pub(crate) fn is_lease_refusal(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::AGAIN)
 }
 
+/// Whether a server does not know the file any more: another host has removed it.
+pub(crate) fn is_stale_handle(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::STALE)
+}
+
+/// Whether a server has given up a lock of this host, or the file itself: the lease ran out, or
+/// another host has removed the file. On a local disk the same error says that the disk is broken.
+pub(crate) fn is_given_up(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::IO | Errno::STALE | Errno::BADF))
+}
+
+/// Whether a server suspects that a wait for a lock would never end. Processes of this protocol do
+/// not wait for each other in a circle (I15); the server has mistaken their order.
+pub(super) fn is_suspected_deadlock(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::DEADLK)
+}
+
 /// Whether a connection failed on this side: the system or this process has too few descriptors,
 /// ports or memory left, or this process may not connect.
 #[cfg(feature = "gateway")]

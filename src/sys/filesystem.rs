@@ -22,7 +22,8 @@ use super::Dir;
 pub(crate) use knowledge::{KeepsLocks, Locality};
 pub(super) use mounts::Known;
 pub(crate) use mounts::{
-    ask_mount, is_known_to_be_local, is_local, is_remote, marks_usable, refusal,
+    ask_mount, is_known_to_be_local, is_known_to_be_served, is_local, is_remote, is_served,
+    marks_usable, refusal,
 };
 pub(crate) use trial::Trial;
 
@@ -59,6 +60,11 @@ impl Filesystem {
             source: None,
             mount_point: None,
         }
+    }
+
+    /// Whether it is on a server that keeps the locks too.
+    pub(crate) fn is_served(&self) -> bool {
+        knowledge::is_served(&self.kind) && self.keeps_locks == KeepsLocks::Kept
     }
 
     /// Whether its locks need a trial before the first use.

@@ -7,10 +7,15 @@ mod system;
 
 use std::fs::File;
 use std::io;
+use std::time::Duration;
 
 use fs4::{FileExt, TryLockError};
 
+use super::errors::is_suspected_deadlock;
 use super::file::{FileId, Stat};
+
+/// How long a wait that a server took for a deadlock is put off.
+const AFTER_SUSPICION: Duration = Duration::from_millis(5);
 
 /// Takes the lock if it is free, and says whether it did. Never waits.
 pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
@@ -19,9 +24,21 @@ pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
             Ok(()) => return Ok(true),
             Err(TryLockError::WouldBlock) => return Ok(false),
             Err(TryLockError::Error(e)) if e.kind() == io::ErrorKind::Interrupted => {}
+            // Somebody has it, or the server would have had no suspicion.
+            Err(TryLockError::Error(e)) if is_suspected_deadlock(&e) => return Ok(false),
             Err(TryLockError::Error(e)) => return Err(e),
         }
     }
+}
+
+/// Whether nobody has the lock. It is had for a moment for that, shared. If that fails, somebody
+/// has it, as far as is known.
+pub(crate) fn is_free(file: &File) -> bool {
+    let is_free = FileExt::try_lock_shared(file).is_ok();
+    if is_free {
+        unlock(file);
+    }
+    is_free
 }
 
 /// Takes the lock, and blocks in the kernel for as long as that takes. Only for waiting threads.
@@ -29,6 +46,7 @@ pub(crate) fn wait(file: &File) -> io::Result<()> {
     loop {
         match FileExt::lock(file) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) if is_suspected_deadlock(&e) => std::thread::sleep(AFTER_SUSPICION),
             done => return done,
         }
     }

@@ -7,15 +7,24 @@ mod system;
 use std::fs::File;
 use std::io;
 
+/// What a note is about. There is one note about each on a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum About {
+    /// What the holder of a lock file has seen.
+    Turn,
+    /// How a session file came from the one before it.
+    Rewrite,
+}
+
 /// Notes these bytes on a file, in place of those that were noted before.
 ///
 /// # Errors
 /// `Unsupported` where there are no such notes.
-pub(crate) fn set(file: &File, note: &[u8]) -> io::Result<()> {
-    system::set(file, note)
+pub(crate) fn set(file: &File, about: About, note: &[u8]) -> io::Result<()> {
+    system::set(file, about, note)
 }
 
 /// Returns what was noted on a file. `None` if nothing was, or if it cannot be told.
-pub(crate) fn get(file: &File) -> Option<Vec<u8>> {
-    system::get(file)
+pub(crate) fn get(file: &File, about: About) -> Option<Vec<u8>> {
+    system::get(file, about)
 }

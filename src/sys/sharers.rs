@@ -21,6 +21,11 @@ pub(crate) fn is_sharer(pid: i32, file: &File, is_taker: impl Fn(i32) -> bool) -
     system::is_sharer(pid, file, is_taker)
 }
 
+/// Whether process `pid` has `file` open. `false` if it may not be looked into.
+pub(crate) fn has_open(pid: i32, file: &File) -> io::Result<bool> {
+    system::has_open(pid, file)
+}
+
 /// Whether the owner of `file` may signal process `pid`: its user's, or any if the owner is root.
 pub(crate) fn may_signal(file: &File, pid: i32) -> io::Result<bool> {
     system::may_signal(file, pid)
@@ -58,6 +63,10 @@ mod tests {
             found
         };
         assert_eq!(found(), expected);
+        assert!(has_open(heir_pid, &file).unwrap() && has_open(reader_pid, &file).unwrap());
+        assert!(
+            !has_open(reader_pid, &File::create_new(dir.path().join("other")).unwrap()).unwrap()
+        );
         assert!(is_sharer(heir_pid, &file, |_| true).unwrap());
         assert!(!is_sharer(reader_pid, &file, |_| true).unwrap());
         assert!(sharers(&file, |taker| taker != me).unwrap().is_empty());

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::damage::{Damage, DamageKind, Edit};
 use super::edits::{Edits, Spot};
 #[cfg(any(test, feature = "testing"))]
+use super::moves::Moves;
 use super::quarantine::mark_installed;
 use super::quarantine::{Entry, LONG, PIECE, PLAIN, STEPS, Tally, encode, now, write_entry};
 use super::scan::{Item, Scanner};
@@ -76,6 +77,8 @@ pub struct Repair {
     pub original_length: u64,
     /// The length in bytes of that part after the repair.
     pub repaired_length: u64,
+    /// Whether the repaired file could not be given all file flags (`chattr`) of the old one.
+    pub flags_lost: bool,
 }
 
 impl Repair {
@@ -145,7 +148,8 @@ pub fn repair(
     match needless(original, length).map_err(RepairError::Read)? {
         Some(repair) => Ok(repair),
         None => {
-            let repair = take_out(original, length, None, repaired, quarantine)?;
+            let moves = &mut Moves::default();
+            let repair = take_out(original, length, None, repaired, quarantine, moves)?;
             let marked = repair.id.map_or(Ok(()), |id| mark_installed(quarantine, id));
             marked.map_err(RepairError::WriteQuarantine).map(|()| repair)
         }
@@ -164,19 +168,26 @@ pub(crate) fn needless(original: &impl ReadAt, length: u64) -> io::Result<Option
             Item::Damage(_) => return Ok(None),
         }
     }
-    Ok(Some(Repair { id: None, survey, original_length: length, repaired_length: length }))
+    Ok(Some(Repair {
+        id: None,
+        survey,
+        original_length: length,
+        repaired_length: length,
+        flags_lost: false,
+    }))
 }
 
 /// [`repair`] without the first scan, and without the mark that the repaired file is in place.
-/// `file` is what tells that file from others.
+/// `file` is what tells that file from others. `moves` gets what was kept.
 pub(crate) fn take_out(
     original: &impl ReadAt,
     length: u64,
     file: Option<String>,
     repaired: &mut impl Write,
     quarantine: &mut impl Write,
+    moves: &mut Moves,
 ) -> Result<Repair, RepairError> {
-    Repairer::new(original, repaired, quarantine).finish(length, file)
+    Repairer::new(original, repaired, quarantine, moves).finish(length, file)
 }
 
 fn scanner<S: ReadAt>(original: &S, length: u64) -> Scanner<&S> {
@@ -191,6 +202,7 @@ struct Repairer<'a, S, R, Q> {
     original: &'a S,
     repaired: Tally<R>,
     quarantine: Q,
+    moves: &'a mut Moves,
     /// The fingerprint of everything that was read.
     read: Tally<io::Sink>,
     window: Window,
@@ -210,13 +222,14 @@ struct Repairer<'a, S, R, Q> {
 }
 
 impl<'a, S: ReadAt, R: Write, Q: Write> Repairer<'a, S, R, Q> {
-    fn new(original: &'a S, repaired: R, quarantine: Q) -> Self {
+    fn new(original: &'a S, repaired: R, quarantine: Q, moves: &'a mut Moves) -> Self {
         Self {
             id: Uuid::now_v7(),
             time: now(),
             original,
             repaired: Tally::new(repaired),
             quarantine,
+            moves,
             read: Tally::new(io::sink()),
             window: Window::new(PIECE),
             pieces: 0,
@@ -258,6 +271,7 @@ impl<'a, S: ReadAt, R: Write, Q: Write> Repairer<'a, S, R, Q> {
             survey: self.survey,
             original_length: length,
             repaired_length: self.repaired.length(),
+            flags_lost: false,
         })
     }
 
@@ -299,6 +313,7 @@ impl<'a, S: ReadAt, R: Write, Q: Write> Repairer<'a, S, R, Q> {
 
     /// Copies healthy bytes to the repaired file.
     fn keep(&mut self, mut range: Range<u64>) -> Result<(), RepairError> {
+        self.moves.add(range.start, self.repaired.length(), range.end - range.start);
         while !range.is_empty() {
             let front = self.window.front(self.original, range.clone());
             let bytes = front.map_err(RepairError::Read)?;

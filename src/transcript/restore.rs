@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::edits::{Spot, Step, next_step};
 use super::lines::Lines;
+use super::moves::Moves;
 use super::quarantine::{Entry, Fingerprint, PIECE, Tally, decode};
 use super::scan::{Item, MAX_LINE};
 use super::source::{ReadAt, Window};
@@ -72,7 +73,8 @@ pub struct Restored {
 ///
 /// `repaired` is the session file as it is now, `length` its length in bytes, and `file` what tells
 /// it from other files, where that is known. A repair counts only if it is marked as installed, or
-/// if `file` is the file that it made. Blocks while both files are read twice. Memory is bounded.
+/// if `file` is the file that it made. `moves` gets what was kept. Blocks while both files are read
+/// twice. Memory is bounded.
 ///
 /// # Errors
 ///
@@ -85,11 +87,12 @@ pub(crate) fn take_back(
     file: Option<&str>,
     quarantine: &impl ReadAt,
     out: &mut impl Write,
+    moves: &mut Moves,
 ) -> Result<Restored, RestoreError> {
     let repair = latest(quarantine, file)?;
+    let (out, window) = (Tally::new(out), Window::new(PIECE));
     let end = repair.repaired.length;
-    let mut undo =
-        Undo { repaired, out: Tally::new(out), window: Window::new(PIECE), at: 0, end, pieces: 0 };
+    let mut undo = Undo { repaired, out, moves, window, at: 0, end, pieces: 0 };
     undo.check(&repair, length)?;
     for entry in entries(quarantine) {
         match entry? {
@@ -118,7 +121,7 @@ pub fn restore(
     quarantine: &impl ReadAt,
     out: &mut impl Write,
 ) -> Result<Restored, RestoreError> {
-    take_back(repaired, length, None, quarantine, out)
+    take_back(repaired, length, None, quarantine, out, &mut Moves::default())
 }
 
 /// A complete repair.
@@ -169,6 +172,7 @@ fn latest(quarantine: &impl ReadAt, file: Option<&str>) -> Result<Complete, Rest
 struct Undo<'a, S, W> {
     repaired: &'a S,
     out: Tally<W>,
+    moves: &'a mut Moves,
     window: Window,
     /// The offset up to which the repaired file has been copied.
     at: u64,
@@ -269,6 +273,7 @@ impl<S: ReadAt, W: Write> Undo<'_, S, W> {
     fn copy(&mut self, count: u64) -> Result<(), RestoreError> {
         let end = self.at.checked_add(count);
         let end = end.ok_or_else(|| corrupt("a piece lies beyond the end"))?;
+        self.moves.add(self.at, self.out.length(), count);
         while self.at < end {
             let front = self.window.front(self.repaired, self.at..end);
             let bytes = front.map_err(RestoreError::Read)?;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 use tokio::task::JoinSet;
+use turnlock::testing::waiters_here;
 use turnlock::{Error, Sessions};
 use turnlock_testing::{alone, census, kernel_waiters, room, test_name, threads_named, until};
 
@@ -260,10 +261,15 @@ fn tasks_are_served_in_the_order_of_asking_after_another_process_too() {
         let (sender, mut served) = tokio::sync::mpsc::unbounded_channel();
         let mut waits = JoinSet::new();
         let mut queue = Vec::new();
-        for n in 0..32u64 {
+        for n in 0..32 {
             let mut acquire = Box::pin(sessions.turn(&room.session).acquire());
-            // By then it is in the queue.
-            assert!(tokio::time::timeout(Duration::from_millis(5), &mut acquire).await.is_err());
+            let mut wait_a_little = async || {
+                let waited = tokio::time::timeout(Duration::from_millis(2), &mut acquire).await;
+                assert!(waited.is_err(), "{n} has the turn");
+            };
+            while waiters_here(&room.session) <= n {
+                wait_a_little().await;
+            }
             queue.push((n, acquire));
         }
         for (n, acquire) in queue {

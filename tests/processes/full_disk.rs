@@ -85,6 +85,40 @@ fn on_a_full_disk_no_turn_begins_and_nothing_stays() {
     }
 }
 
+#[test]
+fn on_a_full_disk_a_repair_changes_nothing_and_leaves_nothing() {
+    for portable in [false, true] {
+        let room = room();
+        let Some((mut writer, seen)) = on_a_small_disk(&room, portable) else { return };
+        let quarter = DISK / 4;
+        let damaged = format!("{}\ncut {}\n", line(quarter), "x".repeat(quarter));
+        fs::write(seen.join("s.jsonl"), &damaged).unwrap();
+        writer.acquire();
+        // What was there before stays, too.
+        for before in [None, Some("{\"kept\":1}\n")] {
+            if let Some(before) = before {
+                fs::write(seen.join("s.jsonl.damaged"), before).unwrap();
+                let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+                fs::set_permissions(seen.join("s.jsonl.damaged"), private).unwrap();
+            }
+            for _ in 0..3 {
+                let (kind, text) = writer.refused(&Ask::Repair);
+                assert_eq!(kind, "Io");
+                assert!(text.contains("No space left"), "{text}");
+                assert_eq!(fs::read_to_string(seen.join("s.jsonl")).unwrap(), damaged);
+                let left = fs::read_to_string(seen.join("s.jsonl.damaged")).ok();
+                assert_eq!(left.as_deref(), before);
+            }
+            let there = names(&seen).len();
+            assert_eq!(there, 2 + usize::from(before.is_some()), "{:?}", names(&seen));
+            // Other sessions have the room that there was.
+            fs::write(seen.join("other"), vec![0; DISK / 3]).unwrap();
+            fs::remove_file(seen.join("other")).unwrap();
+        }
+        writer.release();
+    }
+}
+
 fn limit(child: &Child, resource: Resource, current: Option<u64>) {
     let pid = Some(Pid::from_raw(child.pid() as i32).unwrap());
     let maximum = rustix::process::getrlimit(resource).maximum;

@@ -4,6 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::json;
 use turnlock::Error;
 use turnlock_testing::strace::strace;
@@ -33,7 +34,7 @@ fn a_revoke_while_an_unused_session_file_goes_costs_nobody_a_fresh_lock() {
     let sessions = buffered();
     let revoked = sessions.revoke(&room.session, owner);
     let next = sessions.turn(&room.session).try_acquire();
-    rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    rustix::process::kill_process(pid, Signal::CONT).unwrap();
     assert_eq!(child.answer(), Answer::Done);
     if let Ok(turn) = &next {
         assert_eq!(
@@ -77,6 +78,29 @@ fn a_session_made_under_contention_goes_again_if_nobody_writes() {
                 waiting.is_empty()
             });
             until("nothing is left", || room.names().is_empty());
+        }
+    }
+}
+
+/// The keeper of the holder is faster than the waiter, which finds nothing, and makes the session
+/// file before it can know that.
+#[test]
+fn a_waiter_that_comes_late_leaves_no_session_either() {
+    for portable in [false, true] {
+        let room = room();
+        let start = || Child::start(&room.session, How { portable, ..How::default() });
+        let (mut holder, mut waiter) = (start(), start());
+        for _ in 0..3 {
+            holder.acquire();
+            waiter.tell(&Ask::Acquire(60_000));
+            room.until_waited_for(1);
+            waiter.stop();
+            holder.release();
+            until("nothing is left for the waiter", || room.names().is_empty());
+            waiter.signal(Signal::CONT);
+            waiter.answered_held();
+            waiter.release();
+            until("nothing is left by the waiter", || room.names().is_empty());
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Owner, mode, access list and attributes of the files that a rewrite, a repair and a restore
 //! make.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::XattrFlags;
 use serde_json::json;
@@ -103,4 +105,55 @@ fn a_new_file_does_not_inherit_an_access_list_that_the_old_one_has_not() {
     });
     let quarantine = room.dir.join("s.jsonl.damaged");
     assert_eq!((attribute(&quarantine, ACCESS), mode(&quarantine)), (None, 0o660));
+}
+
+/// The flags of a file as `lsattr` shows them; `None`, said aloud, where they cannot be set.
+fn with_flags(flags: &str, path: &Path) -> Option<String> {
+    let set = Command::new("chattr").arg(flags).arg(path).output();
+    if !set.is_ok_and(|set| set.status.success()) {
+        eprintln!("skipped: chattr {flags}");
+        return None;
+    }
+    Some(flags_of(path))
+}
+
+fn flags_of(path: &Path) -> String {
+    let told = Command::new("lsattr").arg(path).output().unwrap().stdout;
+    String::from_utf8(told).unwrap().split(' ').next().unwrap().to_owned()
+}
+
+#[test]
+fn a_new_file_has_the_flags_of_the_old_one() {
+    let room = room();
+    fs::write(&room.session, "{}\n").unwrap();
+    let Some(flags) = with_flags("+AdS", &room.session) else { return };
+    assert!(["A", "d", "S"].iter().all(|flag| flags.contains(flag)), "{flags}");
+    renew(&room, |after| assert_eq!(flags_of(&room.session), flags, "{after}"));
+}
+
+#[test]
+fn a_repair_and_a_restore_keep_the_time_of_the_last_change_and_a_rewrite_does_not() {
+    let room = room();
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    let time = || fs::metadata(&room.session).unwrap().modified().unwrap();
+    let age = || File::options().append(true).open(&room.session).unwrap().set_modified(long_ago);
+    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    turn.append_blocking(&json!({"a": 1})).unwrap();
+    room.scrawl("{\"torn");
+    age().unwrap();
+    assert!(!turn.repair_blocking().unwrap().flags_lost);
+    assert_eq!(time(), long_ago, "after a repair");
+    turn.restore_blocking().unwrap();
+    assert_eq!(time(), long_ago, "after a restore");
+    turn.repair_blocking().unwrap();
+    turn.read().unwrap();
+    turn.rewrite_blocking([json!({"a": 1})]).unwrap();
+    assert!(time() > long_ago, "after a rewrite");
+    // Of the same length, it would be taken for unchanged.
+    room.scrawl("{\"a\":1}x{\"b\":2}\n");
+    age().unwrap();
+    let before = room.text().len();
+    turn.repair_blocking().unwrap();
+    assert_eq!(room.text().len(), before);
+    assert!(time() > long_ago, "after a repair that keeps the length");
 }

@@ -40,6 +40,7 @@ fn expect_refused(room: &Room, why: &str) {
     for error in [repair(room).unwrap_err(), restore(room).unwrap_err()] {
         let text = error.to_string();
         assert!(text.contains("s.jsonl.damaged") && text.contains(why), "{text}");
+        assert!(text.contains("move it out of the way"), "{text}");
     }
     assert_eq!(room.text(), DAMAGED);
     assert_eq!(fs::read(quarantine(room)).unwrap(), before);
@@ -163,4 +164,69 @@ fn the_doctor_leaves_alone_the_mode_of_a_file_with_several_names() {
     fs::remove_file(&thesis).unwrap();
     buffered().doctor().fix(true).examine([&room.dir], |_, _| {});
     assert_eq!(fs::metadata(&room.session).unwrap().permissions().mode() & 0o777, 0o664);
+}
+
+#[test]
+fn the_doctor_leaves_alone_the_mode_of_a_planted_file() {
+    if !am_root("can make files of others") {
+        return;
+    }
+    let room = room();
+    fs::set_permissions(&room.dir, fs::Permissions::from_mode(0o1777)).unwrap();
+    file_of(STRANGER, 0o666, &room.session, "{}\n");
+    let mode = || fs::metadata(&room.session).unwrap().permissions().mode() & 0o777;
+    let examined = buffered().doctor().fix(true).examine([&room.dir], |_, _| {});
+    assert_eq!(mode(), 0o666, "{examined:?}");
+    assert!(format!("{examined:?}").contains("uid 1002"), "{examined:?}");
+    chown(&room.session, Some(0), Some(0)).unwrap();
+    buffered().doctor().fix(true).examine([&room.dir], |_, _| {});
+    assert_eq!(mode(), 0o664);
+}
+
+/// Whoever may write to the quarantine adds entries, with a line of his own in a repair that was
+/// made, and a repair that was not.
+#[test]
+fn entries_that_were_added_to_the_quarantine_restore_nothing_else() {
+    use serde_json::Value;
+    let made = |room: &Room| -> Vec<Value> {
+        let text = fs::read_to_string(quarantine(room)).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let of = |entries: &[Value], kind: &str| {
+        entries.iter().find(|entry| entry["entry"] == kind).unwrap().clone()
+    };
+    let forged_line = |entries: &[Value]| {
+        let mut piece = of(entries, "piece");
+        // `{"role":"system"}` and a newline.
+        piece["bytes"] = "eyJyb2xlIjoic3lzdGVtIn0K".into();
+        (piece["offset"], piece["length"]) = (0.into(), 18.into());
+        piece
+    };
+    for (in_the_repair, installed) in [(true, true), (false, false), (false, true)] {
+        let room = room();
+        fs::write(&room.session, DAMAGED).unwrap();
+        repair(&room).unwrap();
+        let repaired = room.text();
+        let entries = made(&room);
+        let (mut piece, mut end, mut mark) =
+            (forged_line(&entries), of(&entries, "end"), of(&entries, "installed"));
+        end["pieces"] = 1.into();
+        if !in_the_repair {
+            for entry in [&mut piece, &mut end, &mut mark] {
+                entry["repair"] = "01900000-0000-7000-8000-000000000000".into();
+            }
+            // Only the file that the true repair has made has its trace.
+            end["file"] = "1-2-3".into();
+        }
+        let mut added = vec![piece, end];
+        added.extend(installed.then_some(mark));
+        let added: String = added.iter().map(|entry| entry.to_string() + "\n").collect();
+        let before = fs::read_to_string(quarantine(&room)).unwrap();
+        fs::write(quarantine(&room), before + &added).unwrap();
+        let restored = restore(&room);
+        assert!(!room.text().contains("system"), "{restored:?}");
+        let expected = if installed { repaired.as_str() } else { DAMAGED };
+        assert_eq!(room.text(), expected, "{in_the_repair}, {installed}: {restored:?}");
+        assert_eq!(restored.is_err(), installed, "{restored:?}");
+    }
 }

@@ -1,9 +1,10 @@
 //! `turnlock revoke`: takes a session from the named holder.
 
-use std::path::PathBuf;
+use std::io::{IsTerminal, stdin};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use turnlock::Durability;
+use turnlock::{Durability, Holder, Sessions};
 use uuid::Uuid;
 
 use crate::failure::Failure;
@@ -15,25 +16,43 @@ use crate::{output, waiting};
 /// The holder's next append fails and writes nothing. Refused if another process holds the session
 /// by now. Refused also if the holder is a living program without a fence, or is stopped inside an
 /// append: then only ending that process helps.
+///
+/// With --host-is-gone, all sessions of a directory are taken that processes of a machine hold
+/// which will not come back, after a question. A server of NFS 4 frees them by itself once its
+/// lease has run out; one of NFS 3 does not.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   turnlock status sessions/4f2c.jsonl
   turnlock revoke sessions/4f2c.jsonl --owner 1234
-  turnlock revoke sessions/4f2c.jsonl --owner 0199d2f4-6a3e-7b11-a2c4-1f0e9d8c7b6a")]
+  turnlock revoke sessions/4f2c.jsonl --owner 0199d2f4-6a3e-7b11-a2c4-1f0e9d8c7b6a
+  turnlock revoke sessions --host-is-gone worker-7")]
 pub(crate) struct Args {
     /// The holder: a process id in this PID namespace, or the owner in `turnlock status --json`
-    #[arg(long, value_name = "PID-OR-OWNER", value_parser = named)]
-    owner: Named,
+    #[arg(
+        long,
+        value_name = "PID-OR-OWNER",
+        value_parser = named,
+        required_unless_present = "host_is_gone"
+    )]
+    owner: Option<Named>,
+
+    /// Take what processes of this machine hold, which is switched off and will not come back
+    #[arg(long, value_name = "HOST", conflicts_with = "owner")]
+    host_is_gone: Option<String>,
+
+    /// Do not ask
+    #[arg(long, requires = "host_is_gone")]
+    yes: bool,
 
     #[command(flatten)]
     wait: Wait,
 
-    /// Answer in JSON: the former holder
+    /// Answer in JSON: the former holder; with --host-is-gone, a list
     #[arg(long)]
     json: bool,
 
-    /// The session file
+    /// The session file; with --host-is-gone, a directory too
     #[arg(value_name = "SESSION.jsonl")]
     session: PathBuf,
 }
@@ -54,16 +73,96 @@ fn named(text: &str) -> Result<Named, String> {
 
 pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     let sessions = args.wait.sessions(Durability::default())?;
-    let holder = match args.owner {
-        Named::Owner(owner) => sessions.revoke(&args.session, owner),
-        Named::Pid(pid) => sessions.revoke_pid(&args.session, pid),
+    let holder = match (&args.host_is_gone, args.owner) {
+        (Some(host), _) => return revoke_all_of(host, &sessions, &args),
+        (None, Some(Named::Owner(owner))) => sessions.revoke(&args.session, owner),
+        (None, Some(Named::Pid(pid))) => sessions.revoke_pid(&args.session, pid),
+        (None, None) => return Err(Failure::new("name the holder with --owner")),
     }?;
     if args.json {
         output::answer_json(&holder)?;
     } else {
-        let done = if holder.alive { "taken from" } else { "removed the lock left by" };
-        let text = format!("{}: {done} {}", args.session.display(), waiting::describe(&holder));
-        output::answer(&(output::printable(&text) + "\n"))?;
+        output::answer(&(taken(&args.session, &holder) + "\n"))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn taken(session: &Path, holder: &Holder) -> String {
+    let done = if holder.alive { "taken from" } else { "removed the lock left by" };
+    output::printable(&format!("{}: {done} {}", session.display(), waiting::describe(holder)))
+}
+
+/// Takes all that processes of this machine hold.
+fn revoke_all_of(host: &str, sessions: &Sessions, args: &Args) -> Result<ExitCode, Failure> {
+    if rustix::system::uname().nodename().to_str() == Ok(host) {
+        return Err(Failure::new(format!(
+            "{host} is the name of this machine: name a holder with --owner instead"
+        )));
+    }
+    let held = held_by(host, sessions, &args.session)?;
+    if held.is_empty() {
+        return Err(Failure::new(format!(
+            "nothing was revoked: no process of {host} holds a session of {}",
+            args.session.display()
+        )));
+    }
+    if !args.yes {
+        ask(host, &held)?;
+    }
+    let (mut revoked, mut failed) = (Vec::new(), None);
+    for (session, holder) in held {
+        let Some(owner) = holder.owner else { continue };
+        // One that has changed hands meanwhile is left alone. One bad session never stops the rest.
+        match sessions.revoke(&session, owner) {
+            Ok(holder) if args.json => revoked.push(holder),
+            Ok(holder) => output::answer(&(taken(&session, &holder) + "\n"))?,
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    if args.json {
+        output::answer_json(&revoked)?;
+    }
+    failed.map_or(Ok(ExitCode::SUCCESS), |error| Err(error.into()))
+}
+
+/// The sessions at a path that processes of this machine hold, with their holders.
+fn held_by(
+    host: &str,
+    sessions: &Sessions,
+    path: &Path,
+) -> Result<Vec<(PathBuf, Holder)>, Failure> {
+    let reports = if path.is_dir() {
+        sessions.status(path)?
+    } else {
+        sessions.status_of(path)?.into_iter().collect()
+    };
+    let of_host = |holder: &Holder| holder.host.as_deref() == Some(host);
+    Ok(reports
+        .into_iter()
+        .filter_map(|report| Some((report.session(), report.holder.clone().filter(of_host)?)))
+        .filter(|(_, holder)| holder.owner.is_some())
+        .collect())
+}
+
+/// Asks whether the machine is gone indeed.
+fn ask(host: &str, held: &[(PathBuf, Holder)]) -> Result<(), Failure> {
+    if !stdin().is_terminal() {
+        return Err(Failure::new(format!(
+            "nothing was revoked: with --yes you say that {host} is gone"
+        )));
+    }
+    for (session, holder) in held {
+        let text = format!("{}: {}", session.display(), waiting::describe(holder));
+        output::tell(&output::printable(&text));
+    }
+    output::tell(&output::printable(&format!(
+        "if {host} is alive, what its processes write next into these sessions is refused; \
+         is it gone for good? (y/N)"
+    )));
+    let mut answer = String::new();
+    let read = stdin().read_line(&mut answer);
+    match (read, answer.trim()) {
+        (Ok(_), "y" | "Y" | "yes") => Ok(()),
+        _ => Err(Failure::new("nothing was revoked")),
+    }
 }

@@ -4,6 +4,7 @@
 //! is decided is in docs/architecture.md, "Signals to a command".
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,8 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, getpgid, getpgrp, getpid, getsid, kill_process};
+#[cfg(target_os = "linux")]
+use rustix_libc_wrappers::process::SignalExt;
 use signal_hook::consts::{
     SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGURG, SIGUSR1, SIGUSR2, SIGWINCH,
 };
@@ -23,6 +26,27 @@ use signal_hook::low_level::siginfo::{Cause, Origin};
 /// Signals that ask a process to end.
 pub(crate) const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 const OTHERS: [i32; 6] = [SIGALRM, SIGCONT, SIGURG, SIGUSR1, SIGUSR2, SIGWINCH];
+
+/// The real-time signals, without those that the C library keeps for itself.
+#[cfg(target_os = "linux")]
+fn real_time() -> RangeInclusive<i32> {
+    Signal::rt_min().as_raw()..=Signal::rt_max().as_raw()
+}
+
+/// There are none.
+#[cfg(not(target_os = "linux"))]
+fn real_time() -> RangeInclusive<i32> {
+    #[allow(clippy::reversed_empty_ranges, reason = "that is what an empty range is")]
+    (1..=0)
+}
+
+/// The signal of this number.
+pub(crate) fn numbered(signal: i32) -> Option<Signal> {
+    #[cfg(target_os = "linux")]
+    return Signal::from_raw(signal);
+    #[cfg(not(target_os = "linux"))]
+    return Signal::from_named_raw(signal);
+}
 
 /// Within this time a signal to all processes of a group or of a service has reached each of them.
 pub(crate) const BROADCAST: Duration = Duration::from_millis(50);
@@ -55,7 +79,8 @@ pub(crate) struct Caught(SignalDelivery<UnixStream, WithOrigin>);
 /// this process (`nohup`) stay ignored, also by the program.
 pub(crate) fn catch(more: &[i32]) -> io::Result<Caught> {
     let ignored = ignored();
-    let wanted = ENDING.into_iter().chain(OTHERS).filter(|signal| ignored & bit(*signal) == 0);
+    let forwarded = ENDING.into_iter().chain(OTHERS).chain(real_time());
+    let wanted = forwarded.filter(|signal| ignored & bit(*signal) == 0);
     let (read, write) = UnixStream::pair()?;
     let wanted = wanted.chain(more.iter().copied());
     let caught = SignalDelivery::with_pipe(read, write, WithOrigin::default(), wanted)?;
@@ -78,7 +103,7 @@ impl Caught {
 
 /// Whether a signal is one of those that are forwarded.
 pub(crate) fn is_for_programs(signal: i32) -> bool {
-    ENDING.contains(&signal) || OTHERS.contains(&signal)
+    ENDING.contains(&signal) || OTHERS.contains(&signal) || real_time().contains(&signal)
 }
 
 /// How long a signal must wait before it is forwarded to the reaper. A signal that all get must
@@ -94,7 +119,7 @@ pub(crate) fn pause_before(origin: &Origin) -> Duration {
 /// Forwards a signal to a process, unless a terminal has sent it to that process too. The process
 /// must not have been waited for yet, so that its process id is still its own.
 pub(crate) fn pass_on(origin: &Origin, program: Pid) {
-    if let Some(signal) = Signal::from_named_raw(origin.signal)
+    if let Some(signal) = numbered(origin.signal)
         && is_for_programs(origin.signal)
         && !is_typed_for(origin, program)
     {

@@ -11,6 +11,8 @@ use crate::transcript::source::read_exact;
 
 /// How many damaged lines [`Transcript::tail`] reads past, give or take a step of looking back.
 const MAX_DAMAGE: usize = 10_000;
+/// A file that is always shorter than it says is broken.
+const MAX_ATTEMPTS: u32 = 10_000;
 
 impl Transcript {
     /// The last `n` records, in order, and the damage that follows the first of them. Everything,
@@ -29,11 +31,15 @@ impl Transcript {
         if n == 0 {
             return Ok(Vec::new());
         }
+        let mut attempts = 0;
         loop {
-            let end = self.end_now()?;
-            match self.tail_to(end, n) {
+            match self.tail_to(self.end_now()?, n) {
+                // It may have grown again by now, so that its length tells nothing.
                 Err(ReadError::Read { source, .. })
-                    if source.kind() == io::ErrorKind::UnexpectedEof && self.end_now()? < end => {}
+                    if source.kind() == io::ErrorKind::UnexpectedEof && attempts < MAX_ATTEMPTS =>
+                {
+                    attempts += 1;
+                }
                 tail => return tail,
             }
         }

@@ -95,6 +95,27 @@ fn the_tail_crosses_the_borders_of_blocks() {
 }
 
 #[test]
+fn the_tail_is_read_again_if_the_file_shrinks_under_it() {
+    let transcript = transcript("{\"a\":1}\n");
+    let file = transcript.file().try_clone().unwrap();
+    let writer = std::thread::spawn(move || {
+        for _ in 0..100 {
+            file.set_len(8 << 20).unwrap();
+            std::thread::yield_now();
+            file.set_len(8).unwrap();
+        }
+    });
+    let mut shrunk = 0;
+    while !writer.is_finished() {
+        let tail = transcript.tail(1).unwrap();
+        assert!(matches!(&tail[0], Item::Line(line) if line.range == (0..7)), "{tail:?}");
+        shrunk += 1;
+    }
+    writer.join().unwrap();
+    assert!(shrunk > 0 && shown(transcript.tail(1).unwrap()) == ["{\"a\":1}"]);
+}
+
+#[test]
 fn only_regular_files_are_opened_and_the_error_says_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);

@@ -16,7 +16,7 @@ use crate::datafile::{Section, SessionFile};
 use crate::error::{Context, LostCause, Result};
 use crate::place::Place;
 use crate::rules::Rules;
-use crate::sys::{AsFd, BorrowedFd, Found, Pinned, Stat, flock};
+use crate::sys::{self, AsFd, BorrowedFd, Found, Pinned, Stat, filesystem, flock};
 pub(crate) use lingering::Lingering;
 
 /// A lock file that this process holds. Dropping it lets go; the file stays, and is taken over.
@@ -36,6 +36,8 @@ pub(crate) struct LockFile {
     pid: u32,
     /// Whether another process may have the descriptor, and so the lock.
     lent: bool,
+    /// Whether it bears the mark of a holder.
+    is_marked: bool,
 }
 
 /// No process has this id.
@@ -55,6 +57,7 @@ impl LockFile {
             predecessor: None,
             pid: std::process::id(),
             lent: false,
+            is_marked: false,
         }
     }
 
@@ -98,6 +101,10 @@ impl LockFile {
         let made = section.unused_trace();
         let bytes = record::encode(want, made.as_deref(), SystemTime::now(), length);
         record::rewrite(self.file(), &bytes, length)?;
+        if filesystem::is_served(section.place().dir()) {
+            // Other hosts see it only once the server has it.
+            self.file().sync_data()?;
+        }
         self.bears(bytes, want.owner);
         Ok(())
     }
@@ -109,9 +116,10 @@ impl LockFile {
         self.number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn mark(&self, place: &Place, want: &Want) {
+    fn mark(&mut self, place: &Place, want: &Want) {
         if want.rules.marks(place.dir()) {
             marks::hold(self.file());
+            self.is_marked = true;
         }
     }
 
@@ -127,7 +135,9 @@ impl LockFile {
         if self.is_forked() {
             return Ok(Some(LostCause::Forked));
         }
-        if !place.is_only_lock(&self.file) {
+        let is_served = filesystem::is_served(place.dir());
+        // The names that a client of a server knows may be old.
+        if is_served || !place.is_only_lock(&self.file) {
             match place.compare_lock(&self.file)? {
                 Found::Nothing => return Ok(Some(LostCause::Removed)),
                 Found::Other => return Ok(Some(LostCause::Replaced)),
@@ -137,8 +147,32 @@ impl LockFile {
                 return Ok(Some(LostCause::Moved));
             }
         }
-        let mine = record::is_still(self.file(), &self.record).context("read", place.lock())?;
+        // Only now: a server that was asked about the directory has told this host whether its
+        // lease has run out.
+        if is_served && let Some(cause) = self.lost_at_server(place)? {
+            return Ok(Some(cause));
+        }
+        let mine = match record::is_still(self.file(), &self.record) {
+            Err(e) if is_served && sys::is_given_up(&e) => return Ok(Some(LostCause::Expired)),
+            still => still.context("read", place.lock())?,
+        };
         Ok((!mine).then_some(LostCause::TakenOver))
+    }
+
+    /// How the lock was lost at a server, if it was (I18). Only the server knows: it is asked for
+    /// the lock once more. That also empties this host's cache of the file.
+    fn lost_at_server(&self, place: &Place) -> Result<Option<LostCause>> {
+        match flock::try_lock(self.file()) {
+            Ok(true) => {}
+            Ok(false) => return Ok(Some(LostCause::TakenOver)),
+            Err(e) if sys::is_given_up(&e) => return Ok(Some(LostCause::Expired)),
+            Err(e) => return Err(e).context("lock", place.lock()),
+        }
+        match sys::stat(self.file()) {
+            Ok(stat) => Ok((stat.links == 0).then_some(LostCause::Removed)),
+            Err(e) if sys::is_given_up(&e) => Ok(Some(LostCause::Removed)),
+            Err(e) => Err(e).context("look at", place.lock()),
+        }
     }
 
     pub(super) fn file(&self) -> &File {
@@ -216,7 +250,9 @@ impl LockFile {
 
     fn release(&self) {
         if !self.is_forked() {
-            marks::end_hold(self.file());
+            if self.is_marked {
+                marks::end_hold(self.file());
+            }
             flock::unlock(self.file());
         }
     }

@@ -14,7 +14,8 @@ use super::{Obstacle, Opened, marks, open_to_look};
 use crate::error::{Holder, printable};
 use crate::place::Place;
 use crate::rules::Rules;
-use crate::sys::{Dir, Stat, process};
+use crate::sys::range_lock::{self, Kind};
+use crate::sys::{Dir, Stat, flock, process};
 
 /// Whether a lock file whose `flock` is free may be taken over.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub(crate) fn judge_by(
 ) -> Judgement {
     match reading {
         Reading::Spoiled => Judgement::Free(vec![Reason::DeadOwner]),
+        // The server has granted the lock, so that no host has it.
+        Reading::Ours(_) if rules.is_served(dir) => Judgement::Free(vec![Reason::DeadOwner]),
         Reading::Ours(record) if rules.remote(dir) && !record.same_boot() => {
             Judgement::Obstacle(Obstacle::Remote(Box::new(record.clone())))
         }
@@ -134,8 +137,16 @@ pub(crate) fn holder_at(place: &Place, own: Option<Uuid>, rules: &Rules) -> Opti
     }
 }
 
-/// Whether a holder of this protocol lives, by its mark. Does not touch its lock.
+/// Whether a holder of this protocol lives, by its mark, or as a server says. Does not touch its
+/// lock.
 pub(crate) fn somebody_lives(place: &Place, file: &File, rules: &Rules) -> bool {
+    if rules.is_served(place.dir()) {
+        // There `flock` is a lock on all bytes, and the server tells whether anybody has it. A
+        // client to which the file is delegated does not ask the server. If it says that nobody
+        // has the lock, a shared one is tried, which keeps only an acquirer waiting for a moment.
+        return range_lock::is_in_the_way(file, Kind::Exclusive, 0..i64::MAX).unwrap_or(true)
+            || !flock::is_free(file);
+    }
     // Without marks only the lock itself could tell, and it must not be disturbed.
     !rules.marks(place.dir()) || marks::somebody_holds(file)
 }

@@ -38,7 +38,9 @@ pub(crate) fn look(place: &Place, named: &Path, by: &Look<'_>) -> Result<Option<
         Opened::Denied(closed) => return Err(closed.into_error()).context("open", named),
     };
     let reading = record::read(file.file()).context("read", named)?;
-    let is_elsewhere = |record: &Record| by.rules.remote(place.dir()) && !record.same_boot();
+    // Of a holder on another host, only a server that keeps the locks tells whether it lives.
+    let cannot_be_told = by.rules.remote(place.dir()) && !by.rules.is_served(place.dir());
+    let is_elsewhere = |record: &Record| cannot_be_told && !record.same_boot();
     // The record may name another owner: a turn of this process can be lost and not released yet.
     let is_ours = |record: &Record| by.own.is_some() && by.own == record.owner;
     let lives = |record: &Record| is_ours(record) || somebody_lives(place, file.file(), by.rules);

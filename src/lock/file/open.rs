@@ -11,7 +11,7 @@ use super::{LockFile, Want, record};
 use crate::datafile::Section;
 use crate::error::{Context, Error, Result};
 use crate::place::Place;
-use crate::sys::{self, Access, FileKind, Found, Pinned, Refusal, Stat, User, flock};
+use crate::sys::{self, Access, FileKind, Found, Pinned, Refusal, Stat, User, filesystem, flock};
 
 /// What opening a lock file brought.
 pub(super) enum Opened {
@@ -90,6 +90,9 @@ fn denied(place: &Place, why: io::Error) -> Result<Opened> {
 /// caller looks again.
 pub(super) fn publish(place: &Place, section: &Section, want: &Want) -> Result<Option<LockFile>> {
     debug_assert!(section.is_of(place));
+    if filesystem::is_served(place.dir()) {
+        return publish_at_server(place, section, want);
+    }
     if !want.rules.portable
         && let Some(file) =
             place.dir().create_unnamed().context("create a lock file in", place.dir().path())?
@@ -114,6 +117,53 @@ fn publish_by_rename(place: &Place, section: &Section, want: &Want) -> Result<Op
     })
 }
 
+/// Publishes a lock file on a server (I19): written under a temporary name, linked, and opened by
+/// its own name before it is closed under the temporary one, which is removed last. A client that
+/// removes a name by which it has a file open renames it instead, and everybody would see a lock
+/// file with two names.
+///
+/// Between the link and the lock, the file is there without a holder. Nobody of this protocol
+/// takes it over then, since that takes the data lock. A waiter may be granted its `flock`, and
+/// begins after this section: then this process has not got the turn.
+fn publish_at_server(place: &Place, section: &Section, want: &Want) -> Result<Option<LockFile>> {
+    let dir = place.dir();
+    let made = section.unused_trace();
+    let bytes = record::encode(want, made.as_deref(), SystemTime::now(), 0);
+    let temporary = temporary_name();
+    let path = dir.path().join(&temporary);
+    let file =
+        dir.create_file(&temporary, Access::ReadWrite).context("create a lock file", &path)?;
+    let linked = record::write_new(&file, &bytes)
+        .and_then(|()| dir.give_to_owner(&file))
+        .and_then(|()| section.share(&file))
+        .and_then(|()| file.sync_data())
+        .context("write a lock file in", dir.path())
+        .and_then(|()| link_and_lock(place, &temporary));
+    drop(file);
+    // What cannot be removed is a leftover, which does no harm.
+    let _ = dir.remove(&temporary);
+    let Some(file) = linked? else { return Ok(None) };
+    let held = LockFile::filled(file, place, bytes, want);
+    // A foreign program may have put its own file there.
+    Ok(held.lost(place)?.is_none().then_some(held))
+}
+
+/// Gives a temporary file the lock file's name, opens it by that, and locks it. `None` if something
+/// came between.
+fn link_and_lock(place: &Place, temporary: &OsStr) -> Result<Option<Pinned>> {
+    match place.dir().link(temporary, place.lock_name()) {
+        Ok(()) => {}
+        // A foreign program was faster, or a sweep took it for a leftover.
+        Err(e) if matches!(e.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {
+            return Ok(None);
+        }
+        Err(e) => return Err(e).context("publish", place.lock()),
+    }
+    let Opened::File(file, _) = open(place)? else { return Ok(None) };
+    let is_locked = flock::try_lock(file.file()).context("lock", place.lock())?;
+    Ok(is_locked.then_some(file))
+}
+
 /// Makes a complete lock file under a temporary name, which `publish` changes. If it does not, the
 /// file is removed.
 fn under_temporary_name(
@@ -122,7 +172,7 @@ fn under_temporary_name(
     publish: impl FnOnce(&OsStr, &Pinned) -> Result<bool>,
 ) -> Result<Option<LockFile>> {
     let dir = section.place().dir();
-    let temporary = OsString::from(format!("{PREFIX}{}{SUFFIX}", Uuid::now_v7()));
+    let temporary = temporary_name();
     let file = dir
         .create_file(&temporary, Access::ReadWrite)
         .context("create a lock file", &dir.path().join(&temporary))?;
@@ -213,6 +263,10 @@ pub(super) fn remove_temporary_names(place: &Place, lock: &Pinned) {
 
 const PREFIX: &str = ".turnlock-";
 const SUFFIX: &str = ".tmp";
+
+fn temporary_name() -> OsString {
+    format!("{PREFIX}{}{SUFFIX}", Uuid::now_v7()).into()
+}
 
 fn is_temporary(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();

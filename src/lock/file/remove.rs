@@ -60,6 +60,8 @@ pub(crate) fn revoke(
     if !place.compare_lock(&file)?.is_this() {
         return Err(not_the_holder(None));
     }
+    // A client that has a file open renames it when it is to remove it (I19).
+    drop(file);
     place.dir().remove(place.lock_name()).context("remove", place.lock())?;
     Ok(holder)
 }

@@ -14,13 +14,13 @@ use crate::sys::{Pinned, note};
 pub(crate) fn tell(lock: &Pinned, owner: Uuid, seen: Option<&View>) {
     if let Some(told) = ToldView::of(seen) {
         // A hint, without which the append goes on.
-        let _ = note::set(lock.file(), format!("{owner} {told}").as_bytes());
+        let _ = note::set(lock.file(), note::About::Turn, format!("{owner} {told}").as_bytes());
     }
 }
 
 /// What was noted for this owner, if anything was.
 pub(crate) fn told(lock: &Pinned, owner: Uuid) -> Option<ToldView> {
-    let note = note::get(lock.file())?;
+    let note = note::get(lock.file(), note::About::Turn)?;
     let (whose, told) = std::str::from_utf8(&note).ok()?.split_once(' ')?;
     (whose.parse() == Ok(owner)).then(|| told.parse().ok())?
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::{Opened, marks, open};
 use crate::error::{Context, Result};
 use crate::place::Place;
-use crate::sys::{Pinned, flock};
+use crate::sys::{Pinned, filesystem, flock};
 
 /// How long others are let go first (I8). The waiter that was woken may be stopped.
 const PATIENCE: Duration = Duration::from_millis(2);
@@ -28,12 +28,18 @@ pub(crate) enum ToWaitFor {
 /// A lock file that is open for a wait for its `flock`, or whose `flock` was granted.
 pub(crate) struct Waiting {
     pub(super) file: Arc<Pinned>,
+    /// Whether it can be marked. A mark on a server's filesystem would be a lock on a part of the
+    /// file, and so in the way of the `flock`.
+    marks: bool,
 }
 
 /// Opens the lock file to wait for it.
 pub(crate) fn open_to_wait(place: &Place) -> Result<ToWaitFor> {
     Ok(match open(place)? {
-        Opened::File(file, _) => ToWaitFor::Lock(Waiting { file: Arc::new(file) }),
+        Opened::File(file, _) => {
+            let marks = filesystem::marks_usable(place.dir());
+            ToWaitFor::Lock(Waiting { file: Arc::new(file), marks })
+        }
         Opened::None => ToWaitFor::Nothing,
         Opened::Denied(_) => ToWaitFor::Denied,
     })
@@ -52,6 +58,9 @@ impl Waiting {
     /// Queues behind the waiters of other processes (I8): waits until one of them has reached the
     /// lock. The kernel has woken the first of them, but a thread that already runs is faster.
     pub(crate) fn let_others_go_first(&self) {
+        if !self.marks {
+            return;
+        }
         // The mark by which two such processes do not wait for each other.
         marks::let_others_go_first(self.file());
         let until = Instant::now() + PATIENCE;
@@ -65,7 +74,9 @@ impl Waiting {
 
     /// Marks the file: somebody waits. Followed by [`wait`](Self::wait).
     pub(crate) fn announce(&self) {
-        marks::wait(self.file());
+        if self.marks {
+            marks::wait(self.file());
+        }
     }
 
     /// Takes the lock if it is free.
@@ -80,7 +91,9 @@ impl Waiting {
 
     /// Takes the mark back: the wait is over.
     pub(crate) fn end(&self) {
-        marks::end_wait(self.file());
+        if self.marks {
+            marks::end_wait(self.file());
+        }
     }
 
     /// Lets go of the lock that was granted.

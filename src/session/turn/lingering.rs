@@ -78,7 +78,9 @@ pub(crate) fn resume(slot: &SlotRef, want: &Want) -> Option<(Lock, Section)> {
 /// Lets go of the turn lock that a post took for its one append (I10), with the data lock still
 /// held.
 pub(crate) fn let_go_of_post(slot: &SlotRef, lock: Lock, mut section: Section, rules: &Rules) {
-    if !lock.somebody_waits(&slot.place, rules) && matches!(lock.lost(&slot.place), Ok(None)) {
+    // A server does not tell of waiters (I18).
+    let may_go = rules.is_served(slot.place.dir()) || !lock.somebody_waits(&slot.place, rules);
+    if may_go && matches!(lock.lost(&slot.place), Ok(None)) {
         section.discard_unused(false, || lock.disown());
         return lock.unlink(&slot.place, &section);
     }

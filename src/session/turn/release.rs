@@ -95,7 +95,8 @@ impl Inner {
             return Released::Done(Some(LostCause::Forked));
         }
         let others = open.lock.somebody_waits(&self.slot.place, &self.rules);
-        if others && (self.slot.turn_queue.is_empty() || open.run.is_over()) {
+        let is_alone = self.slot.turn_queue.is_empty();
+        if others && (is_alone && !self.unlinks_at_once() || open.run.is_over() && !is_alone) {
             self.leave(open, true);
             return Released::Done(None);
         }
@@ -119,6 +120,12 @@ impl Inner {
                 Released::Done(lost.ok().flatten())
             }
         }
+    }
+
+    /// Whether a lock file is removed although others may wait for it. A server does not tell of
+    /// waiters, and the keeper may not live for long enough to remove what nobody has wanted (I18).
+    fn unlinks_at_once(&self) -> bool {
+        self.rules.is_served(self.slot.place.dir())
     }
 
     fn section_for_release(&self, open: &mut OpenTurn, patient: bool) -> Option<Section> {
@@ -152,7 +159,7 @@ impl Inner {
         let next = if open.lock.is_lent() { None } else { self.slot.turn_queue.take_first() };
         match next {
             Some(first) => self.hand_over(open, section, first, others),
-            None if others => {
+            None if others && !self.unlinks_at_once() => {
                 drop(section);
                 self.leave_in_place(open, true);
             }
@@ -192,6 +199,9 @@ impl Inner {
         section.discard_unused(false, || open.lock.disown());
         open.lock.unlink(place, &section);
         drop(section);
+        if self.unlinks_at_once() {
+            self.slot.let_others_go_first();
+        }
         self.slot.turn_queue.advance();
     }
 

@@ -17,7 +17,8 @@ use crate::error::{Context, Error, Result};
 use crate::mode::{Mode, now_or_never};
 use crate::outside::note;
 use crate::place::Place;
-use crate::sys::Pinned;
+use crate::sys::{Pinned, Refusal};
+use crate::transcript::moves::Moves;
 use crate::transcript::repair::{Repair, RepairError, needless, take_out};
 use crate::transcript::restore::{RestoreError, Restored, take_back};
 
@@ -29,6 +30,10 @@ impl Turn {
     /// that was whole before is there afterwards, once and in order. Posts are accepted meanwhile,
     /// and kept. A crash at any point leaves the old file or the new one. If nothing is damaged,
     /// nothing is written.
+    ///
+    /// The new file has owner, mode, access control list, extended attributes and file flags of the
+    /// old one, as far as this process may set them, and its time of last change, unless both have
+    /// the same length.
     ///
     /// **Cancel safety** and **Blocking** are those of [`rewrite`](Self::rewrite).
     ///
@@ -130,8 +135,10 @@ impl Inner {
         }
         let mut new = Replacement::beside(place, view.file())?;
         let mut quarantine = QuarantineFile::open(place, view.file())?;
+        new.keep_time();
         match self.write_repaired(&view, &mut new, &mut quarantine) {
-            Ok(done) => {
+            Ok(mut done) => {
+                done.flags_lost = !new.has_flags();
                 let repair = done.id;
                 Ok((done, Some(RepairedFile { view, new, repair, quarantine })))
             }
@@ -154,9 +161,9 @@ impl Inner {
     ) -> Result<Repair> {
         let place = &self.slot.place;
         let path = quarantine.path().to_owned();
-        let trace = new.trace();
+        let (trace, mut moves) = (new.trace(), Moves::default());
         let (mut to, mut notes) = (BufWriter::new(&mut *new), BufWriter::new(&mut *quarantine));
-        let repaired = take_out(&view.file(), view.end(), trace, &mut to, &mut notes)
+        let repaired = take_out(&view.file(), view.end(), trace, &mut to, &mut notes, &mut moves)
             .and_then(|repair| to.flush().map_err(RepairError::WriteRepaired).map(|()| repair))
             .and_then(|repair| {
                 notes.flush().map_err(RepairError::WriteQuarantine).map(|()| repair)
@@ -164,6 +171,7 @@ impl Inner {
         // What a failed repair has not written yet is not to be written.
         let _ = (to.into_parts(), notes.into_parts());
         let repaired = repaired.map_err(|error| repair_failed(error, place.session(), &path))?;
+        new.has(moves);
         // The quarantine first: once the new file is in place, what was taken out must be there.
         quarantine.sync()?;
         new.sync()?;
@@ -245,12 +253,14 @@ impl Inner {
     fn prepare_restore(&self, view: View) -> Result<RestoredFile> {
         let place = &self.slot.place;
         let mut new = Replacement::beside(place, view.file())?;
+        new.keep_time();
         let mut to = BufWriter::new(&mut new);
         let quarantine = quarantine_path(place.session());
-        let trace = trace_of(view.file());
+        let (trace, mut moves) = (trace_of(view.file()), Moves::default());
         let restored = open_quarantine(place, view.file())
             .and_then(|entries| {
-                take_back(&view.file(), view.end(), trace.as_deref(), &entries, &mut to)
+                let trace = trace.as_deref();
+                take_back(&view.file(), view.end(), trace, &entries, &mut to, &mut moves)
             })
             .map_err(|source| Error::Restore {
                 session: place.session().to_owned(),
@@ -259,6 +269,7 @@ impl Inner {
             })?;
         to.flush().context("write", place.session())?;
         drop(to);
+        new.has(moves);
         new.sync()?;
         Ok(RestoredFile { view, new, restored })
     }
@@ -302,7 +313,14 @@ fn open_quarantine(place: &Place, session: &File) -> std::result::Result<File, R
         Err(ReadError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Err(RestoreError::NothingToUndo)
         }
-        Err(error) => Err(RestoreError::Quarantine(io::Error::other(error))),
+        Err(error) => {
+            let remedy = match &error {
+                ReadError::Open { source, .. } => Refusal::of(source).map(Refusal::remedy),
+                _ => None,
+            };
+            let text = format!("{error}{}", remedy.unwrap_or_default());
+            Err(RestoreError::Quarantine(io::Error::other(text)))
+        }
     }
 }
 

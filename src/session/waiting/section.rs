@@ -8,6 +8,7 @@ use crate::lock::Waiting;
 use crate::place::Place;
 use crate::session::queue::WaitingStage;
 use crate::session::slot::SlotRef;
+use crate::sys::{self, filesystem};
 
 /// A thread has the data lock, or there was an error.
 pub(super) struct Entered<W, G> {
@@ -55,6 +56,15 @@ where
                     return None;
                 };
                 (stage, turn_lock) = (waited.stage, waited.turn_lock);
+                if let Err(error) = &granted
+                    && filesystem::is_served(place.dir())
+                    && sys::is_given_up(error)
+                {
+                    // The server has given up what this host waited with.
+                    turn_lock.take().into_iter().for_each(Waiting::let_go);
+                    stage = pause(stage)?;
+                    continue;
+                }
                 if let Err(error) = granted.context("wait for", place.session()) {
                     return Some(Entered { stage, turn_lock, section: Err(error) });
                 }

@@ -13,8 +13,9 @@ use crate::lock::{
 use crate::outside;
 use crate::place::Place;
 use crate::session::queue::{First, WaitingStage};
-use crate::session::slot::SlotRef;
+use crate::session::slot::{PATIENCE_AT_SERVER, SlotRef};
 use crate::session::turn::Turn;
+use crate::sys::{self, filesystem};
 
 type Stage = WaitingStage<Want, Turn>;
 
@@ -27,6 +28,11 @@ pub(crate) fn for_turn_lock(slot: &SlotRef, stage: Stage) {
             drop(first.grant(Err(io_error(slot, START, source))));
         }
     }
+}
+
+/// Whether a server has given up what this host waited with. It is waited for anew.
+fn is_given_up(slot: &SlotRef, error: &io::Error) -> bool {
+    filesystem::is_served(slot.place.dir()) && sys::is_given_up(error)
 }
 
 fn io_error(slot: &SlotRef, action: &'static str, source: io::Error) -> Error {
@@ -79,6 +85,9 @@ fn step(slot: &SlotRef, stage: Stage) -> Next {
 /// Blocks in the kernel until the turn lock is granted.
 fn block(slot: &SlotRef, stage: Stage, lock: Waiting) -> Next {
     if slot.run_is_over() {
+        if slot.met_others() && filesystem::is_served(slot.place.dir()) {
+            std::thread::sleep(PATIENCE_AT_SERVER / 3);
+        }
         lock.let_others_go_first();
     }
     lock.announce();
@@ -91,6 +100,10 @@ fn block(slot: &SlotRef, stage: Stage, lock: Waiting) -> Next {
         return Next::End;
     };
     if let Err(source) = granted {
+        if is_given_up(slot, &source) {
+            lock.end();
+            return Next::Pause(waited.stage);
+        }
         return tell_first(waited.stage, io_error(slot, "wait for", source));
     }
     waited.stage.alert_first();

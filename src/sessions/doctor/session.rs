@@ -267,7 +267,8 @@ fn note(repair: &Repair, path: &Path) -> String {
     }
     let quarantine = quarantine_path(path);
     let quarantine = quarantine.file_name().unwrap_or_default().display();
-    format!("{} bytes were moved to {quarantine}", repair.survey.bytes_removed)
+    let lost = if repair.flags_lost { "; not all of its file flags could be kept" } else { "" };
+    format!("{} bytes were moved to {quarantine}{lost}", repair.survey.bytes_removed)
 }
 
 fn unreadable(named: PathBuf, error: Error) -> Finding {

@@ -4,13 +4,33 @@ use std::fs::File;
 use std::io;
 
 use rustix::buffer::spare_capacity;
-use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr};
+use rustix::fs::{
+    IFlags, XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr, ioctl_getflags,
+    ioctl_setflags,
+};
 use rustix::io::Errno;
 
 /// The kernel keeps neither longer lists of names nor longer values.
 const LONGEST: usize = 1 << 16;
 /// Attributes about the content. The kernel removes or renews them when the file is written to.
 const OF_THE_CONTENT: [&[u8]; 3] = [b"security.capability", b"security.evm", b"security.ima"];
+
+/// Flags of a file that say how it is stored, read or saved. Those by which nobody may replace or
+/// append to it are not among them, and neither are those that the kernel keeps for itself.
+const FLAGS: IFlags = IFlags::NOATIME
+    .union(IFlags::NODUMP)
+    .union(IFlags::SYNC)
+    .union(IFlags::JOURNALING)
+    .union(IFlags::COMPRESSED)
+    .union(IFlags::NOCOW)
+    .union(IFlags::NOTAIL)
+    .union(IFlags::SECURE_REMOVAL)
+    .union(IFlags::UNRM)
+    .union(NOT_COMPRESSED)
+    .union(DIRECT_ACCESS);
+/// `FS_NOCOMP_FL` and `FS_DAX_FL`.
+const NOT_COMPRESSED: IFlags = IFlags::from_bits_retain(0x400);
+const DIRECT_ACCESS: IFlags = IFlags::from_bits_retain(0x0200_0000);
 
 /// The list that says who may use a file beside its owner and its group.
 const ACCESS: &[u8] = b"system.posix_acl_access";
@@ -25,6 +45,22 @@ pub(super) fn copy_attributes(new: &File, old: &File) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+pub(super) fn keep_flags(new: &File, old: &File) -> bool {
+    // Many filesystems have none.
+    let Ok(wanted) = ioctl_getflags(old).map(|flags| flags & FLAGS) else { return true };
+    if wanted.is_empty() {
+        return true;
+    }
+    let Ok(mut has) = ioctl_getflags(new) else { return false };
+    // One by one: some need a privilege.
+    for flag in (0..u32::BITS).map(|bit| IFlags::from_bits_retain(1 << bit)) {
+        if wanted.contains(flag) && !has.contains(flag) && ioctl_setflags(new, has | flag).is_ok() {
+            has |= flag;
+        }
+    }
+    has.contains(wanted)
 }
 
 /// Gives `new` the access control list of `old`, or none.
@@ -100,6 +136,19 @@ fn value(file: &File, name: &[u8]) -> Result<Vec<u8>, Errno> {
 mod tests {
     use super::super::replace_like;
     use super::*;
+
+    #[test]
+    fn flags_that_cannot_be_set_are_told_of() {
+        let old = tempfile::tempfile().unwrap();
+        let without = File::open("/proc/self/comm").unwrap();
+        assert!(keep_flags(&without, &old), "there are none to keep");
+        if let Err(why) = ioctl_setflags(&old, ioctl_getflags(&old).unwrap() | IFlags::NOATIME) {
+            return eprintln!("skipped: {why}");
+        }
+        assert!(!keep_flags(&without, &old));
+        let new = tempfile::tempfile().unwrap();
+        assert!(keep_flags(&new, &old) && ioctl_getflags(&new).unwrap().contains(IFlags::NOATIME));
+    }
 
     #[test]
     fn an_access_list_that_cannot_be_set_is_an_error_and_another_attribute_is_left_out() {

@@ -52,6 +52,12 @@ pub(super) fn facts_of(dir: BorrowedFd<'_>) -> io::Result<Facts> {
     Ok(Facts { id: FileId { device, number: told.stx_ino }, owner, mount, born })
 }
 
+/// Asks the server about a directory. If that fails, so does what is done with a name in it.
+pub(super) fn ask_server(dir: BorrowedFd<'_>) {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
+    let _ = statx(dir, "", flags, StatxFlags::BASIC_STATS);
+}
+
 fn time_of(told: StatxTimestamp) -> Option<SystemTime> {
     let since_1970 = Duration::new(u64::try_from(told.tv_sec).ok()?, told.tv_nsec);
     SystemTime::UNIX_EPOCH.checked_add(since_1970)

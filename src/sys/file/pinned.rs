@@ -47,6 +47,12 @@ impl Pinned {
         Some(Trace::new(self.id, born))
     }
 
+    /// Whether nobody has written to it since it was created, as far as its times tell.
+    pub(crate) fn is_as_created(&self) -> bool {
+        let times = self.file.metadata().and_then(|it| Ok((it.created()?, it.modified()?)));
+        times.is_ok_and(|(created, modified)| created == modified)
+    }
+
     /// Whether `path` names this file, and the file has no other name. Follows no link at the end.
     pub(crate) fn is_only_at(&self, path: &Path) -> bool {
         let found = rustix::fs::lstat(path).map(|stat| Stat::from(&stat));

@@ -123,6 +123,11 @@ pub(super) fn keeps_locks(kind: &str, options: Option<&str>) -> KeepsLocks {
     if sent || KEPT_BETWEEN_HOSTS.contains(&kind) { KeepsLocks::Kept } else { KeepsLocks::Unknown }
 }
 
+/// Whether the server of such a filesystem keeps the locks, if the options say so.
+pub(super) fn is_served(kind: &str) -> bool {
+    matches!(kind, "nfs" | "nfs4")
+}
+
 fn option_against<'a>(kind: &str, options: &'a str) -> Option<&'a str> {
     let (_, wanted) = NOT_KEPT.iter().find(|(kinds, _)| kinds.contains(&kind))?;
     has(options, wanted)

@@ -16,6 +16,7 @@ use super::{KeepsLocks, Locality, filesystem, probe};
 #[derive(Debug)]
 pub(in crate::sys) struct Known {
     locality: Locality,
+    is_served: bool,
     /// What its kind and its options say about locks.
     verdict: Verdict,
     /// What the trial showed: why locks are not kept there, if they are not.
@@ -65,6 +66,17 @@ pub(crate) fn is_local(dir: &Dir) -> bool {
     known(dir).locality == Locality::Local
 }
 
+/// Whether the files of this directory are on a server that also keeps their locks, for several
+/// hosts. Names are then looked up at the server (I18).
+pub(crate) fn is_served(dir: &Dir) -> bool {
+    known(dir).is_served
+}
+
+/// The same of a mount, as far as it is known already: nobody is asked.
+pub(crate) fn is_known_to_be_served(mount: Mount) -> bool {
+    MOUNTS.read().get(&mount).is_some_and(|known| known.is_served)
+}
+
 /// The same, as far as it is known already: nobody is asked.
 pub(crate) fn is_known_to_be_local(dir: &Dir) -> bool {
     let is_local = |known: &Arc<Known>| known.locality == Locality::Local;
@@ -97,18 +109,18 @@ fn known(dir: &Dir) -> &Known {
 
 /// A filesystem that cannot be looked up is taken to be like most: local, and keeping locks.
 fn ask(dir: &Dir) -> Known {
-    let (locality, verdict) = match filesystem(dir) {
-        Err(_) => (Locality::Local, Verdict::Keeps),
+    let (locality, is_served, verdict) = match filesystem(dir) {
+        Err(_) => (Locality::Local, false, Verdict::Keeps),
         Ok(filesystem) => {
             let verdict = match &filesystem.keeps_locks {
                 KeepsLocks::NotKept(why) => Verdict::Refuses(format!("{filesystem}: {why}")),
                 _ if filesystem.wants_probe() => Verdict::WantsTrial,
                 _ => Verdict::Keeps,
             };
-            (filesystem.locality, verdict)
+            (filesystem.locality, filesystem.is_served(), verdict)
         }
     };
-    Known { locality, verdict, tried: OnceLock::new() }
+    Known { locality, is_served, verdict, tried: OnceLock::new() }
 }
 
 #[cfg(test)]
@@ -120,7 +132,8 @@ mod tests {
         for locality in [Locality::Local, Locality::Unknown, Locality::Remote] {
             let temporary = tempfile::tempdir().unwrap();
             let dir = Dir::open(temporary.path()).unwrap();
-            let known = Known { locality, verdict: Verdict::Keeps, tried: OnceLock::new() };
+            let (is_served, tried) = (false, OnceLock::new());
+            let known = Known { locality, is_served, verdict: Verdict::Keeps, tried };
             dir.known_mount().set(Arc::new(known)).unwrap();
             assert_eq!(is_local(&dir), locality == Locality::Local);
             assert_eq!(marks_usable(&dir), locality == Locality::Local);

@@ -6,16 +6,24 @@ use std::io;
 use rustix::buffer::spare_capacity;
 use rustix::fs::{XattrFlags, fgetxattr, fsetxattr};
 
-const NAME: &str = "user.turnlock";
-/// A longer note is none of ours.
-const LONGEST: usize = 512;
+use super::About;
 
-pub(super) fn set(file: &File, note: &[u8]) -> io::Result<()> {
-    Ok(fsetxattr(file, NAME, note, XattrFlags::empty())?)
+/// A longer note is none of ours.
+const LONGEST: usize = 1024;
+
+fn name(about: About) -> &'static str {
+    match about {
+        About::Turn => "user.turnlock",
+        About::Rewrite => "user.turnlock.rewrite",
+    }
 }
 
-pub(super) fn get(file: &File) -> Option<Vec<u8>> {
+pub(super) fn set(file: &File, about: About, note: &[u8]) -> io::Result<()> {
+    Ok(fsetxattr(file, name(about), note, XattrFlags::empty())?)
+}
+
+pub(super) fn get(file: &File, about: About) -> Option<Vec<u8>> {
     let mut note = Vec::with_capacity(LONGEST);
-    fgetxattr(file, NAME, spare_capacity(&mut note)).ok()?;
+    fgetxattr(file, name(about), spare_capacity(&mut note)).ok()?;
     Some(note)
 }

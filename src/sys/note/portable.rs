@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io;
 
-pub(super) fn set(_file: &File, _note: &[u8]) -> io::Result<()> {
+use super::About;
+
+pub(super) fn set(_file: &File, _about: About, _note: &[u8]) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(super) fn get(_file: &File) -> Option<Vec<u8>> {
+pub(super) fn get(_file: &File, _about: About) -> Option<Vec<u8>> {
     None
 }

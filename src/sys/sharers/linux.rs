@@ -28,19 +28,32 @@ pub(super) fn may_signal(file: &File, pid: i32) -> io::Result<bool> {
     Ok(owner == 0 || user() == Some(owner))
 }
 
+pub(super) fn has_open(pid: i32, file: &File) -> io::Result<bool> {
+    let wanted = id_of(&file.metadata()?);
+    let is_it = |info: &str| {
+        let number = info.lines().find_map(|line| line.strip_prefix("ino:"));
+        number.is_some_and(|number| number.trim().parse() == Ok(wanted.1))
+    };
+    Ok(process::proc_is_ours() && has(pid, wanted, is_it))
+}
+
 /// The caller has the file open, so that no other file gets its number.
 fn id_of(facts: &fs::Metadata) -> (u64, u64) {
     (facts.dev(), facts.ino())
 }
 
 fn shares(pid: i32, wanted: (u64, u64), is_taker: impl Fn(i32) -> bool) -> bool {
+    has(pid, wanted, |info| info.lines().filter_map(taker).any(&is_taker))
+}
+
+/// Whether a process has a descriptor of this file of which `is_it` is true, by its `fdinfo`.
+fn has(pid: i32, wanted: (u64, u64), is_it: impl Fn(&str) -> bool) -> bool {
     // A process that has gone meanwhile, or that may not be looked at, has no entries.
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     descriptors.map(|descriptor| descriptor.path()).any(|path| {
         // This first: to ask for the number of a file on a dead mount may take for ever.
         let info = info_of(pid, &path).unwrap_or_default();
-        info.lines().filter_map(taker).any(&is_taker)
-            && fs::metadata(&path).is_ok_and(|facts| id_of(&facts) == wanted)
+        is_it(&info) && fs::metadata(&path).is_ok_and(|facts| id_of(&facts) == wanted)
     })
 }
 

@@ -18,3 +18,7 @@ pub(super) fn is_sharer(
 pub(super) fn may_signal(_file: &File, _pid: i32) -> io::Result<bool> {
     Ok(false)
 }
+
+pub(super) fn has_open(_pid: i32, _file: &File) -> io::Result<bool> {
+    Ok(false)
+}

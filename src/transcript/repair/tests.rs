@@ -281,10 +281,12 @@ fn a_repair_counts_once_it_is_known_to_be_in_place() {
     let original = &b"{\"a\":1}\n{\"torn"[..];
     let length = original.len() as u64;
     let (mut file, mut notes) = (Vec::new(), Vec::new());
-    take_out(&original, length, Some("1-2-3".to_owned()), &mut file, &mut notes).unwrap();
+    let (made, moves) = (Some("1-2-3".to_owned()), &mut Moves::default());
+    take_out(&original, length, made, &mut file, &mut notes, moves).unwrap();
     let undone = |trace: Option<&str>| {
         let mut out = Vec::new();
-        take_back(&&file[..], file.len() as u64, trace, &&notes[..], &mut out).map(|_| out)
+        let (len, moves) = (file.len() as u64, &mut Moves::default());
+        take_back(&&file[..], len, trace, &&notes[..], &mut out, moves).map(|_| out)
     };
     assert!(matches!(undone(None), Err(RestoreError::NothingToUndo)));
     assert!(matches!(undone(Some("1-2-4")), Err(RestoreError::NothingToUndo)));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::process::{Doomed, lines};
-use crate::wait::{DEADLINE, eventually_within};
+use crate::wait::{DEADLINE, eventually, eventually_within};
 
 /// Upper bound for what a program does before its next line or its end: it may have much to do, and
 /// be built without optimisation.
@@ -90,6 +90,16 @@ impl Running {
     /// Sends it a signal.
     pub fn signal(&self, which: Signal) {
         self.process.signal(which);
+    }
+
+    /// SIGSTOP; when this returns, the program has stopped.
+    pub fn stop(&self) {
+        self.signal(Signal::STOP);
+        let stat = format!("/proc/{}/stat", self.pid());
+        eventually("the program to stop", || {
+            let stat = std::fs::read_to_string(&stat).unwrap();
+            stat.rsplit_once(')').is_some_and(|(_, rest)| rest.starts_with(" T")).then_some(())
+        });
     }
 
     /// SIGKILL; when this returns, the program is gone. What it started may live on.

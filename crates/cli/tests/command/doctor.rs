@@ -8,5 +8,6 @@ mod following;
 mod hostile;
 mod killed;
 mod made;
+mod owners;
 mod tree;
 mod work;

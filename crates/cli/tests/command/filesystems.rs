@@ -1,10 +1,11 @@
 //! `turnlock stress` on filesystems of several kinds.
 
 use std::path::Path;
+use std::process::Command;
 
 use turnlock_testing::disk::{Disk, Kind};
 use turnlock_testing::mount::{Overlay, tmpfs};
-use turnlock_testing::{ended, in_a_namespace, test_name};
+use turnlock_testing::{ended, fed, in_a_namespace, room, test_name};
 
 use crate::program::turnlock;
 
@@ -51,4 +52,23 @@ fn sessions_are_shared_on_an_overlay() {
             sessions_are_shared_at(&overlay.point.join("sessions"));
         }
     });
+}
+
+/// A server of NFS may take a wait for a lock for a deadlock.
+#[test]
+fn a_suspected_deadlock_is_no_failure() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("skipped: there is no strace");
+        return;
+    }
+    for nth in 1..=3 {
+        let room = room();
+        let inject = format!("inject=flock:error=EDEADLK:when={nth}");
+        let mut traced = Command::new("strace");
+        traced.args(["-f", "-o", "/dev/null", "-e", "trace=flock", "-e", &inject]);
+        traced.args([env!("CARGO_BIN_EXE_turnlock"), "append"]).arg(&room.session);
+        let told = fed(traced, "{\"a\":1}\n");
+        assert_eq!(told.code, Some(0), "{nth}: {told:?}");
+        assert_eq!(room.text(), "{\"a\":1}\n");
+    }
 }

@@ -56,3 +56,37 @@ fn it_has_an_older_name() {
     assert_eq!(ended(command).code, Some(0));
     assert!(!room.lock.exists());
 }
+
+#[test]
+fn all_sessions_of_a_machine_that_is_gone_are_taken_once_that_is_said() {
+    let room = room();
+    let record = |host: &str, owner: &str| {
+        format!(
+            r#"{{"pid":7,"createdAt":"2026-04-15T10:00:00.000Z","protocol":"turnlock/1",
+            "owner":"{owner}","host":"{host}","bootId":"x"}}"#
+        )
+    };
+    let gone = ["0199d2f4-6a3e-7b11-a2c4-1f0e9d8c7b6a", "0199d2f4-6a3e-7b11-a2c4-1f0e9d8c7b6b"];
+    let lock = |name: &str| room.dir.join(format!("{name}.jsonl.lock"));
+    for (name, owner) in [("one", gone[0]), ("two", gone[1])] {
+        std::fs::write(room.dir.join(format!("{name}.jsonl")), "{}\n").unwrap();
+        std::fs::write(lock(name), record("worker-7", owner)).unwrap();
+    }
+    std::fs::write(lock("three"), record("worker-8", gone[0])).unwrap();
+    let say = |options: &[&str]| {
+        let mut command = turnlock(["revoke", "--host-is-gone"]);
+        command.args(options).arg(&room.dir);
+        ended(command)
+    };
+    let asked = say(&["worker-7"]);
+    assert!(asked.code == Some(1) && asked.err.contains("--yes"), "{asked:?}");
+    assert!(lock("one").exists());
+    let none = say(&["worker-9", "--yes"]);
+    assert!(none.code == Some(1) && none.err.contains("no process of worker-9"), "{none:?}");
+    let done = say(&["worker-7", "--yes"]);
+    assert_eq!((done.code, done.out.lines().count()), (Some(0), 2), "{done:?}");
+    assert!(!lock("one").exists() && !lock("two").exists() && lock("three").exists());
+    let here = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let own = say(&[here.trim(), "--yes"]);
+    assert!(own.code == Some(1) && own.err.contains("this machine"), "{own:?}");
+}

@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process_group};
+use rustix_libc_wrappers::process::SignalExt;
 use turnlock_testing::namespace::pid_namespace;
 use turnlock_testing::process::{children_named, is_installed, signal, through, traced};
 use turnlock_testing::strace::strace;
@@ -28,6 +29,8 @@ fn signals_are_forwarded() {
         ("CONT", Signal::CONT),
         ("URG", Signal::URG),
         ("WINCH", Signal::WINCH),
+        ("40", Signal::from_raw(40).unwrap()),
+        ("64", Signal::from_raw(64).unwrap()),
     ] {
         let script = format!("trap 'echo got {name}; exit 3' {name}; echo ready; read go");
         let mut running = run(&room, &[], &script);

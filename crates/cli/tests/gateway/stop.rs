@@ -1,10 +1,11 @@
 //! Ending a gateway that was named, and nobody else.
 
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use turnlock_testing::{Ended, NOBODY, Running, Sleeper};
+use turnlock_testing::{Ended, NOBODY, Running, Sleeper, ended};
 
 use crate::rig::*;
 
@@ -89,15 +90,53 @@ fn a_forged_record_ends_nobody() {
         let refused = stop(&home, pid);
         assert_eq!(refused.code, Some(1), "{record}: {refused:?}");
         assert!(refused.err.contains("is not ended"), "{refused:?}");
+        let replacing = ended(home.run(&["--replace", &pid.to_string(), "--timeout", "100ms"]));
+        assert_eq!(replacing.code, Some(1), "{record}: {replacing:?}");
+        assert!(replacing.err.contains("is not ended"), "{record}: {replacing:?}");
+        // A lock of ours that nobody has is taken over. Of the others, nobody is told to end it.
+        if is_locked || *record == foreign {
+            let compared = refused.err.contains("compared were the time of its start");
+            assert_eq!(compared, *record == foreign, "{record}: {refused:?}");
+            let starting = ended(home.run_within("100ms"));
+            assert_eq!(starting.code, Some(75), "{record}: {starting:?}");
+            assert!(!starting.err.contains("stop --pid"), "{record}: {starting:?}");
+            assert!(starting.err.contains("is not verified"), "{record}: {starting:?}");
+        }
         let status = crate::command::json(&home.ask("status", &["--json"]).out);
         assert_ne!(status["stateLock"]["process"]["identity"], "verified", "{record}: {status}");
     }
-    // By its own user's word, and with a command line that can be a gateway's, it is believed.
-    std::fs::write(home.state_lock(), &foreign).unwrap();
-    let file = std::fs::File::open(home.state_lock()).unwrap();
-    std::os::unix::fs::fchown(&file, Some(0), Some(0)).unwrap();
-    let status = crate::command::json(&home.ask("status", &["--json"]).out);
-    assert_eq!(status["stateLock"]["process"]["identity"], "verified", "{status}");
+    assert!(lives(pid));
+}
+
+/// A program that takes no kernel lock: it is believed if the lock file is its user's, and it has
+/// that file open, and its command line can be a gateway's.
+#[test]
+fn a_foreign_gateway_is_verified_by_the_open_file() {
+    for (name, has_it_open, owner, identity) in [
+        ("openclaw-gateway", true, 0, "verified"),
+        ("openclaw-gateway", false, 0, "unverified"),
+        ("openclaw-gateway", true, NOBODY, "unverified"),
+        ("postgres", true, 0, "unverified"),
+    ] {
+        let home = home();
+        let file = std::fs::File::create_new(home.state_lock()).unwrap();
+        let mut program = Command::new("sleep");
+        program.arg0(name).arg("1000");
+        if has_it_open {
+            program.stdin(file.try_clone().unwrap());
+        }
+        let agent = Sleeper::of(program.spawn().unwrap());
+        let (pid, start) = (agent.pid(), turnlock_testing::start_time_of(agent.pid()));
+        let record = format!(r#"{{"pid":{pid},"startTime":{start}}}"#);
+        std::fs::write(home.state_lock(), record).unwrap();
+        std::os::unix::fs::fchown(&file, Some(owner), Some(owner)).unwrap();
+        let status = crate::command::json(&home.ask("status", &["--json"]).out);
+        let told = &status["stateLock"]["process"]["identity"];
+        assert_eq!(told, identity, "{name}, {has_it_open}, {owner}: {status}");
+        let starting = ended(home.run_within("100ms"));
+        let advised = starting.err.contains(&format!("stop --pid {pid}"));
+        assert_eq!(advised, identity == "verified", "{starting:?}");
+    }
 }
 
 #[test]

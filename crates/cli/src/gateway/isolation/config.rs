@@ -109,9 +109,8 @@ fn depth(text: &str) -> usize {
                     }
                 }
             }
-            b'/' if bytes.peek() == Some(&b'/') => {
-                while bytes.next().is_some_and(|next| next != b'\n') {}
-            }
+            b'/' if bytes.peek() == Some(&b'/') => skip_line(&mut bytes),
+            b'/' if bytes.peek() == Some(&b'*') => skip_comment(&mut bytes),
             _ => {}
         }
         deepest = deepest.max(depth);
@@ -119,7 +118,57 @@ fn depth(text: &str) -> usize {
     deepest
 }
 
+/// Skips a comment up to the end of its line. Those of JSON5 are LF, CR, U+2028
+/// and U+2029.
+fn skip_line(bytes: &mut impl Iterator<Item = u8>) {
+    let mut last = [0; 3];
+    for byte in bytes {
+        last = [last[1], last[2], byte];
+        if matches!(byte, b'\n' | b'\r') || matches!(last, [0xe2, 0x80, 0xa8 | 0xa9]) {
+            return;
+        }
+    }
+}
+
+/// Skips a comment up to its end.
+fn skip_comment(bytes: &mut impl Iterator<Item = u8>) {
+    // The asterisk that begins it does not end it.
+    bytes.next();
+    let mut last = 0;
+    for byte in bytes {
+        if (last, byte) == (b'*', b'/') {
+            return;
+        }
+        last = byte;
+    }
+}
+
 /// The config at `path` cannot be used, for this reason.
 pub(super) fn unreadable(path: &Path, reason: &dyn std::fmt::Display) -> Failure {
     Failure::new(format!("cannot read the config {}: {reason}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brackets_in_strings_and_comments_do_not_nest_and_all_others_do() {
+        for (text, expected) in [
+            ("{ a: [1, [2]] }", 3),
+            ("{ a: '[[[', b: \"{{{\\\"[[\" }", 1),
+            ("{ a: '\\'[[[' } // [[[", 1),
+            ("/* [[[ */ {}", 1),
+            ("/*/ [[[ */ {}", 1),
+            ("/* ' */ [[[", 3),
+            ("/* \" **/ [[[", 3),
+            ("// ' \n[[[", 3),
+            ("// ' \r[[[", 3),
+            ("// ' \u{2028}[[[", 3),
+            ("// ' \u{2029}[[[", 3),
+            ("/ [[[", 3),
+        ] {
+            assert_eq!(depth(text), expected, "{text}");
+        }
+    }
 }

@@ -1,0 +1,111 @@
+//! What runs on the client machines: this program again, with `--driver`. It takes turns through
+//! the library, and says what happens, a line each.
+
+use std::io::{BufRead, Write};
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::json;
+use turnlock::Sessions;
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+fn say(words: &str) {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{:.3} {words}", now()).and_then(|()| out.flush()).unwrap();
+}
+
+/// `hold PATH WHO TIMEOUT`: obeys the commands of standard input, one a line.
+/// `loop PATH WHO TIMEOUT SECONDS LINES PAUSE`: takes turns of so many lines.
+pub fn main(arguments: &[String]) {
+    let [mode, path, who, timeout, rest @ ..] = arguments else { panic!("{arguments:?}") };
+    let timeout = Duration::from_secs(timeout.parse().unwrap());
+    let sessions = Sessions::builder().acquire_timeout(timeout).build().unwrap();
+    match mode.as_str() {
+        "hold" => hold(&sessions, path, who),
+        "loop" => {
+            let number = |at: usize| rest[at].parse::<u64>().unwrap();
+            take_turns(&sessions, path, who, [number(0), number(1), number(2)]);
+        }
+        other => panic!("{other}"),
+    }
+}
+
+fn told<T: std::fmt::Debug, E: std::fmt::Display>(result: Result<T, E>) -> String {
+    match result {
+        Ok(done) => format!("ok {done:?}"),
+        Err(error) => format!("ERR {error}"),
+    }
+}
+
+fn hold(sessions: &Sessions, path: &str, who: &str) {
+    let mut turn = None;
+    let mut number = 0;
+    for line in std::io::stdin().lock().lines() {
+        let line = line.unwrap();
+        let (command, text) = line.split_once(' ').unwrap_or((&line, ""));
+        let began = Instant::now();
+        number += 1;
+        let entry = json!({"who": who, "t": 0, "k": number, "text": text});
+        let answer = match (command, &mut turn) {
+            ("acquire", _) => match sessions.turn(path).acquire_blocking() {
+                Ok(taken) => {
+                    let owner = taken.owner();
+                    turn = Some(taken);
+                    format!("ok owner {owner}")
+                }
+                Err(error) => format!("ERR {error}"),
+            },
+            ("append", Some(turn)) => told(turn.append_blocking(&entry)),
+            ("rewrite", Some(turn)) => told(turn.rewrite_blocking([&entry])),
+            ("lost", Some(turn)) => told(turn.lost()),
+            ("release", _) => match turn.take() {
+                Some(turn) => told(turn.release_blocking()),
+                None => "no turn".into(),
+            },
+            ("post", _) => told(sessions.post_blocking(path, &entry)),
+            ("revoke", _) => told(sessions.revoke(path, text.parse().unwrap())),
+            ("end", _) => return,
+            _ => "what?".into(),
+        };
+        say(&format!("{line} -> {answer} ({:.3} s)", began.elapsed().as_secs_f64()));
+    }
+}
+
+fn take_turns(sessions: &Sessions, path: &str, who: &str, [seconds, lines, pause]: [u64; 3]) {
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let mut number = 0;
+    while Instant::now() < end {
+        number += 1;
+        let began = Instant::now();
+        let mut turn = match sessions.turn(path).acquire_blocking() {
+            Ok(turn) => turn,
+            Err(error) => {
+                say(&format!("{who} FAIL {number} {:.3} {error}", began.elapsed().as_secs_f64()));
+                // Whoever fails at once does not fail a thousand times.
+                std::thread::sleep(Duration::from_millis(100));
+                continue;
+            }
+        };
+        let waited = began.elapsed().as_secs_f64();
+        for line in 0..lines {
+            let entry = json!({"who": who, "t": number, "k": line});
+            let began = Instant::now();
+            let appended = turn.append_blocking(&entry);
+            let took = began.elapsed().as_secs_f64();
+            match appended {
+                Ok(_) => say(&format!("{who} ACK {number} {line} {took:.4}")),
+                Err(error) => {
+                    say(&format!("{who} NACK {number} {line} {took:.4} {error}"));
+                    break;
+                }
+            }
+            std::thread::sleep(Duration::from_millis(pause));
+        }
+        let began = Instant::now();
+        let released = told(turn.release_blocking());
+        let took = began.elapsed().as_secs_f64();
+        say(&format!("{who} TURN {number} {waited:.4} {took:.4} {released}"));
+    }
+}

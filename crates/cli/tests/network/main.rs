@@ -1,0 +1,89 @@
+//! Several machines that share sessions over a network filesystem: a real server of NFS and two
+//! clients, guests of user-mode Linux. It takes root, `/dev/net/tun` and Debian's packages, which
+//! are downloaded once into a cache folder; without them it skips, and says so.
+//!
+//! `TURNLOCK_NETWORK` names the versions of NFS to test, as `4.2,4.1`; without it, 4.2. A word in
+//! the arguments selects tests, as with other tests.
+
+mod checks;
+mod driver;
+mod faults;
+mod ledger;
+mod rig;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use rig::Rig;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.first().map(String::as_str) {
+        Some("--driver") => {
+            driver::main(&arguments[1..]);
+            ExitCode::SUCCESS
+        }
+        Some("--inside") => inside(&arguments[1..]),
+        _ if arguments.iter().any(|it| it == "--list") => {
+            for (name, _) in checks::ALL {
+                println!("{name}: test");
+            }
+            ExitCode::SUCCESS
+        }
+        _ => outside(&arguments),
+    }
+}
+
+/// Runs this program again in namespaces of its own, so that the network and all processes go with
+/// it.
+fn outside(arguments: &[String]) -> ExitCode {
+    let packages = match rig::obstacle().map_or_else(rig::packages, Err) {
+        Ok(packages) => packages,
+        Err(why) => {
+            eprintln!("skipped: the tests on a network filesystem: {why}");
+            return ExitCode::SUCCESS;
+        }
+    };
+    let status = Command::new("unshare")
+        .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"])
+        .arg(std::env::current_exe().unwrap())
+        .arg("--inside")
+        .arg(packages)
+        .args(arguments.iter().filter(|it| !it.starts_with('-')))
+        .status();
+    match status {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}
+
+fn inside(arguments: &[String]) -> ExitCode {
+    let (packages, words) = arguments.split_first().unwrap();
+    let versions = std::env::var("TURNLOCK_NETWORK").unwrap_or_else(|_| "4.2".into());
+    let wanted = |name: &str| {
+        // Long ones run only if they are named.
+        if words.is_empty() {
+            !name.contains("long")
+        } else {
+            words.iter().any(|it| name.contains(it.as_str()))
+        }
+    };
+    let mut failed = 0;
+    for version in versions.split(',') {
+        let began = Instant::now();
+        let mut rig = Rig::start(packages.as_ref(), version);
+        println!("three machines serve and mount NFS {version} after {:.1?}", began.elapsed());
+        for (name, check) in checks::ALL.iter().filter(|(name, _)| wanted(name)) {
+            let began = Instant::now();
+            let ended = catch_unwind(AssertUnwindSafe(|| check(&mut rig)));
+            let word = if ended.is_ok() { "ok" } else { "FAILED" };
+            println!("test {version}::{name} ... {word} ({:.1?})", began.elapsed());
+            failed += i32::from(ended.is_err());
+            rig.set_right();
+        }
+        rig.take_down();
+    }
+    println!("test result: {failed} failed");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
