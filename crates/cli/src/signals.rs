@@ -3,6 +3,10 @@
 //! A program must get each signal once, also when its sender signals more than turnlock. How that
 //! is decided is in docs/architecture.md, "Signals to a command".
 
+#[cfg_attr(target_os = "linux", path = "signals/kin_linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "signals/kin_portable.rs")]
+pub(crate) mod kin;
+
 use std::io;
 use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
@@ -12,7 +16,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, getpgid, getpgrp, getpid, getsid, kill_process};
+use rustix::process::{Pid, Signal, getpid, kill_process};
 #[cfg(target_os = "linux")]
 use rustix_libc_wrappers::process::SignalExt;
 use signal_hook::consts::{
@@ -131,8 +135,8 @@ pub(crate) fn pass_on(origin: &Origin, program: Pid) {
 /// twice, since two interrupts may mean something else to it. But a hangup goes to the session
 /// leader alone, which this process may be in a container.
 fn is_typed_for(origin: &Origin, program: Pid) -> bool {
-    let sent_to_leader = || origin.signal == SIGHUP && getsid(None) == Ok(getpid());
-    origin.cause == Cause::Kernel && getpgid(Some(program)) == Ok(getpgrp()) && !sent_to_leader()
+    let sent_to_leader = || origin.signal == SIGHUP && kin::leads_own_session();
+    origin.cause == Cause::Kernel && kin::is_in_own_group(program) && !sent_to_leader()
 }
 
 /// Whether a process has a handler for a signal, or keeps it blocked to take it later. Without

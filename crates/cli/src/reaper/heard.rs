@@ -8,10 +8,10 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, getpgid, getpgrp};
+use rustix::process::Pid;
 use signal_hook::low_level::siginfo::{Cause, Origin};
 
-use crate::signals;
+use crate::signals::{self, kin};
 
 /// turnlock forwards a signal within this time, also on a busy machine.
 const FORWARDED: Duration = signals::BROADCAST.saturating_mul(10);
@@ -44,7 +44,7 @@ impl Heard {
 
 /// Whether the program got what came here from this sender.
 fn is_reached(program: Pid, sender: Option<Pid>, turnlock: Pid) -> bool {
-    let is_here = |process: Option<Pid>| process.is_some() && getpgid(process) == Ok(getpgrp());
+    let is_here = |process: Option<Pid>| process.is_some_and(kin::is_in_own_group);
     // The program's own `kill 0` comes from inside the group.
     let to_the_group = is_here(Some(program)) && (is_here(Some(turnlock)) || is_here(sender));
     to_the_group || is_from_manager(program, sender)

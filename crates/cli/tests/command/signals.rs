@@ -182,6 +182,25 @@ fn the_first_process_of_a_container_ends_when_it_is_told_to() {
     assert_eq!(running.end().code, Some(0), "its own end goes first");
 }
 
+/// There the group and the session are 0, as their numbers are outside of the namespace.
+#[test]
+fn in_a_pid_namespace_signals_are_forwarded() {
+    let Some(container) = pid_namespace() else { return };
+    let room = room();
+    let session = room.session.to_str().unwrap();
+    for (name, which) in [("TERM", Signal::TERM), ("HUP", Signal::HUP)] {
+        let script = format!("trap 'echo got {name}; exit 5' {name}; echo ready; read go");
+        let mut running = Running::start(through(
+            &container,
+            &turnlock(["run", "--create", session, "--", "sh", "-c", &script]),
+        ));
+        assert_eq!(running.line(), "ready");
+        signal(traced(running.pid()), which);
+        assert_eq!(running.line(), format!("got {name}"));
+        assert_eq!(running.wait().code(), Some(5), "{name}");
+    }
+}
+
 fn is_turnlock(pid: u32) -> bool {
     fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("turnlock"))
 }
