@@ -79,6 +79,13 @@ pub(crate) fn after(delay: Duration, lane: Lane, job: impl FnOnce() + Send + 'st
     KEEPER.wake_for(&mut state, due);
 }
 
+/// Runs a quick job after `delay`, on the keeper's own thread. It touches no disk that may be far,
+/// and no code of others. This spares the wake-ups of a lane's thread.
+pub(crate) fn quick_after(delay: Duration, job: impl FnOnce() + Send + 'static) {
+    let mut state = KEEPER.state.lock();
+    KEEPER.add_quick(&mut state, Instant::now() + delay, Box::new(job));
+}
+
 /// Runs a quick job when it is due. It touches no disk that may be far, and no code of others.
 /// `false` if that cannot be promised: the job is dropped.
 pub(crate) fn at(due: Instant, job: impl FnOnce() + Send + 'static) -> bool {

@@ -91,17 +91,25 @@ fn put_back(slot: &SlotRef, lingering: Box<Lingering>) {
     look_after(slot, &mut slot.upkeep.lock(), lingering);
 }
 
+/// Whether it is time to tidy up, the keeper's own thread sees. Only the file operations need the
+/// thread of the lane.
 fn tidy_after(delay: Duration, slot: SlotRef) {
-    keeper::after(delay, slot.lane(), move || {
-        if let Some(next) = tidy(&slot, delay) {
-            tidy_after(next, slot);
+    keeper::quick_after(delay, move || {
+        let pause = time_to_tidy(&mut slot.upkeep.lock());
+        match pause {
+            Some(Duration::ZERO) => keeper::after(Duration::ZERO, slot.lane(), move || {
+                if let Some(next) = tidy(&slot, delay) {
+                    tidy_after(next, slot);
+                }
+            }),
+            Some(pause) => tidy_after(pause, slot),
+            None => {}
         }
     });
 }
 
-/// Tidies up, if it is time. Returns when to look again, if anything still lingers.
-fn tidy(slot: &SlotRef, delay: Duration) -> Option<Duration> {
-    let mut upkeep = slot.upkeep.lock();
+/// How long it is until the time to tidy up, at least. `None` if nothing lingers.
+fn time_to_tidy(upkeep: &mut Upkeep) -> Option<Duration> {
     let Some(lingering) = &upkeep.lingering else {
         upkeep.will_tidy = false;
         return None;
@@ -109,10 +117,16 @@ fn tidy(slot: &SlotRef, delay: Duration) -> Option<Duration> {
     if lingering.kept_until().is_some() {
         return Some(TIDY_AFTER);
     }
-    let age = lingering.age();
-    if age < TIDY_AFTER {
-        // Those for whom it was left get time to come.
-        return Some(TIDY_AFTER.saturating_sub(age));
+    // Those for whom it was left get time to come.
+    Some(TIDY_AFTER.saturating_sub(lingering.age()))
+}
+
+/// Tidies up, if it is time. Returns when to look again, if anything still lingers.
+fn tidy(slot: &SlotRef, delay: Duration) -> Option<Duration> {
+    let mut upkeep = slot.upkeep.lock();
+    let pause = time_to_tidy(&mut upkeep)?;
+    if !pause.is_zero() {
+        return Some(pause);
     }
     let mut lingering = upkeep.lingering.take()?;
     // Without the mutex, since this takes file operations.

@@ -1,5 +1,5 @@
-//! The process group and the session of this process. By nix: rustix has no value for 0, which stands
-//! for a group or session whose number is outside of the PID namespace.
+//! The process group and the session of this process. By nix: rustix has no value for 0, which
+//! stands for a group or session whose number is outside of the PID namespace.
 
 use nix::unistd::{Pid, getpgid, getpgrp, getpid, getsid};
 
