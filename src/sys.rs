@@ -34,8 +34,8 @@ pub(crate) use dir::{Access, Dir, DirNumber, Mount, Refusal};
 #[cfg(feature = "gateway")]
 pub(crate) use errors::is_own_failure;
 pub(crate) use errors::{
-    is_descriptor_limit, is_given_up, is_lease_refusal, is_link_refusal, is_mount_refusal,
-    is_pipe_refusal, is_stale_handle,
+    is_descriptor_limit, is_forbidden_by_owner_or_flag, is_given_up, is_lease_refusal,
+    is_link_refusal, is_mount_refusal, is_pipe_refusal, is_stale_handle,
 };
 pub(crate) use file::{
     FileKind, Found, Pinned, Stat, Trace, kind_of, open_to_read, read_at, read_exact_at, stat,

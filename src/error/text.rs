@@ -154,6 +154,10 @@ pub(super) fn remedy(source: &io::Error) -> &'static str {
         io::ErrorKind::FileTooLarge => {
             "; the file is as it was before: raise the file size limit (ulimit -f)"
         }
+        _ if sys::is_forbidden_by_owner_or_flag(source) => {
+            "; run as the user that owns the session, and if `lsattr` shows a flag `a` or `i`, take \
+             it back first (`chattr -a`, `chattr -i`)"
+        }
         io::ErrorKind::PermissionDenied => "; run as the user that owns the session",
         io::ErrorKind::ReadOnlyFilesystem => "; mount it writable",
         _ if sys::is_descriptor_limit(source) => "; raise the descriptor limit (ulimit -n)",

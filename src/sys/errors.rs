@@ -51,6 +51,12 @@ pub(crate) fn is_own_failure(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|error| own.contains(&error))
 }
 
+/// Whether the system forbids something for another reason than the permission bits of a file: who
+/// owns it, or a flag that makes it immutable or append-only, also for root.
+pub(crate) fn is_forbidden_by_owner_or_flag(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::PERM)
+}
+
 /// Whether this process has reached its limit of open descriptors.
 pub(crate) fn is_descriptor_limit(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::MFILE)

@@ -96,6 +96,31 @@ fn file_flags_that_a_user_may_not_set_are_said_to_be_lost() {
 }
 
 #[test]
+fn what_keeps_a_file_from_being_replaced_is_named_and_can_be_taken_back() {
+    for flag in ["a", "i"] {
+        let room = room();
+        fs::write(&room.session, DAMAGED).unwrap();
+        let chattr = |sign| {
+            let mut command = Command::new("chattr");
+            command.arg(format!("{sign}{flag}")).arg(&room.session);
+            command.status().is_ok_and(|set| set.success())
+        };
+        if !chattr("+") {
+            return eprintln!("skipped: chattr +{flag}");
+        }
+        let failed = ended(doctor(&["--fix"], &room.session));
+        assert!(chattr("-"));
+        assert_eq!((failed.code, room.text()), (Some(1), DAMAGED.to_owned()), "{failed:?}");
+        assert!(
+            failed.out.contains("`chattr -a`") && failed.out.contains("`lsattr`"),
+            "{failed:?}"
+        );
+        let fixed = ended(doctor(&["--fix"], &room.session));
+        assert_eq!((fixed.code, &*room.text()), (Some(0), "{\"a\":1}\n"), "{fixed:?}");
+    }
+}
+
+#[test]
 fn sessions_with_the_longest_names_are_fixed_and_undone() {
     for length in 246..=250 {
         let mut room = room();
