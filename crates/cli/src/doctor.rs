@@ -1,6 +1,7 @@
 //! `turnlock doctor`: finds what is wrong with sessions, and fixes it.
 
 mod gateways;
+mod nothing;
 mod plain;
 mod table;
 mod undo;
@@ -35,7 +36,7 @@ Examples:
   turnlock doctor --json sessions/4f2c.jsonl | jq '.findings[].problem.kind'
   turnlock doctor --undo sessions/4f2c.jsonl
 
-Exit codes: 0 healthy, or everything fixed; 1 findings remain; 2 usage.")]
+Exit codes: 0 healthy, or everything fixed; 1 findings remain, or there is no session; 2 usage.")]
 pub(crate) struct Args {
     /// Fix what can be fixed safely
     #[arg(long)]
@@ -86,15 +87,23 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
         places::meant_by(&args.paths)?
     };
     let gateways = if args.transcripts_only { Vec::new() } else { gateways::look(&paths, &args) };
-    let examination = examine(&doctor(&sessions, &args), paths);
+    let examination = examine(&doctor(&sessions, &args), paths.clone());
+    let found_nothing =
+        examination.sessions == 0 && examination.findings.is_empty() && gateways.is_empty();
     if args.json {
         output::answer_json(&Answer::of(&examination, &gateways))?;
     } else {
         let show = if stdout().is_terminal() { table::show } else { plain::show };
         let findings = gateways::lines(&gateways) + &show(&examination);
-        output::answer(&(findings + &summary(&examination, &gateways, args.fix)))?;
+        let end = if found_nothing {
+            nothing::told(&paths)
+        } else {
+            summary(&examination, &gateways, args.fix)
+        };
+        output::answer(&(findings + &end))?;
     }
-    Ok(if remaining(&examination, &gateways) == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let is_healthy = remaining(&examination, &gateways) == 0 && !found_nothing;
+    Ok(if is_healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn doctor(sessions: &Sessions, args: &Args) -> Doctor {

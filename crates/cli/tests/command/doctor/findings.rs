@@ -11,7 +11,7 @@ use turnlock::{LockState, Sessions};
 use turnlock_testing::{Running, ended, names, room, start_time_of, until};
 
 use super::made::{doctor, found};
-use crate::program::{held, turnlock};
+use crate::program::{TURNLOCK, held, turnlock};
 
 const HEADER: &str =
     r#"{"type":"session","version":3,"id":"s","timestamp":"2026-01-01T00:00:00Z","cwd":"/"}"#;
@@ -285,7 +285,36 @@ fn a_stale_gateway_lock_of_a_state_directory_is_found_and_removed() {
         fixed.code == Some(0) && fixed.out.contains("[removed]") && !lock.exists(),
         "{fixed:?}"
     );
+    std::fs::write(state.join("agents/main/sessions/s.jsonl"), "").unwrap();
     assert_eq!(run(&[]).code, Some(0));
+}
+
+#[test]
+fn where_no_session_is_found_nothing_is_healthy_and_the_advice_finds_some() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    fs::create_dir_all(at("empty")).unwrap();
+    fs::write(at("events.ndjson"), "{}\n").unwrap();
+    for wrong in ["empty", "events.ndjson"] {
+        let answer = ended(doctor(&[], &at(wrong)));
+        assert_eq!(answer.code, Some(1), "{answer:?}");
+        assert!(answer.out.starts_with("No session found in "), "{answer:?}");
+        assert!(!answer.out.contains("healthy"), "{answer:?}");
+        assert_eq!(ended(doctor(&["--json"], &at(wrong))).code, Some(1));
+    }
+    // A directory above the sessions, and a name that a shell would take apart.
+    for sessions in ["opt/oc1/config/agents/main/sessions", "opt/oc 2/agents/it's/sessions"] {
+        fs::create_dir_all(at(sessions)).unwrap();
+        fs::write(at(sessions).join("s.jsonl"), "{}\n").unwrap();
+    }
+    let answer = ended(doctor(&[], &at("opt")));
+    assert_eq!(answer.code, Some(1), "{answer:?}");
+    let advice = answer.out.lines().last().unwrap().trim().strip_prefix("turnlock ").unwrap();
+    let mut followed = Command::new("sh");
+    followed.args(["-c", &format!("\"$0\" {advice}"), TURNLOCK]);
+    let followed = ended(followed);
+    assert_eq!(followed.code, Some(0), "{followed:?}");
+    assert_eq!(followed.out, "Examined 2 sessions in 2 directories: healthy.\n");
 }
 
 #[test]
@@ -310,6 +339,7 @@ fn what_remains_of_a_gateway_is_in_the_summary() {
         fixed.out.contains("1 fixed, 0 findings remain.") && !fixed.out.contains("Run it again"),
         "{fixed:?}"
     );
+    fs::write(dir.path().join("agents/main/sessions/s.jsonl"), "").unwrap();
     assert!(ended(doctor(&[], dir.path())).out.contains("healthy"));
 }
 
