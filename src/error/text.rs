@@ -155,8 +155,8 @@ pub(super) fn remedy(source: &io::Error) -> &'static str {
             "; the file is as it was before: raise the file size limit (ulimit -f)"
         }
         _ if sys::is_forbidden_by_owner_or_flag(source) => {
-            "; run as the user that owns the session, and if `lsattr` shows a flag `a` or `i`, take \
-             it back first (`chattr -a`, `chattr -i`)"
+            "; run as the user that owns the session. If `lsattr` shows a flag `a` or `i`, take it \
+             back (`chattr -a`, `chattr -i`)"
         }
         io::ErrorKind::PermissionDenied => "; run as the user that owns the session",
         io::ErrorKind::ReadOnlyFilesystem => "; mount it writable",
