@@ -117,6 +117,14 @@ impl Place {
         self.dir.compare(self.session_name(), session).context("look at", self.session())
     }
 
+    /// Removes what the lock path names. If somebody else has removed it just now, that is as good.
+    pub(crate) fn remove_lock(&self) -> Result<()> {
+        match self.dir.remove(self.lock_name()) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.context("remove", &self.lock),
+        }
+    }
+
     /// What the lock path names; `None` if it names nothing.
     pub(crate) fn stat_lock(&self) -> Result<Option<Stat>> {
         self.dir.stat(self.lock_name()).context("look at", &self.lock)
@@ -184,4 +192,19 @@ fn share(dir: Dir) -> Arc<Dir> {
     let dir = Arc::new(dir);
     known.insert(dir.number(), Arc::downgrade(&dir));
     dir
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_file_that_somebody_has_removed_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::resolve(&dir.path().join("s.jsonl"), false).unwrap();
+        std::fs::write(place.lock(), "{}").unwrap();
+        place.remove_lock().unwrap();
+        assert!(!place.lock().exists());
+        place.remove_lock().unwrap();
+    }
 }

@@ -221,10 +221,7 @@ impl LockFile {
 
     fn remove(&self, place: &Place, section: &Section) -> Result<()> {
         debug_assert!(section.is_of(place));
-        match place.dir().remove(place.lock_name()) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed.context("remove", place.lock()),
-        }
+        place.remove_lock()
     }
 
     /// Lets go without removing the file. What this returns can remove it later, or resume there.

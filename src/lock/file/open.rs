@@ -214,7 +214,7 @@ pub(super) fn replace(
         return Ok(replaced);
     }
     if place.compare_lock(old)?.is_this() {
-        place.dir().remove(place.lock_name()).context("remove", place.lock())?;
+        place.remove_lock()?;
     }
     publish(place, section, want)
 }

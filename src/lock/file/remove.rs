@@ -62,7 +62,7 @@ pub(crate) fn revoke(
     }
     // A client that has a file open renames it when it is to remove it (I19).
     drop(file);
-    place.dir().remove(place.lock_name()).context("remove", place.lock())?;
+    place.remove_lock()?;
     Ok(holder)
 }
 
@@ -159,7 +159,7 @@ pub(crate) fn remove_stale_by(
             } else {
                 section.discard_unused(false, || locked.disown());
             }
-            place.dir().remove(place.lock_name()).context("remove", place.lock())?;
+            place.remove_lock()?;
             Ok(Swept::Removed(reasons))
         }
     }
