@@ -93,10 +93,7 @@ impl OpenedDirectory {
             return Ok(Self::link(&target.dir));
         }
         let dir = Directory::open(&target.dir)?;
-        let mut sessions = files::sessions_in(&dir, target.only.as_deref(), heartbeat)?;
-        if !scope.transcripts {
-            sessions.retain(|files| files.lock.is_some() || !files.leftovers.is_empty());
-        }
+        let sessions = files::sessions_in(&dir, target.only.as_deref(), heartbeat)?;
         let findings = [check_filesystem(&dir, scope), check_mode(&dir, scope)];
         let findings = findings.into_iter().flatten().collect();
         Ok(Self { real: dir.real().to_owned(), sessions, findings })

@@ -3,38 +3,44 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
-/// So many directories are looked into for sessions, and so many of those that have some are named.
-const MOST_LOOKS: usize = 2_000;
+use crate::output::printable;
+
+/// So many paths are named.
 const MOST_NAMED: usize = 3;
+/// So many directories are looked into for sessions.
+const MOST_LOOKS: usize = 2_000;
 
 /// What to say of paths where no session was found.
 pub(super) fn told(paths: &[PathBuf]) -> String {
-    let shown: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
-    let shown = shown.join(", ");
-    let below = with_sessions_below(paths);
-    if !below.is_empty() {
-        let quoted: Vec<_> = below.iter().map(|dir| quoted(dir)).collect();
+    let below: Vec<_> = with_sessions_below(paths).iter().filter_map(|dir| word(dir)).collect();
+    let shown = listed(paths);
+    if below.is_empty() {
         return format!(
-            "No session found in {shown}, but below. To examine those:\n  turnlock doctor {}\n",
-            quoted.join(" ")
+            "No session found in {shown}. The name of a session ends in `.jsonl`. Name its \
+             directory, or a state directory with agents/*/sessions.\n"
         );
     }
     format!(
-        "No session found in {shown}. The name of a session ends in `.jsonl`. Name its directory, \
-         or a state directory with agents/*/sessions.\n"
+        "No session found in {shown}, but below. To examine those:\n  turnlock doctor {}\n",
+        below.join(" ")
     )
+}
+
+/// The first of the paths, and how many more there are.
+fn listed(paths: &[PathBuf]) -> String {
+    let named: Vec<_> =
+        paths.iter().take(MOST_NAMED).map(|path| printable(&path.display().to_string())).collect();
+    let more = paths.len() - named.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    named.join(", ") + &more
 }
 
 /// Some of the directories below that have sessions, the nearest first. Follows no link.
 fn with_sessions_below(paths: &[PathBuf]) -> Vec<PathBuf> {
     let mut ahead: VecDeque<_> = paths.iter().cloned().collect();
     let mut found = Vec::new();
-    let mut looks = 0;
-    while let Some(dir) = ahead.pop_front()
-        && looks < MOST_LOOKS
-        && found.len() < MOST_NAMED
-    {
-        looks += 1;
+    for _ in 0..MOST_LOOKS {
+        let Some(dir) = ahead.pop_front() else { break };
         let Ok(entries) = dir.read_dir() else { continue };
         let mut has_session = false;
         let mut below = Vec::new();
@@ -50,6 +56,9 @@ fn with_sessions_below(paths: &[PathBuf]) -> Vec<PathBuf> {
         if has_session {
             found.push(dir);
         }
+        if found.len() == MOST_NAMED {
+            break;
+        }
     }
     found
 }
@@ -58,7 +67,8 @@ fn is_session(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "jsonl")
 }
 
-/// As a word for a shell.
-fn quoted(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
+/// A path as a word for a shell. `None` if it cannot be shown as it is.
+fn word(path: &Path) -> Option<String> {
+    let text = path.to_str().filter(|text| printable(text) == *text)?;
+    Some(format!("'{}'", text.replace('\'', "'\\''")))
 }

@@ -302,8 +302,17 @@ fn where_no_session_is_found_nothing_is_healthy_and_the_advice_finds_some() {
         assert!(!answer.out.contains("healthy"), "{answer:?}");
         assert_eq!(ended(doctor(&["--json"], &at(wrong))).code, Some(1));
     }
-    // A directory above the sessions, and a name that a shell would take apart.
-    for sessions in ["opt/oc1/config/agents/main/sessions", "opt/oc 2/agents/it's/sessions"] {
+    // A directory above the sessions, and a name that a shell would take apart. What a terminal
+    // would obey is no advice, and a link is not followed.
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::write(elsewhere.path().join("s.jsonl"), "{}\n").unwrap();
+    fs::create_dir_all(at("opt")).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), at("opt/link")).unwrap();
+    for sessions in [
+        "opt/oc1/config/agents/main/sessions",
+        "opt/oc 2/agents/it's/sessions",
+        "opt/a\u{1b}[31m/agents/main/sessions",
+    ] {
         fs::create_dir_all(at(sessions)).unwrap();
         fs::write(at(sessions).join("s.jsonl"), "{}\n").unwrap();
     }
@@ -315,6 +324,24 @@ fn where_no_session_is_found_nothing_is_healthy_and_the_advice_finds_some() {
     let followed = ended(followed);
     assert_eq!(followed.code, Some(0), "{followed:?}");
     assert_eq!(followed.out, "Examined 2 sessions in 2 directories: healthy.\n");
+    // Very many wrong paths are not all named.
+    let many: Vec<_> = (0..50).map(|n| at(&format!("empty/{n}"))).collect();
+    many.iter().for_each(|dir| fs::create_dir(dir).unwrap());
+    let mut command = turnlock(["doctor"]);
+    command.args(&many);
+    let answer = ended(command);
+    assert!(answer.code == Some(1) && answer.out.contains(" and 47 more"), "{answer:?}");
+}
+
+#[test]
+fn sessions_without_locks_are_healthy_where_only_locks_are_looked_at() {
+    let room = room();
+    fs::write(&room.session, "{\"torn").unwrap();
+    for path in [&room.dir, &room.session] {
+        let answer = ended(doctor(&["--locks-only"], path));
+        let told = "Examined 1 session in 1 directory: healthy.\n";
+        assert_eq!((answer.code, &*answer.out), (Some(0), told), "{answer:?}");
+    }
 }
 
 #[test]
