@@ -45,7 +45,7 @@ fn real_time() -> RangeInclusive<i32> {
 }
 
 /// The signal of this number.
-pub(crate) fn numbered(signal: i32) -> Option<Signal> {
+fn numbered(signal: i32) -> Option<Signal> {
     #[cfg(target_os = "linux")]
     return Signal::from_raw(signal);
     #[cfg(not(target_os = "linux"))]
@@ -106,7 +106,7 @@ impl Caught {
 }
 
 /// Whether a signal is one of those that are forwarded.
-pub(crate) fn is_for_programs(signal: i32) -> bool {
+fn is_for_programs(signal: i32) -> bool {
     ENDING.contains(&signal) || OTHERS.contains(&signal) || real_time().contains(&signal)
 }
 

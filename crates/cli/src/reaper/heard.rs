@@ -16,7 +16,7 @@ use crate::signals::{self, kin};
 /// turnlock forwards a signal within this time, also on a busy machine.
 const FORWARDED: Duration = signals::BROADCAST.saturating_mul(10);
 
-/// The signals that came from elsewhere than turnlock, and when.
+/// The signals that came from elsewhere, that turnlock has got too, and when.
 #[derive(Default)]
 pub(super) struct Heard(Vec<(i32, Instant)>);
 
@@ -27,24 +27,30 @@ impl Heard {
         if origin.cause == Cause::Kernel {
             return true;
         }
+        self.0.retain(|(_, at)| at.elapsed() < FORWARDED);
         if sender == Some(turnlock) {
             return !self.take(origin.signal);
         }
-        self.0.push((origin.signal, Instant::now()));
+        // What the program sends to its own group, turnlock gets only if it is in that.
+        if !is_here(sender) || is_here(Some(turnlock)) {
+            self.0.push((origin.signal, Instant::now()));
+        }
         !(signals::handles(program, origin.signal) && is_reached(program, sender, turnlock))
     }
 
-    /// Takes out one that is recent enough to be what turnlock has got too.
+    /// Takes out one that turnlock has got too.
     fn take(&mut self, signal: i32) -> bool {
-        self.0.retain(|(_, at)| at.elapsed() < FORWARDED);
         let found = self.0.iter().position(|(heard, _)| *heard == signal);
         found.map(|at| self.0.remove(at)).is_some()
     }
 }
 
+fn is_here(process: Option<Pid>) -> bool {
+    process.is_some_and(kin::is_in_own_group)
+}
+
 /// Whether the program got what came here from this sender.
 fn is_reached(program: Pid, sender: Option<Pid>, turnlock: Pid) -> bool {
-    let is_here = |process: Option<Pid>| process.is_some_and(kin::is_in_own_group);
     // The program's own `kill 0` comes from inside the group.
     let to_the_group = is_here(Some(program)) && (is_here(Some(turnlock)) || is_here(sender));
     to_the_group || is_from_manager(program, sender)

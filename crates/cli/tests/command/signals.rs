@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use rustix_libc_wrappers::process::SignalExt;
 use turnlock_testing::namespace::pid_namespace;
 use turnlock_testing::process::{children_named, is_installed, signal, through, traced};
+use turnlock_testing::signals::{COUNTER, FORWARDED};
 use turnlock_testing::strace::strace;
 use turnlock_testing::{Doomed, Running, ended, eventually, room, state_of, until};
 
@@ -18,20 +19,8 @@ use crate::status::status;
 #[test]
 fn signals_are_forwarded() {
     let room = room();
-    for (name, signal) in [
-        ("HUP", Signal::HUP),
-        ("INT", Signal::INT),
-        ("QUIT", Signal::QUIT),
-        ("TERM", Signal::TERM),
-        ("USR1", Signal::USR1),
-        ("USR2", Signal::USR2),
-        ("ALRM", Signal::ALARM),
-        ("CONT", Signal::CONT),
-        ("URG", Signal::URG),
-        ("WINCH", Signal::WINCH),
-        ("40", Signal::from_raw(40).unwrap()),
-        ("64", Signal::from_raw(64).unwrap()),
-    ] {
+    for (name, number) in FORWARDED {
+        let signal = Signal::from_raw(number).unwrap();
         let script = format!("trap 'echo got {name}; exit 3' {name}; echo ready; read go");
         let mut running = run(&room, &[], &script);
         assert_eq!(running.line(), "ready");
@@ -105,16 +94,6 @@ fn the_command_outlives_a_killed_turnlock_only_with_the_turn() {
     assert_eq!(answer.code, Some(0), "{answer:?}");
     assert!(answer.out.ends_with("/gone\n{\"last\":1}\n"), "{answer:?}");
 }
-
-/// Says each SIGTERM, says that there is no more when it gets SIGUSR1, and ends at SIGUSR2.
-const COUNTER: &str = "\
-import signal, sys
-signal.signal(signal.SIGTERM, lambda *_: print('told', flush=True))
-signal.signal(signal.SIGUSR1, lambda *_: print('no more', flush=True))
-signal.signal(signal.SIGUSR2, lambda *_: sys.exit(5))
-signal.alarm(300)
-print('ready', flush=True)
-while True: signal.pause()";
 
 #[test]
 fn a_signal_to_the_whole_group_reaches_the_command_once() {

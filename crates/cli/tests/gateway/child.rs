@@ -4,6 +4,7 @@
 use rustix::process::Signal;
 use rustix_libc_wrappers::process::SignalExt;
 use turnlock_testing::process::{signal, through};
+use turnlock_testing::signals::FORWARDED;
 use turnlock_testing::{Doomed, ended, eventually, until};
 
 use crate::rig::*;
@@ -68,20 +69,8 @@ fn it_dies_with_the_gateway_and_so_does_what_it_started() {
 #[test]
 fn every_signal_reaches_it() {
     let home = home();
-    for (name, which) in [
-        ("HUP", Signal::HUP),
-        ("INT", Signal::INT),
-        ("QUIT", Signal::QUIT),
-        ("TERM", Signal::TERM),
-        ("USR1", Signal::USR1),
-        ("USR2", Signal::USR2),
-        ("ALRM", Signal::ALARM),
-        ("CONT", Signal::CONT),
-        ("URG", Signal::URG),
-        ("WINCH", Signal::WINCH),
-        ("40", Signal::from_raw(40).unwrap()),
-        ("64", Signal::from_raw(64).unwrap()),
-    ] {
+    for (name, number) in FORWARDED {
+        let which = Signal::from_raw(number).unwrap();
         let note = home.dir.path().join(name);
         let script = format!("trap 'exit 5' {name}; {}", waiting(&note));
         let running = ready(home.run(&["--", "sh", "-c", &script]));

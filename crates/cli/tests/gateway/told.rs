@@ -11,20 +11,11 @@ use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process_group};
 use turnlock_testing::namespace::pid_namespace;
 use turnlock_testing::process::{children_named, is_installed, signal, through, traced};
+use turnlock_testing::signals::COUNTER;
 use turnlock_testing::strace::strace;
 use turnlock_testing::{Doomed, Running, ended, eventually, kernel_waiters, state_of, until};
 
 use crate::rig::*;
-
-/// Says each SIGTERM, says that there is no more when it gets SIGUSR1, and ends at SIGUSR2.
-const COUNTER: &str = "\
-import signal, sys
-signal.signal(signal.SIGTERM, lambda *_: print('told', flush=True))
-signal.signal(signal.SIGUSR1, lambda *_: print('no more', flush=True))
-signal.signal(signal.SIGUSR2, lambda *_: sys.exit(5))
-signal.alarm(300)
-print('ready', flush=True)
-while True: signal.pause()";
 
 /// A gateway without a terminal, whose program counts.
 fn counting(home: &Home, program: &[&str]) -> Command {
@@ -58,8 +49,9 @@ fn ends_with(running: Running, program: u32) {
 
 const COUNTERS: [&[&str]; 2] = [&["python3"], &["setsid", "python3"]];
 
-#[test]
-fn a_signal_to_the_whole_group_reaches_the_program_once() {
+/// Runs a test with a program that counts, in the helper's group and in a session of its own. It is
+/// given the processes of turnlock, and the program.
+fn with_counter(test: impl Fn(&mut Running, [u32; 3])) {
     if !is_installed("python3") {
         return;
     }
@@ -67,33 +59,43 @@ fn a_signal_to_the_whole_group_reaches_the_program_once() {
         let home = home();
         let mut running = Running::start(counting(&home, program));
         assert_eq!(running.line(), "ready");
-        let [gateway, _, program] = all_of(running.pid());
+        let all = all_of(running.pid());
+        test(&mut running, all);
+        ends_with(running, all[2]);
+    }
+}
+
+#[test]
+fn a_signal_to_the_whole_group_reaches_the_program_once() {
+    with_counter(|running, [gateway, ..]| {
         let group = Pid::from_raw(gateway.cast_signed()).unwrap();
         for _ in 0..3 {
             kill_process_group(group, Signal::TERM).unwrap();
-            told_once(&mut running, gateway);
+            told_once(running, gateway);
         }
-        ends_with(running, program);
-    }
+    });
 }
 
 /// As `kill $(pidof turnlock)` does.
 #[test]
 fn a_signal_to_all_processes_of_turnlock_reaches_the_program_once() {
-    if !is_installed("python3") {
-        return;
-    }
-    for program in COUNTERS {
-        let home = home();
-        let mut running = Running::start(counting(&home, program));
-        assert_eq!(running.line(), "ready");
-        let [gateway, helper, program] = all_of(running.pid());
+    with_counter(|running, [gateway, helper, _]| {
         for order in [[gateway, helper], [helper, gateway]] {
             order.into_iter().for_each(|pid| signal(pid, Signal::TERM));
-            told_once(&mut running, gateway);
+            told_once(running, gateway);
         }
-        ends_with(running, program);
-    }
+    });
+}
+
+/// turnlock is in another group then, and has not got it.
+#[test]
+fn what_the_program_sends_to_its_group_hides_no_signal_to_the_gateway() {
+    with_counter(|running, [gateway, _, program]| {
+        signal(program, Signal::HUP);
+        assert_eq!(running.line(), "told");
+        signal(gateway, Signal::TERM);
+        told_once(running, gateway);
+    });
 }
 
 /// With `KillMode=control-group`, its default, systemd signals one process after the other.
