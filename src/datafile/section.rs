@@ -246,8 +246,11 @@ impl Section {
 
 impl Drop for Section {
     fn drop(&mut self) {
+        let is_empty = self.len == 0;
         if let Some(session) = self.session.take() {
-            made::remember(&self.place, &session);
+            if is_empty {
+                made::remember(&self.place, &session);
+            }
             session.unlock();
         }
     }

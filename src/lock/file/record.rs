@@ -186,10 +186,11 @@ impl<'de> Visitor<'de> for Fields {
 /// Reads a record. An error is a failure to read; it says nothing about the content (I13).
 pub(crate) fn read(file: &File) -> io::Result<Reading> {
     let mut buffer = vec![0; 2048];
-    let first = sys::read_at(file, &mut buffer, 0).unwrap_or(0);
     // A record that is whole and does not fill the buffer ends there. This spares a read.
-    let whole = parse(&buffer[..first]);
-    if first < buffer.len() && matches!(whole, Reading::Ours(_) | Reading::Foreign(_)) {
+    if let Ok(first) = sys::read_at(file, &mut buffer, 0)
+        && first < buffer.len()
+        && let whole @ (Reading::Ours(_) | Reading::Foreign(_)) = parse(&buffer[..first])
+    {
         return Ok(whole);
     }
     let mut read = read_at_most(file, &mut buffer)?;
