@@ -17,8 +17,7 @@ pub(crate) fn printable(text: &str) -> String {
 
 /// Whether a character is not shown, but obeyed: control characters, those that change the
 /// direction of the text or end a line (a name could look like another), and those that cannot be
-/// seen.
-/// Joiners (U+200C, U+200D) are part of words and emoji.
+/// seen. Joiners (U+200C, U+200D) are part of words and emoji.
 fn is_obeyed(c: char) -> bool {
     c.is_control()
         || matches!(

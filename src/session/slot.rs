@@ -209,9 +209,7 @@ impl SlotRef {
         slots.insert(place, Arc::clone(&slot));
         Self(slot)
     }
-}
 
-impl SlotRef {
     /// This process has let go, and lets the others that it met go first, for a moment.
     pub(super) fn let_others_go_first(&self) {
         if !self.met_others() {
