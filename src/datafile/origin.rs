@@ -24,6 +24,21 @@ pub struct Part {
     pub origin: Origin,
 }
 
+impl Part {
+    /// Where that comes from which begins at `offset` of the new file, an offset in this part or at
+    /// its end.
+    #[must_use]
+    pub fn origin_at(&self, offset: u64) -> Origin {
+        match self.origin {
+            Origin::Carried { from } => {
+                let into = offset.saturating_sub(self.range.start);
+                Origin::Carried { from: from.saturating_add(into) }
+            }
+            other => other,
+        }
+    }
+}
+
 /// Where a part of a rewritten session file comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -176,23 +191,13 @@ fn through(parts: &[Part], known: &[Part]) -> Vec<Part> {
                 Some(part) if part.range.start > at => {
                     (part.range.start.min(old_end), Origin::Written)
                 }
-                Some(part) => (part.range.end.min(old_end), origin_at(part, at)),
+                Some(part) => (part.range.end.min(old_end), part.origin_at(at)),
             };
             push(&mut seen, range.start + (at - from)..range.start + (end - from), origin);
             at = end;
         }
     }
     seen
-}
-
-/// The origin of what begins at `at` in a part.
-fn origin_at(part: &Part, at: u64) -> Origin {
-    match part.origin {
-        Origin::Carried { from } => {
-            Origin::Carried { from: from.saturating_add(at - part.range.start) }
-        }
-        other => other,
-    }
 }
 
 /// Adds a part, which continues the last one if it can.
@@ -202,7 +207,7 @@ fn push(parts: &mut Vec<Part>, range: Range<u64>, origin: Origin) {
     }
     if let Some(last) = parts.last_mut()
         && last.range.end == range.start
-        && origin_at(last, range.start) == origin
+        && last.origin_at(range.start) == origin
     {
         last.range.end = range.end;
         return;

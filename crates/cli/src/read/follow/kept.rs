@@ -116,12 +116,7 @@ fn origin(parts: Option<&[Part]>, offset: u64) -> Origin {
     match parts.get(next) {
         None => Origin::Appended,
         Some(part) if part.range.start > offset => Origin::Written,
-        Some(part) => match part.origin {
-            Origin::Carried { from } => {
-                Origin::Carried { from: from.saturating_add(offset - part.range.start) }
-            }
-            origin => origin,
-        },
+        Some(part) => part.origin_at(offset),
     }
 }
 
