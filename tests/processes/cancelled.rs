@@ -30,14 +30,14 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-/// Starts this many waiters, gives them a moment, and cancels them all.
+/// Starts this many waiters, and cancels them all once somebody waits for each path.
 async fn wait_and_cancel(sessions: &Sessions, paths: &[PathBuf], waiters: usize) {
     let mut waits = JoinSet::new();
     for n in 0..waiters {
         let acquire = sessions.turn(&paths[n % paths.len()]);
         waits.spawn(acquire.acquire());
     }
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    until("somebody waits for each path", || paths.iter().all(|path| waiters_here(path) > 0));
     assert!(waiting_threads() <= paths.len(), "{} threads", waiting_threads());
     waits.abort_all();
     while let Some(ended) = waits.join_next().await {
@@ -127,10 +127,10 @@ fn time_to_give_up(waiting: usize, leaving: usize) -> Duration {
         .map(|_| Box::pin(sessions.turn(&room.session).no_timeout().acquire()))
         .collect();
     // The first look for the turn is done elsewhere. Whoever is polled after that queues.
-    for _ in 0..2 {
+    until("all wait", || {
         waits.iter_mut().for_each(|wait| assert!(wait.as_mut().poll(&mut context).is_pending()));
-        std::thread::sleep(Duration::from_millis(50));
-    }
+        waiters_here(&room.session) == waiting
+    });
     let time = || clock_gettime(ClockId::ThreadCPUTime);
     let began = time();
     while waits.len() > waiting - leaving {

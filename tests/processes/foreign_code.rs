@@ -13,8 +13,9 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use serde_json::json;
 use tracing::span;
+use turnlock::testing::waiters_here;
 use turnlock::{Sessions, Turn};
-use turnlock_testing::{alone, eventually, room, test_name};
+use turnlock_testing::{alone, eventually, room, test_name, until};
 
 use crate::child::{Answer, Ask, child};
 use crate::sessions::buffered;
@@ -270,12 +271,11 @@ fn a_waker_that_panics_stops_no_queue() {
             let _guard = runtime.enter();
             first.as_mut().poll(&mut Context::from_waker(&waker))
         };
-        // Its first look for the turn is done elsewhere. Nothing tells from outside that it queues
-        // behind a turn of its own process.
-        for _ in 0..20 {
+        // Its first look for the turn is done elsewhere.
+        until("it queues", || {
             assert!(poll(&mut first).is_pending());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+            waiters_here(&room.session) == 1
+        });
         if !held_here {
             room.until_waited_for(1);
         }

@@ -144,6 +144,7 @@ fn threads_keep_their_deadlines_while_one_is_stuck() {
         std::thread::scope(|scope| {
             let stuck = scope.spawn(|| sessions.turn(at(0)).no_timeout().acquire_blocking());
             until("it is stuck", || threads_stuck() > 0);
+            // Only what has been stuck for a while is known to be.
             std::thread::sleep(Duration::from_millis(100));
             let began = Instant::now();
             for n in 1..5 {
