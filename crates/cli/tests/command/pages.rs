@@ -6,7 +6,8 @@ use turnlock_testing::{ended, fed, room};
 
 use crate::program::turnlock;
 
-const COMMANDS: [&str; 7] = ["run", "append", "post", "status", "revoke", "completions", "man"];
+const COMMANDS: [&str; 9] =
+    ["run", "append", "post", "status", "revoke", "read", "doctor", "completions", "man"];
 
 #[test]
 fn every_command_helps_with_examples() {
