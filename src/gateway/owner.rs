@@ -56,6 +56,7 @@ pub struct OwnerProcess {
     /// Its id, in its own PID namespace.
     pub pid: i32,
     /// When it was started, as recorded, in clock ticks since boot.
+    #[serde(rename = "startTimeTicks")]
     pub start_time: Option<u64>,
     /// Whether the process that has the id now is the one that wrote the record.
     pub identity: Identity,

@@ -325,7 +325,11 @@ impl<'a> Report<'a> {
 
 /// Writes a report, elsewhere than on this thread: whoever reads it may be slow.
 async fn print(args: &Args, report: &Report<'_>) -> Result<(), Failure> {
-    let text = if args.json { output::json(report)? } else { line(report) };
+    let text = if args.json {
+        output::json(output::Schema::GatewayMonitor, report)?
+    } else {
+        line(report)
+    };
     let written = spawn_blocking(move || output::answer(&text)).await;
     written.map_err(|e| Failure::new(format!("cannot write the answer: {e}")))?
 }

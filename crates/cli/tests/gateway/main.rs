@@ -4,6 +4,7 @@ mod child;
 mod command;
 mod foreign;
 mod isolation;
+mod json;
 mod layers;
 mod limits;
 mod metrics;
@@ -11,6 +12,8 @@ mod monitor;
 mod namespaces;
 mod race;
 mod rig;
+#[path = "../support/schema.rs"]
+mod schema;
 mod served;
 mod stop;
 mod supervised;
