@@ -1,12 +1,12 @@
 //! Failures of a command: a message for people, an exit code and a word for scripts.
 
-mod code;
-
 use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde::Serialize;
 use turnlock::Holder;
+use turnlock::gateway::{self, Refused};
 
 use crate::output::{self, Schema};
 
@@ -24,6 +24,9 @@ pub(crate) struct Failure {
     code: &'static str,
     message: String,
     exit_code: u8,
+    /// What it is about, where that is known.
+    #[serde(flatten, serialize_with = "output::path_if_any")]
+    path: Option<PathBuf>,
     /// Who is in the way, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     holder: Option<Box<Holder>>,
@@ -48,7 +51,7 @@ impl Failure {
             BUSY => "busy",
             _ => "failure",
         };
-        Self { code, message: message.into(), exit_code, holder: None }
+        Self { code, message: message.into(), exit_code, path: None, holder: None }
     }
 
     /// Sets the word by which scripts can tell it from others in JSON.
@@ -81,7 +84,7 @@ impl Failure {
 
     /// The exit code of an answer that tells of these failures. It is that of the last.
     pub(crate) fn tell_all(failed: &[Self]) -> ExitCode {
-        failed.iter().map(Self::tell).last().unwrap_or(ExitCode::SUCCESS)
+        failed.iter().fold(ExitCode::SUCCESS, |_, failure| failure.tell())
     }
 }
 
@@ -98,24 +101,38 @@ impl From<turnlock::Error> for Failure {
             turnlock::Error::BadLine { .. } => BAD_DATA,
             _ => 1,
         };
-        let (code, message) = (code::of_error(&error), error.to_string());
+        let (code, message) = (error.code(), error.to_string());
+        let path = error.path().map(Path::to_owned);
         let holder = match error {
             turnlock::Error::Timeout { holder, .. } => holder,
             _ => None,
         };
-        Self { code, message, exit_code, holder }
+        Self { code, message, exit_code, path, holder }
     }
 }
 
-impl From<turnlock::gateway::Error> for Failure {
-    fn from(error: turnlock::gateway::Error) -> Self {
+impl From<gateway::Error> for Failure {
+    fn from(error: gateway::Error) -> Self {
+        let exit_code = if error.is_busy() { BUSY } else { 1 };
         match error {
-            turnlock::gateway::Error::Lock(error) => error.into(),
-            refused => {
-                let exit_code = if refused.is_busy() { BUSY } else { 1 };
-                let code = code::of_gateway(&refused);
-                Self::with_code(exit_code, refused.to_string()).named(code)
+            gateway::Error::Lock(error) => error.into(),
+            gateway::Error::Refused(refused) => {
+                Self::with_code(exit_code, refused.to_string()).named(code_of(&refused))
             }
+            other => Self::with_code(exit_code, other.to_string()),
         }
+    }
+}
+
+fn code_of(refused: &Refused) -> &'static str {
+    match refused {
+        Refused::StateLocked { .. } => "state-locked",
+        Refused::ConfigLocked { .. } => "config-locked",
+        Refused::PortTaken { .. } => "port-taken",
+        Refused::Bind { .. } => "cannot-bind",
+        Refused::NeverHealthy { .. } => "never-healthy",
+        Refused::NotTheOwner { .. } => "not-the-owner",
+        Refused::PortNotFreed { .. } => "port-not-freed",
+        _ => "refused",
     }
 }

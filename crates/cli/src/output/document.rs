@@ -1,7 +1,7 @@
 //! Answers as JSON: one shape everywhere, which `docs/json.md` tells and `docs/schemas` has.
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine;
@@ -98,6 +98,17 @@ fn path<S: Serializer>(
     map.end()
 }
 
+/// The same for a path that may be unknown.
+pub(crate) fn path_if_any<S: Serializer>(
+    at: &Option<PathBuf>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => plain_path(at, serializer),
+        None => serializer.serialize_map(Some(0))?.end(),
+    }
+}
+
 /// For fields with `#[serde(flatten, serialize_with = "…")]`.
 macro_rules! paths {
     ($($name:ident: $key:literal, $exact:literal;)*) => {$(
@@ -121,7 +132,6 @@ paths! {
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
-    use std::path::PathBuf;
 
     use super::*;
 

@@ -60,7 +60,10 @@ fn no_locks_is_no_failure_and_no_directory_is_one() {
     let dir = room.dir.to_str().unwrap();
     let answer = status_of(&[dir, room.session.to_str().unwrap()]);
     assert_eq!((answer.code, answer.out.as_str(), answer.err.as_str()), (Some(0), "", ""));
-    assert_eq!(status_of(&["--json", dir]).out, "[]\n");
+    assert_eq!(
+        status_of(&["--json", dir]).out,
+        "{\"schema\":\"turnlock.status/1\",\"locks\":[],\"errors\":[]}\n"
+    );
     let mut here = turnlock(["status"]);
     here.current_dir(&room.dir);
     assert_eq!(ended(here).code, Some(0));

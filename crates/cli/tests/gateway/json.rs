@@ -57,7 +57,7 @@ fn conflicts_and_failures_are_told_as_documents() {
     let missing = home.state.join("missing");
     let told = ended(gateway(&["status", "--json", "--state-dir"]).arg(&missing));
     let error = document(&told.out, "turnlock.error/1");
-    assert_eq!(error["code"], "not-found");
+    assert_eq!(error["code"], "io");
     let told = ended(gateway(&["monitor", "--once", "--json"]).arg(&missing));
     document(&told.out, "turnlock.gateway.monitor/1");
 }
