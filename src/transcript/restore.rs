@@ -87,8 +87,8 @@ pub struct Restored {
 /// # Errors
 ///
 /// [`RestoreError::Changed`] if the session file does not begin any more with what the repair left,
-/// before anything is written. After any other error, `out` may have been written to and must be discarded. It is the
-/// original only if this succeeds, because the digest is compared at the end.
+/// before anything is written. After any other error, `out` may have been written to and must be
+/// discarded. It is the original only if this succeeds, because the digest is compared at the end.
 pub(crate) fn take_back(
     repaired: &impl ReadAt,
     length: u64,
