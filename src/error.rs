@@ -2,8 +2,10 @@
 //! one, and the remedy.
 
 mod changed;
+mod code;
 mod holder;
 mod lost;
+mod read;
 mod text;
 
 use std::io;
@@ -16,6 +18,7 @@ use crate::transcript::restore::RestoreError;
 pub use changed::SessionChange;
 pub use holder::Holder;
 pub use lost::LostCause;
+pub use read::{ReadError, RecordError};
 use text::{ButBy, HolderFacts, HolderStory, Writer, remedy};
 pub(crate) use text::{NotTakenBack, iso, printable};
 
@@ -152,6 +155,10 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+
+    /// A record of a session could not be handed out as the type that was asked for.
+    #[error(transparent)]
+    Record(Box<RecordError>),
 
     /// Another program took the lock, put a new file at the session's path, or cut the file, during
     /// the write or just before it. The lines may be in the session or not; they are not
@@ -319,17 +326,5 @@ impl Error {
     /// Whether a file could not be opened because of somebody's lease on it. It is busy then.
     pub(crate) fn is_lease(&self) -> bool {
         matches!(self, Self::Io { action: "open", source, .. } if sys::is_lease_refusal(source))
-    }
-
-    /// Whether the session was busy, so that trying again later may succeed.
-    #[must_use]
-    pub fn is_busy(&self) -> bool {
-        matches!(
-            self,
-            Self::Timeout { .. }
-                | Self::DataLockBusy { .. }
-                | Self::RemoteOwner { .. }
-                | Self::NoAnswer { .. }
-        )
     }
 }
