@@ -33,7 +33,7 @@ enum Command {
     Run(Box<run::Args>),
     /// Stop the gateway, which is the verified owner of the locks, if there is one; then run one
     ///
-    /// The same as `run --replace`. A gateway that a supervisor runs is restarted by its supervisor:
+    /// The same as `run --replace`. Where a supervisor runs it, let that restart it:
     /// `systemctl restart UNIT`, `docker restart CONTAINER`.
     Restart(Box<run::Args>),
     #[command(visible_alias = "probe")]

@@ -100,8 +100,9 @@ fn tell(stopping: Stopping) {
 pub(super) fn no_force() -> Failure {
     Failure::new(
         "there is no --force that kills whatever listens on a port. `turnlock gateway status` \
-         shows the owner of the lock and the listener. Stop the owner with `turnlock gateway stop`, \
-         or replace it with `turnlock gateway run --replace`. A listener that no lock names is no \
-         gateway of this state directory: if you know it, end it with `kill PID`",
+         shows the owner of the lock and the listener. Stop the owner with \
+         `turnlock gateway stop`, or replace it with `turnlock gateway run --replace`. A listener \
+         that no lock names is no gateway of this state directory: if you know it, end it with \
+         `kill PID`",
     )
 }
