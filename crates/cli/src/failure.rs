@@ -131,6 +131,8 @@ fn code_of(refused: &Refused) -> &'static str {
         Refused::PortTaken { .. } => "port-taken",
         Refused::Bind { .. } => "cannot-bind",
         Refused::NeverHealthy { .. } => "never-healthy",
+        Refused::Stranger { .. } => "stranger",
+        Refused::NoOwner { .. } => "no-owner",
         Refused::NotTheOwner { .. } => "not-the-owner",
         Refused::PortNotFreed { .. } => "port-not-freed",
         _ => "refused",

@@ -18,6 +18,8 @@ struct Answer {
     /// The time of the repair that was undone.
     repaired_at: String,
     length_bytes: u64,
+    /// How many bytes were appended since the repair, and follow.
+    appended_bytes: u64,
 }
 
 pub(super) fn main(sessions: &Sessions, session: &Path, json: bool) -> Result<ExitCode, Failure> {
@@ -33,13 +35,19 @@ pub(super) fn main(sessions: &Sessions, session: &Path, json: bool) -> Result<Ex
             restored: true,
             repaired_at: restored.time,
             length_bytes: restored.original.length,
+            appended_bytes: restored.appended,
         };
         output::answer_json(Schema::Undo, &answer)?;
     } else {
         let session = output::printable(&session.display().to_string());
         let time = &restored.time;
+        let follows = match restored.appended {
+            0 => String::new(),
+            bytes => format!(", and the {bytes} bytes that were appended since follow"),
+        };
         output::answer(&format!(
-            "{session}: the repair of {time} was undone; the session is as before, byte for byte\n"
+            "{session}: the repair of {time} was undone; the session is as before, byte for \
+             byte{follows}\n"
         ))?;
     }
     Ok(ExitCode::SUCCESS)

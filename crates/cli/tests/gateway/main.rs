@@ -10,12 +10,14 @@ mod limits;
 mod metrics;
 mod monitor;
 mod namespaces;
+mod owner;
 mod race;
 mod rig;
 #[path = "../support/schema.rs"]
 mod schema;
 mod served;
 mod stop;
+mod strangers;
 mod supervised;
 mod told;
 mod wrapped;
