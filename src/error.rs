@@ -2,8 +2,10 @@
 //! one, and the remedy.
 
 mod changed;
+mod code;
 mod holder;
 mod lost;
+mod read;
 mod text;
 
 use std::io;
@@ -16,7 +18,8 @@ use crate::transcript::restore::RestoreError;
 pub use changed::SessionChange;
 pub use holder::Holder;
 pub use lost::LostCause;
-use text::{ButBy, HolderFacts, HolderStory, Writer, remedy};
+pub use read::{ReadError, RecordError};
+use text::{AndMore, ButBy, HolderFacts, HolderStory, InBrackets, Writer, remedy};
 pub(crate) use text::{NotTakenBack, iso, printable};
 
 /// The result of an operation of this crate.
@@ -153,6 +156,10 @@ pub enum Error {
         reason: String,
     },
 
+    /// A record of a session could not be handed out as the type that was asked for.
+    #[error(transparent)]
+    Record(Box<RecordError>),
+
     /// Another program took the lock, put a new file at the session's path, or cut the file, during
     /// the write or just before it. The lines may be in the session or not; they are not
     /// acknowledged.
@@ -220,6 +227,25 @@ pub enum Error {
     ReadFirst {
         /// The session file.
         session: PathBuf,
+    },
+
+    /// Another process has the session open for writing, without this protocol. A repair or its
+    /// undoing puts a new file in place, and what that process writes later would go into the old
+    /// one, and be lost. The session is as it was.
+    #[error(
+        "{}: pid {pid}{} has it open for writing{}, and would go on writing into the old file; \
+         end it, or let it close the session, and try again",
+        session.display(), InBrackets(program.as_deref()), AndMore(*more)
+    )]
+    OpenElsewhere {
+        /// The session file.
+        session: PathBuf,
+        /// The process, as `/proc` numbers it here.
+        pid: u32,
+        /// The name of its program, if that can be read.
+        program: Option<String>,
+        /// How many other such processes there are.
+        more: usize,
     },
 
     /// A repair cannot be undone. The session is as it was.
@@ -319,17 +345,5 @@ impl Error {
     /// Whether a file could not be opened because of somebody's lease on it. It is busy then.
     pub(crate) fn is_lease(&self) -> bool {
         matches!(self, Self::Io { action: "open", source, .. } if sys::is_lease_refusal(source))
-    }
-
-    /// Whether the session was busy, so that trying again later may succeed.
-    #[must_use]
-    pub fn is_busy(&self) -> bool {
-        matches!(
-            self,
-            Self::Timeout { .. }
-                | Self::DataLockBusy { .. }
-                | Self::RemoteOwner { .. }
-                | Self::NoAnswer { .. }
-        )
     }
 }

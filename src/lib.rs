@@ -151,9 +151,9 @@ pub mod testing;
 mod threads;
 mod transcript;
 
-pub use datafile::read::{ReadError, RecordError, Transcript};
+pub use datafile::read::Transcript;
 pub use datafile::{Appended, Origin, Part};
-pub use error::{Error, Holder, LostCause, Result, SessionChange};
+pub use error::{Error, Holder, LostCause, ReadError, RecordError, Result, SessionChange};
 pub use lock::Reason;
 pub use rules::{Durability, LongHold};
 pub use session::{Rewritten, Turn};

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use hmac_sha256::Hash as Sha256;
 use uuid::Uuid;
 
-use super::read::{ReadError, Transcript};
+use super::read::Transcript;
 use super::rewrite::temporary_name;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, ReadError, Result};
 use crate::place::Place;
 use crate::sys::{self, Access, FileKind, Pinned, Stat, flock, limit, stand_beside};
 use crate::transcript::quarantine::{mark_installed, mark_undone};

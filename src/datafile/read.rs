@@ -3,7 +3,6 @@
 //! A reader without the data lock may see an unfinished write: a torn tail that is whole a moment
 //! later.
 
-mod errors;
 mod tail;
 
 use std::fs::File;
@@ -14,12 +13,12 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use super::origin::{self, Part};
+use crate::error::{ReadError, RecordError};
 use crate::place::Place;
 use crate::sys::{self, Access};
 use crate::transcript::lines::Lines;
 use crate::transcript::scan::{Item, Line, MAX_LINE};
 use crate::transcript::source::read_exact;
-pub use errors::{ReadError, RecordError};
 
 /// How many bytes are read at a time when looking back from the end.
 const BLOCK: u64 = 64 * 1024;

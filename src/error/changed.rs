@@ -20,6 +20,20 @@ pub enum SessionChange {
     Overwritten,
 }
 
+impl SessionChange {
+    /// A name that stays the same in all versions: kebab-case, as in `shortened`. It is
+    /// also how this is serialised.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Removed => "removed",
+            Self::Replaced => "replaced",
+            Self::Shortened => "shortened",
+            Self::Overwritten => "overwritten",
+        }
+    }
+}
+
 impl fmt::Display for SessionChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -28,5 +42,22 @@ impl fmt::Display for SessionChange {
             Self::Shortened => "another program has cut it",
             Self::Overwritten => "another program has written over it",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_is_what_is_serialised() {
+        for value in [
+            SessionChange::Removed,
+            SessionChange::Replaced,
+            SessionChange::Shortened,
+            SessionChange::Overwritten,
+        ] {
+            assert_eq!(serde_json::to_value(value).unwrap(), value.as_str());
+        }
     }
 }

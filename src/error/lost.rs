@@ -30,6 +30,25 @@ pub enum LostCause {
     Forked,
 }
 
+impl LostCause {
+    /// A name that stays the same in all versions: kebab-case, as in `taken-over`. It is
+    /// also how this is serialised.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Removed => "removed",
+            Self::Replaced => "replaced",
+            Self::Moved => "moved",
+            Self::TakenOver => "taken-over",
+            Self::Expired => "expired",
+            Self::HolderGone => "holder-gone",
+            Self::OtherName => "other-name",
+            Self::Closed => "closed",
+            Self::Forked => "forked",
+        }
+    }
+}
+
 impl fmt::Display for LostCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -46,5 +65,27 @@ impl fmt::Display for LostCause {
             Self::Closed => "the turn was released",
             Self::Forked => "this process is a fork of the holder",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_is_what_is_serialised() {
+        for value in [
+            LostCause::Removed,
+            LostCause::Replaced,
+            LostCause::Moved,
+            LostCause::TakenOver,
+            LostCause::Expired,
+            LostCause::HolderGone,
+            LostCause::OtherName,
+            LostCause::Closed,
+            LostCause::Forked,
+        ] {
+            assert_eq!(serde_json::to_value(value).unwrap(), value.as_str());
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use crate::error::Error;
+use super::Error;
 use crate::transcript::damage::Damage;
 
 /// Why a session file cannot be read.
@@ -58,7 +58,7 @@ pub enum RecordError {
         /// What serde reported.
         source: serde_json::Error,
     },
-    /// The record is longer than [`Transcript::max_line`](super::Transcript::max_line).
+    /// The record is longer than [`Transcript::max_line`](crate::Transcript::max_line).
     #[error(
         "bytes {}..{}: longer than the longest line that is handed out", range.start, range.end
     )]
@@ -85,5 +85,26 @@ impl From<ReadError> for Error {
             }
             ReadError::NotAFile { path, kind } => Self::NotASession { path, reason: kind },
         }
+    }
+}
+
+impl From<RecordError> for Error {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Read(error) => error.into(),
+            other => Self::Record(Box::new(other)),
+        }
+    }
+}
+
+impl From<ReadError> for io::Error {
+    fn from(error: ReadError) -> Self {
+        Error::from(error).into()
+    }
+}
+
+impl From<RecordError> for io::Error {
+    fn from(error: RecordError) -> Self {
+        Error::from(error).into()
     }
 }
