@@ -137,8 +137,8 @@ impl Window {
     }
 }
 
-/// Passes the bytes of a range to `each`, a window at a time, until `each` returns false. Of a hole,
-/// it passes only the first NULs.
+/// Passes the bytes of a range to `each`, a window at a time, until `each` returns false. Of a
+/// hole, it passes only the first NULs.
 pub(super) fn each_piece(
     source: &impl ReadAt,
     window: &mut Window,
