@@ -33,7 +33,7 @@ const CONDITIONS: [(&str, Condition); 5] = [
 /// Where the facts about gateways come from.
 pub(super) enum Watched {
     /// The gateway of this process, which is looked at when it is asked for.
-    Own(Own),
+    Own(Box<Own>),
     /// What a monitor saw last.
     Last(LastSeen),
 }

@@ -186,7 +186,7 @@ async fn run(
 ) -> Result<ExitCode, Failure> {
     announce(&gateway);
     let (layout, local) = (gateway.layout().clone(), args.which.local);
-    let own = Watched::Own(Own { builder, layout: layout.clone() });
+    let own = Watched::Own(Box::new(Own { builder, layout: layout.clone() }));
     let site = Site::new(own, Hosts::new(&args.allowed_hosts))?;
     if let Some(address) = args.metrics {
         serve_beside(address, Arc::clone(&site)).await?;
