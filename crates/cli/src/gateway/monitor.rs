@@ -323,7 +323,8 @@ async fn look(args: &Args, watches: &mut Vec<Watched>, last: &LastSeen) -> Resul
             print(args, &report).await?;
             watched.pending = args.hook_for(change).map(|hook| Hook::new(hook, &report));
             if let Some(url) = &args.webhook {
-                webhook::post(url, output::json(&report)?, args.once).await;
+                let told = output::json(output::Schema::GatewayMonitor, &report)?;
+                webhook::post(url, told, args.once).await;
             }
         }
         // One that could not be started is tried again at each look.
