@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::time::SystemTime;
 
 use super::Holder;
@@ -83,6 +84,25 @@ impl fmt::Display for HolderStory<'_> {
             });
         }
         if facts.is_empty() { Ok(()) } else { write!(f, " ({})", facts.join(", ")) }
+    }
+}
+
+/// What to do about a lock of another host, if that host is gone.
+pub(crate) struct IfHostIsGone<'a>(pub(crate) &'a Path, pub(crate) &'a Holder);
+
+impl fmt::Display for IfHostIsGone<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(lock, holder) = self;
+        let dir = lock.parent().filter(|dir| !dir.as_os_str().is_empty());
+        let dir = dir.unwrap_or(Path::new(".")).display();
+        match &holder.host {
+            Some(host) if holder.owner.is_some() => write!(
+                f,
+                "if host {host} is gone, `turnlock revoke {dir} --host-is-gone {host}` takes what \
+                 it left"
+            ),
+            _ => f.write_str("if that program is gone, remove this file"),
+        }
     }
 }
 

@@ -77,6 +77,14 @@ impl Record {
         self.boot_id.is_none() || self.boot_id == process::own().boot_id
     }
 
+    /// Describes the owner where it may be on another host, and nobody tells whether it lives.
+    pub(crate) fn holder_elsewhere(&self) -> Holder {
+        Holder {
+            hidden: Some("whether it lives cannot be told from this host".into()),
+            ..self.holder(true, self.owner.is_none())
+        }
+    }
+
     /// The holder that it names, for messages.
     pub(crate) fn holder(&self, alive: bool, foreign: bool) -> Holder {
         let me = process::own();
@@ -96,6 +104,7 @@ impl Record {
             container: None,
             unseen: false,
             hidden: None,
+            this_machine: self.same_boot(),
             this_process: pid == Some(i64::from(me.pid))
                 && self.start_time == me.start_time
                 && if foreign {

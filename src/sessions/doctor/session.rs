@@ -15,7 +15,7 @@ use super::transcript::{self, Reading, TranscriptFacts, Unfinished};
 use super::{Scope, modes};
 use crate::datafile::quarantine::quarantine_path;
 use crate::datafile::read::Transcript;
-use crate::error::{Context, Error, Holder, Result};
+use crate::error::{Context, Error, Holder, IfHostIsGone, Result};
 use crate::lock::Reason;
 use crate::place::Place;
 use crate::sessions::Sessions;
@@ -355,10 +355,13 @@ fn lock_treatment(lock: &LockReport, grace: Duration) -> Treatment {
             "somebody may be writing it; it counts as stale {} s after its last change",
             grace.as_secs()
         )),
-        (LockState::Remote, _) => Treatment::report(
-            "whether its owner is alive cannot be seen from this host; if that host is gone, use \
-             `turnlock revoke`",
-        ),
+        (LockState::Remote, _) => Treatment::report(&match &lock.holder {
+            Some(holder) => format!(
+                "whether its owner is alive cannot be seen from this host; {}",
+                IfHostIsGone(&lock.lock, holder)
+            ),
+            None => "whether its owner is alive cannot be seen from this host".to_owned(),
+        }),
         (LockState::Unseen, _) => InUse::by(lock.holder.clone()).kept(),
         (LockState::Unreadable, _) => Treatment::report("a lock that cannot be read may be held"),
     }
