@@ -26,6 +26,9 @@ use crate::sessions::sweep::{LockReport, LockState};
 use crate::sys::{Pinned, Stat};
 use crate::transcript::repair::Repair;
 
+/// The time that a disk has to answer that did not do so at once.
+const ANSWER: Duration = Duration::from_secs(5);
+
 /// Examines sessions, on any number of threads.
 pub(super) struct Examiner {
     sessions: Sessions,
@@ -256,7 +259,12 @@ impl Session<'_> {
 }
 
 fn repair_in_turn(sessions: &Sessions, path: &Path) -> Result<Repair> {
-    let mut turn = sessions.turn(path).label("doctor").try_acquire()?;
+    let turn = || sessions.turn(path).label("doctor");
+    let mut turn = match turn().try_acquire() {
+        // It is far, or busy.
+        Err(Error::NoAnswer { .. }) => turn().timeout(ANSWER).acquire_blocking()?,
+        tried => tried?,
+    };
     let repair = turn.repair_blocking()?;
     // The session is repaired, even if the turn is lost now.
     let _ = turn.release_blocking();
