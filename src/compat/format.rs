@@ -14,9 +14,6 @@
 //!
 //! `members.rs` reads the members of a record, or of what is left of it.
 
-// The doctor is about to use it.
-#![allow(dead_code)]
-
 mod claude_code;
 mod codex;
 mod copilot_cli;
@@ -83,6 +80,17 @@ impl Format {
     pub(crate) fn of_record(record: &[u8]) -> Option<Self> {
         let outline = Outline::of(record);
         Self::ALL.into_iter().find(|format| format.is_told_by(&outline))
+    }
+
+    /// The format of the header that this is a part of, if it tells.
+    pub(crate) fn of_fragment(fragment: &[u8]) -> Option<Self> {
+        let is_of_header: [(Self, fn(&[u8]) -> bool); 4] = [
+            (Self::OpenClaw, openclaw::is_of_header),
+            (Self::Codex, codex::is_of_header),
+            (Self::GeminiCli, gemini_cli::is_of_header),
+            (Self::CopilotCli, copilot_cli::is_of_header),
+        ];
+        is_of_header.into_iter().find(|(_, is_of)| is_of(fragment)).map(|(format, _)| format)
     }
 
     fn is_told_by(self, outline: &Outline<'_>) -> bool {
