@@ -72,6 +72,7 @@ impl Format {
 
     /// The format of a file with these records, by the first of them that tells. `None` if it is
     /// not known.
+    #[cfg(test)]
     pub(crate) fn of<'a>(records: impl IntoIterator<Item = &'a [u8]>) -> Option<Self> {
         records.into_iter().find_map(Self::of_record)
     }
@@ -122,11 +123,6 @@ impl Format {
     /// Whether a file of this format has to begin with a header.
     pub(crate) fn wants_header(self) -> bool {
         self != Self::ClaudeCode
-    }
-
-    /// Whether a record that has no `type` is no record of this format.
-    pub(crate) fn is_typed(self) -> bool {
-        self != Self::GeminiCli
     }
 
     /// Makes a header of what is left.

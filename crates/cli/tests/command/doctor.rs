@@ -12,4 +12,6 @@ mod made;
 mod owners;
 mod tree;
 mod understood;
+mod undo;
 mod work;
+mod writers;
