@@ -85,13 +85,14 @@ impl Format {
 
     /// The format of the header that this is a part of, if it tells.
     pub(crate) fn of_fragment(fragment: &[u8]) -> Option<Self> {
-        let is_of_header: [(Self, fn(&[u8]) -> bool); 4] = [
-            (Self::OpenClaw, openclaw::is_of_header),
-            (Self::Codex, codex::is_of_header),
-            (Self::GeminiCli, gemini_cli::is_of_header),
-            (Self::CopilotCli, copilot_cli::is_of_header),
-        ];
-        is_of_header.into_iter().find(|(_, is_of)| is_of(fragment)).map(|(format, _)| format)
+        [
+            (Self::OpenClaw, openclaw::is_of_header(fragment)),
+            (Self::Codex, codex::is_of_header(fragment)),
+            (Self::GeminiCli, gemini_cli::is_of_header(fragment)),
+            (Self::CopilotCli, copilot_cli::is_of_header(fragment)),
+        ]
+        .into_iter()
+        .find_map(|(format, is_of)| is_of.then_some(format))
     }
 
     fn is_told_by(self, outline: &Outline<'_>) -> bool {

@@ -8,6 +8,7 @@ use std::io;
 use serde::Serialize;
 
 use super::json::{Validator, is_space};
+use super::parts::{self, Part};
 use super::source::{ReadAt, Window, each_piece};
 
 /// So much of the front is looked at for what a file is.
@@ -149,10 +150,17 @@ fn utf16(front: &[u8]) -> Option<Contents> {
 /// most of the file.
 pub(super) fn by_values(source: &impl ReadAt, length: u64) -> io::Result<Option<Contents>> {
     let mut values = Values::default();
-    each_piece(source, &mut Window::new(CHUNK), 0..length, |piece| {
-        piece.iter().for_each(|byte| values.take(*byte));
-        Ok(true)
-    })?;
+    let mut window = Window::new(CHUNK);
+    while values.at < length {
+        match parts::front(source, &mut window, values.at..length)? {
+            Part::Bytes(bytes) => values.take_all(bytes),
+            // None of them is part of a value.
+            Part::Nuls { count, .. } => {
+                values.take(0);
+                values.at += count - 1;
+            }
+        }
+    }
     Ok(values.verdict(length))
 }
 
@@ -170,6 +178,7 @@ struct Values {
     line: Validator,
     line_fits: bool,
     has_records: bool,
+    in_other_line: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -192,11 +201,24 @@ impl Default for Values {
             line: Validator::new(),
             line_fits: false,
             has_records: false,
+            in_other_line: false,
         }
     }
 }
 
 impl Values {
+    fn take_all(&mut self, mut bytes: &[u8]) {
+        while let Some((byte, rest)) = bytes.split_first() {
+            self.take(*byte);
+            bytes = rest;
+            if matches!(self.state, State::Lost) {
+                let lost = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
+                self.at += lost as u64;
+                bytes = &bytes[lost..];
+            }
+        }
+    }
+
     fn take(&mut self, byte: u8) {
         match self.state {
             State::Between if is_space(byte) => {}
@@ -211,7 +233,7 @@ impl Values {
     fn begin(&mut self, byte: u8) {
         self.first = self.first.or(Some(byte));
         self.json.reset();
-        (self.line_fits, self.has_records) = (false, false);
+        (self.line_fits, self.has_records, self.in_other_line) = (false, false, false);
         let is_container = matches!(byte, b'{' | b'[') && self.json.step(byte);
         self.state = if is_container { State::In(self.at, false) } else { State::Lost };
     }
@@ -224,11 +246,12 @@ impl Values {
         if byte == b'\n' {
             self.has_records |= self.line_is_whole();
             self.line.reset();
-            self.line_fits = true;
-            self.state = State::In(start, true);
+            (self.line_fits, self.in_other_line) = (true, true);
         } else {
             self.line_fits = self.line_fits && self.line.step(byte);
         }
+        let spread = spread || self.in_other_line && !is_space(byte);
+        self.state = State::In(start, spread);
         if self.json.is_done() {
             self.spread += if spread { self.at + 1 - start } else { 0 };
             self.state = State::Between;
