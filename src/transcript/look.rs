@@ -9,15 +9,15 @@ use super::damage::{Damage, DamageKind};
 use super::head::{Head, Misplaced};
 use super::json::{Validator, is_space};
 use super::lines::Lines;
+use super::parts::{self, Part};
 use super::repair::Survey;
 use super::scan::{Item, Line};
-use super::source::{ReadAt, Window, each_piece, read_exact};
+use super::source::{ReadAt, Window, read_exact};
 use crate::compat::format::Format;
 
 /// Longer lines are checked for damage, but nothing else. So a header is no longer than this.
 pub(crate) const MAX_LINE: usize = 4 * 1024 * 1024;
-/// So much of what is taken out is looked at for other bytes than NULs.
-const PEEK: u64 = 4096;
+const CHUNK: usize = 256 * 1024;
 
 /// What was seen of a file.
 #[derive(Debug, Default)]
@@ -195,22 +195,40 @@ fn moved(source: &impl ReadAt, range: Range<u64>) -> io::Result<NewHeader> {
 
 impl Losses {
     /// Counts bytes that a repair takes out.
-    fn add(&mut self, range: Range<u64>, source: &impl ReadAt) -> io::Result<()> {
-        let mut window = Window::new(PEEK as usize);
-        let mut first = None;
-        let peek = range.start..range.end.min(range.start + PEEK);
-        each_piece(source, &mut window, peek, |piece| {
-            first = piece.iter().position(|byte| *byte != 0 && !is_space(*byte));
-            Ok(false)
-        })?;
-        let Some(first) = first else { return Ok(()) };
-        let range = range.start + first as u64..range.end;
-        if is_torn(source, range.clone())? {
-            self.torn += range.end - range.start;
-        } else {
-            self.other += range.end - range.start;
+    fn add(&mut self, mut range: Range<u64>, source: &impl ReadAt) -> io::Result<()> {
+        let mut window = Window::new(CHUNK);
+        let mut piece = Piece::default();
+        while !range.is_empty() {
+            match parts::front(source, &mut window, range.clone())? {
+                Part::Nuls { count, .. } => {
+                    range.start += count;
+                    self.end(&mut piece);
+                }
+                Part::Bytes(bytes) => {
+                    range.start += bytes.len() as u64;
+                    for (at, between_nuls) in bytes.split(|byte| *byte == 0).enumerate() {
+                        if at > 0 {
+                            self.end(&mut piece);
+                        }
+                        piece.take(between_nuls);
+                    }
+                }
+            }
         }
+        self.end(&mut piece);
         Ok(())
+    }
+
+    fn end(&mut self, piece: &mut Piece) {
+        match piece.state {
+            Is::Blank => {}
+            // A whole one that is taken out is not UTF-8.
+            Is::Torn | Is::TornBeforeBlanks if !piece.json.is_whole() => {
+                self.torn += piece.length;
+            }
+            _ => self.other += piece.length,
+        }
+        (piece.length, piece.state) = (0, Is::Blank);
     }
 
     /// What the file is, if it is something else.
@@ -235,19 +253,46 @@ impl Losses {
     }
 }
 
-/// Whether this is a record that was cut: nothing is wrong with it but that it ends.
-fn is_torn(source: &impl ReadAt, range: Range<u64>) -> io::Result<bool> {
-    let mut json = Validator::new();
-    let mut good = true;
-    let (start, end) = (range.start, range.end);
-    let mut at = start;
-    each_piece(source, &mut Window::new(PEEK as usize), range, |piece| {
-        let begins = at != start || piece.starts_with(b"{");
-        at += piece.len() as u64;
-        // The newline of the line may be taken out with it.
-        let piece = if at == end { piece.trim_ascii_end() } else { piece };
-        good = begins && json.feed(piece).is_ok();
-        Ok(good)
-    })?;
-    Ok(good && !json.is_whole())
+/// Bytes between NULs.
+#[derive(Default)]
+struct Piece {
+    length: u64,
+    state: Is,
+    json: Validator,
+}
+
+/// What the bytes of a piece are so far.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Is {
+    #[default]
+    Blank,
+    /// The beginning of a record.
+    Torn,
+    /// The same, and whitespace that is not in it, such as the newline.
+    TornBeforeBlanks,
+    Other,
+}
+
+impl Piece {
+    fn take(&mut self, mut bytes: &[u8]) {
+        if self.state == Is::Blank {
+            bytes = bytes.trim_ascii_start();
+            if bytes.first() == Some(&b'{') {
+                self.json.reset();
+                self.state = Is::Torn;
+            } else if !bytes.is_empty() {
+                self.state = Is::Other;
+            }
+        }
+        self.length += bytes.len() as u64;
+        if self.state == Is::Torn
+            && let Err(at) = self.json.feed(bytes)
+        {
+            self.state = Is::TornBeforeBlanks;
+            bytes = &bytes[at..];
+        }
+        if self.state == Is::TornBeforeBlanks && !bytes.iter().all(|byte| is_space(*byte)) {
+            self.state = Is::Other;
+        }
+    }
 }

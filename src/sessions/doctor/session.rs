@@ -298,8 +298,8 @@ fn refused(refusal: &Objection, path: &Path) -> Treatment {
     Treatment::report(&match refusal {
         Objection::NotUnderstood(contents) => left_alone(*contents, path),
         Objection::NoHeader(missing) => format!(
-            "nothing was changed: its header cannot be made of what is left, which lacks {missing}; \
-             put the header back as its first line, or take the file from a backup"
+            "nothing was changed: its header cannot be made of what is left, which lacks \
+             {missing}; put the header back as its first line, or take the file from a backup"
         ),
     })
 }
