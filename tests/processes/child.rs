@@ -270,7 +270,7 @@ impl Me {
             }
             Ask::FragileTurns { writer, count } => return self.fragile_turns(writer, count),
             Ask::Meet(witness) => {
-                let mut turn = self.sessions.turn(&self.session).acquire_blocking()?;
+                let turn = self.sessions.turn(&self.session).acquire_blocking()?;
                 std::fs::File::create_new(&witness).expect("nobody else holds the turn");
                 turn.append_blocking(&json!({"pid": std::process::id()}))?;
                 std::fs::remove_file(&witness).unwrap();
@@ -313,7 +313,7 @@ impl Me {
     }
 
     fn two_lines(&self, writer: u64, n: u64) -> turnlock::Result<()> {
-        let mut turn = self.sessions.turn(&self.session).acquire_blocking()?;
+        let turn = self.sessions.turn(&self.session).acquire_blocking()?;
         let owner = turn.owner();
         for part in 1..=2 {
             turn.append_blocking(&json!({"w": writer, "n": n, "part": part, "owner": owner}))?;
