@@ -265,10 +265,10 @@ impl Sessions {
     ///   [`Turn::append_with`](crate::Turn::append_with)
     /// - [`Error::LockLost`] or [`Error::Changed`] if the post had to wait for a foreign owner, and
     ///   another program took the session once more while the line was made
-    pub async fn post_with<T: Serialize, E: Into<NotMade>>(
+    pub async fn post_with<T: Serialize>(
         &self,
         path: impl AsRef<Path>,
-        make: impl FnOnce(&Tail<'_>) -> Result<T, E> + Send + 'static,
+        make: impl FnOnce(&Tail<'_>) -> Result<T, NotMade> + Send + 'static,
     ) -> Result<Appended> {
         let address = Arc::new(Address::of(path.as_ref()));
         self.post_lines(Mode::Async, address, Lines::to_make(make_one(make)), false).await
@@ -278,10 +278,10 @@ impl Sessions {
     ///
     /// # Errors
     /// Those of [`post_with`](Self::post_with).
-    pub fn post_with_blocking<T: Serialize, E: Into<NotMade>>(
+    pub fn post_with_blocking<T: Serialize>(
         &self,
         path: impl AsRef<Path>,
-        make: impl FnOnce(&Tail<'_>) -> Result<T, E> + Send + 'static,
+        make: impl FnOnce(&Tail<'_>) -> Result<T, NotMade> + Send + 'static,
     ) -> Result<Appended> {
         let address = Arc::new(Address::of(path.as_ref()));
         let lines = Lines::to_make(make_one(make));

@@ -79,19 +79,19 @@ impl<'a> Tail<'a> {
 }
 
 /// Makes one line.
-pub(crate) fn make_one<T: Serialize, E: Into<NotMade>>(
-    make: impl FnOnce(&Tail<'_>) -> Result<T, E> + Send + 'static,
+pub(crate) fn make_one<T: Serialize>(
+    make: impl FnOnce(&Tail<'_>) -> Result<T, NotMade> + Send + 'static,
 ) -> Make {
     make_several(move |tail| make(tail).map(|line| vec![line]))
 }
 
 /// Makes several lines.
-pub(crate) fn make_several<T: Serialize, E: Into<NotMade>>(
-    make: impl FnOnce(&Tail<'_>) -> Result<Vec<T>, E> + Send + 'static,
+pub(crate) fn make_several<T: Serialize>(
+    make: impl FnOnce(&Tail<'_>) -> Result<Vec<T>, NotMade> + Send + 'static,
 ) -> Make {
     Box::new(move |tail| match make(tail) {
         Ok(lines) => Batch::of(lines),
-        Err(reason) => Err(not_made(reason.into(), tail.path())),
+        Err(reason) => Err(not_made(reason, tail.path())),
     })
 }
 

@@ -130,9 +130,9 @@ impl Session {
     ///
     /// # Errors
     /// Those of [`Sessions::post_with`].
-    pub async fn post_with<T: Serialize, E: Into<NotMade>>(
+    pub async fn post_with<T: Serialize>(
         &self,
-        make: impl FnOnce(&Tail<'_>) -> Result<T, E> + Send + 'static,
+        make: impl FnOnce(&Tail<'_>) -> Result<T, NotMade> + Send + 'static,
     ) -> Result<Appended> {
         self.post_lines(Mode::Async, Lines::to_make(make_one(make)), false).await
     }
@@ -141,9 +141,9 @@ impl Session {
     ///
     /// # Errors
     /// Those of [`Sessions::post_with`].
-    pub fn post_with_blocking<T: Serialize, E: Into<NotMade>>(
+    pub fn post_with_blocking<T: Serialize>(
         &self,
-        make: impl FnOnce(&Tail<'_>) -> Result<T, E> + Send + 'static,
+        make: impl FnOnce(&Tail<'_>) -> Result<T, NotMade> + Send + 'static,
     ) -> Result<Appended> {
         now_or_never(self.post_lines(Mode::Blocking, Lines::to_make(make_one(make)), false))
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use turnlock::{Acquire, Durability, Error, Sessions, Turn};
+use turnlock::{Acquire, Durability, Error, Sessions, Tail, Turn};
 use turnlock_testing::alone::through;
 use turnlock_testing::child::{obey, say, told};
 use turnlock_testing::{DEADLINE, Room, census, flocked, leased};
@@ -40,6 +40,16 @@ pub enum Ask {
     /// Append under the turn of this owner, as its child.
     AppendUnder(Uuid, Value),
     Posts {
+        writer: u64,
+        count: u64,
+    },
+    /// The same, and create the session whenever there is none.
+    PostsCreating {
+        writer: u64,
+        count: u64,
+    },
+    /// Post lines that are numbered on from the last one.
+    Number {
         writer: u64,
         count: u64,
     },
@@ -261,6 +271,18 @@ impl Me {
             Ask::Posts { writer, count } => {
                 for n in 0..count {
                     self.sessions.post_blocking(&self.session, &json!({"w": writer, "n": n}))?;
+                }
+            }
+            Ask::PostsCreating { writer, count } => {
+                for n in 0..count {
+                    let line = json!({"w": writer, "n": n});
+                    self.sessions.post_all_blocking(&self.session, [line], true)?;
+                }
+            }
+            Ask::Number { writer, count } => {
+                for _ in 0..count {
+                    let make = move |tail: &Tail<'_>| Ok(crate::made::next(tail, writer)?);
+                    self.sessions.post_with_blocking(&self.session, make)?;
                 }
             }
             Ask::Turns { writer, count } => {

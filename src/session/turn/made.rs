@@ -25,7 +25,7 @@ impl Turn {
     ///     turn.append_with(move |tail| {
     ///         let last: Option<Value> = tail.last()?;
     ///         let n = last.map_or(0, |last| last["n"].as_u64().unwrap_or(0) + 1);
-    ///         turnlock::Result::Ok(json!({"n": n, "text": text}))
+    ///         Ok(json!({"n": n, "text": text}))
     ///     })
     ///     .await?;
     /// }
@@ -45,9 +45,9 @@ impl Turn {
     /// # Errors
     /// - [`Error::NotMade`] with the error of `make`; if that is an [`Error`], that itself
     /// - otherwise those of [`append_all`](Self::append_all)
-    pub async fn append_with<T: Serialize, E: Into<NotMade>>(
+    pub async fn append_with<T: Serialize>(
         &self,
-        make: impl FnOnce(&Tail<'_>) -> Result<T, E> + Send + 'static,
+        make: impl FnOnce(&Tail<'_>) -> Result<T, NotMade> + Send + 'static,
     ) -> Result<Appended> {
         self.append_made(Mode::Async, make_one(make)).await
     }
@@ -56,9 +56,9 @@ impl Turn {
     ///
     /// # Errors
     /// Those of [`append_with`](Self::append_with).
-    pub async fn append_all_with<T: Serialize, E: Into<NotMade>>(
+    pub async fn append_all_with<T: Serialize>(
         &self,
-        make: impl FnOnce(&Tail<'_>) -> Result<Vec<T>, E> + Send + 'static,
+        make: impl FnOnce(&Tail<'_>) -> Result<Vec<T>, NotMade> + Send + 'static,
     ) -> Result<Appended> {
         self.append_made(Mode::Async, make_several(make)).await
     }
@@ -67,9 +67,9 @@ impl Turn {
     ///
     /// # Errors
     /// Those of [`append_with`](Self::append_with).
-    pub fn append_with_blocking<T: Serialize, E: Into<NotMade>>(
+    pub fn append_with_blocking<T: Serialize>(
         &self,
-        make: impl FnOnce(&Tail<'_>) -> Result<T, E> + Send + 'static,
+        make: impl FnOnce(&Tail<'_>) -> Result<T, NotMade> + Send + 'static,
     ) -> Result<Appended> {
         now_or_never(self.append_made(Mode::Blocking, make_one(make)))
     }
@@ -78,9 +78,9 @@ impl Turn {
     ///
     /// # Errors
     /// Those of [`append_with`](Self::append_with).
-    pub fn append_all_with_blocking<T: Serialize, E: Into<NotMade>>(
+    pub fn append_all_with_blocking<T: Serialize>(
         &self,
-        make: impl FnOnce(&Tail<'_>) -> Result<Vec<T>, E> + Send + 'static,
+        make: impl FnOnce(&Tail<'_>) -> Result<Vec<T>, NotMade> + Send + 'static,
     ) -> Result<Appended> {
         now_or_never(self.append_made(Mode::Blocking, make_several(make)))
     }
