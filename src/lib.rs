@@ -117,7 +117,7 @@
 //! # let path = dir.path().join("4f2c.jsonl");
 //! let sessions = Sessions::builder().acquire_timeout(Duration::from_secs(10)).build()?;
 //!
-//! let mut turn = sessions.turn(&path).label("reply").acquire().await?;
+//! let turn = sessions.turn(&path).label("reply").acquire().await?;
 //! turn.append(&json!({"type": "message", "role": "user"})).await?;
 //! // A side writer appends a line during the turn.
 //! sessions.post(&path, &json!({"type": "custom", "from": "cron"})).await?;

@@ -255,7 +255,7 @@ impl Sessions {
         now_or_never(self.post_ready(Mode::Blocking, path.as_ref(), Batch::of(lines)?, create))
     }
 
-    /// Posts a line that `make` makes from the last records of the session, with the data lock held.
+    /// Posts a line that `make` makes from the last records of the session, under the data lock.
     ///
     /// `make` is called once, and is subject to what
     /// [`Turn::append_with`](crate::Turn::append_with) says of it.

@@ -25,6 +25,7 @@ pub(crate) mod sharers;
 #[cfg(feature = "gateway")]
 pub(crate) mod sockets;
 mod user;
+mod writers;
 
 // A descriptor that a child process inherits is the one thing that callers see as it is.
 pub(crate) use std::os::fd::{AsFd, BorrowedFd};
@@ -43,3 +44,4 @@ pub(crate) use file::{
 };
 pub(crate) use names::strip_suffix;
 pub(crate) use user::User;
+pub(crate) use writers::writers;

@@ -195,9 +195,9 @@ fn port_troubles(report: &GatewayReport) -> Vec<Trouble> {
                 "{listener} listens on {address}, and no gateway lock names it"
             )));
         }
-        (Some(listener), true) if report.listener_is_owner() == Some(false) => {
+        (Some(listener), true) if report.listener_is_owner == Some(false) => {
             found.push(Trouble::UnknownListener(format!(
-                "{listener} listens on {address}, and is not the owner of the lock"
+                "{listener} listens on {address}, and does not belong to the owner of the lock"
             )));
         }
         (None, true) if report.health == Health::Refused => {

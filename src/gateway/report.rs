@@ -9,13 +9,14 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Result;
+use super::family::listener_is_owner;
 use super::listener::listener_at;
 use super::owner::Owner;
 use super::{
-    DEFAULT_HOST, DEFAULT_PORT, GatewayBuilder, Health, Identity, Listener, OwnerProcess, Remains,
-    probe, remains,
+    DEFAULT_HOST, DEFAULT_PORT, GatewayBuilder, Health, Listener, OwnerProcess, Remains, probe,
+    remains,
 };
-use crate::error::Holder;
+use crate::error::{Holder, printable};
 use crate::lock::Reason;
 use crate::rules::Rules;
 use crate::sessions::sweep::{self, LockState};
@@ -47,6 +48,9 @@ pub struct GatewayReport {
     pub address: SocketAddr,
     /// The listener there.
     pub listener: Option<Listener>,
+    /// Whether the listener is the owner of the locks, a process that it started, or one that has
+    /// inherited its lock; `None` if that cannot be told.
+    pub listener_is_owner: Option<bool>,
     /// What `/healthz` answered there.
     pub health: Health,
 }
@@ -69,6 +73,10 @@ pub struct LockFacts {
     pub port: Option<u16>,
     /// The address to listen on that its record names.
     pub address: Option<IpAddr>,
+    /// The state directory that its record names, by the name that its owner has for it.
+    pub state_dir: Option<String>,
+    /// The config that its record names, likewise.
+    pub config: Option<String>,
     /// Why it is stale, or what else is noteworthy about it.
     pub reasons: Vec<Reason>,
     /// Why it could not be looked at.
@@ -82,7 +90,11 @@ impl LockFacts {
         let owner = Owner::at(lock).ok().flatten();
         let port = owner.as_ref().and_then(Owner::port);
         let address = owner.as_ref().and_then(|owner| owner.record.address);
+        let told = |text: Option<&String>| text.map(|text| printable(text));
+        let record = owner.as_ref().map(|owner| &owner.record);
         Some(Self {
+            state_dir: told(record.and_then(|record| record.state_dir.as_ref())),
+            config: told(record.and_then(|record| record.config_path.as_ref())),
             lock: report.lock,
             state: report.state,
             holder: report.holder,
@@ -112,18 +124,6 @@ impl GatewayReport {
     pub fn locks(&self) -> impl Iterator<Item = &LockFacts> {
         self.state_lock.iter().chain(&self.config_lock)
     }
-
-    /// Whether the listener is the process that the locks name; `None` if that cannot be told.
-    #[must_use]
-    pub fn listener_is_owner(&self) -> Option<bool> {
-        let listener = self.listener.as_ref().filter(|listener| !listener.pids.is_empty())?;
-        let owner = self.locks().filter_map(|lock| lock.process.as_ref()).next()?;
-        match owner.identity {
-            Identity::Verified | Identity::Unverified => Some(listener.pids.contains(&owner.pid)),
-            Identity::Recycled | Identity::Gone => Some(false),
-            Identity::Elsewhere => None,
-        }
-    }
 }
 
 /// Looks at a gateway, and changes nothing.
@@ -139,14 +139,15 @@ pub fn status(gateway: &GatewayBuilder, port: Option<u16>) -> Result<GatewayRepo
     let layout = gateway.layout(false)?;
     let (state_lock, config_lock) =
         (LockFacts::of(layout.state_lock()), LockFacts::of(layout.config_lock()));
-    let locks = state_lock.iter().chain(&config_lock);
-    let address = find_address((gateway.host, port), locks, DEFAULT_ADDRESS);
+    let locks: Vec<_> = state_lock.iter().chain(&config_lock).collect();
+    let address = find_address((gateway.host, port), locks.iter().copied(), DEFAULT_ADDRESS);
     let health = probe(address, PROBE);
     // A socket at `::` that has IPv6 connections only is found here too, and reached by none.
     let is_reached = |listener: &Listener| {
         health != Health::Refused || listener.address.is_ipv4() == address.is_ipv4()
     };
     let listener = listener_at(address).filter(is_reached);
+    let listener_is_owner = listener_is_owner(listener.as_ref(), &locks);
     Ok(GatewayReport {
         state_dir: layout.state_dir().to_owned(),
         config: layout.config().to_owned(),
@@ -155,6 +156,7 @@ pub fn status(gateway: &GatewayBuilder, port: Option<u16>) -> Result<GatewayRepo
         remains: remains(gateway).unwrap_or_default(),
         address,
         listener,
+        listener_is_owner,
         health,
     })
 }

@@ -95,7 +95,8 @@ pub fn observe_address(address: SocketAddr) -> Observation {
 pub fn observe(gateway: &GatewayBuilder, port: Option<u16>) -> Result<Observation> {
     let report = status(gateway, port)?;
     let (condition, reasons) = judge(&report);
-    let pid = report.locks().find_map(|lock| lock.process.as_ref()).map(|process| process.pid);
+    let owner = report.locks().find_map(|lock| lock.process.as_ref());
+    let pid = owner.map(|owner| owner.pid_here.unwrap_or(owner.pid));
     let mut seen = Observation {
         condition,
         reasons,

@@ -179,7 +179,6 @@ impl Acquire {
     }
 
     async fn begin_elsewhere(self, limit: WaitLimit, mode: Mode) -> Result<Progress> {
-        #[cfg_attr(not(feature = "gateway"), expect(clippy::infallible_destructuring_match))]
         let path = match &self.target {
             Target::Session(address) => address.path(),
             #[cfg(feature = "gateway")]

@@ -168,18 +168,25 @@ pub(super) struct Tally<W> {
     inner: W,
     length: u64,
     digest: Sha256,
+    in_line: bool,
 }
 
 impl<W: Write> Tally<W> {
     pub(super) fn new(inner: W) -> Self {
-        Self { inner, length: 0, digest: Sha256::new() }
+        Self { inner, length: 0, digest: Sha256::new(), in_line: false }
     }
 
     pub(super) fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.inner.write_all(bytes)?;
         self.length += bytes.len() as u64;
         self.digest.update(bytes);
+        self.in_line = bytes.last().map_or(self.in_line, |last| *last != b'\n');
         Ok(())
+    }
+
+    /// Whether it ends inside a line.
+    pub(super) fn is_in_line(&self) -> bool {
+        self.in_line
     }
 
     pub(super) fn length(&self) -> u64 {

@@ -57,7 +57,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     local: Local,
 
-    /// Restore the original of a repaired session, byte for byte, if nothing was appended since
+    /// Restore the original of a repaired session, byte for byte. What was appended since follows
     #[arg(
         long,
         value_name = "SESSION",

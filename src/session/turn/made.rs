@@ -39,8 +39,8 @@ impl Turn {
     /// wait for it: it is to be quick, and to use the session by nothing but what it is given. If
     /// it fails or panics, nothing is written, and the turn goes on.
     ///
-    /// **Cancel safety** and **Blocking** are those of [`append_all`](Self::append_all). `make` runs
-    /// on the thread that does the file work.
+    /// **Cancel safety** and **Blocking** are those of [`append_all`](Self::append_all). `make`
+    /// runs on the thread that does the file work.
     ///
     /// # Errors
     /// - [`Error::NotMade`] with the error of `make`; if that is an [`Error`], that itself

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::open::OpenTurn;
 use super::{Inner, Turn};
-use crate::datafile::rewrite::Replacement;
+use crate::datafile::rewrite::{Installed, Replacement};
 use crate::datafile::{Batch, Position, Section, SessionFile, View};
 use crate::error::{Context, Error, Result, SessionChange};
 use crate::mode::{Mode, now_or_never};
@@ -225,7 +225,7 @@ impl Inner {
         for part in old.carried(section.len()) {
             new.carry_lines(section.file(), part)?;
         }
-        let (mut section, synced) = new.install(section)?;
+        let Installed { mut section, synced, .. } = new.install(section)?;
         let bytes = section.len();
         open.seen.rewritten(&mut section, content);
         self.tell_children(open);

@@ -16,6 +16,8 @@ struct Answer {
     /// The time of the repair that was undone.
     repair: String,
     bytes: u64,
+    /// How many bytes were appended since the repair, and follow.
+    appended: u64,
 }
 
 pub(super) fn main(sessions: &Sessions, session: &Path, json: bool) -> Result<ExitCode, Failure> {
@@ -32,11 +34,17 @@ pub(super) fn main(sessions: &Sessions, session: &Path, json: bool) -> Result<Ex
             restored: true,
             repair: restored.time,
             bytes: restored.original.length,
+            appended: restored.appended,
         })?;
     } else {
         let (session, time) = (output::printable(&session), &restored.time);
+        let follows = match restored.appended {
+            0 => String::new(),
+            bytes => format!(", and the {bytes} bytes that were appended since follow"),
+        };
         output::answer(&format!(
-            "{session}: the repair of {time} was undone; the session is as before, byte for byte\n"
+            "{session}: the repair of {time} was undone; the session is as before, byte for \
+             byte{follows}\n"
         ))?;
     }
     Ok(ExitCode::SUCCESS)

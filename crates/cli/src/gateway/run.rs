@@ -12,7 +12,8 @@ use turnlock::{LockReport, LockState, Sessions};
 
 use super::serve::Hosts;
 use super::signals::{self, Signals};
-use super::{Which, child, remains, serve, stop};
+use super::stop::{self, Grace};
+use super::{Which, child, remains, serve};
 use crate::failure::Failure;
 use crate::options::Local;
 use crate::output;
@@ -69,9 +70,11 @@ pub(super) struct Args {
         value_name = "DURATION"
     )]
     healthy_within: Duration,
-    /// First stop the gateway with this process id, if it is the verified owner of the locks
-    #[arg(long, value_name = "PID")]
-    replace: Option<i32>,
+    /// First stop the verified owner of the locks, if there is one; with PID no other process
+    #[arg(long, num_args = 0..=1, value_name = "PID")]
+    replace: Option<Option<i32>>,
+    #[command(flatten)]
+    grace: Grace,
     /// Answer requests for this host too; without it for addresses, localhost and names without a
     /// dot
     #[arg(long = "allow-host", value_name = "NAME")]
@@ -104,6 +107,12 @@ impl Supervisor {
     }
 }
 
+/// Stops the verified owner of the locks, if there is one, and then runs.
+pub(super) fn restart(mut args: Args) -> Result<ExitCode, Failure> {
+    args.replace.get_or_insert(None);
+    main(args)
+}
+
 pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let builder = args
         .which
@@ -115,8 +124,13 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     if args.force {
         return Err(stop::no_force());
     }
-    if let Some(pid) = args.replace {
-        stop::stop(&builder, pid, Some(args.port).filter(|port| *port != 0))?;
+    match args.replace {
+        Some(None) if gateway::status(&builder, None).is_ok_and(|seen| !seen.owner_lives()) => {}
+        Some(pid) => {
+            let port = Some(args.port).filter(|port| *port != 0);
+            stop::stop(&builder, pid, port, args.grace)?;
+        }
+        None => {}
     }
     output::aside::start();
     let runtime = signals::runtime()?;

@@ -10,4 +10,6 @@ mod killed;
 mod made;
 mod owners;
 mod tree;
+mod undo;
 mod work;
+mod writers;
