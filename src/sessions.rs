@@ -4,7 +4,9 @@
 mod acquire;
 mod address;
 pub mod doctor;
+mod lines;
 mod one;
+pub(crate) mod paths;
 mod post;
 pub(crate) mod sweep;
 mod under;
@@ -34,8 +36,8 @@ use sweep::{DirectoryReport, LockReport};
 
 pub use acquire::Acquire;
 use address::Address;
+use lines::Lines;
 pub use one::Session;
-use post::Lines;
 
 /// The way to all sessions: takes turns, posts, looks, cleans up and repairs, by one set of rules.
 ///

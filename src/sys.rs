@@ -39,8 +39,8 @@ pub(crate) use errors::{
     is_link_refusal, is_mount_refusal, is_pipe_refusal, is_stale_handle,
 };
 pub(crate) use file::{
-    FileKind, Found, Pinned, Stat, Trace, kind_of, open_to_read, read_at, read_exact_at, stat,
-    write_all_at,
+    FileKind, Found, Pinned, Stat, Trace, hole_at, kind_of, open_to_read, read_at, read_exact_at,
+    stat, write_all_at,
 };
 pub(crate) use names::strip_suffix;
 pub(crate) use user::User;

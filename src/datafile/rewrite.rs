@@ -16,6 +16,7 @@ use crate::outside::note;
 use crate::place::Place;
 use crate::sys::{self, Access, Pinned, flock, limit, replace_like, strip_suffix};
 use crate::transcript::moves::Moves;
+use crate::transcript::sink::Sink;
 
 /// A new file is named `<session>.rewrite-<identity>.tmp` until it is renamed.
 const INFIX: &str = ".rewrite-";
@@ -239,6 +240,16 @@ impl Write for Replacement {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Sink for Replacement {
+    fn hole(&mut self, count: u64) -> io::Result<()> {
+        let end = self.len.saturating_add(count);
+        limit::within(end, || self.file.file().set_len(end))?;
+        self.len = end;
+        self.torn = true;
         Ok(())
     }
 }

@@ -19,6 +19,7 @@ use super::{
 use crate::error::{Holder, printable};
 use crate::lock::Reason;
 use crate::rules::Rules;
+use crate::sessions::paths;
 use crate::sessions::sweep::{self, LockState};
 
 /// Where a gateway is looked for if nothing says otherwise.
@@ -32,10 +33,10 @@ pub(super) const PROBE: Duration = Duration::from_secs(1);
 #[non_exhaustive]
 pub struct GatewayReport {
     /// The state directory, with links resolved.
-    #[serde(serialize_with = "sweep::lossy")]
+    #[serde(flatten, serialize_with = "paths::state_dir")]
     pub state_dir: PathBuf,
     /// The config file, with links resolved.
-    #[serde(serialize_with = "sweep::lossy")]
+    #[serde(flatten, serialize_with = "paths::config")]
     pub config: PathBuf,
     /// The lock of the state directory; `None` if there is none.
     pub state_lock: Option<LockFacts>,
@@ -61,7 +62,7 @@ pub struct GatewayReport {
 #[non_exhaustive]
 pub struct LockFacts {
     /// The lock file.
-    #[serde(serialize_with = "sweep::lossy")]
+    #[serde(flatten, serialize_with = "paths::lock")]
     pub lock: PathBuf,
     /// Its state, judged by the kernel's lock, and for a foreign owner by its process.
     pub state: LockState,

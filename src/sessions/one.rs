@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::address::Address;
-use super::post::Lines;
+use super::lines::Lines;
 use super::{Acquire, Sessions};
 use crate::datafile::read::Transcript;
 use crate::datafile::{Appended, Batch, NotMade, Tail, make_one};

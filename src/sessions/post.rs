@@ -4,66 +4,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::Sessions;
 use super::address::Address;
-use crate::datafile::{Appended, Batch, Make, Section, Tail};
+use super::lines::Lines;
+use crate::datafile::{Appended, Section};
 use crate::error::{Error, Result};
 use crate::lock::{self, Try, Want};
 use crate::mode::Mode;
 use crate::rules::WaitLimit;
 use crate::session::data_lock::{enter_section, in_section};
-use crate::session::{SlotRef, Turn, fast_path, let_go_of_post};
-
-/// The lines of a post.
-#[derive(Clone)]
-pub(super) enum Lines {
-    Ready(Batch),
-    /// They are made from what the session ends with, once.
-    ToMake(Arc<Mutex<Option<Make>>>),
-}
-
-impl Lines {
-    pub(super) fn to_make(make: Make) -> Self {
-        Self::ToMake(Arc::new(Mutex::new(Some(make))))
-    }
-
-    /// Whether they were made before, and so cannot be made for another attempt.
-    fn are_spent(&self) -> bool {
-        matches!(self, Self::ToMake(make) if make.lock().is_none())
-    }
-
-    /// The lines for what this section ends with. Runs code of others, which may panic.
-    fn behind(&self, section: &Section) -> Result<Batch> {
-        match self {
-            Self::Ready(batch) => Ok(batch.clone()),
-            Self::ToMake(make) => {
-                let make = make.lock().take();
-                let session = section.place().session();
-                make.map_or_else(
-                    || Err(Error::Overtaken { session: session.to_owned() }),
-                    |make| make(&Tail::of(section)),
-                )
-            }
-        }
-    }
-
-    async fn append_in(&self, turn: &Turn, mode: Mode) -> Result<Appended> {
-        match self {
-            Self::Ready(batch) => turn.append_batch(mode, batch.clone()).await,
-            Self::ToMake(make) => {
-                let make = Arc::clone(make);
-                let make_now = move |tail: &Tail<'_>| match make.lock().take() {
-                    Some(make) => make(tail),
-                    None => Err(Error::Overtaken { session: tail.path().to_owned() }),
-                };
-                turn.append_made(mode, Box::new(make_now)).await
-            }
-        }
-    }
-}
+use crate::session::{SlotRef, fast_path, let_go_of_post};
+use crate::sys::{self, Pinned};
 
 /// How a post went.
 enum Posted {
@@ -170,9 +123,11 @@ fn post(
             (Some(held), lock)
         }
         Try::Busy(obstacle) => match obstacle.ours() {
-            // The holder may be about to put a rewritten file where none is now (I20). What is
-            // created here goes with that.
-            Some(_) if section.is_unused_of_ours() && want.rules.is_served(slot.place.dir()) => {
+            // The holder may be about to put a rewritten file where none is now (I20). What this
+            // process, or another one, has created there goes with that.
+            Some(lock)
+                if want.rules.is_served(slot.place.dir()) && is_in_a_gap(&section, &lock) =>
+            {
                 return Ok(Some(Posted::NeedsTurn));
             }
             Some(lock) => (None, Arc::new(lock)),
@@ -192,12 +147,23 @@ fn post(
     posted.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
+/// Whether the session file may have been made since the holder began, while its rewrite had left
+/// none: it is empty, and younger than the holder's record. One server gave both their times.
+fn is_in_a_gap(section: &Section, lock: &Pinned) -> bool {
+    let modified = |file| sys::stat(file).map(|stat| stat.modified);
+    section.len() == 0
+        && match (modified(section.file()), modified(lock.file())) {
+            (Ok(session), Ok(lock)) => session >= lock,
+            _ => true,
+        }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
 
     use super::*;
-    use crate::datafile::SOON;
+    use crate::datafile::{Batch, SOON};
 
     #[test]
     fn what_a_foreign_owner_wrote_before_it_ended_is_seen() {

@@ -1,7 +1,7 @@
 //! Restore: undoes a repair. The repaired file and the quarantine give the original, byte for byte.
 
 use std::collections::HashMap;
-use std::io::{self, Write};
+use std::io;
 
 use uuid::Uuid;
 
@@ -10,6 +10,7 @@ use super::lines::Lines;
 use super::moves::Moves;
 use super::quarantine::{Entry, Fingerprint, PIECE, Tally, decode};
 use super::scan::{Item, MAX_LINE};
+use super::sink::Sink;
 use super::source::{ReadAt, Window};
 
 /// Why a repair cannot be undone.
@@ -94,7 +95,7 @@ pub(crate) fn take_back(
     length: u64,
     file: Option<&str>,
     quarantine: &impl ReadAt,
-    out: &mut impl Write,
+    out: &mut impl Sink,
     moves: &mut Moves,
 ) -> Result<Restored, RestoreError> {
     let repair = latest(quarantine, file)?;
@@ -109,6 +110,9 @@ pub(crate) fn take_back(
             }
             Entry::Pieces { repair: id, offset, steps, .. } if id == repair.id => {
                 undo.put_back_all(offset, &steps)?;
+            }
+            Entry::Nuls { repair: id, offset, length, hole, inserted, .. } if id == repair.id => {
+                undo.put_back_nuls(offset, length, hole, &inserted, &repair)?;
             }
             _ => {}
         }
@@ -128,10 +132,28 @@ pub fn restore(
     repaired: &impl ReadAt,
     length: u64,
     quarantine: &impl ReadAt,
-    out: &mut impl Write,
+    out: &mut impl io::Write,
 ) -> Result<Restored, RestoreError> {
-    take_back(repaired, length, None, quarantine, out, &mut Moves::default())
+    take_back(repaired, length, None, quarantine, &mut Whole(out), &mut Moves::default())
 }
+
+/// A writer that knows nothing of holes.
+#[cfg(any(test, feature = "testing"))]
+struct Whole<'a, W>(&'a mut W);
+
+#[cfg(any(test, feature = "testing"))]
+impl<W: io::Write> io::Write for Whole<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl<W: io::Write> Sink for Whole<'_, W> {}
 
 /// A complete repair.
 struct Complete {
@@ -169,7 +191,10 @@ fn latest(quarantine: &impl ReadAt, file: Option<&str>) -> Result<Complete, Rest
                 repairs.entry(repair).and_modify(|(_, one)| one.installed = true);
             }
             Entry::Undone { repair, .. } => drop(repairs.remove(&repair)),
-            Entry::Begin { .. } | Entry::Piece { .. } | Entry::Pieces { .. } => {}
+            Entry::Begin { .. }
+            | Entry::Piece { .. }
+            | Entry::Pieces { .. }
+            | Entry::Nuls { .. } => {}
         }
     }
     let installed = repairs.into_values().filter(|(_, one)| one.installed);
@@ -190,7 +215,7 @@ struct Undo<'a, S, W> {
     pieces: u64,
 }
 
-impl<S: ReadAt, W: Write> Undo<'_, S, W> {
+impl<S: ReadAt, W: Sink> Undo<'_, S, W> {
     /// Checks that the session file begins with what the repair left.
     fn check(&mut self, repair: &Complete, length: u64) -> Result<(), RestoreError> {
         let Complete { repaired, original, .. } = repair;
@@ -237,6 +262,25 @@ impl<S: ReadAt, W: Write> Undo<'_, S, W> {
         let bytes = decode(bytes).filter(|bytes| bytes.len() as u64 == length);
         let bytes = bytes.ok_or_else(|| corrupt("a piece cannot be decoded"))?;
         self.out.put(&bytes).map_err(RestoreError::Write)?;
+        self.at += inserted.len() as u64;
+        self.pieces += 1;
+        Ok(())
+    }
+
+    fn put_back_nuls(
+        &mut self,
+        offset: u64,
+        length: u64,
+        hole: bool,
+        inserted: &str,
+        repair: &Complete,
+    ) -> Result<(), RestoreError> {
+        self.copy_to(offset)?;
+        // A quarantine that was changed must not fill the disk.
+        if repair.original.length.checked_sub(offset).is_none_or(|left| left < length) {
+            return Err(corrupt("a piece lies beyond the end"));
+        }
+        self.out.put_nuls(length, hole).map_err(RestoreError::Write)?;
         self.at += inserted.len() as u64;
         self.pieces += 1;
         Ok(())

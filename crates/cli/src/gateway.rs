@@ -2,7 +2,9 @@
 
 mod child;
 mod doctor;
+mod guard;
 mod isolation;
+mod metrics;
 mod monitor;
 mod remains;
 mod run;

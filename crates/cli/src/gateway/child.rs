@@ -15,7 +15,7 @@ use signal_hook::consts::SIGCHLD;
 use tokio::process::Child;
 use turnlock::gateway::Gateway;
 
-use super::serve::Guard;
+use super::guard::Guard;
 use super::signals::Signals;
 use crate::failure::Failure;
 use crate::reaper::{self, Purpose};

@@ -33,7 +33,7 @@ pub(super) struct Args {
 pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let report = gateway::status(&args.which.builder()?, args.port)?;
     if args.json {
-        output::answer_json(&report)?;
+        output::answer_json(output::Schema::GatewayStatus, &report)?;
     } else {
         output::answer(&table(&report))?;
     }

@@ -8,6 +8,7 @@ mod following;
 mod hostile;
 mod killed;
 mod made;
+mod nuls;
 mod owners;
 mod tree;
 mod undo;

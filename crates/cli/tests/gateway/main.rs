@@ -4,6 +4,7 @@ mod child;
 mod command;
 mod foreign;
 mod isolation;
+mod json;
 mod layers;
 mod limits;
 mod metrics;
@@ -12,6 +13,8 @@ mod namespaces;
 mod owner;
 mod race;
 mod rig;
+#[path = "../support/schema.rs"]
+mod schema;
 mod served;
 mod stop;
 mod strangers;
