@@ -39,8 +39,8 @@ pub struct GatewayReport {
     pub config_lock: Option<LockFacts>,
     /// What is left of a gateway that was killed, and keeps the locks.
     pub remains: Option<Remains>,
-    /// The address that was looked at: the given one, or the one that the owner recorded, or that of
-    /// the builder.
+    /// The address that was looked at: the given one, or the one that the owner recorded, or that
+    /// of the builder.
     pub address: SocketAddr,
     /// The listener there.
     pub listener: Option<Listener>,
