@@ -40,7 +40,7 @@ fn records(path: &Path) -> Vec<Value> {
 
 fn undo(path: &Path) {
     let sessions = Sessions::builder().build().unwrap();
-    let mut turn = sessions.turn(path).try_acquire().unwrap();
+    let turn = sessions.turn(path).try_acquire().unwrap();
     turn.restore_blocking().unwrap();
     turn.release_blocking().unwrap();
 }
