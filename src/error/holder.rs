@@ -40,6 +40,8 @@ pub struct Holder {
     /// tell.
     #[serde(skip)]
     pub this_machine: bool,
+    /// Whether its process is known to have ended, while what it started keeps the lock.
+    pub ended: bool,
     /// Whether it is this process.
     pub this_process: bool,
     /// Why no more is known of it: the lock file is closed to this process, the session is held
@@ -77,6 +79,7 @@ impl Holder {
             container: None,
             unseen: false,
             this_machine: false,
+            ended: false,
             this_process: false,
             hidden: Some(why),
         }

@@ -30,7 +30,7 @@ pub(super) fn main(sessions: &Sessions, session: &Path, json: bool) -> Result<Ex
     // A turn would create a missing session.
     session.metadata().map_err(|error| Failure::new(format!("{}: {error}", session.display())))?;
     let turn = || sessions.turn(session).label("doctor");
-    let mut turn = match turn().try_acquire() {
+    let turn = match turn().try_acquire() {
         // The disk is far, or busy.
         Err(Error::NoAnswer { .. }) => turn().timeout(ANSWER).acquire_blocking()?,
         tried => tried?,
