@@ -13,6 +13,7 @@ mod pages;
 mod places;
 #[path = "../support/program.rs"]
 mod program;
+mod remedies;
 mod revoke;
 mod run;
 #[path = "../support/schema.rs"]
