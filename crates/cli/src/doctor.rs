@@ -27,9 +27,9 @@ use crate::places::{Found, Instance};
 /// Find stale locks and damaged transcripts, and fix them
 ///
 /// Directories are searched downwards for the sessions of programs that are known; links are not
-/// followed. Without --fix nothing is changed, and every finding says what would be done. With --fix, stale
-/// locks and leftovers are removed, and damaged lines are moved to <session>.jsonl.damaged. --undo
-/// puts them back. What a living process holds is never touched.
+/// followed. Without --fix nothing is changed, and every finding says what would be done. With
+/// --fix, stale locks and leftovers are removed, and damaged lines are moved to
+/// <session>.jsonl.damaged. --undo puts them back. What a living process holds is never touched.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

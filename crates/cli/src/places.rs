@@ -146,8 +146,8 @@ impl Found {
         self.places.iter().map(|place| &place.instance).collect()
     }
 
-    /// What to say where no session was found: that is not healthy, but perhaps a wrong path. `None`
-    /// if other failures say what is wrong.
+    /// What to say where no session was found: that is not healthy, but perhaps a wrong path.
+    /// `None` if other failures say what is wrong.
     pub(crate) fn nothing(&self) -> Option<Failure> {
         if self.looked_below.is_empty() {
             return None;

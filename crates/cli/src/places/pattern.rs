@@ -8,8 +8,8 @@ use super::{exists, usage};
 use crate::failure::Failure;
 use crate::output;
 
-/// The paths meant by one argument. A path that exists means itself, whatever its characters, and so
-/// does one that is no pattern.
+/// The paths meant by one argument. A path that exists means itself, whatever its characters, and
+/// so does one that is no pattern.
 pub(super) fn meant_by(argument: &Path) -> Result<Vec<PathBuf>, Failure> {
     let is_pattern = argument.to_str().is_some_and(is_pattern) && !exists(argument);
     if is_pattern { matching(argument) } else { Ok(vec![argument.to_owned()]) }
