@@ -29,15 +29,20 @@ pub(super) struct Facts {
 
 /// Looks at a gateway, for as long as `limit` for each fact.
 pub(super) fn at(target: &Target, limit: Duration) -> Facts {
-    let (address, stream) = match connect(target, limit) {
-        Ok(connected) => connected,
+    // Closed at once: a server may talk to one client at a time.
+    let address = match connect(target, limit) {
+        Ok((address, _)) => address,
         Err(error) => return nobody(&error),
     };
     let health = match target.is_secure() {
         false => gateway::probe(address, limit),
         true => health_through_tls(target, limit),
     };
-    let (upgraded, rpc) = match rpc::ask(target, stream, Instant::now() + limit) {
+    let until = Instant::now() + limit;
+    let asked = connect(target, limit)
+        .map_err(|e| e.to_string())
+        .and_then(|(_, stream)| rpc::ask(target, stream, until));
+    let (upgraded, rpc) = match asked {
         Ok(rpc) => (Ok(()), rpc),
         Err(reason) => (Err(reason), Rpc::NotAsked),
     };
