@@ -19,6 +19,7 @@ mod candidate;
 pub(crate) mod damage;
 mod dissect;
 mod edits;
+pub(crate) mod graph;
 pub(crate) mod json;
 pub(crate) mod lines;
 pub(crate) mod moves;

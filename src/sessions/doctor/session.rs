@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::chain::MAX_IDS;
 use super::files::SessionFiles;
 use super::finding::{Finding, Problem, Remedy, Treatment};
 use super::transcript::{self, Reading, TranscriptFacts, Unfinished};
-use super::{Scope, modes};
+use super::{Scope, accepted, links, modes};
 use crate::datafile::quarantine::quarantine_path;
 use crate::datafile::read::Transcript;
 use crate::error::{Context, Error, Holder, Result};
@@ -24,6 +23,7 @@ use crate::sessions::sweep::look::{Inspector, LockEntry};
 use crate::sessions::sweep::pool::{Entry, Heartbeat};
 use crate::sessions::sweep::{LockReport, LockState};
 use crate::sys::{Pinned, Stat};
+use crate::transcript::graph::MAX_RECORDS;
 use crate::transcript::repair::Repair;
 
 /// Examines sessions, on any number of threads.
@@ -103,7 +103,7 @@ impl Examiner {
     /// Bounds the memory for transcripts that are not settled yet.
     fn kept(&self, mut unfinished: Unfinished) -> Unfinished {
         let ids = unfinished.remembered();
-        if self.remembered.fetch_add(ids, Ordering::Relaxed) + ids > MAX_IDS {
+        if self.remembered.fetch_add(ids, Ordering::Relaxed) + ids > MAX_RECORDS {
             self.remembered.fetch_sub(ids, Ordering::Relaxed);
             unfinished.forget();
         }
@@ -163,8 +163,8 @@ impl Session<'_> {
         findings.extend(self.mode(name, &dir.named.join(name), &stat));
         match self.read(name, |file| transcript::begin(file, self.heartbeat)) {
             Ok(Reading::Unfinished(unfinished)) => return Some(unfinished),
-            Ok(Reading::Done(facts)) => findings.extend(self.contents(name, Ok(facts))),
-            Err(error) => findings.extend(self.contents(name, Err(error))),
+            Ok(Reading::Done(facts)) => findings.extend(self.judged(name, Ok(facts))),
+            Err(error) => findings.extend(self.judged(name, Err(error))),
         }
         None
     }
@@ -172,7 +172,7 @@ impl Session<'_> {
     /// Examines the rest of the transcript.
     fn rest(&self, name: &OsStr, unfinished: Unfinished) -> Vec<Finding> {
         let settle = |file: &Pinned| transcript::settle(file, unfinished, self.heartbeat);
-        self.contents(name, self.read(name, settle))
+        self.judged(name, self.read(name, settle))
     }
 
     /// Whether a file was removed since the directory was read.
@@ -199,7 +199,7 @@ impl Session<'_> {
     fn contents(&self, name: &OsStr, facts: Result<TranscriptFacts>) -> Vec<Finding> {
         let dir = &self.files.dir;
         let (path, named) = (dir.real().join(name), dir.named.join(name));
-        let TranscriptFacts { mut survey, chain } = match facts {
+        let TranscriptFacts { mut survey, graph } = match facts {
             Ok(facts) => facts,
             Err(Error::NoSession { .. }) => return Vec::new(),
             Err(error) => return vec![unreadable(named, error)],
@@ -217,14 +217,21 @@ impl Session<'_> {
             let reason = "whether such a line is whole cannot be told, and no repair removes it";
             add(Problem::TooDeep { lines: too_deep }, Treatment::report(reason));
         }
-        if chain.more_headers > 0 {
-            let (more, first_line) = (chain.more_headers, chain.second_header);
-            let reason = "a person must decide which of them counts";
-            add(Problem::DuplicateHeader { more, first_line }, Treatment::report(reason));
+        for (problem, treatment) in links::problems(graph.report()) {
+            add(problem, treatment);
         }
-        if chain.chain.orphans > 0 {
-            let reason = "the missing records cannot be recovered";
-            add(Problem::BrokenChain { chain: chain.chain }, Treatment::report(reason));
+        findings
+    }
+
+    /// The findings about the contents of a transcript, those that were accepted marked as such.
+    fn judged(&self, name: &OsStr, facts: Result<TranscriptFacts>) -> Vec<Finding> {
+        let mut findings = self.contents(name, facts);
+        if findings.iter().any(accepted::can_be_accepted) {
+            let place = Place::of_session_in(&self.files.dir.open, name);
+            if let Ok(session) = Transcript::open_at(&place) {
+                let accept = self.examiner.scope.accept;
+                accepted::mark(&place, &session.into_file(), &mut findings, accept);
+            }
         }
         findings
     }

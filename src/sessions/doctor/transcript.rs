@@ -10,10 +10,10 @@ use std::ops::Range;
 use std::thread;
 use std::time::Duration;
 
-use super::chain::ChainCheck;
 use crate::sessions::sweep::pool::Heartbeat;
 use crate::sys::{Pinned, Trace};
 use crate::transcript::damage::Damage;
+use crate::transcript::graph::Graph;
 use crate::transcript::repair::Survey;
 use crate::transcript::scan::{Item, Line, Scanner};
 use crate::transcript::source::ReadAt;
@@ -29,7 +29,7 @@ const MAX_LOOKS: u32 = 40;
 #[derive(Default)]
 pub(super) struct TranscriptFacts {
     pub(super) survey: Survey,
-    pub(super) chain: ChainCheck,
+    pub(super) graph: Graph,
 }
 
 /// A session file that was read to its end.
@@ -52,7 +52,7 @@ pub(super) struct Unfinished {
 impl Unfinished {
     /// How many ids are remembered for it.
     pub(super) fn remembered(&self) -> usize {
-        self.facts.as_ref().map_or(0, |facts| facts.chain.remembered())
+        self.facts.as_ref().map_or(0, |facts| facts.graph.remembered())
     }
 
     /// Forgets what was found before its end.
@@ -121,7 +121,7 @@ impl TranscriptFacts {
             match item {
                 Item::Line(line) => {
                     self.survey.lines += 1;
-                    self.chain.follow(&line);
+                    self.graph.follow(source, &line)?;
                 }
                 Item::Damage(damage) if damage.range.end == end && !damage.terminated => {
                     return Ok(Some(damage));
@@ -140,7 +140,7 @@ impl TranscriptFacts {
             if let Some(bytes) = &mut bytes {
                 source.read_exact(bytes, range.start)?;
             }
-            self.chain.follow(&Line::of(range.clone(), damage.line, bytes));
+            self.graph.follow(source, &Line::of(range.clone(), damage.line, bytes))?;
         }
         Ok(())
     }
@@ -202,7 +202,7 @@ mod tests {
     fn settled(path: &Path, unfinished: Unfinished) -> (u64, u64, u64) {
         let facts = settle(&open(path), unfinished, &Heartbeat::new(Instant::now())).unwrap();
         let damages = facts.survey.damages.values().sum();
-        (facts.survey.lines, damages, facts.chain.chain.orphans)
+        (facts.survey.lines, damages, facts.graph.report().orphans.count)
     }
 
     const TORN: &str = "{\"type\":\"session\",\"id\":\"s\"}\n\
