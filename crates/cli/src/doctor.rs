@@ -168,8 +168,12 @@ fn summary(examination: &Examination, gateways: &[OfGateway], fix: bool) -> Stri
         count(*sessions, "session"),
         count_of(*directories, "directory", "directories")
     );
+    let accepted = match findings.iter().filter(|finding| finding.is_accepted()).count() {
+        0 => String::new(),
+        some => format!(", but for {} that somebody has accepted", count(some, "finding")),
+    };
     if remaining + fixed == 0 {
-        return format!("Examined {looked}: healthy.\n");
+        return format!("Examined {looked}: healthy{accepted}.\n");
     }
     let fixable = gateways::fixable(gateways)
         || findings

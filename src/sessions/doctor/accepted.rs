@@ -9,19 +9,19 @@ use crate::datafile::accepted::{self, Accepted};
 use crate::place::Place;
 use crate::transcript::quarantine::now;
 
+/// Whether a finding is one that can only be reported.
+pub(super) fn can_be_accepted(finding: &Finding) -> bool {
+    matches!(finding.treatment, Treatment::Report { .. })
+}
+
 /// Marks those of the findings that were accepted before. With `accept`, accepts the others, of
 /// those that are only reported.
 pub(super) fn mark(place: &Place, session: &File, findings: &mut [Finding], accept: bool) {
-    let is_reported =
-        |finding: &&mut Finding| matches!(finding.treatment, Treatment::Report { .. });
-    if !findings.iter_mut().any(|finding| is_reported(&finding)) {
-        return;
-    }
     let before = accepted::read(place, session);
     let time = now();
     let mut new = Vec::new();
     let mut added: Vec<&mut Finding> = Vec::new();
-    for finding in findings.iter_mut().filter(is_reported) {
+    for finding in findings.iter_mut().filter(|finding| can_be_accepted(finding)) {
         let Some(key) = key(finding) else { continue };
         if let Some(known) = before.iter().find(|known| known.accepted == key) {
             finding.treatment = Treatment::Accepted { since: known.time.clone() };

@@ -7,6 +7,7 @@ mod findings;
 mod following;
 mod hostile;
 mod killed;
+mod links;
 mod made;
 mod nuls;
 mod owners;
