@@ -18,6 +18,7 @@ use crate::transcript::restore::RestoreError;
 pub use changed::SessionChange;
 pub use holder::Holder;
 pub use lost::LostCause;
+pub(crate) use read::MOUNTED;
 pub use read::{ReadError, RecordError};
 use text::{AndMore, ButBy, HolderFacts, HolderStory, InBrackets, Writer, remedy};
 pub(crate) use text::{NotTakenBack, iso, printable};

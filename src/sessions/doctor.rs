@@ -157,7 +157,7 @@ impl Doctor {
                 Some(Examined { findings: some, pending: left }) => {
                     findings.push(some);
                     places.extend(left.is_some().then_some(place));
-                    pending.extend(left);
+                    pending.extend(left.map(|left| *left));
                 }
                 None => findings.push(vec![stuck(path.clone())]),
             }

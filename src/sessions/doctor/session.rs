@@ -39,7 +39,8 @@ pub(super) struct Examiner {
 pub(super) struct Examined {
     pub(super) findings: Vec<Finding>,
     /// What is left to be settled.
-    pub(super) pending: Option<Pending>,
+    /// In a box, since most of very many sessions have none.
+    pub(super) pending: Option<Box<Pending>>,
 }
 
 /// A session whose transcript may end in an unfinished write.
@@ -82,10 +83,9 @@ impl Examiner {
             Some(name) if self.scope.transcripts => session.transcript(name, &mut findings),
             _ => None,
         };
-        let pending = unfinished.map(|unfinished| Pending {
-            files: files.clone(),
-            in_use,
-            unfinished: Mutex::new(Some(self.kept(unfinished))),
+        let pending = unfinished.map(|unfinished| {
+            let unfinished = Mutex::new(Some(self.kept(unfinished)));
+            Box::new(Pending { files: files.clone(), in_use, unfinished })
         });
         Examined { findings, pending }
     }

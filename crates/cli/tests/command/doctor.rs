@@ -9,6 +9,7 @@ mod hostile;
 mod killed;
 mod links;
 mod made;
+mod mounted;
 mod nuls;
 mod owners;
 mod tree;
