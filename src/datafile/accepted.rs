@@ -1,7 +1,7 @@
 //! The file beside a session, `<session>.jsonl.accepted`, that keeps which findings about it an
 //! operator has accepted. It has a line of JSON for each, and is only appended to.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -29,8 +29,13 @@ pub(crate) struct Accepted {
     pub(crate) time: String,
 }
 
+/// The name of this file, for a session of this name.
+pub(crate) fn name_of(session: &OsStr) -> OsString {
+    name_beside(session, SUFFIX, NAMELESS)
+}
+
 fn name(place: &Place) -> OsString {
-    name_beside(place.session_name(), SUFFIX, NAMELESS)
+    name_of(place.session_name())
 }
 
 fn path(place: &Place) -> PathBuf {

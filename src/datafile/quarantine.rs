@@ -224,7 +224,12 @@ const NAMELESS: &str = ".turnlock-damaged-";
 const LONGEST_NAME: usize = 255;
 
 fn quarantine_name(place: &Place) -> OsString {
-    name_beside(place.session_name(), SUFFIX, NAMELESS)
+    name_of(place.session_name())
+}
+
+/// The name of the quarantine of a session.
+pub(crate) fn name_of(session: &OsStr) -> OsString {
+    name_beside(session, SUFFIX, NAMELESS)
 }
 
 /// The name of a file beside a session: with this suffix, or, if that is too long, a digest behind
@@ -243,5 +248,5 @@ pub(super) fn name_beside(session: &OsStr, suffix: &str, nameless: &str) -> OsSt
 /// The path of a session's quarantine.
 pub(crate) fn quarantine_path(session: &Path) -> PathBuf {
     let name = session.file_name().unwrap_or_default();
-    session.with_file_name(name_beside(name, SUFFIX, NAMELESS))
+    session.with_file_name(name_of(name))
 }

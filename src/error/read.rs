@@ -8,9 +8,11 @@ use super::Error;
 use crate::transcript::damage::Damage;
 
 /// Why a file that is mounted by itself is no session, and what to do instead.
-pub(crate) const MOUNTED: &str = "it is mounted there by itself, and has another name elsewhere, so that there would be two \
-     locks, and no new file can be put in its place; mount its directory instead, or run turnlock \
-     where that other name is";
+pub(crate) const MOUNTED: &str = concat!(
+    "it is mounted there by itself, and has another name elsewhere, so that there would be two ",
+    "locks, and no new file can be put in its place; mount its directory instead, or run ",
+    "turnlock where that other name is"
+);
 
 /// Why a session file cannot be read.
 #[derive(Debug, thiserror::Error)]

@@ -14,6 +14,7 @@ use super::Result;
 use super::{GatewayBuilder, GatewayReport, Health, Layout, status};
 use crate::compat::openclaw;
 use crate::rules::Rules;
+use crate::sessions::paths;
 use crate::sessions::sweep::{self, LockReport, LockState};
 use crate::sys::{Dir, FileKind};
 
@@ -44,13 +45,18 @@ pub enum Trouble {
     UnreadableLock(LockReport),
     /// A directory that an interrupted reclaim of OpenClaw left. OpenClaw's gateway waits for it
     /// forever.
-    OrphanedReclaim(#[serde(serialize_with = "sweep::lossy")] PathBuf),
+    OrphanedReclaim(#[serde(serialize_with = "paths::path")] PathBuf),
     /// The process that listens on the port is named by no lock.
-    UnknownListener(String),
+    UnknownListener(#[serde(serialize_with = "story")] String),
     /// The owner of the lock does not listen on its port.
-    OwnerDoesNotListen(String),
+    OwnerDoesNotListen(#[serde(serialize_with = "story")] String),
     /// The gateway accepts connections and does not answer, or answers that it is unhealthy.
-    NotHealthy(String),
+    NotHealthy(#[serde(serialize_with = "story")] String),
+}
+
+/// Facts are an object, whatever the trouble is.
+fn story<S: serde::Serializer>(text: &str, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_map([("text", text)])
 }
 
 impl fmt::Display for Finding {
@@ -98,7 +104,8 @@ impl fmt::Display for Finding {
 
 /// Looks for what is wrong with a gateway.
 ///
-/// The port is the one that the living owner recorded, unless `port` names another. With `fix`,
+/// The port is the one that the owner recorded, or that of `gateway`, unless `port` names another.
+/// With `fix`,
 /// stale gateway locks and orphaned `.reclaim` directories are removed. It never ends a process,
 /// and never removes a lock that may be held.
 ///

@@ -58,6 +58,7 @@ pub struct OwnerProcess {
     /// Its id in the PID namespace of this process, if it has been found here.
     pub pid_here: Option<i32>,
     /// When it was started, as recorded, in clock ticks since boot.
+    #[serde(rename = "startTimeTicks")]
     pub start_time: Option<u64>,
     /// Whether the process that has the id now is the one that wrote the record.
     pub identity: Identity,

@@ -92,9 +92,9 @@ impl Doctor {
         self
     }
 
-    /// Whether to accept what is wrong with transcripts and can only be reported. It is noted beside
-    /// each session, in `<session>.jsonl.accepted`, and does not remain in this examination and
-    /// later ones, unless more of it is found.
+    /// Whether to accept what is wrong with transcripts and can only be reported. It is noted
+    /// beside each session, in `<session>.jsonl.accepted`, and does not remain in this examination
+    /// and later ones, unless more of it is found.
     pub fn accept(mut self, accept: bool) -> Self {
         self.scope.accept = accept;
         self

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use serde::Serialize;
 use turnlock::gateway;
 
 use super::Which;
@@ -17,7 +18,8 @@ use crate::output::{self, printable};
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
-    /// The port of the gateway [default: the one that a living owner recorded, else 18789]
+    /// The port of the gateway [default: the one that its owner recorded, else gateway.port of the
+    /// config, else 18789]
     #[arg(long)]
     port: Option<u16>,
     /// Remove stale gateway locks and orphaned .reclaim directories
@@ -28,10 +30,16 @@ pub(super) struct Args {
     json: bool,
 }
 
+/// The answer in JSON.
+#[derive(Serialize)]
+struct Answer<'a> {
+    findings: &'a [gateway::Finding],
+}
+
 pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
-    let findings = gateway::doctor(&args.which.builder()?, args.port, args.fix)?;
+    let findings = gateway::doctor(&args.which.builder(args.port)?, args.port, args.fix)?;
     if args.json {
-        output::answer_json(&findings)?;
+        output::answer_json(output::Schema::GatewayDoctor, &Answer { findings: &findings })?;
     } else if findings.is_empty() {
         output::answer("Nothing is wrong with the gateway's locks and port.\n")?;
     } else {

@@ -15,8 +15,9 @@ use anstyle::AnsiColor;
 use serde::Serialize;
 use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::timeout;
-use turnlock::gateway::{self, Change, Condition, Gateway, Health, Observation, Watch};
+use turnlock::gateway::{self, Change, Condition, Health, Observation, Watch};
 
+use super::config::of_state_dir;
 use super::metrics::{LastSeen, Seen, Watched as Metered};
 use super::serve::{Hosts, Site, serve_beside};
 use super::signals::{Signals, runtime};
@@ -144,7 +145,7 @@ impl Target {
     fn observe(&self) -> Look {
         match self {
             Self::Address(address) => gateway::observe_address(*address).into(),
-            Self::StateDir(dir) => match gateway::observe(&Gateway::builder(dir), None) {
+            Self::StateDir(dir) => match gateway::observe(&of_state_dir(dir), None) {
                 Ok(seen) => seen.into(),
                 Err(error) => Look {
                     condition: if is_missing(&error) {
@@ -323,7 +324,8 @@ async fn look(args: &Args, watches: &mut Vec<Watched>, last: &LastSeen) -> Resul
             print(args, &report).await?;
             watched.pending = args.hook_for(change).map(|hook| Hook::new(hook, &report));
             if let Some(url) = &args.webhook {
-                webhook::post(url, output::json(&report)?, args.once).await;
+                let told = output::json(output::Schema::GatewayMonitor, &report)?;
+                webhook::post(url, told, args.once).await;
             }
         }
         // One that could not be started is tried again at each look.
@@ -374,7 +376,11 @@ impl<'a> Report<'a> {
 
 /// Writes a report, elsewhere than on this thread: whoever reads it may be slow.
 async fn print(args: &Args, report: &Report<'_>) -> Result<(), Failure> {
-    let text = if args.json { output::json(report)? } else { line(report) };
+    let text = if args.json {
+        output::json(output::Schema::GatewayMonitor, report)?
+    } else {
+        line(report)
+    };
     let written = spawn_blocking(move || output::answer(&text)).await;
     written.map_err(|e| Failure::new(format!("cannot write the answer: {e}")))?
 }

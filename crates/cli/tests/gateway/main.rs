@@ -4,14 +4,18 @@ mod child;
 mod command;
 mod foreign;
 mod isolation;
+mod json;
 mod layers;
 mod limits;
 mod metrics;
 mod monitor;
 mod namespaces;
 mod owner;
+mod ports;
 mod race;
 mod rig;
+#[path = "../support/schema.rs"]
+mod schema;
 mod served;
 mod stop;
 mod strangers;

@@ -23,7 +23,7 @@ fn what_was_appended_since_a_repair_follows_the_original() {
     assert_eq!(ended(doctor(&["--fix"], &room.session)).code, Some(0));
     assert_eq!(room.text(), "{\"a\":1}\n{\"b\":2}\n{\"c\":3}\n");
     let undone = ended(doctor(&["--json", "--undo"], &room.session));
-    assert!(undone.code == Some(0) && undone.out.contains("\"appended\":0"), "{undone:?}");
+    assert!(undone.code == Some(0) && undone.out.contains("\"appendedBytes\":0"), "{undone:?}");
     assert_eq!(room.text(), format!("{damaged}\n{{\"c\":3}}\n"));
 }
 
