@@ -51,7 +51,7 @@ impl Found {
 /// What was found in a file.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    /// Headers after the first record.
+    /// Headers after the first one.
     pub(crate) headers: Found,
     /// Records whose parent is not there.
     pub(crate) orphans: Found,
@@ -78,6 +78,7 @@ pub(crate) struct Report {
 pub(crate) struct Graph {
     records: u64,
     format: Option<Format>,
+    has_header: bool,
     nodes: HashMap<u64, Node>,
     /// Records that named a parent which was not there yet, or which changed the parent of an id.
     open: Vec<Open>,
@@ -158,9 +159,11 @@ impl Graph {
         }
         let Some(format) = self.format else { return };
         if format.is_header(bytes) {
-            if self.records > 1 {
+            // Codex begins a file that goes on with another one with both headers.
+            if self.has_header && format == Format::OpenClaw {
                 self.report.headers.add(|| None, line);
             }
+            self.has_header = true;
             return;
         }
         self.calls.follow(format, outline, line);

@@ -24,7 +24,7 @@ pub(super) fn mark(place: &Place, session: &File, findings: &mut [Finding], acce
     for finding in findings.iter_mut().filter(|finding| can_be_accepted(finding)) {
         let Some(key) = key(finding) else { continue };
         if let Some(known) = before.iter().find(|known| known.accepted == key) {
-            finding.treatment = Treatment::Accepted { since: known.time.clone() };
+            finding.treatment = Treatment::Accepted { accepted_at: known.time.clone() };
         } else if accept {
             new.push(Accepted { accepted: key, time: time.clone() });
             added.push(finding);
@@ -36,7 +36,7 @@ pub(super) fn mark(place: &Place, session: &File, findings: &mut [Finding], acce
     let noted = accepted::add(place, session, &new);
     for finding in added {
         finding.treatment = match &noted {
-            Ok(()) => Treatment::Accepted { since: time.clone() },
+            Ok(()) => Treatment::Accepted { accepted_at: time.clone() },
             Err(error) => Treatment::Failed { error: error.to_string() },
         };
     }
