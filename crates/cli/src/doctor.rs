@@ -39,6 +39,7 @@ Examples:
   turnlock doctor '/opt/openclaw-multi/data/oc*/config/agents/*/sessions'
   turnlock doctor --json sessions/4f2c.jsonl | jq '.findings[].problem.kind'
   turnlock doctor --undo sessions/4f2c.jsonl
+  turnlock doctor --accept sessions/4f2c.jsonl    # a broken chain that nothing brings back
 
 The sessions of other programs than OpenClaw are fixed only if they, or a directory of that program,
 are named.
@@ -49,6 +50,10 @@ pub(crate) struct Args {
     /// Fix what can be fixed safely
     #[arg(long)]
     fix: bool,
+
+    /// Accept what can only be reported, such as a broken chain, and keep that beside each session
+    #[arg(long, requires = "paths")]
+    accept: bool,
 
     /// Answer in JSON
     #[arg(long)]
@@ -69,7 +74,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         value_name = "SESSION",
-        conflicts_with_all = ["fix", "locks_only", "transcripts_only", "paths"]
+        conflicts_with_all = ["fix", "accept", "locks_only", "transcripts_only", "paths"]
     )]
     undo: Option<PathBuf>,
 
@@ -169,7 +174,7 @@ fn examine_all(sessions: &Sessions, args: &Args, found: &Found) -> Examination {
             paths.push(place.examined.clone());
         }
     }
-    let mut examination = examine(&doctor(sessions, args).fix(args.fix), ours);
+    let mut examination = examine(&doctor(sessions, args).fix(args.fix).accept(args.accept), ours);
     if !others.is_empty() {
         let of_others = examine(&doctor(sessions, args), others);
         examination.directories += of_others.directories;
@@ -244,7 +249,11 @@ impl Seen<'_> {
         }
         if remaining + fixed == 0 {
             let verdict = if self.failed.is_empty() { "healthy" } else { "healthy as far as seen" };
-            return format!("Examined {looked}: {verdict}.\n");
+            let accepted = match findings.iter().filter(|finding| finding.is_accepted()).count() {
+                0 => String::new(),
+                some => format!(", but for {} that somebody has accepted", count(some, "finding")),
+            };
+            return format!("Examined {looked}: {verdict}{accepted}.\n");
         }
         let would = |finding: &Finding| matches!(finding.treatment, Treatment::Would { .. });
         let fixable = gateways::fixable(&self.gateways) || findings.iter().any(would);
