@@ -36,8 +36,8 @@ pub struct Holder {
     /// Whether it is a foreign owner that may live in a PID namespace that cannot be seen from
     /// here.
     pub unseen: bool,
-    /// Whether its record was written on this machine since it was booted. A foreign record does not
-    /// tell.
+    /// Whether its record was written on this machine since it was booted. A foreign record does
+    /// not tell.
     #[serde(skip)]
     pub this_machine: bool,
     /// Whether its process is known to have ended, while what it started keeps the lock.

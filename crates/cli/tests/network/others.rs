@@ -1,6 +1,6 @@
-//! Filesystems other than NFS: SMB, 9p and FUSE. Each row of the table in `docs/filesystems.md` that
-//! a guest can have. The packages that they take are downloaded once more; without them these tests
-//! skip, and say so.
+//! Filesystems other than NFS: SMB, 9p and FUSE. Each row of the table in `docs/filesystems.md`
+//! that a guest can have. The packages that they take are downloaded once more; without them these
+//! tests skip, and say so.
 
 pub mod packages;
 
