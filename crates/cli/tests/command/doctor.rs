@@ -9,6 +9,7 @@ mod headers;
 mod hostile;
 mod killed;
 mod made;
+mod named;
 mod nuls;
 mod owners;
 mod tree;
