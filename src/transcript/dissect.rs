@@ -15,8 +15,8 @@
 //! Three things remain that say that a whole object is part of a value whose beginning was lost: it
 //! is followed by a byte that continues a value (`,` `]` `}` `:`), or preceded by one after which a
 //! value is nested (`[` `,` `:`), unless the attempt before it shows that it was cut just there; or
-//! it is empty, and not where a record is expected. And where every record of the file has a `type`,
-//! an object without one is a piece.
+//! it is empty, and not where a record is expected. And where every record of the file has a
+//! `type`, an object without one is a piece.
 //!
 //! Arrays, numbers and other values that share a line with something else cannot be told from parts
 //! of a record. They are removed.
@@ -194,7 +194,7 @@ impl Dissection {
     ) -> io::Result<Option<DamageKind>> {
         let range = &damage.range;
         let behind_mark = range.start + MARK.len() as u64;
-        if damage.saved == [behind_mark..range.end] {
+        if damage.saved.as_slice() == std::slice::from_ref(&(behind_mark..range.end)) {
             let mut front = [0; MARK.len()];
             read_exact(source, &mut front, range.start)?;
             return Ok((front == MARK).then_some(DamageKind::ByteOrderMark));
