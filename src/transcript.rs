@@ -24,6 +24,7 @@ pub(crate) mod contents;
 pub(crate) mod damage;
 mod dissect;
 mod edits;
+pub(crate) mod graph;
 mod head;
 pub(crate) mod json;
 pub(crate) mod lines;

@@ -5,10 +5,11 @@
 //! Transcripts are read as they are. With [`Doctor::fix`], each repair is made under the session's
 //! turn, which is only *tried* for. Whatever a living process holds is left alone.
 
-mod chain;
+mod accepted;
 mod directory;
 mod files;
 mod finding;
+mod links;
 mod modes;
 mod session;
 mod transcript;
@@ -24,9 +25,9 @@ use crate::sessions::Sessions;
 pub use crate::sessions::sweep::leftover::Leftover;
 use crate::sessions::sweep::pool::{self, Heartbeat};
 use crate::sessions::sweep::{STUCK_AFTER, no_answer};
-pub use chain::Chain;
 use files::SessionFiles;
 pub use finding::{Finding, Problem, Remedy, Treatment};
+pub use links::{Chain, Occurrences};
 use session::{Examined, Examiner, Pending};
 use transcript::PAUSE;
 
@@ -41,6 +42,7 @@ pub struct Doctor {
 #[derive(Debug, Clone, Copy)]
 struct Scope {
     fix: bool,
+    accept: bool,
     locks: bool,
     transcripts: bool,
 }
@@ -80,13 +82,21 @@ impl Doctor {
     pub(crate) fn new(sessions: &Sessions) -> Self {
         Self {
             sessions: sessions.clone(),
-            scope: Scope { fix: false, locks: true, transcripts: true },
+            scope: Scope { fix: false, accept: false, locks: true, transcripts: true },
         }
     }
 
     /// Whether to fix what can be fixed. Unless set, an examination changes nothing.
     pub fn fix(mut self, fix: bool) -> Self {
         self.scope.fix = fix;
+        self
+    }
+
+    /// Whether to accept what is wrong with transcripts and can only be reported. It is noted
+    /// beside each session, in `<session>.jsonl.accepted`, and does not remain in this examination
+    /// and later ones, unless more of it is found.
+    pub fn accept(mut self, accept: bool) -> Self {
+        self.scope.accept = accept;
         self
     }
 
@@ -147,7 +157,7 @@ impl Doctor {
                 Some(Examined { findings: some, pending: left }) => {
                     findings.push(some);
                     places.extend(left.is_some().then_some(place));
-                    pending.extend(left);
+                    pending.extend(left.map(|left| *left));
                 }
                 None => findings.push(vec![stuck(path.clone())]),
             }

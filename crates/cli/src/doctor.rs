@@ -36,12 +36,17 @@ Examples:
   turnlock doctor '/opt/openclaw-multi/data/oc*/config/agents/*/sessions'
   turnlock doctor --json sessions/4f2c.jsonl | jq '.findings[].problem.kind'
   turnlock doctor --undo sessions/4f2c.jsonl
+  turnlock doctor --accept sessions/4f2c.jsonl    # a broken chain that nothing brings back
 
 Exit codes: 0 healthy, or everything fixed; 1 findings remain, or there is no session; 2 usage.")]
 pub(crate) struct Args {
     /// Fix what can be fixed safely
     #[arg(long)]
     fix: bool,
+
+    /// Accept what can only be reported, such as a broken chain, and keep that beside each session
+    #[arg(long, requires = "paths")]
+    accept: bool,
 
     /// Answer in JSON
     #[arg(long)]
@@ -62,7 +67,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         value_name = "SESSION",
-        conflicts_with_all = ["fix", "locks_only", "transcripts_only", "paths"]
+        conflicts_with_all = ["fix", "accept", "locks_only", "transcripts_only", "paths"]
     )]
     undo: Option<PathBuf>,
 
@@ -108,7 +113,7 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
 }
 
 fn doctor(sessions: &Sessions, args: &Args) -> Doctor {
-    let doctor = sessions.doctor().fix(args.fix);
+    let doctor = sessions.doctor().fix(args.fix).accept(args.accept);
     match (args.locks_only, args.transcripts_only) {
         (true, _) => doctor.locks_only(),
         (_, true) => doctor.transcripts_only(),
@@ -164,8 +169,12 @@ fn summary(examination: &Examination, gateways: &[OfGateway], fix: bool) -> Stri
         count(*sessions, "session"),
         count_of(*directories, "directory", "directories")
     );
+    let accepted = match findings.iter().filter(|finding| finding.is_accepted()).count() {
+        0 => String::new(),
+        some => format!(", but for {} that somebody has accepted", count(some, "finding")),
+    };
     if remaining + fixed == 0 {
-        return format!("Examined {looked}: healthy.\n");
+        return format!("Examined {looked}: healthy{accepted}.\n");
     }
     let fixable = gateways::fixable(gateways)
         || findings

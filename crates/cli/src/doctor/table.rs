@@ -67,7 +67,7 @@ fn table(findings: &[(&Finding, String)]) -> Table {
 
 fn colour(finding: &Finding) -> Color {
     match finding.treatment {
-        Treatment::None | Treatment::Done { .. } => Color::Green,
+        Treatment::None | Treatment::Done { .. } | Treatment::Accepted { .. } => Color::Green,
         Treatment::Failed { .. } => Color::Red,
         _ => Color::Yellow,
     }
