@@ -17,7 +17,6 @@ fn what_other_programs_leave_in_a_line_is_named_and_taken_out() {
         (r#"{"type":"custom","id":"n","parentId":"a","data":[-Infinity]}"#.into(), "nan", None),
         (r#"{"type":"custom","id":"n","parentId":"a","data":undefined}"#.into(), "undefined", None),
         (format!("\u{feff}{record}"), "byte-order-mark", Some(record)),
-        (format!("{record}{record}"), "missing-newline", None),
     ] {
         for end in ["\n", "\r\n", ""] {
             let room = room();
@@ -27,12 +26,10 @@ fn what_other_programs_leave_in_a_line_is_named_and_taken_out() {
             let damages = &answer["findings"][0]["problem"]["survey"]["damages"];
             assert_eq!(damages[name], 1, "{text:?}: {answer}");
             assert_eq!(ended(doctor(&["--fix"], &room.session)).code, Some(0));
-            if name != "missing-newline" {
-                let left = left.map_or(String::new(), |record| {
-                    format!("{record}{}\n", end.trim_end_matches('\n'))
-                });
-                assert_eq!(room.text(), format!("{good}{left}"));
-            }
+            let left = left.map_or(String::new(), |record| {
+                format!("{record}{}\n", end.trim_end_matches('\n'))
+            });
+            assert_eq!(room.text(), format!("{good}{left}"));
             assert_eq!(ended(doctor(&["--undo"], &room.session)).code, Some(0));
             assert_eq!(room.text(), text);
         }
