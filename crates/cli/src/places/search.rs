@@ -111,7 +111,9 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn new(root: &Path, is_named: bool, looked: &'a AtomicUsize) -> Self {
         let root_length = layouts::names(root).len();
-        Self { root: root.to_owned(), is_named, looked, root_length, found: Walked::default() }
+        // Without a slash at the end.
+        let root = root.components().collect();
+        Self { root, is_named, looked, root_length, found: Walked::default() }
     }
 
     fn run(mut self) -> Walked {
