@@ -102,6 +102,7 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
         (None, Some(Named::Pid(pid))) => sessions.revoke_pid(&args.session, pid),
         (None, None) => return Err(Failure::new("name the holder with --owner")),
     }?;
+    tracing::info!(session = %args.session.display(), owner = ?holder.owner, "revoked");
     if args.json {
         let revoked = vec![Taken::of(&args.session, &holder)];
         output::answer_json(Schema::Revoke, &Answer { revoked, errors: &[] })?;

@@ -29,6 +29,7 @@ pub(super) fn main(sessions: &Sessions, session: &Path, json: bool) -> Result<Ex
     let restored = turn.restore_blocking()?;
     // The session is restored, even if the turn is lost at this point.
     let _ = turn.release_blocking();
+    tracing::info!(session = %session.display(), repair = restored.time, "undone");
     if json {
         let answer = Answer {
             session: session.to_owned(),
