@@ -36,7 +36,7 @@ pub fn fresh_directory(rig: &Rig, name: &str) -> String {
 }
 
 /// A process that obeys commands, on one of the machines.
-struct Holder<'a> {
+pub struct Holder<'a> {
     guest: &'a Guest,
     job: Job,
     pipe: String,
@@ -44,7 +44,7 @@ struct Holder<'a> {
 }
 
 impl<'a> Holder<'a> {
-    fn start(guest: &'a Guest, inside: &str, session: &str, timeout: u32) -> Self {
+    pub fn start(guest: &'a Guest, inside: &str, session: &str, timeout: u32) -> Self {
         let pipe = format!("/run/{}", guest.unique("pipe"));
         let who = guest.role();
         guest.ok(&format!("mkfifo {pipe}"));
@@ -55,13 +55,13 @@ impl<'a> Holder<'a> {
     }
 
     /// Gives a command, and does not wait for the answer.
-    fn tell(&mut self, command: &str) {
+    pub fn tell(&mut self, command: &str) {
         self.guest.begin(&format!("printf '%s\\n' '{command}' > {}", self.pipe));
     }
 
     /// The next answer.
     #[track_caller]
-    fn answer(&mut self, limit: Duration) -> String {
+    pub fn answer(&mut self, limit: Duration) -> String {
         let nth = self.told;
         crate::rig::until(limit, &format!("answer {nth} of {}", self.guest.role()), || {
             self.job.output().lines().count() > nth || self.job.is_over()
@@ -72,13 +72,13 @@ impl<'a> Holder<'a> {
     }
 
     #[track_caller]
-    fn ask(&mut self, command: &str) -> String {
+    pub fn ask(&mut self, command: &str) -> String {
         self.tell(command);
         self.answer(SOON)
     }
 
     #[track_caller]
-    fn ask_well(&mut self, command: &str) -> String {
+    pub fn ask_well(&mut self, command: &str) -> String {
         let answer = self.ask(command);
         assert!(answer.contains("-> ok"), "{}: {answer}", self.guest.role());
         answer
@@ -86,7 +86,7 @@ impl<'a> Holder<'a> {
 
     /// Begins a turn. Returns its owner.
     #[track_caller]
-    fn acquire(&mut self) -> String {
+    pub fn acquire(&mut self) -> String {
         let answer = self.ask_well("acquire");
         answer.split_whitespace().skip_while(|it| *it != "owner").nth(1).unwrap().to_owned()
     }
@@ -99,7 +99,7 @@ impl Drop for Holder<'_> {
 }
 
 /// The words that were appended, in the order of the file.
-fn texts(file: &str) -> Vec<String> {
+pub fn texts(file: &str) -> Vec<String> {
     let text = |line: &str| {
         let value: serde_json::Value = serde_json::from_str(line).unwrap();
         value["text"].as_str().unwrap_or("?").to_owned()

@@ -47,7 +47,7 @@ fn speed(sessions: &Sessions, path: &str, rounds: u32) {
             if kind == 0 {
                 bare_turn(path).unwrap();
             } else {
-                let mut turn = sessions.turn(path).acquire_blocking().unwrap();
+                let turn = sessions.turn(path).acquire_blocking().unwrap();
                 turn.append_blocking(&json!({"a": 1})).unwrap();
                 turn.release_blocking().unwrap();
             }
@@ -120,7 +120,7 @@ fn take_turns(sessions: &Sessions, path: &str, who: &str, [seconds, lines, pause
     while Instant::now() < end {
         number += 1;
         let began = Instant::now();
-        let mut turn = match sessions.turn(path).acquire_blocking() {
+        let turn = match sessions.turn(path).acquire_blocking() {
             Ok(turn) => turn,
             Err(error) => {
                 say(&format!("{who} FAIL {number} {:.3} {error}", began.elapsed().as_secs_f64()));
