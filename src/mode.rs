@@ -115,7 +115,7 @@ impl Mode {
     pub(crate) async fn begin(self) -> Result<()> {
         if self == Self::Async {
             runtime()?;
-            tokio::task::coop::consume_budget().await;
+            tokio::task::consume_budget().await;
         }
         Ok(())
     }
