@@ -19,6 +19,7 @@ pub(crate) mod rewrite;
 mod section;
 mod synced;
 mod told;
+mod unused;
 mod view;
 mod waiting;
 
@@ -34,5 +35,6 @@ pub use position::Position;
 pub(crate) use rewrite::{is_leftover, leftover_of};
 pub(crate) use section::{SOON, Section, busy, is_claimed_elsewhere};
 pub(crate) use told::ToldView;
+pub(crate) use unused::remove_unused;
 pub(crate) use view::View;
 pub(crate) use waiting::WaitingFile;

@@ -72,7 +72,7 @@
 //!   A session file that is mounted by itself is refused; mount its directory.
 //! - **Whoever may read a session can keep it busy** (`flock -s`), until he is ended. The error
 //!   [`DataLockBusy`](Error::DataLockBusy) names the process. Where users do not trust each other,
-//!   a session has mode 0600, as those that this crate creates.
+//!   a session has mode 0600 ([`SessionsBuilder::private`]).
 //! - **A disk that does not answer** cannot be called off. An acquire ends at its deadline all the
 //!   same ([`Error::NoAnswer`]), at most 250 ms late, and what the disk still does is let go. There
 //!   are two exceptions. A thread that was the first to ask the disk is kept. So is a task whose

@@ -41,7 +41,10 @@ pub struct Session {
 
 impl Session {
     pub(super) fn at(sessions: &Sessions, path: &Path) -> Result<Self> {
-        Ok(Self { sessions: sessions.clone(), address: Arc::new(Address::kept(path)?) })
+        Ok(Self {
+            sessions: sessions.clone(),
+            address: Arc::new(Address::kept(path, sessions.rules())?),
+        })
     }
 
     /// The session file. If it was named by a relative path, this is the absolute one.
