@@ -25,7 +25,7 @@ mod waiting;
 
 pub use append::Appended;
 pub(crate) use append::Failed;
-pub(crate) use batch::Batch;
+pub use batch::Batch;
 use ending::Ending;
 pub(crate) use file::{Locking, SessionFile};
 pub use last::Tail;

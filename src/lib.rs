@@ -152,7 +152,7 @@ mod threads;
 mod transcript;
 
 pub use datafile::read::Transcript;
-pub use datafile::{Appended, Origin, Part, Position, Tail};
+pub use datafile::{Appended, Batch, Origin, Part, Position, Tail};
 pub use error::{Error, Holder, LostCause, ReadError, RecordError, Result, SessionChange};
 pub use lock::Reason;
 #[cfg(feature = "metrics")]
@@ -161,7 +161,7 @@ pub use rules::{Durability, LongHold};
 pub use session::{Rewritten, Turn};
 pub use sessions::doctor;
 pub use sessions::sweep::{DirectoryReport, LockReport, LockState};
-pub use sessions::{Acquire, Session, Sessions, SessionsBuilder};
+pub use sessions::{Acquire, Session, Sessions, SessionsBuilder, Ticket};
 pub use transcript::damage::{Damage, DamageKind};
 pub use transcript::quarantine::Fingerprint;
 pub use transcript::repair::{Repair, Survey};

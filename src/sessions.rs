@@ -8,6 +8,7 @@ mod lines;
 mod one;
 pub(crate) mod paths;
 mod post;
+mod start;
 pub(crate) mod sweep;
 mod under;
 
@@ -38,6 +39,7 @@ pub use acquire::Acquire;
 use address::Address;
 use lines::Lines;
 pub use one::Session;
+pub use start::Ticket;
 
 /// The way to all sessions: takes turns, posts, looks, cleans up and repairs, by one set of rules.
 ///

@@ -164,6 +164,7 @@ mod tests {
 
     use super::*;
     use crate::datafile::{Batch, SOON};
+    use crate::rules::Rules;
 
     #[test]
     fn what_a_foreign_owner_wrote_before_it_ended_is_seen() {

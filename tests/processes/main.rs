@@ -37,6 +37,7 @@ mod scale;
 mod second_names;
 mod sessions;
 mod stale;
+mod started;
 mod sweep;
 mod torn;
 mod unused;
