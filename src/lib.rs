@@ -151,6 +151,7 @@ pub mod testing;
 mod threads;
 mod transcript;
 
+pub use compat::format::Format;
 pub use datafile::read::Transcript;
 pub use datafile::{Appended, Batch, Origin, Part, Position, Tail};
 pub use error::{Error, Holder, LostCause, ReadError, RecordError, Result, SessionChange};
@@ -162,9 +163,10 @@ pub use session::{Rewritten, Turn};
 pub use sessions::doctor;
 pub use sessions::sweep::{DirectoryReport, LockReport, LockState};
 pub use sessions::{Acquire, Session, Sessions, SessionsBuilder, Ticket};
+pub use transcript::contents::Contents;
 pub use transcript::damage::{Damage, DamageKind};
 pub use transcript::quarantine::Fingerprint;
-pub use transcript::repair::{Repair, Survey};
+pub use transcript::repair::{Repair, RepairedHeader, Survey};
 pub use transcript::restore::{RestoreError, Restored};
 pub use transcript::scan::{Item, Line};
 

@@ -9,6 +9,9 @@
 //! | `scan.rs`, `lines.rs` | lines and damage, in order |
 //! | `json.rs`, `utf8.rs`, `runs.rs` | whether bytes are JSON and UTF-8, at speed |
 //! | `dissect.rs`, `candidate.rs` | the whole records in a damaged line |
+//! | `head.rs` | the format of a file, and its header |
+//! | `contents.rs` | what a file is that is no session file |
+//! | `look.rs` | what can be done about a file |
 //! | `damage.rs` | what is wrong with a line, and the edits that repair it |
 //! | `moves.rs` | where a new file has parts of the old one |
 //! | `repair.rs`, `restore.rs` | moving damage to the quarantine, and undoing that |
@@ -16,11 +19,14 @@
 //! | `parts.rs`, `sink.rs` | runs of NUL, noted by their length, and holes again |
 
 mod candidate;
+pub(crate) mod contents;
 pub(crate) mod damage;
 mod dissect;
 mod edits;
+mod head;
 pub(crate) mod json;
 pub(crate) mod lines;
+pub(crate) mod look;
 pub(crate) mod moves;
 mod parts;
 pub(crate) mod quarantine;

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::chain::Chain;
+use crate::compat::format::Format;
 use crate::error::Holder;
 use crate::sessions::paths;
 use crate::sessions::sweep::leftover::Leftover;
 use crate::sessions::sweep::{LockReport, LockState};
+use crate::transcript::contents::Contents;
 use crate::transcript::json::MAX_DEPTH;
 use crate::transcript::repair::Survey;
 
@@ -43,6 +45,21 @@ pub enum Problem {
     DamagedTranscript {
         /// Counts of its lines and its damage.
         survey: Survey,
+    },
+    /// A session file without the header that its format wants as its first record. The program
+    /// that it is from discards such a file.
+    NoHeader {
+        /// The format.
+        format: Format,
+        /// Whether a header is further down.
+        misplaced: bool,
+        /// The line number of that header, if known.
+        line: Option<u64>,
+    },
+    /// A file that is no session file, or of which a repair would leave little or nothing.
+    NotUnderstood {
+        /// What it is.
+        contents: Contents,
     },
     /// A session file with lines that are nested too deeply to be judged.
     TooDeep {
@@ -136,6 +153,8 @@ pub enum Remedy {
     Remove,
     /// Move the damaged bytes to `<session>.jsonl.damaged`.
     Repair,
+    /// The same, and make a header of what is left, or put the one that is there first.
+    PutHeader,
     /// Set the right mode.
     SetMode,
 }
@@ -187,6 +206,17 @@ impl Treatment {
         }
     }
 
+    /// The same for another finding about the same repair.
+    pub(super) fn as_repair(&self) -> Self {
+        match self {
+            Self::Would { remedy: Remedy::PutHeader } => Self::Would { remedy: Remedy::Repair },
+            Self::Done { remedy: Remedy::PutHeader, note } => {
+                Self::Done { remedy: Remedy::Repair, note: note.clone() }
+            }
+            other => other.clone(),
+        }
+    }
+
     pub(super) fn report(reason: &str) -> Self {
         Self::Report { reason: reason.to_owned() }
     }
@@ -214,6 +244,8 @@ impl Problem {
             },
             Self::Leftover { .. } => "leftover",
             Self::DamagedTranscript { .. } => "damaged transcript",
+            Self::NoHeader { .. } => "no session header",
+            Self::NotUnderstood { .. } => "not a session file",
             Self::TooDeep { .. } => "line too deep",
             Self::DuplicateHeader { .. } => "duplicate header",
             Self::BrokenChain { .. } => "broken chain",
@@ -240,6 +272,16 @@ impl fmt::Display for Problem {
                 f.write_str("a probe of the filesystem's locks")
             }
             Self::DamagedTranscript { survey } => survey_facts(survey, f),
+            Self::NoHeader { format, misplaced: false, .. } => {
+                write!(f, "{format} discards this file")
+            }
+            Self::NoHeader { format, line: Some(line), .. } => {
+                write!(f, "its header is in line {line}, not first: {format} discards this file")
+            }
+            Self::NoHeader { format, .. } => {
+                write!(f, "its header is not its first record: {format} discards this file")
+            }
+            Self::NotUnderstood { contents } => contents.fmt(f),
             Self::TooDeep { lines } => {
                 let s = plural(*lines);
                 write!(f, "{lines} line{s} with more than {MAX_DEPTH} levels of nesting")
@@ -330,6 +372,7 @@ impl Remedy {
         match self {
             Self::Remove => "removed",
             Self::Repair => "repaired",
+            Self::PutHeader => "given its header",
             Self::SetMode => "set right",
         }
     }

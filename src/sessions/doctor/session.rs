@@ -1,5 +1,6 @@
 //! The examination of one session: its lock, its leftovers and its transcript.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,9 @@ use crate::sessions::sweep::look::{Inspector, LockEntry};
 use crate::sessions::sweep::pool::{Entry, Heartbeat};
 use crate::sessions::sweep::{LockReport, LockState};
 use crate::sys::{Pinned, Stat};
-use crate::transcript::repair::Repair;
+use crate::transcript::contents::Contents;
+use crate::transcript::look::{HeaderTrouble, Objection, Verdict};
+use crate::transcript::repair::{Careful, Repair};
 
 /// Examines sessions, on any number of threads.
 pub(super) struct Examiner {
@@ -161,7 +164,7 @@ impl Session<'_> {
         // Nothing is wrong with a file that was removed since the directory was read.
         let Ok(Some(stat)) = dir.open.stat(name) else { return None };
         findings.extend(self.mode(name, &dir.named.join(name), &stat));
-        match self.read(name, |file| transcript::begin(file, self.heartbeat)) {
+        match self.read(name, |file| transcript::begin(file, &stem(name), self.heartbeat)) {
             Ok(Reading::Unfinished(unfinished)) => return Some(unfinished),
             Ok(Reading::Done(facts)) => findings.extend(self.contents(name, Ok(facts))),
             Err(error) => findings.extend(self.contents(name, Err(error))),
@@ -171,7 +174,8 @@ impl Session<'_> {
 
     /// Examines the rest of the transcript.
     fn rest(&self, name: &OsStr, unfinished: Unfinished) -> Vec<Finding> {
-        let settle = |file: &Pinned| transcript::settle(file, unfinished, self.heartbeat);
+        let settle =
+            |file: &Pinned| transcript::settle(file, &stem(name), unfinished, self.heartbeat);
         self.contents(name, self.read(name, settle))
     }
 
@@ -195,22 +199,42 @@ impl Session<'_> {
         Some(Finding::new(named.to_owned(), Problem::WrongMode { mode, right }, treatment))
     }
 
-    fn contents(&self, name: &OsStr, facts: Result<TranscriptFacts>) -> Vec<Finding> {
+    fn contents(&self, name: &OsStr, facts: Result<Box<TranscriptFacts>>) -> Vec<Finding> {
         let dir = &self.files.dir;
         let (path, named) = (dir.real().join(name), dir.named.join(name));
-        let TranscriptFacts { mut survey, chain } = match facts {
+        let facts = match facts {
             Ok(facts) => facts,
             Err(Error::NoSession { .. }) => return Vec::new(),
             Err(error) => return vec![unreadable(named, error)],
+        };
+        let mut survey = facts.survey().clone();
+        let TranscriptFacts { chain, header, verdict, .. } = *facts;
+        let refusal = match verdict {
+            Verdict::Refused(Objection::NotUnderstood(contents)) => {
+                let treatment = Treatment::report(&left_alone(contents, &named));
+                return vec![Finding::new(named, Problem::NotUnderstood { contents }, treatment)];
+            }
+            Verdict::Refused(why) => Some(why),
+            Verdict::Healthy | Verdict::Mend(_) => None,
         };
         let mut findings = Vec::new();
         let mut add = |problem, treatment| {
             findings.push(Finding::new(named.clone(), problem, treatment));
         };
         let too_deep = survey.set_left_alone_apart();
-        if !survey.is_healthy() {
-            let treatment = self.treat(Remedy::Repair, || self.repair(&path));
-            add(Problem::DamagedTranscript { survey }, treatment);
+        if !survey.is_healthy() || header.is_some() {
+            let remedy = if header.is_some() { Remedy::PutHeader } else { Remedy::Repair };
+            let treatment = match &refusal {
+                Some(refusal) => refused(refusal, &named),
+                None => self.treat(remedy, || self.repair(remedy, &path)),
+            };
+            if !survey.is_healthy() {
+                add(Problem::DamagedTranscript { survey }, treatment.as_repair());
+            }
+            if let Some(HeaderTrouble { format, misplaced }) = header {
+                let (misplaced, line) = (misplaced.is_some(), misplaced.flatten());
+                add(Problem::NoHeader { format, misplaced, line }, treatment);
+            }
         }
         if too_deep > 0 {
             let reason = "whether such a line is whole cannot be told, and no repair removes it";
@@ -238,12 +262,13 @@ impl Session<'_> {
     }
 
     /// Repairs the session under its turn, if the turn can be had at once.
-    fn repair(&self, path: &Path) -> Treatment {
+    fn repair(&self, remedy: Remedy, path: &Path) -> Treatment {
         // A large file takes long, but the repair makes progress, and locks are only tried.
         let _unlimited = self.heartbeat.without_limit();
         match repair_in_turn(&self.examiner.sessions, path) {
-            Ok(repair) => {
-                Treatment::Done { remedy: Remedy::Repair, note: Some(note(&repair, path)) }
+            Ok(Careful { refused: Some(refusal), .. }) => refused(&refusal, path),
+            Ok(Careful { repair, .. }) => {
+                Treatment::Done { remedy, note: Some(note(&repair, path)) }
             }
             Err(Error::Timeout { holder: Some(holder), .. }) => InUse::by(Some(*holder)).kept(),
             Err(error) if error.is_busy() || matches!(error, Error::OpenElsewhere { .. }) => {
@@ -254,12 +279,34 @@ impl Session<'_> {
     }
 }
 
-fn repair_in_turn(sessions: &Sessions, path: &Path) -> Result<Repair> {
+fn repair_in_turn(sessions: &Sessions, path: &Path) -> Result<Careful> {
     let turn = sessions.turn(path).label("doctor").try_acquire()?;
-    let repair = turn.repair_blocking()?;
+    let done = turn.repair_with_care_blocking()?;
     // The session is repaired, even if the turn is lost now.
     let _ = turn.release_blocking();
-    Ok(repair)
+    Ok(done)
+}
+
+/// The name of a session without its extension.
+fn stem(name: &OsStr) -> Cow<'_, str> {
+    Path::new(name).file_stem().unwrap_or_default().to_string_lossy()
+}
+
+/// Why a repair would make things worse, and what to do instead.
+fn refused(refusal: &Objection, path: &Path) -> Treatment {
+    Treatment::report(&match refusal {
+        Objection::NotUnderstood(contents) => left_alone(*contents, path),
+        Objection::NoHeader(missing) => format!(
+            "nothing was changed: its header cannot be made of what is left, which lacks \
+             {missing}; put the header back as its first line, or take the file from a backup"
+        ),
+    })
+}
+
+/// What to do about a file that a repair would empty.
+fn left_alone(contents: Contents, path: &Path) -> String {
+    let file = path.display().to_string().replace('\'', "'\\''");
+    format!("a repair would leave little of it; {}", contents.remedy(&format!("'{file}'")))
 }
 
 fn note(repair: &Repair, path: &Path) -> String {
@@ -269,7 +316,17 @@ fn note(repair: &Repair, path: &Path) -> String {
     let quarantine = quarantine_path(path);
     let quarantine = quarantine.file_name().unwrap_or_default().display();
     let lost = if repair.flags_lost { "; not all of its file flags could be kept" } else { "" };
-    format!("{} bytes were moved to {quarantine}{lost}", repair.survey.bytes_removed)
+    let moved = format!("{} bytes were moved to {quarantine}{lost}", repair.survey.bytes_removed);
+    match &repair.header {
+        None => moved,
+        Some(header) if header.moved => format!("its header is the first line now; {moved}"),
+        Some(header) if header.invented.is_empty() => {
+            format!("its header was completed; {moved}")
+        }
+        Some(header) => {
+            format!("its header was made anew, with {}; {moved}", header.invented.join(", "))
+        }
+    }
 }
 
 fn unreadable(named: PathBuf, error: Error) -> Finding {
