@@ -23,8 +23,8 @@ pub struct Ticket {
 }
 
 impl Acquire {
-    /// Waits for the turn in the background, and calls `callback` with it, or with the reason why it
-    /// cannot be had. Takes no runtime, and no thread per waiter: thousands may wait.
+    /// Waits for the turn in the background, and calls `callback` with it, or with the reason why
+    /// it cannot be had. Takes no runtime, and no thread per waiter: thousands may wait.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().expect("a temporary directory");

@@ -209,10 +209,6 @@ impl Inner {
         old: &Replaced,
     ) -> Result<Rewritten> {
         self.fence(open)?;
-        // A repair may have come in between.
-        if open.seen.must_read_first() {
-            return Err(self.read_first());
-        }
         let change = match &old.view {
             Some(view) => view.change(&section, true),
             None => Ok(None),
