@@ -185,6 +185,7 @@ impl Session {
     }
 
     pub fn kill(&mut self, actor: usize) {
+        self.notes.remove(&actor);
         if self.holder() == Some(actor) {
             self.lock = Lock::Stale;
         }
