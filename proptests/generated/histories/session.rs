@@ -324,20 +324,25 @@ impl Session {
         true
     }
 
-    /// Whether the latest repair could be undone.
+    /// Whether the latest repair could be undone. What was appended since follows the original, on
+    /// lines of its own.
     pub fn restore(&mut self, actor: usize) -> bool {
-        let unread = !self.turn(actor).unread.is_empty();
-        match self.repairs.pop() {
-            Some((before, after)) if after == self.bytes => {
-                self.install(actor, before, unread);
-                true
-            }
-            Some(repair) => {
-                self.repairs.push(repair);
-                false
-            }
-            None => false,
+        let unread = self.has_unread(actor);
+        let Some((mut bytes, after)) = self.repairs.pop() else { return false };
+        let Some(appended) = self.bytes.strip_prefix(&after[..]).map(<[u8]>::to_vec) else {
+            self.repairs.push((bytes, after));
+            return false;
+        };
+        let is_torn = !bytes.is_empty() && !bytes.ends_with(b"\n");
+        if is_torn && appended.first().is_some_and(|first| *first != b'\n') {
+            bytes.push(b'\n');
         }
+        bytes.extend(appended);
+        let len = self.bytes.len();
+        let turn = self.turn(actor);
+        turn.untold += len.saturating_sub(turn.seen);
+        self.install(actor, bytes, unread);
+        true
     }
 
     fn has_unread(&mut self, actor: usize) -> bool {
