@@ -4,6 +4,7 @@
 //! names. Everything here blocks, knows of no runtime, and waits for no lock except in
 //! [`WaitingFile::wait`].
 
+pub(crate) mod accepted;
 mod append;
 mod batch;
 mod claim;

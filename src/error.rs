@@ -21,6 +21,7 @@ pub(crate) use advice::{revoke, shell_word};
 pub use changed::SessionChange;
 pub use holder::Holder;
 pub use lost::LostCause;
+pub(crate) use read::MOUNTED;
 pub use read::{ReadError, RecordError};
 use text::{AndMore, ButBy, HolderFacts, HolderStory, InBrackets, Writer, remedy};
 pub(crate) use text::{NotTakenBack, iso, printable};

@@ -88,6 +88,7 @@ impl Transcript {
                 let kind = "a socket or a device without a driver";
                 Err(ReadError::NotAFile { path, kind })
             }
+            Err(e) if sys::is_mount_refusal(&e) => Err(ReadError::Mounted { path }),
             Err(source) => Err(ReadError::Open { path, source }),
         }
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::chain::Chain;
+use super::links::{Chain, Occurrences};
 use crate::compat::format::Format;
 use crate::error::Holder;
 use crate::sessions::paths;
@@ -73,12 +73,51 @@ pub enum Problem {
         /// The line number of the first of them, if known.
         first_line: Option<u64>,
     },
-    /// Records whose `parentId` names no earlier record. Readers that follow the chain lose what
-    /// precedes the break.
+    /// Records whose parent is not in the session. Readers that follow the chain lose what precedes
+    /// the break.
     BrokenChain {
         /// The number of such records, and the first of them.
         #[serde(flatten)]
         chain: Chain,
+    },
+    /// Records whose id was there before.
+    DuplicateId {
+        /// These records.
+        #[serde(flatten)]
+        records: Occurrences,
+        /// So many of them are the same record again.
+        repeated: u64,
+    },
+    /// Records that are their own ancestors. Readers that follow the chain hang.
+    ParentCycle {
+        /// A record of each cycle.
+        #[serde(flatten)]
+        records: Occurrences,
+    },
+    /// Lines of a session that are no objects, such as `null`. Readers may fail on them.
+    NotARecord {
+        /// These lines; `first` is the kind of value.
+        #[serde(flatten)]
+        records: Occurrences,
+    },
+    /// Records that name another session than the first one does.
+    MixedSessions {
+        /// These records; `first` is that session.
+        #[serde(flatten)]
+        records: Occurrences,
+    },
+    /// Calls of tools without a result, though a user has spoken since. Models refuse such a
+    /// conversation.
+    ToolWithoutResult {
+        /// The records with these calls; `first` is the id of the call.
+        #[serde(flatten)]
+        records: Occurrences,
+    },
+    /// A session with so many records that the links of the last ones were not checked. That is no
+    /// trouble.
+    PartlyChecked {
+        /// The line from which on they were not checked, if known.
+        from_line: Option<u64>,
     },
     /// A session file that cannot be read, or that is not a regular file.
     UnreadableTranscript {
@@ -117,6 +156,12 @@ pub enum Treatment {
     Report {
         /// Why nothing is done about it.
         reason: String,
+    },
+    /// It is only reported, and somebody has accepted it (see
+    /// [`Doctor::accept`](super::Doctor::accept)).
+    Accepted {
+        /// When it was accepted (RFC 3339, UTC).
+        accepted_at: String,
     },
     /// It would be fixed with [`Doctor::fix`](super::Doctor::fix).
     Would {
@@ -171,13 +216,20 @@ impl Finding {
     /// Whether something is still wrong.
     #[must_use]
     pub fn remains(&self) -> bool {
-        !matches!(self.treatment, Treatment::None | Treatment::Done { .. })
+        use Treatment as T;
+        !matches!(self.treatment, T::None | T::Done { .. } | T::Accepted { .. })
     }
 
     /// Whether it was fixed.
     #[must_use]
     pub fn is_fixed(&self) -> bool {
         matches!(self.treatment, Treatment::Done { .. })
+    }
+
+    /// Whether it was accepted.
+    #[must_use]
+    pub fn is_accepted(&self) -> bool {
+        matches!(self.treatment, Treatment::Accepted { .. })
     }
 
     /// Whether anything is or was wrong. If not, the finding is listed for completeness.
@@ -249,6 +301,12 @@ impl Problem {
             Self::TooDeep { .. } => "line too deep",
             Self::DuplicateHeader { .. } => "duplicate header",
             Self::BrokenChain { .. } => "broken chain",
+            Self::DuplicateId { .. } => "duplicate id",
+            Self::ParentCycle { .. } => "cycle of parents",
+            Self::NotARecord { .. } => "not a record",
+            Self::MixedSessions { .. } => "mixed sessions",
+            Self::ToolWithoutResult { .. } => "tool without result",
+            Self::PartlyChecked { .. } => "partly checked",
             Self::UnreadableTranscript { .. } => "unreadable transcript",
             Self::UnreadableDirectory { .. } => "unreadable directory",
             Self::LocksNotKept { .. } => "locks not kept",
@@ -291,6 +349,22 @@ impl fmt::Display for Problem {
                 first_line.map_or(Ok(()), |line| write!(f, ", the first in line {line}"))
             }
             Self::BrokenChain { chain } => chain.fmt(f),
+            Self::DuplicateId { records, repeated } => {
+                records.tell("with an id that was there before", f)?;
+                match *repeated {
+                    0 => Ok(()),
+                    all if all == records.count => f.write_str(" (the same record again)"),
+                    some => write!(f, " ({some} the same record again)"),
+                }
+            }
+            Self::ParentCycle { records } => records.tell("that come back to themselves", f),
+            Self::NotARecord { records } => records.tell("that are no objects", f),
+            Self::MixedSessions { records } => records.tell("of another session", f),
+            Self::ToolWithoutResult { records } => records.tell("with a call without result", f),
+            Self::PartlyChecked { from_line } => {
+                f.write_str("too many records: the links were not checked")?;
+                from_line.map_or(Ok(()), |line| write!(f, " from line {line} on"))
+            }
             Self::UnreadableTranscript { error }
             | Self::UnreadableDirectory { error }
             | Self::LocksNotKept { reason: error } => f.write_str(&crate::error::printable(error)),
@@ -354,6 +428,7 @@ impl fmt::Display for Treatment {
         match self {
             Self::None => Ok(()),
             Self::Report { reason } => write!(f, "reported only: {reason}"),
+            Self::Accepted { accepted_at } => write!(f, "accepted {accepted_at}"),
             Self::Would { remedy } => write!(f, "would be {}", remedy.done()),
             Self::Done { remedy, note: None } => f.write_str(remedy.done()),
             Self::Done { remedy, note: Some(note) } => write!(f, "{}: {note}", remedy.done()),

@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::chain::MAX_IDS;
 use super::files::SessionFiles;
 use super::finding::{Finding, Problem, Remedy, Treatment};
 use super::transcript::{self, Reading, TranscriptFacts, Unfinished};
-use super::{Scope, modes};
+use super::{Scope, accepted, links, modes};
 use crate::datafile::quarantine::quarantine_path;
 use crate::datafile::read::Transcript;
 use crate::error::{Context, Error, Holder, Result};
@@ -26,6 +25,7 @@ use crate::sessions::sweep::pool::{Entry, Heartbeat};
 use crate::sessions::sweep::{LockReport, LockState};
 use crate::sys::{Pinned, Stat};
 use crate::transcript::contents::Contents;
+use crate::transcript::graph::MAX_RECORDS;
 use crate::transcript::look::{HeaderTrouble, Objection, Verdict};
 use crate::transcript::repair::{Careful, Repair};
 
@@ -42,7 +42,8 @@ pub(super) struct Examiner {
 pub(super) struct Examined {
     pub(super) findings: Vec<Finding>,
     /// What is left to be settled.
-    pub(super) pending: Option<Pending>,
+    /// In a box, since most of very many sessions have none.
+    pub(super) pending: Option<Box<Pending>>,
 }
 
 /// A session whose transcript may end in an unfinished write.
@@ -85,10 +86,9 @@ impl Examiner {
             Some(name) if self.scope.transcripts => session.transcript(name, &mut findings),
             _ => None,
         };
-        let pending = unfinished.map(|unfinished| Pending {
-            files: files.clone(),
-            in_use,
-            unfinished: Mutex::new(Some(self.kept(unfinished))),
+        let pending = unfinished.map(|unfinished| {
+            let unfinished = Mutex::new(Some(self.kept(unfinished)));
+            Box::new(Pending { files: files.clone(), in_use, unfinished })
         });
         Examined { findings, pending }
     }
@@ -106,7 +106,7 @@ impl Examiner {
     /// Bounds the memory for transcripts that are not settled yet.
     fn kept(&self, mut unfinished: Unfinished) -> Unfinished {
         let ids = unfinished.remembered();
-        if self.remembered.fetch_add(ids, Ordering::Relaxed) + ids > MAX_IDS {
+        if self.remembered.fetch_add(ids, Ordering::Relaxed) + ids > MAX_RECORDS {
             self.remembered.fetch_sub(ids, Ordering::Relaxed);
             unfinished.forget();
         }
@@ -166,8 +166,8 @@ impl Session<'_> {
         findings.extend(self.mode(name, &dir.named.join(name), &stat));
         match self.read(name, |file| transcript::begin(file, &stem(name), self.heartbeat)) {
             Ok(Reading::Unfinished(unfinished)) => return Some(unfinished),
-            Ok(Reading::Done(facts)) => findings.extend(self.contents(name, Ok(facts))),
-            Err(error) => findings.extend(self.contents(name, Err(error))),
+            Ok(Reading::Done(facts)) => findings.extend(self.judged(name, Ok(facts))),
+            Err(error) => findings.extend(self.judged(name, Err(error))),
         }
         None
     }
@@ -176,7 +176,7 @@ impl Session<'_> {
     fn rest(&self, name: &OsStr, unfinished: Unfinished) -> Vec<Finding> {
         let settle =
             |file: &Pinned| transcript::settle(file, &stem(name), unfinished, self.heartbeat);
-        self.contents(name, self.read(name, settle))
+        self.judged(name, self.read(name, settle))
     }
 
     /// Whether a file was removed since the directory was read.
@@ -208,7 +208,7 @@ impl Session<'_> {
             Err(error) => return vec![unreadable(named, error)],
         };
         let mut survey = facts.survey().clone();
-        let TranscriptFacts { chain, header, verdict, .. } = *facts;
+        let TranscriptFacts { graph, header, verdict, .. } = *facts;
         let refusal = match verdict {
             Verdict::Refused(Objection::NotUnderstood(contents)) => {
                 let treatment = Treatment::report(&left_alone(contents, &named));
@@ -240,14 +240,21 @@ impl Session<'_> {
             let reason = "whether such a line is whole cannot be told, and no repair removes it";
             add(Problem::TooDeep { lines: too_deep }, Treatment::report(reason));
         }
-        if chain.more_headers > 0 {
-            let (more, first_line) = (chain.more_headers, chain.second_header);
-            let reason = "a person must decide which of them counts";
-            add(Problem::DuplicateHeader { more, first_line }, Treatment::report(reason));
+        for (problem, treatment) in links::problems(graph.report()) {
+            add(problem, treatment);
         }
-        if chain.chain.orphans > 0 {
-            let reason = "the missing records cannot be recovered";
-            add(Problem::BrokenChain { chain: chain.chain }, Treatment::report(reason));
+        findings
+    }
+
+    /// The findings about the contents of a transcript, those that were accepted marked as such.
+    fn judged(&self, name: &OsStr, facts: Result<Box<TranscriptFacts>>) -> Vec<Finding> {
+        let mut findings = self.contents(name, facts);
+        if findings.iter().any(accepted::can_be_accepted) {
+            let place = Place::of_session_in(&self.files.dir.open, name);
+            if let Ok(session) = Transcript::open_at(&place) {
+                let accept = self.examiner.scope.accept;
+                accepted::mark(&place, session.into_pinned().file(), &mut findings, accept);
+            }
         }
         findings
     }

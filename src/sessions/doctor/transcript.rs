@@ -10,10 +10,10 @@ use std::ops::Range;
 use std::thread;
 use std::time::Duration;
 
-use super::chain::ChainCheck;
 use crate::sessions::sweep::pool::Heartbeat;
 use crate::sys::{Pinned, Trace};
 use crate::transcript::damage::Damage;
+use crate::transcript::graph::Graph;
 use crate::transcript::look::{HeaderTrouble, Look, MAX_LINE, Verdict};
 use crate::transcript::quarantine::now;
 use crate::transcript::repair::Survey;
@@ -29,7 +29,7 @@ const MAX_LOOKS: u32 = 40;
 #[derive(Default)]
 pub(super) struct TranscriptFacts {
     look: Look,
-    pub(super) chain: ChainCheck,
+    pub(super) graph: Graph,
     /// Those below are known when the file was read to its end.
     pub(super) header: Option<HeaderTrouble>,
     pub(super) verdict: Verdict,
@@ -55,7 +55,7 @@ pub(super) struct Unfinished {
 impl Unfinished {
     /// How many ids are remembered for it.
     pub(super) fn remembered(&self) -> usize {
-        self.facts.as_ref().map_or(0, |facts| facts.chain.remembered())
+        self.facts.as_ref().map_or(0, |facts| facts.graph.remembered())
     }
 
     /// Forgets what was found before its end.
@@ -140,7 +140,7 @@ impl TranscriptFacts {
             match item {
                 Item::Line(line) => {
                     self.look.whole(&line);
-                    self.chain.follow(&line);
+                    self.graph.follow(source, &line)?;
                 }
                 Item::Damage(damage) if damage.range.end == end && !damage.terminated => {
                     return Ok(Some(damage));
@@ -161,7 +161,7 @@ impl TranscriptFacts {
             }
             let line = Line::of(range.clone(), damage.line, bytes);
             self.look.saved(&line);
-            self.chain.follow(&line);
+            self.graph.follow(source, &line)?;
         }
         Ok(())
     }
@@ -223,7 +223,7 @@ mod tests {
     fn settled(path: &Path, unfinished: Unfinished) -> (u64, u64, u64) {
         let facts = settle(&open(path), "s", unfinished, &Heartbeat::new(Instant::now())).unwrap();
         let damages = facts.survey().damages.values().sum();
-        (facts.survey().lines, damages, facts.chain.chain.orphans)
+        (facts.survey().lines, damages, facts.graph.report().orphans.count)
     }
 
     const TORN: &str = "{\"type\":\"session\",\"id\":\"s\"}\n\
@@ -260,7 +260,7 @@ mod tests {
             let other = dir.path().join("other");
             fs::write(&other, format!("{{\"type\":\"x\"}}\n{TORN}")).unwrap();
             fs::rename(&other, &path).unwrap();
-            assert_eq!(settled(&path, unfinished), (4, 2, 0), "it is another one");
+            assert_eq!(settled(&path, unfinished), (4, 2, 1), "it is another one");
         }
     }
 }
