@@ -131,6 +131,14 @@ fn revoke_all_of(host: &str, sessions: &Sessions, args: &Args) -> Result<ExitCod
             args.session.display()
         )));
     }
+    if let Some((session, holder)) = held.iter().find(|(_, it)| it.alive && it.this_machine) {
+        return Err(Failure::new(output::printable(&format!(
+            "nothing was revoked: {}, which holds {}, lives on this very machine, under another \
+             host name: end it, or name it with --owner",
+            waiting::describe(holder),
+            session.display()
+        ))));
+    }
     if !args.yes {
         ask(host, &held)?;
     }
