@@ -16,5 +16,6 @@ mod owners;
 mod tree;
 mod understood;
 mod undo;
+mod verdicts;
 mod work;
 mod writers;
