@@ -2,6 +2,7 @@
 
 mod append;
 mod beside;
+mod by_hand;
 mod children;
 mod clocks;
 mod containers;

@@ -12,6 +12,8 @@ mod monitor;
 mod namespaces;
 mod owner;
 mod ports;
+mod probe;
+mod profile;
 mod race;
 mod rig;
 #[path = "../support/schema.rs"]
