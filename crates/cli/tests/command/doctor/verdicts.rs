@@ -291,8 +291,10 @@ const DAMAGES: [Damage; 22] = [
     }),
 ];
 
+type Conversion = (&'static str, fn(&str) -> Vec<u8>);
+
 /// What is no session file in any encoding, and stays as it is.
-const NOT_UNDERSTOOD: [(&str, fn(&str) -> Vec<u8>); 4] = [
+const NOT_UNDERSTOOD: [Conversion; 4] = [
     ("UTF-16 with a mark", |text| {
         let units = text.encode_utf16().flat_map(u16::to_le_bytes);
         [0xff, 0xfe].into_iter().chain(units).collect()
