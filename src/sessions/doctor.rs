@@ -59,6 +59,9 @@ pub struct Examination {
     pub directories: usize,
     /// The number of sessions in them. A session has a transcript, a lock, or both.
     pub sessions: usize,
+    /// The number of files that look like sessions by their names and are none: trajectories, and
+    /// what was set aside as corrupt, replaced or reset. They are left alone.
+    pub left_alone: usize,
     /// The findings about directories, then those about sessions, each in the order of the paths.
     /// Some are no trouble and are listed for completeness: see [`Finding::is_trouble`].
     pub findings: Vec<Finding>,
@@ -128,16 +131,17 @@ impl Doctor {
         let mut findings = Vec::new();
         let paths = paths.into_iter().map(Into::into).collect();
         let directories = directory::open_all(paths, self.scope, &mut findings);
-        let mut sessions = Vec::new();
+        let (mut sessions, mut left_alone) = (Vec::new(), 0);
         let count = directories.len();
         for directory in directories {
+            left_alone += directory.left_alone;
             findings.extend(directory.findings);
             sessions.extend(directory.sessions);
         }
         let is_session = |files: &&SessionFiles| files.is_session();
         let session_count = sessions.iter().filter(is_session).count();
         findings.extend(self.examine_sessions(sessions, progress));
-        Examination { directories: count, sessions: session_count, findings }
+        Examination { directories: count, sessions: session_count, left_alone, findings }
     }
 
     /// Examines all sessions, and then together those whose transcripts may end in an unfinished

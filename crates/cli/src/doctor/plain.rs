@@ -6,7 +6,7 @@ use turnlock::doctor::{Examination, Finding, Problem, Treatment};
 use turnlock::{Holder, LockReport};
 
 use super::count;
-use crate::output::printable;
+use crate::output::{self, printable};
 
 /// The findings, in sections.
 pub(super) fn show(examination: &Examination) -> String {
@@ -63,7 +63,7 @@ fn lock(report: &LockReport) -> String {
         None => "unknown",
     };
     let age = holder.and_then(|holder| holder.age());
-    let age = age.map_or("unknown".to_owned(), super::table::age);
+    let age = age.map_or("unknown".to_owned(), output::age);
     let stale = if report.state == turnlock::LockState::Stale { "yes" } else { "no" };
     let mut text = format!("pid={pid} ({alive}) age={age} stale={stale}");
     if !report.reasons.is_empty() {

@@ -11,6 +11,7 @@ mod killed;
 mod links;
 mod made;
 mod mounted;
+mod named;
 mod nuls;
 mod owners;
 mod tree;

@@ -11,6 +11,7 @@ mod enclosed;
 mod filesystems;
 mod json;
 mod pages;
+mod places;
 #[path = "../support/program.rs"]
 mod program;
 mod remedies;
