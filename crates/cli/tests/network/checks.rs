@@ -283,7 +283,7 @@ fn no_turn_of_two_hosts_fails(rig: &mut Rig) {
 /// they are those of this machine's disk.
 fn long_speed_of_a_turn(rig: &mut Rig) {
     let inside = fresh_directory(rig, "speed");
-    let told = rig.a.ok(&format!("{inside}; driver speed s.jsonl a 10 10"));
+    let told = rig.a.ok(&format!("{inside}; driver speed s.jsonl a 10 500"));
     println!("    {told}");
 }
 
