@@ -101,10 +101,10 @@ impl LockFile {
     fn write(&mut self, section: &Section, want: &Want, length: usize) -> io::Result<()> {
         let made = section.unused_trace();
         let bytes = record::encode(want, made.as_deref(), SystemTime::now(), length);
-        record::rewrite(self.file(), &bytes, length)?;
         if filesystem::is_served(section.place().dir()) {
-            // Other hosts see it only once the server has it.
-            self.file().sync_data()?;
+            record::rewrite_at_server(self.file(), &bytes, length)?;
+        } else {
+            record::rewrite(self.file(), &bytes, length)?;
         }
         self.bears(bytes, want.owner);
         Ok(())

@@ -118,7 +118,7 @@ impl fmt::Display for Trace {
     }
 }
 
-impl<S> Found<S> {
+impl<S: Copy> Found<S> {
     /// Whether it names the file that it was compared with.
     pub(crate) fn is_this(self) -> bool {
         matches!(self, Self::This(_))
