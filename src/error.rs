@@ -19,7 +19,7 @@ pub use changed::SessionChange;
 pub use holder::Holder;
 pub use lost::LostCause;
 pub use read::{ReadError, RecordError};
-use text::{ButBy, HolderFacts, HolderStory, Writer, remedy};
+use text::{AndMore, ButBy, HolderFacts, HolderStory, InBrackets, Writer, remedy};
 pub(crate) use text::{NotTakenBack, iso, printable};
 
 /// The result of an operation of this crate.
@@ -227,6 +227,25 @@ pub enum Error {
     ReadFirst {
         /// The session file.
         session: PathBuf,
+    },
+
+    /// Another process has the session open for writing, without this protocol. A repair or its
+    /// undoing puts a new file in place, and what that process writes later would go into the old
+    /// one, and be lost. The session is as it was.
+    #[error(
+        "{}: pid {pid}{} has it open for writing{}, and would go on writing into the old file; \
+         end it, or let it close the session, and try again",
+        session.display(), InBrackets(program.as_deref()), AndMore(*more)
+    )]
+    OpenElsewhere {
+        /// The session file.
+        session: PathBuf,
+        /// The process, as `/proc` numbers it here.
+        pid: u32,
+        /// The name of its program, if that can be read.
+        program: Option<String>,
+        /// How many other such processes there are.
+        more: usize,
     },
 
     /// A repair cannot be undone. The session is as it was.

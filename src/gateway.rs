@@ -36,10 +36,12 @@
 //! # Ok(()) }
 //! ```
 
+mod advice;
 mod arguments;
 mod builder;
 mod doctor;
 mod error;
+mod family;
 mod health;
 mod layout;
 mod listener;
@@ -47,6 +49,7 @@ mod owner;
 mod refused;
 mod remains;
 mod report;
+mod same;
 mod socket;
 mod stop;
 mod supervise;
@@ -73,7 +76,7 @@ pub use owner::{Identity, OwnerProcess};
 pub use refused::Refused;
 pub use remains::{Remainder, Remains, end_remains, remains};
 pub use report::{GatewayReport, LockFacts, status};
-pub use stop::{Stopped, stop};
+pub use stop::{Stop, Stopped, Stopping, stop};
 pub use supervise::{EXIT_ALREADY_HEALTHY, Supervised, under_systemd};
 pub use watch::{Change, Condition, Observation, Watch, observe, observe_address};
 

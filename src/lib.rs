@@ -100,7 +100,7 @@
 //! - `metrics`: counters and histograms, through the facade of the crate `metrics`. They are
 //!   `turnlock_turns_total`, `turnlock_timeouts_total`, `turnlock_takeovers_total`,
 //!   `turnlock_revocations_total`, `turnlock_lost_locks_total`, `turnlock_wait_seconds` and
-//!   `turnlock_hold_seconds`.
+//!   `turnlock_hold_seconds`; `describe_metrics` describes them.
 //!
 //! The command `turnlock` is a crate of its own, `turnlock-cli`. The protocol, with its invariants
 //! numbered, is in `docs/protocol.md` of the repository.
@@ -155,6 +155,8 @@ pub use datafile::read::Transcript;
 pub use datafile::{Appended, Origin, Part};
 pub use error::{Error, Holder, LostCause, ReadError, RecordError, Result, SessionChange};
 pub use lock::Reason;
+#[cfg(feature = "metrics")]
+pub use metrics::describe_metrics;
 pub use rules::{Durability, LongHold};
 pub use session::{Rewritten, Turn};
 pub use sessions::doctor;

@@ -61,3 +61,46 @@ pub(crate) fn revoked(place: &Place) {
 pub(crate) fn lost(place: &Place) {
     count!(place, "turnlock_lost_locks_total");
 }
+
+/// Describes to the recorder of the program what this library counts and measures, with units.
+///
+/// Call it once, after the recorder is installed. The counts are those of this process.
+#[cfg(feature = "metrics")]
+pub fn describe_metrics() {
+    use ::metrics::{Unit, describe_counter, describe_histogram};
+    describe_counter!(
+        "turnlock_turns_total",
+        Unit::Count,
+        "Turns on sessions that this process has acquired."
+    );
+    describe_counter!(
+        "turnlock_timeouts_total",
+        Unit::Count,
+        "Turns that this process could not acquire in time."
+    );
+    describe_counter!(
+        "turnlock_takeovers_total",
+        Unit::Count,
+        "Locks of dead owners that this process has taken over."
+    );
+    describe_counter!(
+        "turnlock_revocations_total",
+        Unit::Count,
+        "Locks that this process has revoked."
+    );
+    describe_counter!(
+        "turnlock_lost_locks_total",
+        Unit::Count,
+        "Turns that this process held and has lost."
+    );
+    describe_histogram!(
+        "turnlock_wait_seconds",
+        Unit::Seconds,
+        "Waits of this process for a turn, until it was acquired."
+    );
+    describe_histogram!(
+        "turnlock_hold_seconds",
+        Unit::Seconds,
+        "Holds of a turn by this process, from acquire to release."
+    );
+}

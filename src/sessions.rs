@@ -3,6 +3,7 @@
 
 mod acquire;
 pub mod doctor;
+pub(crate) mod paths;
 mod post;
 pub(crate) mod sweep;
 mod under;

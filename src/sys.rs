@@ -25,6 +25,7 @@ pub(crate) mod sharers;
 #[cfg(feature = "gateway")]
 pub(crate) mod sockets;
 mod user;
+mod writers;
 
 // A descriptor that a child process inherits is the one thing that callers see as it is.
 pub(crate) use std::os::fd::{AsFd, BorrowedFd};
@@ -38,8 +39,9 @@ pub(crate) use errors::{
     is_link_refusal, is_mount_refusal, is_pipe_refusal, is_stale_handle,
 };
 pub(crate) use file::{
-    FileKind, Found, Pinned, Stat, Trace, kind_of, open_to_read, read_at, read_exact_at, stat,
-    write_all_at,
+    FileKind, Found, Pinned, Stat, Trace, hole_at, kind_of, open_to_read, read_at, read_exact_at,
+    stat, write_all_at,
 };
 pub(crate) use names::strip_suffix;
 pub(crate) use user::User;
+pub(crate) use writers::writers;

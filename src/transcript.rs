@@ -13,6 +13,7 @@
 //! | `moves.rs` | where a new file has parts of the old one |
 //! | `repair.rs`, `restore.rs` | moving damage to the quarantine, and undoing that |
 //! | `quarantine.rs`, `edits.rs` | the format of the quarantine |
+//! | `parts.rs`, `sink.rs` | runs of NUL, noted by their length, and holes again |
 
 mod candidate;
 pub(crate) mod damage;
@@ -21,10 +22,12 @@ mod edits;
 pub(crate) mod json;
 pub(crate) mod lines;
 pub(crate) mod moves;
+mod parts;
 pub(crate) mod quarantine;
 pub(crate) mod repair;
 pub(crate) mod restore;
 mod runs;
 pub(crate) mod scan;
+pub(crate) mod sink;
 pub(crate) mod source;
 mod utf8;

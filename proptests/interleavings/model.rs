@@ -7,6 +7,7 @@ mod check;
 mod env;
 mod foreign;
 mod fs;
+mod hosts;
 mod large;
 mod limits;
 mod lookup;

@@ -14,10 +14,13 @@ use crate::sys::{self, Found, Pinned, filesystem, flock, limit};
 #[non_exhaustive]
 pub struct Appended {
     /// Where the first of the lines begins, in bytes.
+    #[serde(rename = "offsetBytes")]
     pub offset: u64,
     /// How many bytes the lines take, with their newlines.
+    #[serde(rename = "lengthBytes")]
     pub bytes: u64,
     /// How many bytes others have written (posts) since this turn last looked at the file.
+    #[serde(rename = "interveningBytes")]
     pub intervening: u64,
     /// Whether a torn line that somebody left was sealed with a newline first.
     pub sealed: bool,

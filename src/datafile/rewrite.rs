@@ -16,6 +16,7 @@ use crate::outside::note;
 use crate::place::Place;
 use crate::sys::{self, Access, Pinned, flock, limit, replace_like, strip_suffix};
 use crate::transcript::moves::Moves;
+use crate::transcript::sink::Sink;
 
 /// A new file is named `<session>.rewrite-<identity>.tmp` until it is renamed.
 const INFIX: &str = ".rewrite-";
@@ -156,9 +157,9 @@ impl Replacement {
         self.file.file().sync_all().context("sync", &self.path)
     }
 
-    /// Replaces the session file. Returns the section of the new file, whose data lock was taken
-    /// before anybody could see it, and whether its name could be synced.
-    pub(crate) fn install(self, old: Section) -> Result<(Section, Result<()>)> {
+    /// Replaces the session file. Carries over what a program without the data lock wrote into the
+    /// old one just before that.
+    pub(crate) fn install(mut self, old: Section) -> Result<Installed> {
         debug_assert!(old.is_of(&self.place));
         origin::tell(&self.file, self.len, old.pinned(), self.carried.list());
         if self.keeps_time
@@ -171,18 +172,60 @@ impl Replacement {
                 "the time of the session's last change cannot be kept");
         }
         self.sync()?;
-        let dir = self.place.dir();
-        let stat = sys::stat(self.file.file()).context("look at", &self.path)?;
+        let place = self.place.clone();
+        let dir = place.dir();
         dir.rename(&self.name, self.place.session_name())
             .context("put in place", self.place.session())?;
         // From here on this is the session file, whatever else fails.
+        let mut carried_to = old.len();
+        let carried = self.carry_late(&old, &mut carried_to);
+        // The sync gives time to those who had opened the old file before.
+        let synced = carried.and_then(|()| dir.sync(self.file.file()));
+        let synced = synced.and_then(|()| self.carry_late(&old, &mut carried_to));
+        let late = carried_to - old.len();
+        if late > 0 {
+            origin::tell(&self.file, self.len, old.pinned(), self.carried.list());
+        }
+        let stat = sys::stat(self.file.file()).context("look at", &self.path)?;
         drop(old);
         let session = SessionFile::installed(Arc::clone(&self.file));
-        let new = Section::new(session, &stat, &self.place);
+        let section = Section::new(session, &stat, &self.place);
         let unsynced =
             |source| Error::Unsynced { session: self.place.session().to_owned(), source };
-        Ok((new, dir.sync(self.file.file()).map_err(unsynced)))
+        Ok(Installed { section, late, synced: synced.map_err(unsynced) })
     }
+
+    /// Carries over what was written into the old file behind `from`, and moves `from` behind it.
+    fn carry_late(&mut self, old: &Section, from: &mut u64) -> io::Result<()> {
+        let range = *from..sys::stat(old.file())?.len;
+        if range.is_empty() {
+            return Ok(());
+        }
+        // If this file ends inside a line, so did the old one, and this goes on there.
+        let carried = match self.torn {
+            true => self.carry(old.file(), range.clone()),
+            false => self.carry_lines(old.file(), range.clone()),
+        };
+        match carried {
+            Ok(()) => {
+                *from = range.end;
+                self.file.file().sync_data()
+            }
+            // It was cut again.
+            Err(Error::Changed { .. }) => Ok(()),
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+}
+
+/// A new file in the session's place.
+pub(crate) struct Installed {
+    /// Its section. The data lock was taken before anybody could see the file.
+    pub(crate) section: Section,
+    /// How many bytes at its end were written into the old file while that was replaced.
+    pub(crate) late: u64,
+    /// Whether it is known to survive the loss of power.
+    pub(crate) synced: Result<()>,
 }
 
 impl Write for Replacement {
@@ -197,6 +240,16 @@ impl Write for Replacement {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Sink for Replacement {
+    fn hole(&mut self, count: u64) -> io::Result<()> {
+        let end = self.len.saturating_add(count);
+        limit::within(end, || self.file.file().set_len(end))?;
+        self.len = end;
+        self.torn = true;
         Ok(())
     }
 }
@@ -269,5 +322,30 @@ mod tests {
             assert_eq!(std::fs::read_to_string(place.session()).unwrap(), left);
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    /// Another program has the old file open, and writes after the section has measured it.
+    #[test]
+    fn what_was_written_into_the_old_file_meanwhile_is_in_the_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::resolve(&dir.path().join("s.jsonl"), true).unwrap();
+        for (old, kept, late, expected) in [
+            ("{}\n", "1\n", "2\n3\n", "1\n2\n3\n"),
+            // The old file was sealed, or the torn line was kept, and goes on.
+            ("{}\n{\"to", "1\n", "\n2\n", "1\n2\n"),
+            ("{}\n{\"to", "1\n{\"to", "rn\":1}\n2\n", "1\n{\"torn\":1}\n2\n"),
+            ("", "", "2\n", "2\n"),
+        ] {
+            std::fs::write(place.session(), old).unwrap();
+            let mut other = File::options().append(true).open(place.session()).unwrap();
+            let section = Section::lock_within(SOON, &place, false).unwrap().unwrap();
+            let mut new = Replacement::beside(&place, section.file()).unwrap();
+            new.write_all(kept.as_bytes()).unwrap();
+            other.write_all(late.as_bytes()).unwrap();
+            let Installed { section, late: count, synced } = new.install(section).unwrap();
+            synced.unwrap();
+            assert_eq!((count, section.len()), (late.len() as u64, expected.len() as u64));
+            assert_eq!(std::fs::read_to_string(place.session()).unwrap(), expected);
+        }
     }
 }

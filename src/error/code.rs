@@ -29,6 +29,7 @@ impl Error {
     /// | `sync-failed` | [`SyncFailed`](Self::SyncFailed) |
     /// | `unsynced` | [`Unsynced`](Self::Unsynced) |
     /// | `read-first` | [`ReadFirst`](Self::ReadFirst) |
+    /// | `open-elsewhere` | [`OpenElsewhere`](Self::OpenElsewhere) |
     /// | `cannot-restore` | [`Restore`](Self::Restore) |
     /// | `not-the-holder` | [`NotTheHolder`](Self::NotTheHolder) |
     /// | `foreign-holder` | [`ForeignHolder`](Self::ForeignHolder) |
@@ -55,6 +56,7 @@ impl Error {
             Self::SyncFailed { .. } => "sync-failed",
             Self::Unsynced { .. } => "unsynced",
             Self::ReadFirst { .. } => "read-first",
+            Self::OpenElsewhere { .. } => "open-elsewhere",
             Self::Restore { .. } => "cannot-restore",
             Self::NotTheHolder { .. } => "not-the-holder",
             Self::ForeignHolder { .. } => "foreign-holder",
@@ -93,6 +95,7 @@ impl Error {
             | Self::SyncFailed { session, .. }
             | Self::Unsynced { session, .. }
             | Self::ReadFirst { session }
+            | Self::OpenElsewhere { session, .. }
             | Self::Restore { session, .. }
             | Self::Forked { session } => Some(session),
             Self::NoAnswer { path, .. }
@@ -122,7 +125,9 @@ impl Error {
         match self {
             Self::Timeout { waited, .. } | Self::DataLockBusy { waited, .. } => busy_after(*waited),
             Self::NoAnswer { .. } => io::ErrorKind::TimedOut,
-            Self::RemoteOwner { .. } | Self::ForeignHolder { .. } => io::ErrorKind::ResourceBusy,
+            Self::RemoteOwner { .. } | Self::ForeignHolder { .. } | Self::OpenElsewhere { .. } => {
+                io::ErrorKind::ResourceBusy
+            }
             Self::NoSession { .. } => io::ErrorKind::NotFound,
             Self::NotASession { .. } | Self::Config { .. } => io::ErrorKind::InvalidInput,
             Self::BadLine { .. } | Self::Record(_) => io::ErrorKind::InvalidData,

@@ -125,6 +125,28 @@ impl fmt::Display for Writer {
     }
 }
 
+/// ` (node)`: the name of a program, if it is known.
+pub(super) struct InBrackets<'a>(pub(super) Option<&'a str>);
+
+impl fmt::Display for InBrackets<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |name| write!(f, " ({})", printable(name)))
+    }
+}
+
+/// `, as have 2 others`, if there are others.
+pub(super) struct AndMore(pub(super) usize);
+
+impl fmt::Display for AndMore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            1 => f.write_str(", as has another process"),
+            more => write!(f, ", as have {more} other processes"),
+        }
+    }
+}
+
 /// The error of a write that failed and could not be taken back.
 #[derive(Debug, thiserror::Error)]
 #[error(

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::owner::Owner;
-use super::{DEFAULT_HOST, DEFAULT_PORT, Gateway, Layout, Refused, record, socket};
+use super::{DEFAULT_HOST, DEFAULT_PORT, Gateway, Layout, Refused, advice, record, socket};
 use super::{Error, Result};
 use crate::mode::{Mode, now_or_never};
 use crate::rules::{Rules, deadline_after};
@@ -192,9 +191,12 @@ impl GatewayBuilder {
             Ok(turn) => return Ok(turn),
             Err(error) => error,
         };
-        let (lock, named) = (lock.to_owned(), pid_in(&error));
-        let verified = mode.run(move || named.is_some_and(|pid| Owner::is_verified(&lock, pid)));
-        Err(self.refused(layout, layer, error, verified.await?))
+        if !is_held(&error) {
+            return Err(error.into());
+        }
+        let (asked, lock) = (self.clone(), lock.to_owned());
+        let advice = mode.run(move || advice::about_holder(&asked, &lock)).await?;
+        Err(self.refused(layout, layer, error, advice))
     }
 
     /// The rules by which its locks are judged.
@@ -203,7 +205,13 @@ impl GatewayBuilder {
     }
 
     /// Turns "the lock is held" into the refusal of a gateway.
-    fn refused(&self, layout: &Layout, layer: Layer, error: crate::Error, verified: bool) -> Error {
+    fn refused(
+        &self,
+        layout: &Layout,
+        layer: Layer,
+        error: crate::Error,
+        (advice, verified): (String, bool),
+    ) -> Error {
         let holder = match error {
             crate::Error::Timeout { holder, .. } => holder,
             crate::Error::DataLockBusy { .. } => None,
@@ -213,22 +221,19 @@ impl GatewayBuilder {
         Error::Refused(match layer {
             Layer::State => {
                 let state_dir = layout.state_dir().to_owned();
-                Refused::StateLocked { state_dir, waited, holder, verified }
+                Refused::StateLocked { state_dir, waited, holder, verified, advice }
             }
             Layer::Config => {
                 let config = layout.config().to_owned();
-                Refused::ConfigLocked { config, waited, holder, verified }
+                Refused::ConfigLocked { config, waited, holder, verified, advice }
             }
         })
     }
 }
 
-/// The process that an error names as the holder.
-fn pid_in(error: &crate::Error) -> Option<i32> {
-    match error {
-        crate::Error::Timeout { holder, .. } => holder.as_ref()?.pid?.try_into().ok(),
-        _ => None,
-    }
+/// Whether an error says that somebody else has the lock.
+fn is_held(error: &crate::Error) -> bool {
+    matches!(error, crate::Error::Timeout { .. } | crate::Error::DataLockBusy { .. })
 }
 
 #[derive(Clone, Copy)]

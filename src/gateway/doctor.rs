@@ -14,6 +14,7 @@ use super::Result;
 use super::{GatewayBuilder, GatewayReport, Health, Layout, status};
 use crate::compat::openclaw;
 use crate::rules::Rules;
+use crate::sessions::paths;
 use crate::sessions::sweep::{self, LockReport, LockState};
 use crate::sys::{Dir, FileKind};
 
@@ -44,13 +45,18 @@ pub enum Trouble {
     UnreadableLock(LockReport),
     /// A directory that an interrupted reclaim of OpenClaw left. OpenClaw's gateway waits for it
     /// forever.
-    OrphanedReclaim(#[serde(serialize_with = "sweep::lossy")] PathBuf),
+    OrphanedReclaim(#[serde(serialize_with = "paths::path")] PathBuf),
     /// The process that listens on the port is named by no lock.
-    UnknownListener(String),
+    UnknownListener(#[serde(serialize_with = "story")] String),
     /// The owner of the lock does not listen on its port.
-    OwnerDoesNotListen(String),
+    OwnerDoesNotListen(#[serde(serialize_with = "story")] String),
     /// The gateway accepts connections and does not answer, or answers that it is unhealthy.
-    NotHealthy(String),
+    NotHealthy(#[serde(serialize_with = "story")] String),
+}
+
+/// Facts are an object, whatever the trouble is.
+fn story<S: serde::Serializer>(text: &str, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_map([("text", text)])
 }
 
 impl fmt::Display for Finding {
@@ -195,9 +201,9 @@ fn port_troubles(report: &GatewayReport) -> Vec<Trouble> {
                 "{listener} listens on {address}, and no gateway lock names it"
             )));
         }
-        (Some(listener), true) if report.listener_is_owner() == Some(false) => {
+        (Some(listener), true) if report.listener_is_owner == Some(false) => {
             found.push(Trouble::UnknownListener(format!(
-                "{listener} listens on {address}, and is not the owner of the lock"
+                "{listener} listens on {address}, and does not belong to the owner of the lock"
             )));
         }
         (None, true) if report.health == Health::Refused => {

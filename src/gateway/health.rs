@@ -74,6 +74,23 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 /// **Blocking**, for at most `limit`.
 #[must_use]
 pub fn probe(address: SocketAddr, limit: Duration) -> Health {
+    ask(address, limit).health
+}
+
+/// What `/healthz` answered, and what the gateway said of itself.
+pub(super) struct Answer {
+    pub(super) health: Health,
+    pub(super) state_dir: Option<String>,
+}
+
+impl From<Health> for Answer {
+    fn from(health: Health) -> Self {
+        Self { health, state_dir: None }
+    }
+}
+
+/// Requests `/healthz` from an address. Blocks for at most `limit`.
+pub(super) fn ask(address: SocketAddr, limit: Duration) -> Answer {
     // The request goes to the address itself, whatever proxy the environment names.
     let config = Agent::config_builder()
         .timeout_global(Some(limit))
@@ -88,11 +105,11 @@ pub fn probe(address: SocketAddr, limit: Duration) -> Health {
     });
     match answer {
         Ok((status, body)) if status.is_success() => judge(&body),
-        Ok((status, _)) => Health::Unhealthy(format!("HTTP {}", status.as_u16())),
-        Err(ureq::Error::Timeout(_)) => Health::Silent,
-        Err(ureq::Error::Io(e)) => unanswered(&e),
-        Err(ureq::Error::ConnectionFailed) => Health::Refused,
-        Err(e) => Health::Unhealthy(e.to_string()),
+        Ok((status, _)) => Health::Unhealthy(format!("HTTP {}", status.as_u16())).into(),
+        Err(ureq::Error::Timeout(_)) => Health::Silent.into(),
+        Err(ureq::Error::Io(e)) => unanswered(&e).into(),
+        Err(ureq::Error::ConnectionFailed) => Health::Refused.into(),
+        Err(e) => Health::Unhealthy(e.to_string()).into(),
     }
 }
 
@@ -123,12 +140,16 @@ fn unanswered(e: &io::Error) -> Health {
 }
 
 /// Some web servers answer every path with a page. They are no gateways.
-fn judge(body: &[u8]) -> Health {
-    match serde_json::from_slice::<serde_json::Value>(body) {
-        Ok(serde_json::Value::Object(answer)) if answer.get("ok") == Some(&false.into()) => {
-            Health::Unhealthy("it says ok: false".into())
-        }
-        Ok(serde_json::Value::Object(_)) => Health::Healthy,
-        _ => Health::Unhealthy("its answer is not a JSON object, so it is no gateway".into()),
-    }
+fn judge(body: &[u8]) -> Answer {
+    let Ok(serde_json::Value::Object(answer)) = serde_json::from_slice(body) else {
+        let reason = "its answer is not a JSON object, so it is no gateway";
+        return Health::Unhealthy(reason.into()).into();
+    };
+    let health = if answer.get("ok") == Some(&false.into()) {
+        Health::Unhealthy("it says ok: false".into())
+    } else {
+        Health::Healthy
+    };
+    let state_dir = answer.get("stateDir").and_then(|dir| dir.as_str()).map(str::to_owned);
+    Answer { health, state_dir }
 }

@@ -55,7 +55,10 @@ impl Identity {
 pub struct OwnerProcess {
     /// Its id, in its own PID namespace.
     pub pid: i32,
+    /// Its id in the PID namespace of this process, if it has been found here.
+    pub pid_here: Option<i32>,
     /// When it was started, as recorded, in clock ticks since boot.
+    #[serde(rename = "startTimeTicks")]
     pub start_time: Option<u64>,
     /// Whether the process that has the id now is the one that wrote the record.
     pub identity: Identity,
@@ -82,22 +85,19 @@ impl Owner {
         };
         let Some(named) = lock::read_record(&place)? else { return Ok(None) };
         let PidClaim::Pid(pid) = named.record.pid else { return Ok(None) };
-        let identity = identify(&named, pid);
-        let record = named.record;
-        let command = match identity {
-            Identity::Verified | Identity::Unverified => command_of(pid),
-            Identity::Recycled | Identity::Gone | Identity::Elsewhere => None,
+        let (identity, pid_here) = match in_another_namespace(&named, pid) {
+            Some(here) => (Identity::Verified, Some(here)),
+            None => {
+                let identity = identify(&named, pid);
+                let is_here = matches!(identity, Identity::Verified | Identity::Unverified);
+                (identity, is_here.then_some(pid))
+            }
         };
-        let process = OwnerProcess { pid, start_time: record.start_time, identity, command };
+        let record = named.record;
+        let command = pid_here.and_then(command_of);
+        let start_time = record.start_time;
+        let process = OwnerProcess { pid, pid_here, start_time, identity, command };
         Ok(Some(Self { record, process }))
-    }
-
-    /// Whether `lock` names `pid`, and more than its record says so.
-    pub(super) fn is_verified(lock: &Path, pid: i32) -> bool {
-        let owner = Self::at(lock).ok().flatten();
-        owner.is_some_and(|owner| {
-            owner.process.pid == pid && owner.process.identity == Identity::Verified
-        })
     }
 
     /// Returns the port that the record names. It means nothing unless the owner lives.
@@ -126,6 +126,26 @@ fn identify(named: &NamedOwner, pid: i32) -> Identity {
     }
 }
 
+/// The id here of an owner in a container, which names itself by its id there. The kernel tells who
+/// has the lock; that process has the recorded id there, and was started when the record says.
+fn in_another_namespace(named: &NamedOwner, pid: i32) -> Option<i32> {
+    let record = &named.record;
+    let ours = process::own().pid_namespace;
+    let is_elsewhere = record.pid_ns.is_some_and(|ns| ours != Some(ns)) && record.same_boot();
+    let here = i32::try_from(lock_holder(named).filter(|_| is_elsewhere)?).ok()?;
+    let is_it = process::innermost_id(here) == Some(pid)
+        && record.start_time.is_some()
+        && process::start_time(here).ok().flatten() == record.start_time
+        && may_signal(named.file.file(), here).unwrap_or(false);
+    is_it.then_some(here)
+}
+
+/// The process that has the kernel's lock on the lock file.
+fn lock_holder(named: &NamedOwner) -> Option<u32> {
+    let blocker = flock::blocker_of(&sys::stat(named.file.file()).ok()?)?;
+    (blocker.by == BlockedBy::Lock).then_some(blocker.pid)
+}
+
 /// Whether more than the record says that `pid` is the owner. A record is only text: whoever may
 /// write into the directory could name any process in it.
 ///
@@ -139,10 +159,7 @@ fn is_proved(named: &NamedOwner, pid: i32) -> bool {
             has_open(pid, named.file.file()).unwrap_or(false)
                 && process::command_line(pid).is_some_and(|words| openclaw::is_agent(&words))
         } else {
-            let blocker =
-                sys::stat(named.file.file()).ok().and_then(|stat| flock::blocker_of(&stat));
-            let holder = blocker.filter(|blocker| blocker.by == BlockedBy::Lock);
-            holder.map(|holder| holder.pid) == u32::try_from(pid).ok()
+            lock_holder(named) == u32::try_from(pid).ok()
         }
 }
 

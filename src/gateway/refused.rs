@@ -16,7 +16,7 @@ pub enum Refused {
     #[error(
         "gateway already running ({}); lock timeout after {}ms: it has the state directory {}; {}",
         ByPid(holder.as_deref()), waited.as_millis(), state_dir.display(),
-        HowToEnd(holder.as_deref(), *verified)
+        advice
     )]
     StateLocked {
         /// The state directory.
@@ -27,6 +27,8 @@ pub enum Refused {
         holder: Option<Box<Holder>>,
         /// Whether more than the record says that this process holds it. A record is only text.
         verified: bool,
+        /// What to do about it.
+        advice: String,
     },
 
     /// Another gateway has the config file, with another state directory.
@@ -35,7 +37,7 @@ pub enum Refused {
          several gateways on one config need multi-gateway mode, and a state directory and a port \
          each",
         ByPid(holder.as_deref()), waited.as_millis(), config.display(),
-        HowToEnd(holder.as_deref(), *verified)
+        advice
     )]
     ConfigLocked {
         /// The config file.
@@ -46,6 +48,8 @@ pub enum Refused {
         holder: Option<Box<Holder>>,
         /// Whether more than the record says that this process holds it. A record is only text.
         verified: bool,
+        /// What to do about it.
+        advice: String,
     },
 
     /// Another process listens on the port. It has neither lock of this gateway, since both were
@@ -87,16 +91,41 @@ pub enum Refused {
         health: Health,
     },
 
-    /// The named process is not the verified owner of this gateway's locks. Nothing was done to it.
+    /// A supervised start met a program on the port that is not the gateway of this state directory
+    /// and config. However healthy it is, this gateway does not run.
     #[error(
-        "process {pid} is not ended: {reason}; \
-         `turnlock gateway status` shows the owner and the listener"
+        "{cause}; what answers at {url} is not this gateway: {why}{}",
+        Unless(listener.as_deref(), cause)
     )]
+    Stranger {
+        /// Why this gateway could not start.
+        cause: Box<super::Error>,
+        /// The address, as `http://127.0.0.1:18789/healthz`.
+        url: String,
+        /// What tells it from this gateway.
+        why: &'static str,
+        /// The listener, as far as it can be seen.
+        listener: Option<Box<Listener>>,
+    },
+
+    /// The named process is not the verified owner of this gateway's locks. Nothing was done to it.
+    #[error("process {pid} is not ended: {reason}; {advice}")]
     NotTheOwner {
         /// The id of the named process.
         pid: i32,
         /// Why it is not the owner.
         reason: &'static str,
+        /// How to see who is.
+        advice: String,
+    },
+
+    /// No process was named, and there is not exactly one verified owner. Nothing was done.
+    #[error("nothing is ended: {reason}; {advice}")]
+    NoOwner {
+        /// Why no owner was found.
+        reason: String,
+        /// How to see who has the locks and who listens.
+        advice: String,
     },
 
     /// The owner was ended, and another process keeps the port.
@@ -125,6 +154,7 @@ impl Refused {
                 | Self::ConfigLocked { .. }
                 | Self::PortTaken { .. }
                 | Self::NeverHealthy { .. }
+                | Self::Stranger { .. }
         )
     }
 }
@@ -140,28 +170,23 @@ impl fmt::Display for ByPid<'_> {
     }
 }
 
-struct HowToEnd<'a>(Option<&'a Holder>, bool);
-
-impl fmt::Display for HowToEnd<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("see `turnlock gateway status`")?;
-        match self.0.and_then(|holder| holder.pid) {
-            Some(pid) if self.1 => {
-                write!(f, ", or end it with `turnlock gateway stop --pid {pid}`")
-            }
-            Some(_) => {
-                f.write_str("; that pid is not verified: only the record in the lock file names it")
-            }
-            None => Ok(()),
-        }
-    }
-}
-
 struct ByListener<'a>(Option<&'a Listener>);
 
 impl fmt::Display for ByListener<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.map_or(Ok(()), |listener| write!(f, " ({listener})"))
+    }
+}
+
+/// The listener, unless the cause names it already.
+struct Unless<'a>(Option<&'a Listener>, &'a super::Error);
+
+impl fmt::Display for Unless<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            super::Error::Refused(Refused::PortTaken { .. }) => Ok(()),
+            _ => ByListener(self.0).fmt(f),
+        }
     }
 }
 

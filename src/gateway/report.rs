@@ -9,15 +9,17 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Result;
+use super::family::listener_is_owner;
 use super::listener::listener_at;
 use super::owner::Owner;
 use super::{
-    DEFAULT_HOST, DEFAULT_PORT, GatewayBuilder, Health, Identity, Listener, OwnerProcess, Remains,
-    probe, remains,
+    DEFAULT_HOST, DEFAULT_PORT, GatewayBuilder, Health, Listener, OwnerProcess, Remains, probe,
+    remains,
 };
-use crate::error::Holder;
+use crate::error::{Holder, printable};
 use crate::lock::Reason;
 use crate::rules::Rules;
+use crate::sessions::paths;
 use crate::sessions::sweep::{self, LockState};
 
 /// Where a gateway is looked for if nothing says otherwise.
@@ -31,10 +33,10 @@ pub(super) const PROBE: Duration = Duration::from_secs(1);
 #[non_exhaustive]
 pub struct GatewayReport {
     /// The state directory, with links resolved.
-    #[serde(serialize_with = "sweep::lossy")]
+    #[serde(flatten, serialize_with = "paths::state_dir")]
     pub state_dir: PathBuf,
     /// The config file, with links resolved.
-    #[serde(serialize_with = "sweep::lossy")]
+    #[serde(flatten, serialize_with = "paths::config")]
     pub config: PathBuf,
     /// The lock of the state directory; `None` if there is none.
     pub state_lock: Option<LockFacts>,
@@ -47,6 +49,9 @@ pub struct GatewayReport {
     pub address: SocketAddr,
     /// The listener there.
     pub listener: Option<Listener>,
+    /// Whether the listener is the owner of the locks, a process that it started, or one that has
+    /// inherited its lock; `None` if that cannot be told.
+    pub listener_is_owner: Option<bool>,
     /// What `/healthz` answered there.
     pub health: Health,
 }
@@ -57,7 +62,7 @@ pub struct GatewayReport {
 #[non_exhaustive]
 pub struct LockFacts {
     /// The lock file.
-    #[serde(serialize_with = "sweep::lossy")]
+    #[serde(flatten, serialize_with = "paths::lock")]
     pub lock: PathBuf,
     /// Its state, judged by the kernel's lock, and for a foreign owner by its process.
     pub state: LockState,
@@ -69,6 +74,10 @@ pub struct LockFacts {
     pub port: Option<u16>,
     /// The address to listen on that its record names.
     pub address: Option<IpAddr>,
+    /// The state directory that its record names, by the name that its owner has for it.
+    pub state_dir: Option<String>,
+    /// The config that its record names, likewise.
+    pub config: Option<String>,
     /// Why it is stale, or what else is noteworthy about it.
     pub reasons: Vec<Reason>,
     /// Why it could not be looked at.
@@ -82,7 +91,11 @@ impl LockFacts {
         let owner = Owner::at(lock).ok().flatten();
         let port = owner.as_ref().and_then(Owner::port);
         let address = owner.as_ref().and_then(|owner| owner.record.address);
+        let told = |text: Option<&String>| text.map(|text| printable(text));
+        let record = owner.as_ref().map(|owner| &owner.record);
         Some(Self {
+            state_dir: told(record.and_then(|record| record.state_dir.as_ref())),
+            config: told(record.and_then(|record| record.config_path.as_ref())),
             lock: report.lock,
             state: report.state,
             holder: report.holder,
@@ -112,18 +125,6 @@ impl GatewayReport {
     pub fn locks(&self) -> impl Iterator<Item = &LockFacts> {
         self.state_lock.iter().chain(&self.config_lock)
     }
-
-    /// Whether the listener is the process that the locks name; `None` if that cannot be told.
-    #[must_use]
-    pub fn listener_is_owner(&self) -> Option<bool> {
-        let listener = self.listener.as_ref().filter(|listener| !listener.pids.is_empty())?;
-        let owner = self.locks().filter_map(|lock| lock.process.as_ref()).next()?;
-        match owner.identity {
-            Identity::Verified | Identity::Unverified => Some(listener.pids.contains(&owner.pid)),
-            Identity::Recycled | Identity::Gone => Some(false),
-            Identity::Elsewhere => None,
-        }
-    }
 }
 
 /// Looks at a gateway, and changes nothing.
@@ -139,14 +140,15 @@ pub fn status(gateway: &GatewayBuilder, port: Option<u16>) -> Result<GatewayRepo
     let layout = gateway.layout(false)?;
     let (state_lock, config_lock) =
         (LockFacts::of(layout.state_lock()), LockFacts::of(layout.config_lock()));
-    let locks = state_lock.iter().chain(&config_lock);
-    let address = find_address((gateway.host, port), locks, DEFAULT_ADDRESS);
+    let locks: Vec<_> = state_lock.iter().chain(&config_lock).collect();
+    let address = find_address((gateway.host, port), locks.iter().copied(), DEFAULT_ADDRESS);
     let health = probe(address, PROBE);
     // A socket at `::` that has IPv6 connections only is found here too, and reached by none.
     let is_reached = |listener: &Listener| {
         health != Health::Refused || listener.address.is_ipv4() == address.is_ipv4()
     };
     let listener = listener_at(address).filter(is_reached);
+    let listener_is_owner = listener_is_owner(listener.as_ref(), &locks);
     Ok(GatewayReport {
         state_dir: layout.state_dir().to_owned(),
         config: layout.config().to_owned(),
@@ -155,6 +157,7 @@ pub fn status(gateway: &GatewayBuilder, port: Option<u16>) -> Result<GatewayRepo
         remains: remains(gateway).unwrap_or_default(),
         address,
         listener,
+        listener_is_owner,
         health,
     })
 }

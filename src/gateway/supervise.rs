@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::health::health_url;
-use super::report::{PROBE, find_address};
+use super::report::PROBE;
+use super::same::{Met, meet};
 use super::{Error, Result};
-use super::{Gateway, GatewayBuilder, Health, LockFacts, Refused, probe};
+use super::{Gateway, GatewayBuilder, Refused};
 use crate::mode::{Mode, now_or_never};
 use crate::rules::deadline_after;
 
@@ -43,15 +44,21 @@ pub fn under_systemd() -> bool {
 impl GatewayBuilder {
     /// Takes the three layers, unless another gateway has them and is healthy.
     ///
-    /// If a layer is taken, it probes the other gateway and tries again, until that one is healthy
-    /// or gone, or [`healthy_within`](Self::healthy_within) has passed.
+    /// If a layer is taken, it probes the other gateway at once, and tries again, until that one is
+    /// healthy or gone, or [`healthy_within`](Self::healthy_within) has passed, or the
+    /// [timeout](Self::acquire_timeout) if that is longer.
+    ///
+    /// The other gateway is the one of this very state directory and config, by the record of its
+    /// lock and, where `/healthz` tells it, by its state directory. Another program on the port is
+    /// an error once the timeout has passed, however healthy it is.
     ///
     /// **Cancel safe** like [`acquire`](Self::acquire). Files and probes are handled on tokio's
     /// blocking pool.
     ///
     /// # Errors
     /// [`Error::Refused`] with [`NeverHealthy`](Refused::NeverHealthy) if the other gateway never
-    /// became healthy; otherwise those of [`acquire`](Self::acquire).
+    /// became healthy, with [`Stranger`](Refused::Stranger) if another program is in its place;
+    /// otherwise those of [`acquire`](Self::acquire).
     pub async fn acquire_supervised(self) -> Result<Supervised> {
         self.supervised_as(Mode::Async).await
     }
@@ -65,44 +72,47 @@ impl GatewayBuilder {
     }
 
     async fn supervised_as(self, mode: Mode) -> Result<Supervised> {
-        let mut attempt = self.clone();
-        let mut until = None;
+        // One that is healthy is seen at once, and not after the timeout.
+        let mut attempt = self.clone().acquire_timeout(Duration::ZERO);
+        let began = Instant::now();
+        let left = |limit: Duration| match deadline_after(Some(limit)) {
+            Some(_) => limit.saturating_sub(began.elapsed()),
+            None => Duration::MAX,
+        };
+        let bound = self.healthy_within.max(self.timeout);
         loop {
             let cause = match attempt.acquire_as(mode).await {
                 Ok(gateway) => return Ok(Supervised::Started(gateway)),
                 Err(error) if is_taken(&error) => error,
                 Err(error) => return Err(error),
             };
-            let until = *until.get_or_insert_with(|| deadline_after(Some(self.healthy_within)));
-            let left = || {
-                until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()))
-            };
             let asked = self.clone();
-            let limit = left().clamp(SHORTEST, PROBE);
-            let (address, health) = mode.run(move || asked.ask(limit)).await??;
-            if health.is_healthy() {
-                return Ok(Supervised::AlreadyHealthy(address));
+            let limit = left(bound).clamp(SHORTEST, PROBE);
+            let met = mode.run(move || meet(&asked, limit)).await??;
+            if met.stranger.is_none() && met.health.is_healthy() {
+                return Ok(Supervised::AlreadyHealthy(met.address));
             }
-            if left() <= PAUSE {
-                return Err(Error::Refused(Refused::NeverHealthy {
-                    cause: Box::new(cause),
-                    url: health_url(address),
-                    waited: self.healthy_within,
-                    health,
-                }));
+            let is_stranger = met.stranger.is_some() && met.health.is_healthy();
+            if left(if is_stranger { self.timeout } else { bound }) <= PAUSE {
+                return Err(Error::Refused(self.met(met, cause)));
             }
-            // The other gateway may be starting or ending.
+            // The other one may be starting or ending.
             attempt = self.clone().acquire_timeout(PAUSE);
         }
     }
 
-    /// Probes the other gateway: where its record says if it lives, else where this gateway would
-    /// listen.
-    fn ask(&self, limit: Duration) -> Result<(SocketAddr, Health)> {
-        let layout = self.layout(false)?;
-        let locks = [LockFacts::of(layout.state_lock()), LockFacts::of(layout.config_lock())];
-        let address = find_address((None, None), locks.iter().flatten(), self.address());
-        Ok((address, probe(address, limit)))
+    /// Why this gateway does not run, and another one does not either.
+    fn met(&self, met: Met, cause: Error) -> Refused {
+        let (cause, url) = (Box::new(cause), health_url(met.address));
+        match met.stranger {
+            Some(why) if met.health.is_healthy() => {
+                Refused::Stranger { cause, url, why, listener: met.listener.map(Box::new) }
+            }
+            _ => {
+                let waited = self.healthy_within;
+                Refused::NeverHealthy { cause, url, waited, health: met.health }
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Watches a gateway: its state, and changes of its state.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -64,6 +65,9 @@ pub struct Observation {
     pub held_sessions: usize,
     /// The number of its sessions whose lock is stale.
     pub stale_sessions: usize,
+    /// The number of its session locks in each [state](LockState), by the name of the state. States
+    /// without a lock are missing.
+    pub locks_by_state: BTreeMap<&'static str, usize>,
 }
 
 /// Looks at an address only, and not at any lock.
@@ -81,6 +85,7 @@ pub fn observe_address(address: SocketAddr) -> Observation {
         pid: None,
         held_sessions: 0,
         stale_sessions: 0,
+        locks_by_state: BTreeMap::new(),
     }
 }
 
@@ -95,7 +100,8 @@ pub fn observe_address(address: SocketAddr) -> Observation {
 pub fn observe(gateway: &GatewayBuilder, port: Option<u16>) -> Result<Observation> {
     let report = status(gateway, port)?;
     let (condition, reasons) = judge(&report);
-    let pid = report.locks().find_map(|lock| lock.process.as_ref()).map(|process| process.pid);
+    let owner = report.locks().find_map(|lock| lock.process.as_ref());
+    let pid = owner.map(|owner| owner.pid_here.unwrap_or(owner.pid));
     let mut seen = Observation {
         condition,
         reasons,
@@ -104,6 +110,7 @@ pub fn observe(gateway: &GatewayBuilder, port: Option<u16>) -> Result<Observatio
         pid,
         held_sessions: 0,
         stale_sessions: 0,
+        locks_by_state: BTreeMap::new(),
     };
     for dir in gateway.layout(false)?.session_dirs() {
         seen.add_sessions_of(&dir);
@@ -150,6 +157,7 @@ impl Observation {
             Err(error) => return self.reasons.push(error.to_string()),
         };
         for lock in locks {
+            *self.locks_by_state.entry(lock.state.as_str()).or_default() += 1;
             match lock.state {
                 LockState::Held | LockState::Foreign => {
                     self.held_sessions += 1;

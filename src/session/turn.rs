@@ -268,10 +268,6 @@ impl Inner {
         Error::Changed { session: self.slot.place.session().to_owned(), how }
     }
 
-    fn overtaken(&self) -> Error {
-        Error::Overtaken { session: self.slot.place.session().to_owned() }
-    }
-
     /// The fence (I4): fails if the turn is not this holder's any more.
     fn fence(&self, open: &OpenTurn) -> Result<()> {
         self.unless_lost(open.lock.lost(&self.slot.place)?)

@@ -14,6 +14,7 @@ use crate::place::Place;
 use crate::rules::WaitLimit;
 use crate::session::data_lock::{enter_section, in_section};
 use crate::session::{SlotRef, fast_path, let_go_of_post};
+use crate::sys::{self, Pinned};
 
 /// How a post went.
 enum Posted {
@@ -124,9 +125,11 @@ fn post(
             (Some(held), lock)
         }
         Try::Busy(obstacle) => match obstacle.ours() {
-            // The holder may be about to put a rewritten file where none is now (I20). What is
-            // created here goes with that.
-            Some(_) if section.is_unused_of_ours() && want.rules.is_served(slot.place.dir()) => {
+            // The holder may be about to put a rewritten file where none is now (I20). What this
+            // process, or another one, has created there goes with that.
+            Some(lock)
+                if want.rules.is_served(slot.place.dir()) && is_in_a_gap(&section, &lock) =>
+            {
                 return Ok(Some(Posted::NeedsTurn));
             }
             Some(lock) => (None, Arc::new(lock)),
@@ -139,6 +142,17 @@ fn post(
         let_go_of_post(slot, held, section, &want.rules);
     }
     Ok(Some(Posted::Done(appended?)))
+}
+
+/// Whether the session file may have been made since the holder began, while its rewrite had left
+/// none: it is empty, and younger than the holder's record. One server gave both their times.
+fn is_in_a_gap(section: &Section, lock: &Pinned) -> bool {
+    let modified = |file| sys::stat(file).map(|stat| stat.modified);
+    section.len() == 0
+        && match (modified(section.file()), modified(lock.file())) {
+            (Ok(session), Ok(lock)) => session >= lock,
+            _ => true,
+        }
 }
 
 #[cfg(test)]

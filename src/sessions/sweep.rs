@@ -18,6 +18,7 @@ pub use crate::lock::LockState;
 use crate::lock::{Reason, Seen};
 use crate::place::Place;
 use crate::rules::Rules;
+use crate::sessions::paths;
 use look::{Directory, Inspector, LockEntry};
 
 /// The state of one lock file, and what was done about it.
@@ -26,7 +27,7 @@ use look::{Directory, Inspector, LockEntry};
 #[non_exhaustive]
 pub struct LockReport {
     /// The path of the lock file.
-    #[serde(serialize_with = "lossy")]
+    #[serde(flatten, serialize_with = "paths::lock")]
     pub lock: PathBuf,
     /// Its state.
     pub state: LockState,
@@ -38,14 +39,6 @@ pub struct LockReport {
     pub removed: bool,
     /// Why it could not be read, or not be removed.
     pub error: Option<String>,
-}
-
-/// Serializes a path as text. Bytes that are not UTF-8 are replaced.
-pub(crate) fn lossy<S: serde::Serializer>(
-    path: &Path,
-    serializer: S,
-) -> std::result::Result<S::Ok, S::Error> {
-    serializer.collect_str(&path.display())
 }
 
 impl LockReport {

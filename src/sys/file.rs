@@ -133,6 +133,12 @@ pub(crate) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::
     file.read_exact_at(buffer, offset)
 }
 
+/// Returns how long the hole at `offset` is: a part of the file that takes no room, and is read as
+/// NUL. 0 if there is none, or none can be seen. Neither uses nor moves the cursor.
+pub(crate) fn hole_at(file: &File, offset: u64) -> u64 {
+    system::hole_at(file, offset).unwrap_or(0)
+}
+
 /// Writes all of `bytes` at `offset`.
 pub(crate) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     file.write_all_at(bytes, offset)

@@ -102,6 +102,25 @@ pub(crate) fn started_at(pid: i32) -> Option<Timestamp> {
     system::started_at(pid)
 }
 
+/// Whether process `pid` is `ancestor`, or one of its descendants by the parents that it has now.
+#[cfg(feature = "gateway")]
+pub(crate) fn descends_from(pid: i32, ancestor: i32) -> bool {
+    /// A bound: ids may be given anew while this looks.
+    const MOST: usize = 1000;
+    let parent = |pid: &i32| {
+        id(*pid)?;
+        system::parent(*pid)
+    };
+    std::iter::successors(Some(pid), parent).take(MOST).any(|pid| pid == ancestor)
+}
+
+/// Returns the id that process `pid` has in its own PID namespace.
+#[cfg(feature = "gateway")]
+pub(crate) fn innermost_id(pid: i32) -> Option<i32> {
+    id(pid)?;
+    system::ids(pid).last().copied()
+}
+
 /// Returns the command line of process `pid`, without empty words.
 ///
 /// `None` if it cannot be read or has no words, as that of a zombie. A kernel thread, which has

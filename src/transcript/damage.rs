@@ -77,12 +77,14 @@ pub struct Damage {
     /// The kind of damage.
     pub kind: DamageKind,
     /// The byte range of the line, or of the part, in the file. The newline is not included.
+    #[serde(rename = "byteRange")]
     pub range: Range<u64>,
     /// The byte ranges of the whole records in it, in order. Each includes the whitespace after the
     /// record. A repair removes everything between them.
     ///
     /// At most 1024 records are listed. A line with more is reported in several consecutive parts,
     /// so that the memory needed for a hostile line is bounded.
+    #[serde(rename = "savedByteRanges")]
     pub saved: Vec<Range<u64>>,
     /// The line number, counted from 1. `None` if the file was not read from its beginning.
     pub line: Option<u64>,

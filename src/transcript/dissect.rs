@@ -38,9 +38,9 @@ use std::ops::Range;
 use super::candidate::{Candidate, Origin};
 use super::damage::{Damage, DamageKind};
 use super::json::is_space;
-use super::runs::quiet_run;
+use super::runs::{nul_run, quiet_run};
 use super::scan::MAX_SAVED;
-use super::source::{ReadAt, Window, each_piece};
+use super::source::{ReadAt, Window, each_piece, hole_behind};
 use super::utf8::Utf8;
 
 /// A damaged line whose records are being found.
@@ -153,6 +153,9 @@ impl Dissection {
                 index += 1;
             }
             at += bytes.len() as u64;
+            if search.is_in_nuls() {
+                at += hole_behind(bytes, source, at..self.line.end);
+            }
         }
         if let Some(record) = search.record(None, self.line.end)
             && is_utf8(source, &mut self.second_window, record.clone())?
@@ -234,10 +237,17 @@ impl Search {
         (self.expected, self.known, self.last) = (true, true, 0);
     }
 
+    /// Whether the last byte was a NUL outside of every attempt. More of them change nothing.
+    fn is_in_nuls(&self) -> bool {
+        !self.first.is_live() && self.last == 0 && self.expected && !self.known
+    }
+
     /// The number of bytes at the front that change nothing.
     #[inline]
     fn skip(&mut self, bytes: &[u8]) -> usize {
-        let skipped = if !self.first.is_live() && !self.expected {
+        let skipped = if self.is_in_nuls() {
+            nul_run(bytes)
+        } else if !self.first.is_live() && !self.expected {
             memchr::memchr2(b'{', 0, bytes).unwrap_or(bytes.len())
         } else if self.first.in_plain_text() && !self.second.is_live() {
             quiet_run(bytes)

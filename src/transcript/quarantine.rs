@@ -20,6 +20,8 @@ use hmac_sha256::Hash as Sha256;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::sink::{Sink, write_nuls};
+
 /// One line of a quarantine file.
 ///
 /// Offsets and lengths are in bytes and refer to the session file before the repair. Times are RFC
@@ -67,13 +69,30 @@ pub enum Entry {
         /// The steps through the repaired file, in base64 (see `edits.rs`).
         steps: String,
     },
+    /// A run of NUL bytes that was taken out.
+    Nuls {
+        /// The id of the repair.
+        repair: Uuid,
+        /// The offset of the first of them.
+        offset: u64,
+        /// Their number.
+        length: u64,
+        /// Whether they were a hole of the file, and took no room.
+        hole: bool,
+        /// The name of the [`DamageKind`](super::damage::DamageKind).
+        reason: String,
+        /// What was inserted in their place: a newline, or nothing.
+        inserted: String,
+        /// When the repair began.
+        time: String,
+    },
     /// A repair is complete.
     End {
         /// The id of the repair.
         repair: Uuid,
         /// When the repair ended.
         time: String,
-        /// The number of its `piece` and `pieces` entries.
+        /// The number of its `piece`, `pieces` and `nuls` entries.
         pieces: u64,
         /// The session file before the repair.
         original: Fingerprint,
@@ -118,8 +137,17 @@ pub(super) const STEPS: usize = 128 * 1024;
 pub struct Fingerprint {
     /// The length in bytes.
     pub length: u64,
-    /// The SHA-256 of the bytes, as 64 hexadecimal digits. Nobody can make another file with it.
+    /// The SHA-256 of the bytes, as 64 hexadecimal digits. Nobody can make another file with it. In
+    /// place of a run of NULs that has an entry of its own, its length counts, as eight bytes, the
+    /// lowest first.
     pub sha256: String,
+    /// The number of NULs in these runs.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub nuls: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Writes to the quarantine that a repair was undone, so that the next restore undoes the one
@@ -168,18 +196,43 @@ pub(super) struct Tally<W> {
     inner: W,
     length: u64,
     digest: Sha256,
+    in_line: bool,
+    nuls: u64,
 }
 
 impl<W: Write> Tally<W> {
     pub(super) fn new(inner: W) -> Self {
-        Self { inner, length: 0, digest: Sha256::new() }
+        Self { inner, length: 0, digest: Sha256::new(), in_line: false, nuls: 0 }
     }
 
     pub(super) fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.inner.write_all(bytes)?;
         self.length += bytes.len() as u64;
         self.digest.update(bytes);
+        self.in_line = bytes.last().map_or(self.in_line, |last| *last != b'\n');
         Ok(())
+    }
+
+    /// Takes a run of NULs that has an entry of its own.
+    pub(super) fn put_nuls(&mut self, count: u64, hole: bool) -> io::Result<()>
+    where
+        W: Sink,
+    {
+        if hole {
+            self.inner.hole(count)?;
+        } else {
+            write_nuls(&mut self.inner, count)?;
+        }
+        self.length += count;
+        self.nuls += count;
+        self.digest.update(count.to_le_bytes());
+        self.in_line = true;
+        Ok(())
+    }
+
+    /// Whether it ends inside a line.
+    pub(super) fn is_in_line(&self) -> bool {
+        self.in_line
     }
 
     pub(super) fn length(&self) -> u64 {
@@ -189,6 +242,6 @@ impl<W: Write> Tally<W> {
     pub(super) fn fingerprint(&self) -> Fingerprint {
         let digest = self.digest.finalize();
         let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        Fingerprint { length: self.length, sha256 }
+        Fingerprint { length: self.length, sha256, nuls: self.nuls }
     }
 }

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::damage::{Damage, DamageKind, Edit};
 use super::edits::{Edits, Spot};
 use super::moves::Moves;
+use super::parts::{self, Part};
 #[cfg(any(test, feature = "testing"))]
 use super::quarantine::mark_installed;
 use super::quarantine::{Entry, LONG, PIECE, PLAIN, STEPS, Tally, encode, now, write_entry};
@@ -331,20 +332,23 @@ impl<'a, S: ReadAt, R: Write, Q: Write> Repairer<'a, S, R, Q> {
     fn take_out(&mut self, edit: &Edit, kind: DamageKind) -> Result<(), RepairError> {
         let mut range = edit.removed.clone();
         loop {
-            let front = self.window.front(self.original, range.clone());
-            let bytes = front.map_err(RepairError::Read)?;
-            self.read.put(bytes).map_err(RepairError::Read)?;
-            let offset = range.start;
-            range.start += bytes.len() as u64;
-            let last = range.is_empty();
-            let entry = Entry::Piece {
-                repair: self.id,
-                offset,
-                length: bytes.len() as u64,
-                reason: kind.name().to_owned(),
-                bytes: encode(bytes),
-                inserted: if last && edit.newline { "\n" } else { "" }.to_owned(),
-                time: self.time.clone(),
+            let part = parts::front(self.original, &mut self.window, range.clone());
+            let part = part.map_err(RepairError::Read)?;
+            let (repair, time, offset) = (self.id, self.time.clone(), range.start);
+            range.start += part.length();
+            let (reason, last) = (kind.name().to_owned(), range.is_empty());
+            let inserted = if last && edit.newline { "\n" } else { "" }.to_owned();
+            let length = range.start - offset;
+            let entry = match part {
+                Part::Bytes(bytes) => {
+                    self.read.put(bytes).map_err(RepairError::Read)?;
+                    let bytes = encode(bytes);
+                    Entry::Piece { repair, offset, length, reason, bytes, inserted, time }
+                }
+                Part::Nuls { count, hole } => {
+                    self.read.put_nuls(count, true).map_err(RepairError::Read)?;
+                    Entry::Nuls { repair, offset, length, hole, reason, inserted, time }
+                }
             };
             self.note(&entry)?;
             self.pieces += 1;

@@ -1,7 +1,7 @@
 //! Restore: undoes a repair. The repaired file and the quarantine give the original, byte for byte.
 
 use std::collections::HashMap;
-use std::io::{self, Write};
+use std::io;
 
 use uuid::Uuid;
 
@@ -10,6 +10,7 @@ use super::lines::Lines;
 use super::moves::Moves;
 use super::quarantine::{Entry, Fingerprint, PIECE, Tally, decode};
 use super::scan::{Item, MAX_LINE};
+use super::sink::Sink;
 use super::source::{ReadAt, Window};
 
 /// Why a repair cannot be undone.
@@ -22,7 +23,11 @@ pub enum RestoreError {
     /// The quarantine has no complete repair that was not undone yet.
     #[error("there is no repair to undo")]
     NothingToUndo,
-    /// The session file is not as the repair left it.
+    /// There is no quarantine beside the session: it was never repaired, or the quarantine was
+    /// removed.
+    #[error("there is no quarantine, so no repair that could be undone; name the repaired session")]
+    NoQuarantine,
+    /// The session file does not begin with what the repair left.
     #[error(
         "the session file was changed after its repair of {time} ({} bytes then, {} now), so the \
          repair cannot be undone; the bytes that it took out are in the quarantine",
@@ -67,9 +72,13 @@ pub struct Restored {
     pub time: String,
     /// The session file as it was before the repair, and is again.
     pub original: Fingerprint,
+    /// The number of bytes that were appended since the repair. They follow the original, on lines
+    /// of their own.
+    pub appended: u64,
 }
 
-/// Writes to `out` the session file as it was before its latest repair that was not undone yet.
+/// Writes to `out` the session file as it was before its latest repair that was not undone yet, and
+/// behind it what was appended since.
 ///
 /// `repaired` is the session file as it is now, `length` its length in bytes, and `file` what tells
 /// it from other files, where that is known. A repair counts only if it is marked as installed, or
@@ -78,15 +87,15 @@ pub struct Restored {
 ///
 /// # Errors
 ///
-/// [`RestoreError::Changed`] if the session file was changed after the repair, before anything is
-/// written. After any other error, `out` may have been written to and must be discarded. It is the
-/// original only if this succeeds, because the digest is compared at the end.
+/// [`RestoreError::Changed`] if the session file does not begin any more with what the repair left,
+/// before anything is written. After any other error, `out` may have been written to and must be
+/// discarded. It is the original only if this succeeds, because the digest is compared at the end.
 pub(crate) fn take_back(
     repaired: &impl ReadAt,
     length: u64,
     file: Option<&str>,
     quarantine: &impl ReadAt,
-    out: &mut impl Write,
+    out: &mut impl Sink,
     moves: &mut Moves,
 ) -> Result<Restored, RestoreError> {
     let repair = latest(quarantine, file)?;
@@ -102,11 +111,15 @@ pub(crate) fn take_back(
             Entry::Pieces { repair: id, offset, steps, .. } if id == repair.id => {
                 undo.put_back_all(offset, &steps)?;
             }
+            Entry::Nuls { repair: id, offset, length, hole, inserted, .. } if id == repair.id => {
+                undo.put_back_nuls(offset, length, hole, &inserted, &repair)?;
+            }
             _ => {}
         }
     }
     undo.finish(&repair)?;
-    Ok(Restored { repair: repair.id, time: repair.time, original: repair.original })
+    let appended = undo.append(length)?;
+    Ok(Restored { repair: repair.id, time: repair.time, original: repair.original, appended })
 }
 
 /// Takes back a repair, for a session file of which only the contents are known.
@@ -119,10 +132,28 @@ pub fn restore(
     repaired: &impl ReadAt,
     length: u64,
     quarantine: &impl ReadAt,
-    out: &mut impl Write,
+    out: &mut impl io::Write,
 ) -> Result<Restored, RestoreError> {
-    take_back(repaired, length, None, quarantine, out, &mut Moves::default())
+    take_back(repaired, length, None, quarantine, &mut Whole(out), &mut Moves::default())
 }
+
+/// A writer that knows nothing of holes.
+#[cfg(any(test, feature = "testing"))]
+struct Whole<'a, W>(&'a mut W);
+
+#[cfg(any(test, feature = "testing"))]
+impl<W: io::Write> io::Write for Whole<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl<W: io::Write> Sink for Whole<'_, W> {}
 
 /// A complete repair.
 struct Complete {
@@ -160,7 +191,10 @@ fn latest(quarantine: &impl ReadAt, file: Option<&str>) -> Result<Complete, Rest
                 repairs.entry(repair).and_modify(|(_, one)| one.installed = true);
             }
             Entry::Undone { repair, .. } => drop(repairs.remove(&repair)),
-            Entry::Begin { .. } | Entry::Piece { .. } | Entry::Pieces { .. } => {}
+            Entry::Begin { .. }
+            | Entry::Piece { .. }
+            | Entry::Pieces { .. }
+            | Entry::Nuls { .. } => {}
         }
     }
     let installed = repairs.into_values().filter(|(_, one)| one.installed);
@@ -181,24 +215,40 @@ struct Undo<'a, S, W> {
     pieces: u64,
 }
 
-impl<S: ReadAt, W: Write> Undo<'_, S, W> {
-    /// Checks that the session file is as the repair left it.
+impl<S: ReadAt, W: Sink> Undo<'_, S, W> {
+    /// Checks that the session file begins with what the repair left.
     fn check(&mut self, repair: &Complete, length: u64) -> Result<(), RestoreError> {
+        let Complete { repaired, original, .. } = repair;
         let mut tally = Tally::new(io::sink());
-        while tally.length() < length {
-            let front = self.window.front(self.repaired, tally.length()..length);
-            let copied = front.and_then(|bytes| tally.put(bytes));
-            copied.map_err(RestoreError::Read)?;
+        let (mut is_repaired, mut is_original) = (false, false);
+        for end in [repaired.length.min(original.length), repaired.length.max(original.length)] {
+            if end <= length {
+                self.read_to(end, &mut tally)?;
+                let here = tally.fingerprint();
+                is_repaired |= here == *repaired;
+                is_original |= here == *original;
+            }
         }
-        let found = tally.fingerprint();
-        if found == repair.repaired {
+        // Where one begins with the other, the longer one tells.
+        if is_repaired && !(is_original && original.length > repaired.length) {
             return Ok(());
         }
         let time = repair.time.clone();
-        if found == repair.original {
+        if is_original {
             return Err(RestoreError::AlreadyOriginal { time });
         }
-        Err(RestoreError::Changed { time, repaired: repair.repaired.clone(), found })
+        self.read_to(length, &mut tally)?;
+        let (repaired, found) = (repaired.clone(), tally.fingerprint());
+        Err(RestoreError::Changed { time, repaired, found })
+    }
+
+    fn read_to(&mut self, end: u64, tally: &mut Tally<io::Sink>) -> Result<(), RestoreError> {
+        while tally.length() < end {
+            let front = self.window.front(self.repaired, tally.length()..end);
+            let copied = front.and_then(|bytes| tally.put(bytes));
+            copied.map_err(RestoreError::Read)?;
+        }
+        Ok(())
     }
 
     fn put_back(
@@ -212,6 +262,25 @@ impl<S: ReadAt, W: Write> Undo<'_, S, W> {
         let bytes = decode(bytes).filter(|bytes| bytes.len() as u64 == length);
         let bytes = bytes.ok_or_else(|| corrupt("a piece cannot be decoded"))?;
         self.out.put(&bytes).map_err(RestoreError::Write)?;
+        self.at += inserted.len() as u64;
+        self.pieces += 1;
+        Ok(())
+    }
+
+    fn put_back_nuls(
+        &mut self,
+        offset: u64,
+        length: u64,
+        hole: bool,
+        inserted: &str,
+        repair: &Complete,
+    ) -> Result<(), RestoreError> {
+        self.copy_to(offset)?;
+        // A quarantine that was changed must not fill the disk.
+        if repair.original.length.checked_sub(offset).is_none_or(|left| left < length) {
+            return Err(corrupt("a piece lies beyond the end"));
+        }
+        self.out.put_nuls(length, hole).map_err(RestoreError::Write)?;
         self.at += inserted.len() as u64;
         self.pieces += 1;
         Ok(())
@@ -283,7 +352,7 @@ impl<S: ReadAt, W: Write> Undo<'_, S, W> {
         Ok(())
     }
 
-    fn finish(mut self, repair: &Complete) -> Result<(), RestoreError> {
+    fn finish(&mut self, repair: &Complete) -> Result<(), RestoreError> {
         let left = repair.repaired.length.checked_sub(self.at);
         let left = left.ok_or_else(|| corrupt("a piece lies beyond the end"))?;
         self.copy(left)?;
@@ -294,6 +363,19 @@ impl<S: ReadAt, W: Write> Undo<'_, S, W> {
             return Err(corrupt("the digest differs"));
         }
         Ok(())
+    }
+
+    /// Copies what was appended to the repaired file, which has `length` bytes, as lines of their
+    /// own. Returns how many bytes that were.
+    fn append(&mut self, length: u64) -> Result<u64, RestoreError> {
+        let appended = length - self.end;
+        let front = self.window.front(self.repaired, self.at..length);
+        let is_glued = front.map_err(RestoreError::Read)?.first().is_some_and(|it| *it != b'\n');
+        if is_glued && self.out.is_in_line() {
+            self.out.put(b"\n").map_err(RestoreError::Write)?;
+        }
+        self.copy(appended)?;
+        Ok(appended)
     }
 }
 

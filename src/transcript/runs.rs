@@ -31,6 +31,13 @@ pub(super) fn quiet_run(bytes: &[u8]) -> usize {
     })
 }
 
+/// The number of NUL bytes at the front.
+pub(super) fn nul_run(bytes: &[u8]) -> usize {
+    let (words, _) = bytes.as_chunks::<8>();
+    let whole = 8 * words.iter().take_while(|word| u64::from_ne_bytes(**word) == 0).count();
+    whole + bytes[whole..].iter().take_while(|byte| **byte == 0).count()
+}
+
 #[inline]
 fn run(bytes: &[u8], marks: impl Fn(u64) -> u64) -> usize {
     let (words, rest) = bytes.as_chunks::<8>();
@@ -63,6 +70,12 @@ mod tests {
             }
             assert_eq!(plain_run(&vec![b'{'; length]), length);
             assert_eq!(quiet_run(&vec![b'{'; length]), 0);
+        }
+        for length in 0..40 {
+            let mut bytes = vec![0; length];
+            assert_eq!(nul_run(&bytes), length);
+            bytes.push(1);
+            assert_eq!(nul_run(&bytes), length);
         }
         let harmless: Vec<u8> = (0x20..=0xff).filter(|b| !b"\"\\".contains(b)).collect();
         assert_eq!(plain_run(&harmless), harmless.len());

@@ -14,7 +14,7 @@ use std::ops::Range;
 use super::damage::{Damage, DamageKind};
 use super::dissect::Dissection;
 use super::json::Validator;
-use super::source::{ReadAt, read_some};
+use super::source::{ReadAt, hole_behind, read_some};
 use super::utf8::Utf8;
 
 /// The most saved records that one [`Damage`] lists.
@@ -250,9 +250,20 @@ impl<S: ReadAt> Scanner<S> {
             let newline = memchr::memchr(b'\n', pending);
             let piece = &pending[..newline.unwrap_or(pending.len())];
             fits = fits && utf8.feed(piece) && self.validator.feed(piece).is_ok();
+            let hole = if fits || newline.is_some() {
+                0
+            } else {
+                // Nothing in a hole ends the line.
+                let at = self.start + self.filled as u64;
+                hole_behind(piece, &self.source, at..self.end)
+            };
             self.cursor += piece.len();
             if newline.is_some() {
                 break true;
+            }
+            if hole > 0 {
+                self.start += self.filled as u64 + hole;
+                (self.cursor, self.filled) = (0, 0);
             }
             if self.fill()? == 0 {
                 break false;

@@ -15,11 +15,20 @@ pub trait ReadAt {
     ///
     /// The errors of the system.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Returns the length of the hole at `offset`, which is read as NUL. 0 if none is known there.
+    fn hole_at(&self, _offset: u64) -> u64 {
+        0
+    }
 }
 
 impl ReadAt for File {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         crate::sys::read_at(self, buffer, offset)
+    }
+
+    fn hole_at(&self, offset: u64) -> u64 {
+        crate::sys::hole_at(self, offset)
     }
 }
 
@@ -35,6 +44,24 @@ impl ReadAt for [u8] {
 impl<T: ReadAt + ?Sized> ReadAt for &T {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         (**self).read_at(buffer, offset)
+    }
+
+    fn hole_at(&self, offset: u64) -> u64 {
+        (**self).hole_at(offset)
+    }
+}
+
+/// A piece of NULs of at least this length may be the beginning of a hole.
+const HOLE: usize = 4096;
+
+/// The length of the hole at the front of `rest`, of which `piece` came just before. 0 if there is
+/// none. A byte of it would change nothing that the last byte of `piece` did not.
+pub(super) fn hole_behind(piece: &[u8], source: &impl ReadAt, rest: Range<u64>) -> u64 {
+    match piece.last() {
+        Some(0) if piece.len() >= HOLE && !rest.is_empty() => {
+            source.hole_at(rest.start).min(rest.end - rest.start)
+        }
+        _ => 0,
     }
 }
 
@@ -110,7 +137,8 @@ impl Window {
     }
 }
 
-/// Passes the bytes of a range to `each`, a window at a time, until `each` returns false.
+/// Passes the bytes of a range to `each`, a window at a time, until `each` returns false. Of a
+/// hole, it passes only the first NULs.
 pub(super) fn each_piece(
     source: &impl ReadAt,
     window: &mut Window,
@@ -123,6 +151,7 @@ pub(super) fn each_piece(
         if !each(piece)? {
             break;
         }
+        range.start += hole_behind(piece, source, range.clone());
     }
     Ok(())
 }

@@ -38,15 +38,16 @@ fn a_repair_takes_damage_out_and_a_restore_puts_it_back() {
 }
 
 #[test]
-fn a_restore_is_refused_once_something_was_appended() {
+fn a_restore_keeps_what_was_appended_since() {
     let room = room();
     fs::write(&room.session, "{\"a\":1}\n{\"torn\":").unwrap();
     let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     turn.repair_blocking().unwrap();
     turn.append_blocking(&json!({"b": 2})).unwrap();
-    let before = room.text();
-    assert!(matches!(turn.restore_blocking(), Err(Error::Restore { .. })));
-    assert_eq!(room.text(), before);
+    assert_eq!(turn.restore_blocking().unwrap().appended, 8);
+    assert_eq!(room.text(), "{\"a\":1}\n{\"torn\":\n{\"b\":2}\n");
+    turn.append_blocking(&json!({"c": 3})).unwrap();
+    assert!(room.text().ends_with("{\"b\":2}\n{\"c\":3}\n"));
 }
 
 #[test]

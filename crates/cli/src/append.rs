@@ -10,6 +10,7 @@ use turnlock::{Appended, Durability, Error};
 
 use crate::failure::Failure;
 use crate::options::{Create, Wait};
+use crate::output::Schema;
 use crate::{enclosing, input, output, waiting};
 
 /// Append JSON lines from standard input, as one batch, under a turn
@@ -78,7 +79,7 @@ struct How {
     #[arg(long)]
     buffered: bool,
 
-    /// Answer in JSON: lines, offset, bytes, intervening, sealed
+    /// Answer in JSON: lines, offsetBytes, lengthBytes, interveningBytes, sealed
     #[arg(long)]
     json: bool,
 }
@@ -114,7 +115,7 @@ impl How {
             _ => {}
         }
         if self.json {
-            output::answer_json(&Answer { lines: lines.len(), appended })?;
+            output::answer_json(Schema::Append, &Answer { lines: lines.len(), appended })?;
         }
         Ok(ExitCode::SUCCESS)
     }

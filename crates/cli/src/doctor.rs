@@ -20,7 +20,8 @@ use gateways::OfGateway;
 
 use crate::failure::Failure;
 use crate::options::Local;
-use crate::{output, places};
+use crate::output::{self, Schema};
+use crate::places;
 
 /// Find stale locks and damaged transcripts, and fix them
 ///
@@ -57,7 +58,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     local: Local,
 
-    /// Restore the original of a repaired session, byte for byte, if nothing was appended since
+    /// Restore the original of a repaired session, byte for byte. What was appended since follows
     #[arg(
         long,
         value_name = "SESSION",
@@ -91,7 +92,7 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     let found_nothing =
         examination.sessions == 0 && examination.findings.is_empty() && gateways.is_empty();
     if args.json {
-        output::answer_json(&Answer::of(&examination, &gateways))?;
+        output::answer_json(Schema::Doctor, &Answer::of(&examination, &gateways))?;
     } else {
         let show = if stdout().is_terminal() { table::show } else { plain::show };
         let findings = gateways::lines(&gateways) + &show(&examination);

@@ -2,7 +2,9 @@
 
 mod child;
 mod doctor;
+mod guard;
 mod isolation;
+mod metrics;
 mod monitor;
 mod remains;
 mod run;
@@ -30,7 +32,12 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    Run(run::Args),
+    Run(Box<run::Args>),
+    /// Stop the gateway, which is the verified owner of the locks, if there is one; then run one
+    ///
+    /// The same as `run --replace`. Where a supervisor runs it, let that restart it:
+    /// `systemctl restart UNIT`, `docker restart CONTAINER`.
+    Restart(Box<run::Args>),
     #[command(visible_alias = "probe")]
     Status(status::Args),
     CheckIsolation(isolation::Args),
@@ -41,7 +48,8 @@ enum Command {
 
 pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     match args.command {
-        Command::Run(args) => run::main(args),
+        Command::Run(args) => run::main(*args),
+        Command::Restart(args) => run::restart(*args),
         Command::Status(args) => status::main(args),
         Command::CheckIsolation(args) => isolation::main(args),
         Command::Doctor(args) => doctor::main(args),

@@ -87,8 +87,13 @@ fn run_command() -> Result<ExitCode, Failure> {
         Some(step) if step == stress::child::NAME => return stress::child::main(arguments),
         _ => {}
     }
-    let matches = inherited::without_empty_variables(Cli::command()).get_matches();
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let matches = inherited::without_empty_variables(Cli::command())
+        .try_get_matches()
+        .unwrap_or_else(|error| wrong_usage(&error));
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| wrong_usage(&error));
+    if is_json_asked_for(&matches) {
+        output::asked_for_json();
+    }
     if cli.beside.is_some() {
         beside::be_seen()?;
     }
@@ -107,6 +112,26 @@ fn run_command() -> Result<ExitCode, Failure> {
         Command::Completions(args) => pages::completions(args),
         Command::Man(args) => pages::man(args),
     }
+}
+
+/// Whether the subcommand was called with `--json`.
+fn is_json_asked_for(matches: &clap::ArgMatches) -> bool {
+    let here = matches.try_get_one::<bool>("json").is_ok_and(|json| json == Some(&true));
+    here || matches.subcommand().is_some_and(|(_, matches)| is_json_asked_for(matches))
+}
+
+/// Tells of a wrong command line, or the help that it asks for, and ends. The command line could
+/// not be read, so that `--json` is looked for in its words.
+fn wrong_usage(error: &clap::Error) -> ! {
+    let words = std::env::args_os().skip(1);
+    let is_json = words.take_while(|word| word != "--").any(|word| word == "--json");
+    if is_json && error.use_stderr() {
+        let message = error.render().to_string();
+        let failure = Failure::with_code(2, message.trim_end());
+        // It is told on standard error in any case.
+        let _ = output::answer_json(output::Schema::Error, &failure);
+    }
+    error.exit()
 }
 
 /// Makes a write beyond the file size limit fail instead of killing the process. A handler that

@@ -1,13 +1,13 @@
 //! Output of the command: answers go to standard output, remarks to standard error.
 
 pub(crate) mod aside;
+mod document;
 
 use std::io::{ErrorKind, Write};
 use std::time::SystemTime;
 
-use serde::Serialize;
-
 use crate::failure::Failure;
+pub(crate) use document::*;
 
 /// Writes an answer. A closed pipe is no failure.
 pub(crate) fn answer(text: &str) -> Result<(), Failure> {
@@ -22,24 +22,6 @@ pub(crate) fn answer_if_read(text: &str) -> Result<bool, Failure> {
         Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(false),
         Err(e) => Err(Failure::new(format!("cannot write the answer: {e}"))),
     }
-}
-
-/// Writes an answer as one line of JSON.
-pub(crate) fn answer_json<T: Serialize + ?Sized>(value: &T) -> Result<(), Failure> {
-    answer(&json(value)?)
-}
-
-/// An answer as one line of JSON.
-pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Result<String, Failure> {
-    let json = serde_json::to_string(value)
-        .map_err(|e| Failure::new(format!("cannot write the answer: {e}")))?;
-    // JSON may contain DEL, the control characters above 127 and those that change the direction of
-    // the text unescaped. A terminal obeys them.
-    let safe = escaped(&json, |c| {
-        let mut units = [0; 2];
-        c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect()
-    });
-    Ok(safe + "\n")
 }
 
 /// Writes a remark. If that fails, nothing is lost.
@@ -95,9 +77,6 @@ mod tests {
         for c in "\u{200b}\u{200f}\u{2028}\u{202a}\u{2066}\u{2069}\u{feff}\u{61c}\u{e0041}".chars()
         {
             assert_eq!(printable(&c.to_string()), c.escape_unicode().to_string());
-            let Ok(text) = json(&c.to_string()) else { panic!("no JSON of {c:?}") };
-            assert!(text.is_ascii(), "{text}");
-            assert_eq!(serde_json::from_str::<String>(&text).unwrap(), c.to_string());
         }
         assert_eq!(printable("👩\u{200d}🔬"), "👩\u{200d}🔬");
     }

@@ -4,12 +4,14 @@ use std::io::{IsTerminal, stdin};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use serde::Serialize;
 use turnlock::{Durability, Holder, Sessions};
 use uuid::Uuid;
 
 use crate::failure::Failure;
 use crate::options::Wait;
-use crate::{output, waiting};
+use crate::output::{self, Schema};
+use crate::waiting;
 
 /// Take a session from the named holder, and from no other
 ///
@@ -48,7 +50,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     wait: Wait,
 
-    /// Answer in JSON: the former holder; with --host-is-gone, a list
+    /// Answer in JSON
     #[arg(long)]
     json: bool,
 
@@ -71,6 +73,27 @@ fn named(text: &str) -> Result<Named, String> {
     }
 }
 
+/// The answer in JSON.
+#[derive(Serialize)]
+struct Answer<'a> {
+    revoked: Vec<Taken<'a>>,
+    errors: &'a [Failure],
+}
+
+/// A session that was taken, and from whom.
+#[derive(Serialize)]
+struct Taken<'a> {
+    #[serde(flatten, serialize_with = "output::session_path")]
+    session: &'a Path,
+    holder: &'a Holder,
+}
+
+impl<'a> Taken<'a> {
+    fn of(session: &'a Path, holder: &'a Holder) -> Self {
+        Self { session, holder }
+    }
+}
+
 pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     let sessions = args.wait.sessions(Durability::default())?;
     let holder = match (&args.host_is_gone, args.owner) {
@@ -80,7 +103,8 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
         (None, None) => return Err(Failure::new("name the holder with --owner")),
     }?;
     if args.json {
-        output::answer_json(&holder)?;
+        let revoked = vec![Taken::of(&args.session, &holder)];
+        output::answer_json(Schema::Revoke, &Answer { revoked, errors: &[] })?;
     } else {
         output::answer(&(taken(&args.session, &holder) + "\n"))?;
     }
@@ -109,20 +133,21 @@ fn revoke_all_of(host: &str, sessions: &Sessions, args: &Args) -> Result<ExitCod
     if !args.yes {
         ask(host, &held)?;
     }
-    let (mut revoked, mut failed) = (Vec::new(), None);
+    let (mut revoked, mut errors) = (Vec::new(), Vec::new());
     for (session, holder) in held {
         let Some(owner) = holder.owner else { continue };
         // One that has changed hands meanwhile is left alone. One bad session never stops the rest.
         match sessions.revoke(&session, owner) {
-            Ok(holder) if args.json => revoked.push(holder),
+            Ok(holder) if args.json => revoked.push((session, holder)),
             Ok(holder) => output::answer(&(taken(&session, &holder) + "\n"))?,
-            Err(error) => failed = failed.or(Some(error)),
+            Err(error) => errors.push(Failure::from(error)),
         }
     }
     if args.json {
-        output::answer_json(&revoked)?;
+        let revoked = revoked.iter().map(|(session, holder)| Taken::of(session, holder)).collect();
+        output::answer_json(Schema::Revoke, &Answer { revoked, errors: &errors })?;
     }
-    failed.map_or(Ok(ExitCode::SUCCESS), |error| Err(error.into()))
+    Ok(Failure::tell_all(&errors))
 }
 
 /// The sessions at a path that processes of this machine hold, with their holders.

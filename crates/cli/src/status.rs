@@ -16,7 +16,8 @@ use turnlock::{LockReport, LockState, Reason, Sessions};
 
 use crate::failure::Failure;
 use crate::options::Local;
-use crate::{output, places};
+use crate::output::{self, Schema};
+use crate::places;
 use waiting::Waiting;
 
 /// Show the locks in directories, or of session files
@@ -29,7 +30,7 @@ use waiting::Waiting;
 Examples:
   turnlock status ~/.openclaw/agents/main/sessions
   turnlock status --watch '/opt/openclaw-multi/data/oc*/config/agents/*/sessions'
-  turnlock status --json sessions/4f2c.jsonl | jq '.[0].holder'
+  turnlock status --json sessions/4f2c.jsonl | jq '.locks[0].holder'
   turnlock status | awk -F '\\t' '$2 == \"held\" { print $3 }'")]
 pub(crate) struct Args {
     /// Answer in JSON, with exact values
@@ -48,14 +49,23 @@ pub(crate) struct Args {
     paths: Vec<PathBuf>,
 }
 
-/// A lock in JSON.
+/// The answer in JSON.
 #[derive(Serialize)]
 struct Answer<'a> {
-    session: String,
+    locks: Vec<Lock<'a>>,
+    errors: &'a [Failure],
+}
+
+/// A lock in JSON.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Lock<'a> {
+    #[serde(flatten, serialize_with = "output::session_path")]
+    session: PathBuf,
     #[serde(flatten)]
     report: &'a LockReport,
     /// The processes of this machine that wait for it, where the kernel lists them.
-    waiters: &'a [u32],
+    waiter_pids: &'a [u32],
     filesystem: Option<&'a str>,
 }
 
@@ -80,7 +90,7 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     }
     let view = View::now(&sessions, &args.paths);
     output::answer(&view.text(args.json)?)?;
-    view.code()
+    Ok(Failure::tell_all(&view.failed))
 }
 
 /// Looks again and again, until it is interrupted or the pipe is closed.
@@ -103,7 +113,7 @@ fn watch(sessions: &Sessions, args: &Args) -> Result<ExitCode, Failure> {
             return Ok(ExitCode::SUCCESS);
         }
         // A missing path may appear later.
-        view.report_failures();
+        Failure::tell_all(&view.failed);
         std::thread::sleep(ROUND);
     }
 }
@@ -136,25 +146,11 @@ impl View {
         Self { reports, waiting: Waiting::now(), filesystems, failed }
     }
 
-    fn report_failures(self) {
-        for failure in self.failed {
-            failure.report();
-        }
-    }
-
-    /// The exit code of the last failure. The others are reported here.
-    fn code(mut self) -> Result<ExitCode, Failure> {
-        let last = self.failed.pop();
-        for failure in self.failed {
-            failure.report();
-        }
-        last.map_or(Ok(ExitCode::SUCCESS), Err)
-    }
-
     fn text(&self, json: bool) -> Result<String, Failure> {
         let reports = &self.reports;
         if json {
-            output::json(&reports.iter().map(|report| self.answer(report)).collect::<Vec<_>>())
+            let locks = reports.iter().map(|report| self.lock(report)).collect();
+            output::json(Schema::Status, &Answer { locks, errors: &self.failed })
         } else if !stdout().is_terminal() {
             Ok(reports.iter().map(|report| row(report, since).join("\t") + "\n").collect())
         } else if reports.is_empty() {
@@ -164,11 +160,11 @@ impl View {
         }
     }
 
-    fn answer<'a>(&'a self, report: &'a LockReport) -> Answer<'a> {
-        Answer {
-            session: name(report),
+    fn lock<'a>(&'a self, report: &'a LockReport) -> Lock<'a> {
+        Lock {
+            session: report.session(),
             report,
-            waiters: self.waiting.for_lock(&report.lock),
+            waiter_pids: self.waiting.for_lock(&report.lock),
             filesystem: dir_of(report)
                 .and_then(|dir| self.filesystems.get(dir))
                 .map(String::as_str),

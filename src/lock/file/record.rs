@@ -60,6 +60,10 @@ pub(crate) struct Record {
     pub(crate) port: Option<u64>,
     /// The address that a gateway listens on, if it says so.
     pub(crate) address: Option<IpAddr>,
+    /// The state directory of a gateway, as it sees it.
+    pub(crate) state_dir: Option<String>,
+    /// The config of a gateway, as it sees it.
+    pub(crate) config_path: Option<String>,
 }
 
 impl Record {
@@ -119,6 +123,8 @@ struct Fields {
     made_session: Value,
     port: Value,
     address: Value,
+    state_dir: Value,
+    config_path: Value,
 }
 
 #[derive(Deserialize)]
@@ -137,6 +143,8 @@ enum Field {
     MadeSession,
     Port,
     Address,
+    StateDir,
+    ConfigPath,
     #[serde(other)]
     Other,
 }
@@ -172,6 +180,8 @@ impl<'de> Visitor<'de> for Fields {
                 Field::MadeSession => &mut self.made_session,
                 Field::Port => &mut self.port,
                 Field::Address => &mut self.address,
+                Field::StateDir => &mut self.state_dir,
+                Field::ConfigPath => &mut self.config_path,
                 Field::Other => {
                     map.next_value::<IgnoredAny>()?;
                     continue;
@@ -238,6 +248,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Reading {
         made_session: text(fields.made_session),
         port: fields.port.as_u64(),
         address: fields.address.as_str().and_then(|address| address.parse().ok()),
+        state_dir: text(fields.state_dir),
+        config_path: text(fields.config_path),
     };
     let speaks_ours =
         fields.protocol.as_str().is_some_and(|protocol| protocol.starts_with("turnlock/"));

@@ -10,13 +10,13 @@ use uuid::Uuid;
 use super::open::OpenTurn;
 use super::{Inner, Turn};
 use crate::datafile::quarantine::{self, QuarantineFile, quarantine_path};
-use crate::datafile::rewrite::Replacement;
+use crate::datafile::rewrite::{Installed, Replacement};
 use crate::datafile::{SOON, Section, View};
 use crate::error::{Context, Error, ReadError, Result};
 use crate::mode::{Mode, now_or_never};
 use crate::outside::note;
 use crate::place::Place;
-use crate::sys::{Pinned, Refusal};
+use crate::sys::{self, Pinned, Refusal};
 use crate::transcript::moves::Moves;
 use crate::transcript::repair::{Repair, RepairError, needless, take_out};
 use crate::transcript::restore::{RestoreError, Restored, take_back};
@@ -38,6 +38,7 @@ impl Turn {
     ///
     /// # Errors
     /// - those of [`append_all`](Self::append_all)
+    /// - [`Error::OpenElsewhere`] if another process has the session open for writing
     /// - [`Error::Unsynced`], the only error after which the new file is in place
     pub async fn repair(&mut self) -> Result<Repair> {
         self.repair_as(Mode::Async).await
@@ -64,13 +65,14 @@ impl Turn {
         Ok(repair)
     }
 
-    /// Undoes the latest repair that was not undone yet. The session is then as it was before it,
-    /// byte for byte.
+    /// Undoes the latest repair that was not undone yet. The session then begins as it was before
+    /// it, byte for byte, and what was appended since follows on lines of its own.
     ///
     /// **Cancel safety** and **Blocking** are those of [`rewrite`](Self::rewrite).
     ///
     /// # Errors
-    /// - [`Error::Restore`] if there is no such repair, or if anything was appended since
+    /// - [`Error::Restore`] if there is no such repair, or if what it left was changed since
+    /// - [`Error::OpenElsewhere`]
     /// - those of [`append_all`](Self::append_all)
     pub async fn restore(&mut self) -> Result<Restored> {
         self.restore_as(Mode::Async).await
@@ -127,6 +129,7 @@ impl Inner {
     /// What there is to repair, and the repaired file if there is anything.
     fn prepare_repair(&self, view: View) -> Result<(Repair, Option<RepairedFile>)> {
         let place = &self.slot.place;
+        self.ensure_nobody_writes(view.file())?;
         // The quarantine is opened only if there is something for it. From then on others may use
         // it as well.
         if let Some(repair) = needless(&view.file(), view.end()).context("read", place.session())? {
@@ -220,6 +223,7 @@ impl Inner {
     ) -> Result<()> {
         self.fence(open)?;
         self.ensure_unchanged(view, &section)?;
+        self.ensure_nobody_writes(section.file())?;
         quarantine.ensure_named()?;
         // What came meanwhile was not examined, and stays as it is.
         new.carry(section.file(), view.end()..section.len())?;
@@ -236,11 +240,26 @@ impl Inner {
         new: Replacement,
         unseen: u64,
     ) -> Result<()> {
-        let (mut section, synced) = new.install(section)?;
-        open.seen.moved(&mut section, unseen);
+        let Installed { mut section, late, synced } = new.install(section)?;
+        open.seen.moved(&mut section, unseen + late);
         self.tell_children(open);
         open.session = section.unlock();
         synced
+    }
+
+    /// Fails if another process would go on writing into the file after another one has taken its
+    /// place. Whoever opens the file after this look, and writes before it is replaced, is seen to
+    /// by [`Replacement::install`].
+    fn ensure_nobody_writes(&self, session: &File) -> Result<()> {
+        let path = self.slot.place.session();
+        let writers = sys::writers(session).context("look who has open", path)?;
+        let Some(first) = writers.first() else { return Ok(()) };
+        Err(Error::OpenElsewhere {
+            session: path.to_owned(),
+            pid: first.pid,
+            program: first.program.clone(),
+            more: writers.len() - 1,
+        })
     }
 
     /// Fails if the session is not any more what was looked at, and perhaps more.
@@ -251,6 +270,7 @@ impl Inner {
 
     fn prepare_restore(&self, view: View) -> Result<RestoredFile> {
         let place = &self.slot.place;
+        self.ensure_nobody_writes(view.file())?;
         let mut new = Replacement::beside(place, view.file())?;
         new.keep_time();
         let mut to = BufWriter::new(&mut new);
@@ -279,14 +299,14 @@ impl Inner {
         section: Section,
         original: RestoredFile,
     ) -> Result<()> {
-        let RestoredFile { view, new, restored } = original;
+        let RestoredFile { view, mut new, restored } = original;
         self.fence(open)?;
         self.ensure_unchanged(&view, &section)?;
-        if section.len() != view.end() {
-            return Err(self.overtaken());
-        }
+        self.ensure_nobody_writes(section.file())?;
+        new.carry_lines(section.file(), view.end()..section.len())?;
         let quarantine = QuarantineFile::open(&self.slot.place, section.file());
-        self.install(open, section, new, 0)?;
+        let unseen = section.len().saturating_sub(open.seen.end());
+        self.install(open, section, new, unseen)?;
         // The session is restored, whether that is noted or not: the next restore recognises the
         // original when it sees it.
         let noted = quarantine.and_then(|mut quarantine| quarantine.note_undone(restored.repair));
@@ -310,7 +330,7 @@ fn open_quarantine(place: &Place, session: &File) -> std::result::Result<File, R
     match quarantine::open_to_read(place, session) {
         Ok(entries) => Ok(entries.into_file()),
         Err(ReadError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            Err(RestoreError::NothingToUndo)
+            Err(RestoreError::NoQuarantine)
         }
         Err(error) => {
             let remedy = match &error {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::open::OpenTurn;
 use super::{Inner, Turn};
-use crate::datafile::rewrite::Replacement;
+use crate::datafile::rewrite::{Installed, Replacement};
 use crate::datafile::{Batch, Section, SessionFile};
 use crate::error::{Context, Error, Result, SessionChange};
 use crate::mode::{Mode, now_or_never};
@@ -97,7 +97,7 @@ impl Inner {
         for unseen in open.seen.unseen(section.len()) {
             new.carry_lines(section.file(), unseen)?;
         }
-        let (mut section, synced) = new.install(section)?;
+        let Installed { mut section, synced, .. } = new.install(section)?;
         let bytes = section.len();
         open.seen.rewritten(&mut section, content);
         self.tell_children(open);

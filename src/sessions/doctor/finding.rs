@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use super::chain::Chain;
 use crate::error::Holder;
+use crate::sessions::paths;
 use crate::sessions::sweep::leftover::Leftover;
-use crate::sessions::sweep::{LockReport, LockState, lossy};
+use crate::sessions::sweep::{LockReport, LockState};
 use crate::transcript::json::MAX_DEPTH;
 use crate::transcript::repair::Survey;
 
@@ -18,7 +19,7 @@ use crate::transcript::repair::Survey;
 #[non_exhaustive]
 pub struct Finding {
     /// The path that the finding is about.
-    #[serde(serialize_with = "lossy")]
+    #[serde(flatten, serialize_with = "paths::path")]
     pub path: PathBuf,
     /// The problem.
     pub problem: Problem,

@@ -247,7 +247,9 @@ impl Session<'_> {
                 Treatment::Done { remedy: Remedy::Repair, note: Some(note(&repair, path)) }
             }
             Err(Error::Timeout { holder: Some(holder), .. }) => InUse::by(Some(*holder)).kept(),
-            Err(error) if error.is_busy() => Treatment::kept(error.to_string()),
+            Err(error) if error.is_busy() || matches!(error, Error::OpenElsewhere { .. }) => {
+                Treatment::kept(error.to_string())
+            }
             Err(error) => Treatment::Failed { error: error.to_string() },
         }
     }

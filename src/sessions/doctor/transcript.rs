@@ -173,6 +173,10 @@ impl ReadAt for Source<'_> {
         self.heartbeat.beat();
         ReadAt::read_at(self.file, buffer, offset)
     }
+
+    fn hole_at(&self, offset: u64) -> u64 {
+        ReadAt::hole_at(self.file, offset)
+    }
 }
 
 #[cfg(test)]

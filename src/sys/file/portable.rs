@@ -1,6 +1,7 @@
 //! Files with what every Unix has.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::os::fd::BorrowedFd;
 
@@ -22,6 +23,11 @@ pub(super) fn set_mode(
 
 pub(super) fn set_mode_of(file: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
     Ok(rustix::fs::fchmod(file, mode_of(mode))?)
+}
+
+/// A look would move the cursor, which others may use.
+pub(super) fn hole_at(_file: &File, _offset: u64) -> io::Result<u64> {
+    Ok(0)
 }
 
 /// A mode has 16 bits on some systems, and permissions have 12.

@@ -18,6 +18,8 @@ use rustix::time::{ClockId, clock_gettime};
 pub(super) struct Stat {
     /// `R`, `S`, `T`, `Z`, …
     pub state: u8,
+    /// The process id of the parent.
+    pub parent: i32,
     /// Bits that describe it (`PF_…`).
     pub flags: u64,
     /// The number of threads left.
@@ -36,7 +38,8 @@ impl Stat {
         let mut fields = rest.split_ascii_whitespace();
         Some(Self {
             state: *fields.next()?.as_bytes().first()?,
-            flags: fields.nth(9 - 4)?.parse().ok()?,
+            parent: fields.next()?.parse().ok()?,
+            flags: fields.nth(9 - 5)?.parse().ok()?,
             threads: fields.nth(20 - 10)?.parse().ok()?,
             start_time: fields.nth(22 - 21)?.parse().ok()?,
         })
@@ -57,6 +60,22 @@ impl Stat {
 
 pub(super) fn is_zombie(pid: i32) -> bool {
     stat(pid).is_ok_and(|stat| stat.is_zombie())
+}
+
+#[cfg(feature = "gateway")]
+pub(super) fn parent(pid: i32) -> Option<i32> {
+    Some(stat(pid).ok()?.parent)
+}
+
+/// Its ids, from that in our PID namespace to that in its own.
+#[cfg(feature = "gateway")]
+pub(super) fn ids(pid: i32) -> Vec<i32> {
+    if !proc_is_ours() {
+        return Vec::new();
+    }
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+    ids.split_ascii_whitespace().filter_map(|id| id.parse().ok()).collect()
 }
 
 pub(super) fn start_time(pid: i32) -> io::Result<u64> {

@@ -15,6 +15,18 @@ pub(super) fn is_zombie(pid: i32) -> bool {
     look(pid, ProcessRefreshKind::nothing(), dead).unwrap_or(false)
 }
 
+#[cfg(all(feature = "gateway", not(target_os = "linux")))]
+pub(super) fn parent(pid: i32) -> Option<i32> {
+    let parent = look(pid, ProcessRefreshKind::nothing(), Process::parent)??;
+    i32::try_from(parent.as_u32()).ok()
+}
+
+/// Other systems have no PID namespaces.
+#[cfg(all(feature = "gateway", not(target_os = "linux")))]
+pub(super) fn ids(pid: i32) -> Vec<i32> {
+    vec![pid]
+}
+
 /// `sysinfo` tells seconds since 1970, while a record has clock ticks since boot.
 pub(super) fn start_time(_pid: i32) -> io::Result<u64> {
     Err(io::ErrorKind::Unsupported.into())

@@ -65,7 +65,8 @@ fn me() -> i32 {
 #[test]
 fn stat_lines_are_parsed_whatever_the_name() {
     let tail = "S 1 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 13 0 987654321 1 2 3";
-    let expected = Stat { state: b'S', flags: 4_194_560, threads: 13, start_time: 987_654_321 };
+    let expected =
+        Stat { state: b'S', parent: 1, flags: 4_194_560, threads: 13, start_time: 987_654_321 };
     for name in ["node", "my prog", "a) R 1 2 3 (b", ")", "", "( ) 5 5 5", "x\ny"] {
         let line = format!("42 ({name}) {tail}\n");
         assert_eq!(Stat::parse(line.as_bytes()).as_ref(), Some(&expected), "{line}");
@@ -83,7 +84,7 @@ fn stat_lines_of_another_form_are_refused() {
         "42 node S 1",
         "42 (node)",
         "42 (node) S 1 1 1",
-        "42 (node) S a a a a a a a a a a a a a a a a a a a a",
+        "42 (node) S 1 a a a a a a a a a a a a a a a a a a a",
     ] {
         assert_eq!(Stat::parse(line.as_bytes()), None, "{line}");
     }
@@ -100,7 +101,7 @@ fn a_command_line_is_split_into_words_that_are_not_empty() {
 
 #[test]
 fn a_main_thread_that_ended_before_the_others_is_no_zombie() {
-    let stat = |state, threads| Stat { state, flags: 0, threads, start_time: 1 };
+    let stat = |state, threads| Stat { state, parent: 1, flags: 0, threads, start_time: 1 };
     assert!(stat(b'Z', 1).is_zombie());
     assert!(stat(b'X', 0).is_zombie());
     assert!(!stat(b'Z', 2).is_zombie());

@@ -227,24 +227,45 @@ fn repairs_are_taken_back_one_after_the_other() {
     assert_eq!(session.file, b"{\"a\":1}\n{\"b\":2}\n");
     session.undo().unwrap();
     assert_eq!(session.file, second);
-    assert!(matches!(session.undo(), Err(RestoreError::Changed { .. })));
-    session.file.truncate(8);
     session.undo().unwrap();
-    assert_eq!(session.file, first);
+    assert_eq!(session.file, [&first[..], b"\n{\"b\":2}\nagain"].concat());
     assert!(matches!(session.undo(), Err(RestoreError::NothingToUndo)));
 }
 
 #[test]
-fn nothing_is_taken_back_when_something_was_appended_or_changed() {
+fn nothing_is_taken_back_when_what_the_repair_left_was_changed() {
     let mut session = Session::new("{\"a\":1}\ncut");
     session.repair();
-    session.file.extend(b"{\"b\":2}\n");
-    let error = session.undo().unwrap_err();
-    assert!(error.to_string().contains("(8 bytes then, 16 now)"), "{error}");
-    session.file = b"{\"a\":2}\n".to_vec();
-    assert!(matches!(session.undo(), Err(RestoreError::Changed { .. })));
-    session.file = b"{\"a\":1}\ncut".to_vec();
-    assert!(matches!(session.undo(), Err(RestoreError::AlreadyOriginal { .. })));
+    for changed in [&b"{\"a\":2}\n"[..], b"{\"a\":1}", b"{\"a\":2}\n{\"b\":2}\n", b""] {
+        session.file = changed.to_vec();
+        let error = session.undo().unwrap_err();
+        let now = format!("(8 bytes then, {} now)", changed.len());
+        assert!(error.to_string().contains(&now), "{error}");
+    }
+    for original in ["{\"a\":1}\ncut", "{\"a\":1}\ncut\n{\"b\":2}\n"] {
+        session.file = original.as_bytes().to_vec();
+        assert!(matches!(session.undo(), Err(RestoreError::AlreadyOriginal { .. })));
+    }
+}
+
+#[test]
+fn what_was_appended_since_follows_the_original_on_lines_of_its_own() {
+    for (original, appended, expected) in [
+        ("{\"a\":1}\ncut", "{\"b\":2}\n", "{\"a\":1}\ncut\n{\"b\":2}\n"),
+        ("{\"a\":1}\ncut", "{\"b\":2}\n{\"to", "{\"a\":1}\ncut\n{\"b\":2}\n{\"to"),
+        ("cut\n{\"a\":1}\n", "{\"b\":2}\n", "cut\n{\"a\":1}\n{\"b\":2}\n"),
+        ("{\"a\":1}", "{\"b\":2}\n", "{\"a\":1}\n{\"b\":2}\n"),
+        ("cut\n{\"a\":1}", "{\"b\":2}\n", "cut\n{\"a\":1}\n{\"b\":2}\n"),
+        ("nothing left", "{\"b\":2}\n", "nothing left\n{\"b\":2}\n"),
+        ("{\"a\":1}\ncut", "\n{\"b\":2}\n", "{\"a\":1}\ncut\n{\"b\":2}\n"),
+    ] {
+        let mut session = Session::new(original);
+        session.repair();
+        session.file.extend(appended.as_bytes());
+        session.undo().unwrap();
+        assert_eq!(String::from_utf8_lossy(&session.file), expected);
+        assert!(matches!(session.undo(), Err(RestoreError::NothingToUndo)));
+    }
 }
 
 #[test]

@@ -6,12 +6,13 @@ use serde::Serialize;
 use turnlock::gateway::{Finding, Gateway, Trouble, doctor};
 
 use super::Args;
-use crate::output::printable;
+use crate::output::{printable, state_dir_path};
 
 /// What is wrong with the gateway of one state directory.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct OfGateway {
+    #[serde(flatten, serialize_with = "state_dir_path")]
     state_dir: PathBuf,
     #[serde(flatten)]
     finding: Finding,

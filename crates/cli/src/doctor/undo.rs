@@ -1,21 +1,25 @@
 //! `turnlock doctor --undo`: restores a repaired session, byte for byte.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde::Serialize;
 use turnlock::Sessions;
 
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, Schema};
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Answer {
-    session: String,
+    #[serde(flatten, serialize_with = "output::session_path")]
+    session: PathBuf,
     restored: bool,
     /// The time of the repair that was undone.
-    repair: String,
-    bytes: u64,
+    repaired_at: String,
+    length_bytes: u64,
+    /// How many bytes were appended since the repair, and follow.
+    appended_bytes: u64,
 }
 
 pub(super) fn main(sessions: &Sessions, session: &Path, json: bool) -> Result<ExitCode, Failure> {
@@ -25,18 +29,25 @@ pub(super) fn main(sessions: &Sessions, session: &Path, json: bool) -> Result<Ex
     let restored = turn.restore_blocking()?;
     // The session is restored, even if the turn is lost at this point.
     let _ = turn.release_blocking();
-    let session = session.display().to_string();
     if json {
-        output::answer_json(&Answer {
-            session,
+        let answer = Answer {
+            session: session.to_owned(),
             restored: true,
-            repair: restored.time,
-            bytes: restored.original.length,
-        })?;
+            repaired_at: restored.time,
+            length_bytes: restored.original.length,
+            appended_bytes: restored.appended,
+        };
+        output::answer_json(Schema::Undo, &answer)?;
     } else {
-        let (session, time) = (output::printable(&session), &restored.time);
+        let session = output::printable(&session.display().to_string());
+        let time = &restored.time;
+        let follows = match restored.appended {
+            0 => String::new(),
+            bytes => format!(", and the {bytes} bytes that were appended since follow"),
+        };
         output::answer(&format!(
-            "{session}: the repair of {time} was undone; the session is as before, byte for byte\n"
+            "{session}: the repair of {time} was undone; the session is as before, byte for \
+             byte{follows}\n"
         ))?;
     }
     Ok(ExitCode::SUCCESS)

@@ -15,7 +15,7 @@ use signal_hook::consts::SIGCHLD;
 use tokio::process::Child;
 use turnlock::gateway::Gateway;
 
-use super::serve::Guard;
+use super::guard::Guard;
 use super::signals::Signals;
 use crate::failure::Failure;
 use crate::reaper::{self, Purpose};
@@ -44,7 +44,7 @@ pub(super) async fn run(
 
 fn start(gateway: &Gateway, command: &[OsString]) -> Result<Child, Failure> {
     let mut reaper = tokio::process::Command::from(reaper::command(Purpose::Gateway, command)?);
-    reaper.env("OPENCLAW_GATEWAY_PORT", gateway.address().port().to_string());
+    reaper.envs(facts(gateway));
     let spawned = gateway.with_lock_fds(|locks| {
         let _inherited: Vec<_> =
             locks.iter().map(|lock| lend::inheritable(*lock)).collect::<io::Result<_>>()?;
@@ -53,6 +53,19 @@ fn start(gateway: &Gateway, command: &[OsString]) -> Result<Child, Failure> {
     spawned
         .ok_or_else(|| Failure::new("the gateway's locks are released"))?
         .map_err(|e| Failure::new(format!("cannot start the program: {e}")))
+}
+
+/// What the program is told of the gateway that it is.
+fn facts(gateway: &Gateway) -> [(&'static str, OsString); 6] {
+    let (layout, address) = (gateway.layout(), gateway.address());
+    [
+        ("OPENCLAW_STATE_DIR", layout.state_dir().into()),
+        ("OPENCLAW_CONFIG_PATH", layout.config().into()),
+        ("OPENCLAW_GATEWAY_PORT", address.port().to_string().into()),
+        ("TURNLOCK_GATEWAY_ADDRESS", address.to_string().into()),
+        ("TURNLOCK_GATEWAY_PID", std::process::id().to_string().into()),
+        ("TURNLOCK_GATEWAY_OWNER_ID", gateway.owner_id().to_string().into()),
+    ]
 }
 
 /// Forwards signals until the program has ended, or a lock is lost.

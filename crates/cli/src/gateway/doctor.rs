@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use serde::Serialize;
 use turnlock::gateway;
 
 use super::Which;
@@ -28,10 +29,16 @@ pub(super) struct Args {
     json: bool,
 }
 
+/// The answer in JSON.
+#[derive(Serialize)]
+struct Answer<'a> {
+    findings: &'a [gateway::Finding],
+}
+
 pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let findings = gateway::doctor(&args.which.builder()?, args.port, args.fix)?;
     if args.json {
-        output::answer_json(&findings)?;
+        output::answer_json(output::Schema::GatewayDoctor, &Answer { findings: &findings })?;
     } else if findings.is_empty() {
         output::answer("Nothing is wrong with the gateway's locks and port.\n")?;
     } else {

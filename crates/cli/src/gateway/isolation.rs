@@ -8,10 +8,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::output::{self, printable};
+use crate::output::{self, Schema, printable};
 use claims::{Claims, PORT_DISTANCE};
 
 /// The browser control port, relative to the base port.
@@ -37,7 +37,7 @@ pub(super) struct Args {
 pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let conflicts = compare_all(&args.gateways)?;
     if args.json {
-        output::answer_json(&conflicts)?;
+        output::answer_json(Schema::GatewayIsolation, &Answer { conflicts: &conflicts })?;
     } else if conflicts.is_empty() {
         output::answer(&format!("{} gateways, each on its own.\n", args.gateways.len()))?;
     } else {
@@ -50,14 +50,20 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     Ok(if conflicts.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// The answer in JSON.
+#[derive(Serialize)]
+struct Answer<'a> {
+    conflicts: &'a [Conflict<'a>],
+}
+
 /// Two gateways with a claim in common.
 #[derive(Serialize)]
 struct Conflict<'a> {
     /// The first, as it was named.
-    #[serde(serialize_with = "lossy")]
+    #[serde(flatten, serialize_with = "output::first_path")]
     a: &'a Path,
     /// The second.
-    #[serde(serialize_with = "lossy")]
+    #[serde(flatten, serialize_with = "output::second_path")]
     b: &'a Path,
     #[serde(flatten)]
     about: About,
@@ -65,19 +71,28 @@ struct Conflict<'a> {
 
 /// What two gateways both claim.
 #[derive(Serialize)]
-#[serde(rename_all = "kebab-case", tag = "about", content = "value")]
+#[serde(rename_all = "kebab-case", tag = "about")]
 enum About {
-    Config(#[serde(serialize_with = "lossy")] PathBuf),
-    StateDir(#[serde(serialize_with = "lossy")] PathBuf),
-    Workspace(#[serde(serialize_with = "lossy")] PathBuf),
-    Port(u16),
+    Config(Shared),
+    StateDir(Shared),
+    Workspace(Shared),
+    Port {
+        port: u16,
+    },
     /// Base ports so close that ports derived from them meet.
-    PortsTooClose(u16, u16),
-    CdpPort(u16),
+    PortsTooClose {
+        ports: [u16; 2],
+    },
+    CdpPort {
+        port: u16,
+    },
 }
 
-fn lossy<S: Serializer>(path: &(impl AsRef<Path> + ?Sized), to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(&path.as_ref().display())
+/// The path that two gateways share.
+#[derive(Serialize)]
+struct Shared {
+    #[serde(flatten, serialize_with = "output::plain_path")]
+    path: PathBuf,
 }
 
 impl fmt::Display for Conflict<'_> {
@@ -89,17 +104,19 @@ impl fmt::Display for Conflict<'_> {
 impl fmt::Display for About {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Config(path) => write!(f, "the same config, {}", path.display()),
-            Self::StateDir(path) => write!(f, "the same state directory, {}", path.display()),
-            Self::Workspace(path) => write!(
+            Self::Config(Shared { path }) => write!(f, "the same config, {}", path.display()),
+            Self::StateDir(Shared { path }) => {
+                write!(f, "the same state directory, {}", path.display())
+            }
+            Self::Workspace(Shared { path }) => write!(
                 f,
                 "the same workspace, {}; set agents.defaults.workspace in one of them",
                 path.display()
             ),
-            Self::Port(port) => {
+            Self::Port { port } => {
                 write!(f, "the same port, {port}; set gateway.port in one of them")
             }
-            Self::PortsTooClose(a, b) => write!(
+            Self::PortsTooClose { ports: [a, b] } => write!(
                 f,
                 "base ports {a} and {b} are {} apart; the browser control port \
                  (base + {BROWSER_CONTROL}) and the CDP range (base + {} to base + {}) need at \
@@ -108,7 +125,7 @@ impl fmt::Display for About {
                 CDP.0,
                 CDP.1
             ),
-            Self::CdpPort(port) => write!(f, "the same browser port, {port}"),
+            Self::CdpPort { port } => write!(f, "the same browser port, {port}"),
         }
     }
 }
@@ -130,18 +147,21 @@ fn compare_all(paths: &[PathBuf]) -> Result<Vec<Conflict<'_>>, Failure> {
 fn compare(a: &Claims, b: &Claims) -> Vec<About> {
     let mut found = Vec::new();
     if a.config == b.config {
-        found.push(About::Config(a.config.clone()));
+        found.push(About::Config(Shared { path: a.config.clone() }));
     }
     if a.state_dir == b.state_dir {
-        found.push(About::StateDir(a.state_dir.clone()));
+        found.push(About::StateDir(Shared { path: a.state_dir.clone() }));
     }
-    found.extend(common(&a.workspaces, &b.workspaces).map(About::Workspace));
+    found
+        .extend(common(&a.workspaces, &b.workspaces).map(|path| About::Workspace(Shared { path })));
     match a.port.abs_diff(b.port) {
-        0 => found.push(About::Port(a.port)),
-        distance if distance < PORT_DISTANCE => found.push(About::PortsTooClose(a.port, b.port)),
+        0 => found.push(About::Port { port: a.port }),
+        distance if distance < PORT_DISTANCE => {
+            found.push(About::PortsTooClose { ports: [a.port, b.port] });
+        }
         _ => {}
     }
-    found.extend(common(&a.cdp_ports, &b.cdp_ports).map(About::CdpPort));
+    found.extend(common(&a.cdp_ports, &b.cdp_ports).map(|port| About::CdpPort { port }));
     found
 }
 

@@ -1,7 +1,9 @@
 //! `turnlock gateway monitor`: reports every change of a gateway's state once.
 
 mod hook;
+mod webhook;
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -15,6 +17,8 @@ use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use turnlock::gateway::{self, Change, Condition, Gateway, Health, Observation, Watch};
 
+use super::metrics::{LastSeen, Seen, Watched as Metered};
+use super::serve::{Hosts, Site, serve_beside};
 use super::signals::{Signals, runtime};
 use crate::failure::Failure;
 use crate::output::{self, printable};
@@ -35,9 +39,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// runs. unknown: it cannot be seen from here, for lack of a permission or of descriptors.
 #[derive(clap::Args)]
 #[command(after_help = "\
-The command of --on-unhealthy gets the environment variables TURNLOCK_TARGET, TURNLOCK_STATE,
-TURNLOCK_PREVIOUS, TURNLOCK_REASON (4096 bytes at most, without control characters),
-TURNLOCK_ADDRESS and TURNLOCK_PID. What it writes goes to standard error.
+The commands of --on-unhealthy and --on-recovered get the environment variables TURNLOCK_TARGET,
+TURNLOCK_STATE, TURNLOCK_PREVIOUS, TURNLOCK_REASON (4096 bytes at most, without control characters),
+TURNLOCK_ADDRESS, TURNLOCK_PID and TURNLOCK_AT (the time in UTC). What they write goes to standard
+error.
 
 Examples:
   turnlock gateway monitor ~/.openclaw --on-unhealthy 'mail -s \"gateway $TURNLOCK_STATE\" me'
@@ -62,6 +67,21 @@ pub(super) struct Args {
     /// Run this with `sh -c` when a gateway is no longer healthy
     #[arg(long, value_name = "CMD")]
     on_unhealthy: Option<String>,
+    /// Run this with `sh -c` when a gateway is healthy again
+    #[arg(long, value_name = "CMD")]
+    on_recovered: Option<String>,
+    /// Post every change to this URL, as the JSON of --json
+    #[arg(
+        long,
+        env = "TURNLOCK_WEBHOOK",
+        hide_env_values = true,
+        value_name = "URL",
+        value_parser = webhook::url
+    )]
+    webhook: Option<String>,
+    /// Serve /metrics and /healthz of this monitor at this address
+    #[arg(long, value_name = "IP:PORT", conflicts_with = "once")]
+    metrics: Option<SocketAddr>,
     /// Look once, for cron
     #[arg(long)]
     once: bool,
@@ -188,6 +208,14 @@ impl From<Observation> for Look {
 }
 
 impl Look {
+    /// What metrics tell of it.
+    fn seen(&self) -> Seen {
+        match &self.seen {
+            Some(seen) => Seen::of(seen),
+            None => Seen { condition: self.condition, locks: BTreeMap::new() },
+        }
+    }
+
     fn unknown(error: String) -> Self {
         Self { condition: Condition::Unknown, seen: None, error: Some(error) }
     }
@@ -204,7 +232,7 @@ struct Watched {
     watch: Watch,
     /// The running look. No other starts while it hangs, or threads on a dead mount would pile up.
     look: Option<JoinHandle<Look>>,
-    /// The command of `--on-unhealthy`, as long as it could not be started.
+    /// The command for the last change, as long as it could not be started.
     pending: Option<Hook>,
 }
 
@@ -246,6 +274,11 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
 
 async fn watch(args: &Args) -> Result<ExitCode, Failure> {
     let mut signals = Signals::catch()?;
+    let last = LastSeen::default();
+    if let Some(address) = args.metrics {
+        let site = Site::new(Metered::Last(last.clone()), Hosts::new(&[]))?;
+        serve_beside(address, site).await?;
+    }
     let watched = |target: &Target| Watched {
         target: target.clone(),
         watch: Watch::new(args.after),
@@ -258,7 +291,7 @@ async fn watch(args: &Args) -> Result<ExitCode, Failure> {
     loop {
         let round = async {
             rounds.tick().await;
-            look(args, &mut watches).await
+            look(args, &mut watches, &last).await
         };
         tokio::select! {
             () = signals.end() => return Ok(ExitCode::SUCCESS),
@@ -273,7 +306,7 @@ async fn watch(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 /// Looks at all targets concurrently. Returns whether all are healthy.
-async fn look(args: &Args, watches: &mut Vec<Watched>) -> Result<bool, Failure> {
+async fn look(args: &Args, watches: &mut Vec<Watched>, last: &LastSeen) -> Result<bool, Failure> {
     let failed = |e: JoinError| Failure::new(e.to_string());
     let mut looks = JoinSet::new();
     for mut watched in watches.drain(..) {
@@ -284,12 +317,15 @@ async fn look(args: &Args, watches: &mut Vec<Watched>) -> Result<bool, Failure> 
         let (look, mut watched) = done.map_err(failed)?;
         let look = look.map_err(failed)?;
         all_healthy &= look.condition == Condition::Healthy;
+        last.note(watched.target.to_string(), look.seen());
         if let Some(change) = watched.watch.see(look.condition) {
             let report = Report::new(&watched.target, change, &look);
             print(args, &report).await?;
-            let command = args.on_unhealthy.as_deref();
-            let command = command.filter(|_| look.condition != Condition::Healthy);
-            watched.pending = command.map(|command| Hook::new(command, &report));
+            watched.pending = args.hook_for(change).map(|hook| Hook::new(hook, &report));
+            if let Some(url) = &args.webhook {
+                let told = output::json(output::Schema::GatewayMonitor, &report)?;
+                webhook::post(url, told, args.once).await;
+            }
         }
         // One that could not be started is tried again at each look.
         watched.pending = match watched.pending.take() {
@@ -299,6 +335,20 @@ async fn look(args: &Args, watches: &mut Vec<Watched>) -> Result<bool, Failure> 
         watches.push(watched);
     }
     Ok(all_healthy)
+}
+
+impl Args {
+    /// The command for a change, with the option that names it.
+    fn hook_for(&self, change: Change) -> Option<(&'static str, &str)> {
+        let is_healthy = |condition| condition == Condition::Healthy;
+        match (change.from, change.to) {
+            (_, to) if !is_healthy(to) => Some(("--on-unhealthy", self.on_unhealthy.as_deref()?)),
+            (Some(from), _) if !is_healthy(from) => {
+                Some(("--on-recovered", self.on_recovered.as_deref()?))
+            }
+            _ => None,
+        }
+    }
 }
 
 impl<'a> Report<'a> {
@@ -325,7 +375,11 @@ impl<'a> Report<'a> {
 
 /// Writes a report, elsewhere than on this thread: whoever reads it may be slow.
 async fn print(args: &Args, report: &Report<'_>) -> Result<(), Failure> {
-    let text = if args.json { output::json(report)? } else { line(report) };
+    let text = if args.json {
+        output::json(output::Schema::GatewayMonitor, report)?
+    } else {
+        line(report)
+    };
     let written = spawn_blocking(move || output::answer(&text)).await;
     written.map_err(|e| Failure::new(format!("cannot write the answer: {e}")))?
 }

@@ -1,6 +1,7 @@
 //! `turnlock gateway run`: is the gateway, or runs it under the locks.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +11,11 @@ use tokio::task::spawn_blocking;
 use turnlock::gateway::{self, DEFAULT_PORT, Gateway, GatewayBuilder, Layout, Supervised};
 use turnlock::{LockReport, LockState, Sessions};
 
-use super::serve::Hosts;
+use super::metrics::{Own, Watched};
+use super::serve::{Hosts, Site, serve_beside};
 use super::signals::{self, Signals};
-use super::{Which, child, remains, serve, stop};
+use super::stop::{self, Grace};
+use super::{Which, child, remains, serve};
 use crate::failure::Failure;
 use crate::options::Local;
 use crate::output;
@@ -69,9 +72,14 @@ pub(super) struct Args {
         value_name = "DURATION"
     )]
     healthy_within: Duration,
-    /// First stop the gateway with this process id, if it is the verified owner of the locks
-    #[arg(long, value_name = "PID")]
-    replace: Option<i32>,
+    /// First stop the verified owner of the locks, if there is one; with PID no other process
+    #[arg(long, num_args = 0..=1, value_name = "PID")]
+    replace: Option<Option<i32>>,
+    #[command(flatten)]
+    grace: Grace,
+    /// Serve /metrics and /healthz at this address too; the way to have them beside CMD
+    #[arg(long, value_name = "IP:PORT")]
+    metrics: Option<SocketAddr>,
     /// Answer requests for this host too; without it for addresses, localhost and names without a
     /// dot
     #[arg(long = "allow-host", value_name = "NAME")]
@@ -104,6 +112,12 @@ impl Supervisor {
     }
 }
 
+/// Stops the verified owner of the locks, if there is one, and then runs.
+pub(super) fn restart(mut args: Args) -> Result<ExitCode, Failure> {
+    args.replace.get_or_insert(None);
+    main(args)
+}
+
 pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let builder = args
         .which
@@ -115,8 +129,13 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     if args.force {
         return Err(stop::no_force());
     }
-    if let Some(pid) = args.replace {
-        stop::stop(&builder, pid, Some(args.port).filter(|port| *port != 0))?;
+    match args.replace {
+        Some(None) if gateway::status(&builder, None).is_ok_and(|seen| !seen.owner_lives()) => {}
+        Some(pid) => {
+            let port = Some(args.port).filter(|port| *port != 0);
+            stop::stop(&builder, pid, port, args.grace)?;
+        }
+        None => {}
     }
     output::aside::start();
     let runtime = signals::runtime()?;
@@ -124,13 +143,10 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
         let mut signals = Signals::catch()?;
         let started = tokio::select! {
             signal = signals.end_alone() => return Ok(ended_by(signal)),
-            started = start(builder, args.supervised.is_some()) => started?,
+            started = start(builder.clone(), args.supervised.is_some()) => started?,
         };
         match started {
-            Supervised::Started(gateway) => {
-                let local = args.which.local;
-                run(gateway, signals, local, Hosts::new(&args.allowed_hosts), &args.command).await
-            }
+            Supervised::Started(gateway) => run(gateway, builder, signals, &args).await,
             Supervised::AlreadyHealthy(address) => {
                 output::tell(&format!(
                     "a healthy gateway is already listening on ws://{address}; nothing to do"
@@ -164,13 +180,17 @@ async fn start(gateway: GatewayBuilder, supervised: bool) -> Result<Supervised, 
 /// Runs the gateway until it ends or is told to end, then releases everything.
 async fn run(
     mut gateway: Gateway,
+    builder: GatewayBuilder,
     mut signals: Signals,
-    local: Local,
-    hosts: Hosts,
-    command: &[OsString],
+    args: &Args,
 ) -> Result<ExitCode, Failure> {
     announce(&gateway);
-    let layout = gateway.layout().clone();
+    let (layout, local) = (gateway.layout().clone(), args.which.local);
+    let own = Watched::Own(Box::new(Own { builder, layout: layout.clone() }));
+    let site = Site::new(own, Hosts::new(&args.allowed_hosts))?;
+    if let Some(address) = args.metrics {
+        serve_beside(address, Arc::clone(&site)).await?;
+    }
     let told_to_end = tokio::select! {
         signal = signals.end_alone() => Some(signal),
         // Many locks take a while, and those on a dead mount for ever.
@@ -179,11 +199,11 @@ async fn run(
     // With a program the port belongs to it from here on.
     let listener = gateway.take_tokio_listener();
     let gateway = Arc::new(gateway);
-    let ended = match (command, told_to_end, listener) {
+    let ended = match (&args.command[..], told_to_end, listener) {
         ([], Some(_), _) => Ok(ExitCode::SUCCESS),
         // The program has not run.
         (_, Some(signal), _) => Ok(ended_by(signal)),
-        ([], None, Ok(Some(listener))) => serve::serve(listener, &gateway, signals, hosts).await,
+        ([], None, Ok(Some(listener))) => serve::serve(listener, &gateway, signals, site).await,
         ([], None, Ok(None)) => Err(Failure::new("the gateway has no socket")),
         (_, None, Err(error)) => Err(error.into()),
         (command, None, Ok(listener)) => {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anstyle::AnsiColor;
-use turnlock::gateway::{self, GatewayReport, LockFacts};
+use turnlock::gateway::{self, GatewayReport, Listener, LockFacts};
 
 use super::Which;
 use crate::failure::Failure;
@@ -33,7 +33,7 @@ pub(super) struct Args {
 pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let report = gateway::status(&args.which.builder()?, args.port)?;
     if args.json {
-        output::answer_json(&report)?;
+        output::answer_json(output::Schema::GatewayStatus, &report)?;
     } else {
         output::answer(&table(&report))?;
     }
@@ -64,7 +64,11 @@ fn describe(lock: Option<&LockFacts>) -> String {
     let Some(lock) = lock else { return "free".into() };
     let mut words = vec![lock.state.as_str().to_owned()];
     if let Some(process) = &lock.process {
-        words.push(format!("pid {} ({})", process.pid, process.identity.as_str()));
+        let there = match process.pid_here {
+            Some(here) if here != process.pid => format!("pid {here} here, "),
+            _ => String::new(),
+        };
+        words.push(format!("{there}pid {} ({})", process.pid, process.identity.as_str()));
         words.extend(process.start_time.map(|ticks| format!("start time {ticks}")));
         words.extend(process.command.clone());
     }
@@ -75,9 +79,15 @@ fn describe(lock: Option<&LockFacts>) -> String {
 
 fn listener(report: &GatewayReport) -> String {
     let Some(listener) = &report.listener else { return "none".into() };
-    match report.listener_is_owner() {
-        Some(true) => format!("{listener} (the owner)"),
+    match report.listener_is_owner {
+        Some(true) if is_owner_itself(report, listener) => format!("{listener} (the owner)"),
+        Some(true) => format!("{listener} (a process of the owner)"),
         Some(false) => format!("{listener} (not the owner)"),
         None => listener.to_string(),
     }
+}
+
+fn is_owner_itself(report: &GatewayReport, listener: &Listener) -> bool {
+    let mut owners = report.locks().filter_map(|lock| lock.process.as_ref()?.pid_here);
+    owners.any(|pid| listener.pids.contains(&pid))
 }

@@ -108,7 +108,7 @@ impl Show {
     fn json_line(&mut self, file: &File, line: &Line<'_>) -> io::Result<()> {
         write!(
             self.out,
-            "{{\"offset\":{},\"length\":{}",
+            "{{\"schema\":\"turnlock.read/1\",\"offsetBytes\":{},\"lengthBytes\":{}",
             line.range.start,
             line.range.end - line.range.start
         )?;
@@ -125,8 +125,8 @@ impl Show {
         struct Marked<'a> {
             damage: &'a Damage,
         }
-        serde_json::to_writer(&mut self.out, &Marked { damage })?;
-        self.out.write_all(b"\n")
+        let text = output::json(output::Schema::Read, &Marked { damage });
+        self.out.write_all(text?.as_bytes())
     }
 
     fn marked(&mut self, file: &File, damage: &Damage) -> io::Result<()> {

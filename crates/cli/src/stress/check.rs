@@ -88,6 +88,7 @@ pub(super) struct Violation {
     pub(super) kind: Kind,
     pub(super) session: Option<u16>,
     /// The place in the session file.
+    #[serde(rename = "offsetBytes")]
     pub(super) offset: Option<u64>,
     /// A description of what was found, and what was expected.
     pub(super) what: String,

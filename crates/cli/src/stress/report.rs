@@ -26,7 +26,7 @@ pub(super) struct Report<'a> {
 impl Report<'_> {
     pub(super) fn print(&self) -> Result<(), Failure> {
         if self.args.json {
-            return output::answer_json(&self.json());
+            return output::answer_json(output::Schema::Stress, &self.json());
         }
         let mut text = String::new();
         self.write(&mut text).map_err(|e| Failure::new(format!("cannot write the report: {e}")))?;

@@ -24,7 +24,10 @@ fn lines_are_appended_as_they_were_written() {
     let told: Value = serde_json::from_str(&answer.out).unwrap();
     assert_eq!(
         told,
-        json!({"lines": 3, "offset": 0, "bytes": 34, "intervening": 0, "sealed": false})
+        json!({
+            "schema": "turnlock.append/1", "lines": 3, "offsetBytes": 0, "lengthBytes": 34,
+            "interveningBytes": 0, "sealed": false,
+        })
     );
     let answer = write("append", &room, &["--buffered", "--timeout", "none"], "{}");
     assert_eq!((answer.code, answer.out.as_str(), answer.err.as_str()), (Some(0), "", ""));
@@ -57,7 +60,7 @@ fn empty_input_writes_nothing() {
     let answer = write("append", &room, &["--json"], "\n \n");
     assert_eq!(
         (answer.code, answer.out.as_str(), answer.err.as_str()),
-        (Some(0), "{\"lines\":0}\n", "")
+        (Some(0), "{\"schema\":\"turnlock.append/1\",\"lines\":0}\n", "")
     );
     assert_eq!(fs::read_dir(&room.dir).unwrap().count(), 0);
 }
@@ -76,7 +79,10 @@ fn an_append_waits_its_turn_and_a_post_does_not() {
     let told: Value = serde_json::from_str(&answer.out).unwrap();
     assert_eq!(
         told,
-        json!({"lines": 1, "offset": 9, "bytes": 11, "intervening": 0, "sealed": true})
+        json!({
+            "schema": "turnlock.append/1", "lines": 1, "offsetBytes": 9, "lengthBytes": 11,
+            "interveningBytes": 0, "sealed": true,
+        })
     );
     assert!(answer.err.contains("torn line"), "{answer:?}");
     holder.end();

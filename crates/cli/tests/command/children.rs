@@ -32,8 +32,9 @@ fn status(room: &Room) -> (Value, Value) {
     let mut command = turnlock(["status", "--json"]);
     command.arg(&room.session);
     let answer = ended(command);
-    let locks: Value = serde_json::from_str(&answer.out).unwrap_or_else(|_| panic!("{answer:?}"));
-    (locks[0]["state"].clone(), locks[0]["holder"]["owner"].clone())
+    let told: Value = serde_json::from_str(&answer.out).unwrap_or_else(|_| panic!("{answer:?}"));
+    let lock = &told["locks"][0];
+    (lock["state"].clone(), lock["holder"]["owner"].clone())
 }
 
 /// After a kill the session stays held until what `command` runs has ended.

@@ -135,7 +135,8 @@ fn a_container_respects_and_tells_of_a_lock_whose_owner_it_cannot_see() {
     // The operator knows better.
     let answer = inside(&["status", "--assume-local", "--json", dir]).unwrap();
     let told: Value = serde_json::from_str(&answer.out).unwrap();
-    assert_eq!((&told[0]["state"], &told[0]["reasons"][0]), (&"stale".into(), &"dead-pid".into()));
+    let told = &told["locks"][0];
+    assert_eq!((&told["state"], &told["reasons"][0]), (&"stale".into(), &"dead-pid".into()));
     let answer = inside(&["doctor", "--fix", "--assume-local", dir]).unwrap();
     assert!(answer.code == Some(0) && !room.lock.exists(), "{answer:?}");
 }

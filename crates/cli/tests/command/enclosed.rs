@@ -18,7 +18,8 @@ fn an_append_inside_writes_under_the_turn() {
     command.arg(&room.session).args(["--", "bash", "-c", script]);
     command.env("TURNLOCK", TURNLOCK).env("SESSION", &room.session).env("DIR", &room.dir);
     let answer = ended(command);
-    let told = "{\"lines\":1,\"offset\":8,\"bytes\":8,\"intervening\":0,\"sealed\":false}\n";
+    let told = "{\"schema\":\"turnlock.append/1\",\"lines\":1,\
+        \"offsetBytes\":8,\"lengthBytes\":8,\"interveningBytes\":0,\"sealed\":false}\n";
     assert_eq!(
         (answer.code, answer.out, answer.err.as_str()),
         (Some(0), format!("closed\n{told}"), "")

@@ -8,11 +8,14 @@ mod containers;
 mod doctor;
 mod enclosed;
 mod filesystems;
+mod json;
 mod pages;
 #[path = "../support/program.rs"]
 mod program;
 mod revoke;
 mod run;
+#[path = "../support/schema.rs"]
+mod schema;
 mod signals;
 mod status;
 mod stress;

@@ -41,7 +41,10 @@ fn a_holder_can_be_named_by_its_owner() {
     let owner = room.record()["owner"].clone();
     let answer = revoke(&room, owner.as_str().unwrap(), &["--json"]);
     let told: Value = serde_json::from_str(&answer.out).unwrap();
-    assert_eq!((&told["owner"], &told["pid"]), (&owner, &holder.pid().into()));
+    assert_eq!(
+        (&told["revoked"][0]["holder"]["owner"], &told["revoked"][0]["holder"]["pid"]),
+        (&owner, &holder.pid().into())
+    );
     let answer = revoke(&room, owner.as_str().unwrap(), &[]);
     assert_eq!(answer.code, Some(1), "{answer:?}");
     assert!(answer.err.contains("nothing was revoked"), "{answer:?}");

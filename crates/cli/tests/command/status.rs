@@ -12,7 +12,7 @@ use crate::program::{held, turnlock};
 pub fn status(session: &Path) -> Value {
     let answer = ended(turnlock(["status", "--json"]).arg(session));
     assert_eq!(answer.code, Some(0), "{answer:?}");
-    serde_json::from_str::<Value>(&answer.out).unwrap()[0].clone()
+    serde_json::from_str::<Value>(&answer.out).unwrap()["locks"][0].clone()
 }
 
 fn status_of(arguments: &[&str]) -> Ended {
@@ -39,8 +39,8 @@ fn a_held_lock_in_a_pipe_and_in_json() {
         assert_eq!((answer.code, &answer.out, answer.err.as_str()), (Some(0), &line, ""));
     }
     let told: Value = serde_json::from_str(&status_of(&["--json", dir]).out).unwrap();
-    assert_eq!(told.as_array().unwrap().len(), 1);
-    let told = &told[0];
+    assert_eq!(told["locks"].as_array().unwrap().len(), 1);
+    let told = &told["locks"][0];
     assert_eq!((&told["session"], &told["state"]), (&json!(session), &json!("held")));
     for (ours, theirs) in [
         ("pid", "pid"),
@@ -60,7 +60,10 @@ fn no_locks_is_no_failure_and_no_directory_is_one() {
     let dir = room.dir.to_str().unwrap();
     let answer = status_of(&[dir, room.session.to_str().unwrap()]);
     assert_eq!((answer.code, answer.out.as_str(), answer.err.as_str()), (Some(0), "", ""));
-    assert_eq!(status_of(&["--json", dir]).out, "[]\n");
+    assert_eq!(
+        status_of(&["--json", dir]).out,
+        "{\"schema\":\"turnlock.status/1\",\"locks\":[],\"errors\":[]}\n"
+    );
     let mut here = turnlock(["status"]);
     here.current_dir(&room.dir);
     assert_eq!(ended(here).code, Some(0));
@@ -161,7 +164,7 @@ fn a_terminal_is_never_sent_control_characters() {
     let answer = status_of(&["--json", dir]);
     assert_eq!((controls(&answer.out), answer.out.lines().count()), (0, 1));
     let told: Value = serde_json::from_str(&answer.out).unwrap();
-    assert!(told[0]["session"].as_str().unwrap().ends_with(name), "exact for machines");
+    assert!(told["locks"][0]["session"].as_str().unwrap().ends_with(name), "exact for machines");
     let answer = status_of(&[&format!("{dir}/\u{1b}[31m/x.jsonl")]);
     assert_eq!((answer.code, controls(&answer.err)), (Some(1), 0), "{answer:?}");
 }

@@ -44,7 +44,8 @@ fn a_program_that_is_deaf_is_stopped_with_its_gateway() {
     let script = format!("trap '' TERM INT HUP; {}", waiting(&note));
     let running = ready(home.run(&["--", "sh", "-c", &script]));
     let program = pid_in(&note);
-    let stopped = home.ask("stop", &["--pid", &running.pid().to_string()]);
+    let pid = running.pid().to_string();
+    let stopped = home.ask("stop", &["--grace", "700ms", "--pid", &pid]);
     assert!(stopped.code == Some(0) && stopped.err.contains("was killed"), "{stopped:?}");
     until("the program is gone", || !lives(program));
 }

@@ -88,7 +88,7 @@ fn conflicts_are_named_with_their_pair() {
     assert!(!checked.out.contains(&(pair(&near, &a) + "the same")), "{checked:?}");
     let json = ended(gateway(&["check-isolation", "--json"]).args([&a, &near]));
     let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
-    assert_eq!(json[0]["about"], "ports-too-close");
+    assert_eq!(json["conflicts"][0]["about"], "ports-too-close");
 }
 
 #[test]
@@ -164,7 +164,10 @@ fn names_that_are_no_utf8_are_told_to_machines() {
     let json = ended(gateway(&["check-isolation", "--json"]).args([&a, &a]));
     let told: serde_json::Value =
         serde_json::from_str(&json.out).unwrap_or_else(|e| panic!("{e}: {json:?}"));
-    assert!(told[0]["value"].as_str().unwrap().ends_with("a\u{fffd}/openclaw.json"), "{json:?}");
+    assert!(
+        told["conflicts"][0]["path"].as_str().unwrap().ends_with("a\u{fffd}/openclaw.json"),
+        "{json:?}"
+    );
     let reclaim = home.state.join(std::ffi::OsStr::from_bytes(b"\xff.jsonl.lock.reclaim"));
     std::fs::create_dir_all(&reclaim).unwrap();
     let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
@@ -173,7 +176,10 @@ fn names_that_are_no_utf8_are_told_to_machines() {
     let told: serde_json::Value =
         serde_json::from_str(&json.out).unwrap_or_else(|e| panic!("{e}: {json:?}"));
     assert!(
-        told[0]["facts"].as_str().unwrap().ends_with("\u{fffd}.jsonl.lock.reclaim"),
+        told["findings"][0]["facts"]["path"]
+            .as_str()
+            .unwrap()
+            .ends_with("\u{fffd}.jsonl.lock.reclaim"),
         "{json:?}"
     );
 }

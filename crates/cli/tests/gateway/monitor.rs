@@ -209,3 +209,93 @@ fn what_cannot_be_seen_is_unknown() {
     assert!(looked.out.contains("Too many open files"), "{looked:?}");
     assert!(!looked.out.contains("is degraded"), "{looked:?}");
 }
+
+/// Takes the bodies of the next requests, and answers each with the next status.
+fn receiver(statuses: &'static [&'static str]) -> (String, std::sync::mpsc::Receiver<String>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/hook?token=hunter2", listener.local_addr().unwrap());
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for (stream, status) in listener.incoming().flatten().zip(statuses) {
+            let _ = tell.send(taken(stream, status));
+        }
+    });
+    (url, told)
+}
+
+fn taken(mut stream: std::net::TcpStream, status: &str) -> String {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let (mut line, mut length) = (String::new(), 0);
+    while reader.read_line(&mut line).unwrap() > 2 {
+        if let Some(number) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = number.trim().parse().unwrap();
+        }
+        line.clear();
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+    String::from_utf8(body).unwrap()
+}
+
+#[test]
+fn a_recovery_has_a_command_of_its_own_and_both_are_told_when() {
+    let home = home();
+    let note = home.dir.path().join("note");
+    let hook =
+        |what: &str| format!("echo {what} $TURNLOCK_STATE $TURNLOCK_AT >> {}", note.display());
+    let mut monitor = gateway(&["monitor", "--every", "50ms", "--json"]);
+    monitor.args(["--on-unhealthy", &hook("bad"), "--on-recovered", &hook("good")]);
+    let mut monitor = Running::start(monitor.arg(&home.state));
+    assert_eq!(next(&mut monitor), change("", "gone"));
+    let said = || std::fs::read_to_string(&note).unwrap_or_default();
+    until("the first command has run", || said().lines().count() == 1);
+    let mut running = ready(home.run(&[]));
+    assert_eq!(next(&mut monitor), change("gone", "healthy"));
+    until("the second command has run", || said().lines().count() == 2);
+    let said = said();
+    for (line, begin) in said.lines().zip(["bad gone ", "good healthy "]) {
+        let at = line.strip_prefix(begin).unwrap_or_else(|| panic!("{said}"));
+        assert!(at.parse::<jiff::Timestamp>().is_ok(), "{at}");
+    }
+    running.kill();
+}
+
+#[test]
+fn a_first_look_that_is_healthy_is_no_recovery() {
+    let home = home();
+    let _running = ready(home.run(&[]));
+    let mut monitor = gateway(&["monitor", "--once", "--on-recovered", "echo recovered"]);
+    let looked = ended(monitor.arg(&home.state));
+    assert!(looked.code == Some(0) && !looked.err.contains("recovered"), "{looked:?}");
+}
+
+#[test]
+fn changes_are_posted_and_posted_again_until_they_are_taken() {
+    let home = home();
+    let (url, told) = receiver(&["503 Busy", "204 No Content"]);
+    let mut monitor = gateway(&["monitor", "--every", "50ms", "--json"]);
+    // A secret in the URL is not for those who may see the command line.
+    monitor.env("TURNLOCK_WEBHOOK", &url).arg(home.address().to_string());
+    let mut monitor = Running::start(monitor);
+    let printed: Value = serde_json::from_str(&monitor.line()).unwrap();
+    for _ in 0..2 {
+        let posted = told.recv_timeout(turnlock_testing::DEADLINE).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&posted).unwrap(), printed);
+    }
+    assert_eq!((&printed["to"], printed["at"].is_string()), (&"gone".into(), true));
+}
+
+#[test]
+fn a_post_that_fails_is_told_without_the_url() {
+    let (url, _told) = receiver(&["404 Not Found"]);
+    let looked = ended(gateway(&["monitor", "--once", "--webhook", &url, "127.0.0.1:1"]));
+    assert_eq!(looked.code, Some(1), "{looked:?}");
+    assert!(looked.err.contains("cannot post") && looked.err.contains("404"), "{looked:?}");
+    assert!(!looked.err.contains("hunter2"), "{looked:?}");
+    for url in ["ftp://x/", "no url", "https://"] {
+        let refused = ended(gateway(&["monitor", "--once", "--webhook", url, "127.0.0.1:1"]));
+        assert_eq!(refused.code, Some(2), "{url}: {refused:?}");
+    }
+}

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::thread;
 
 use turnlock_testing::port::free_port;
+use turnlock_testing::process::{is_installed, through};
 use turnlock_testing::signals::heed_signals;
 use turnlock_testing::strace::strace_at;
 use turnlock_testing::{DEADLINE, Ended, Running, ended, eventually, state_of};
@@ -145,6 +146,42 @@ pub fn get(address: SocketAddr, path: &str) -> String {
 /// go. `None`, said aloud, where there is no `strace` that may trace.
 pub fn dead_mount(dir: &Path) -> Option<Vec<String>> {
     strace_at(dir, &["inject=openat,openat2:delay_enter=600s"])
+}
+
+/// The commands of turnlock that a message advises.
+pub fn advised(message: &str) -> Vec<String> {
+    let quoted = message.split('`').skip(1).step_by(2);
+    quoted.filter(|text| text.starts_with("turnlock ")).map(str::to_owned).collect()
+}
+
+/// Does what a message advises, as an operator would: in a shell, elsewhere, with `turnlock` in the
+/// path.
+pub fn follow(advice: &str) -> Ended {
+    let program = Path::new(env!("CARGO_BIN_EXE_turnlock"));
+    let mut path = program.parent().unwrap().as_os_str().to_owned();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    let mut command = through(&["sh", "-c", advice].map(String::from), &gateway(&[]));
+    ended(command.env("PATH", path).current_dir("/"))
+}
+
+/// A program that listens on a port and answers every request with this JSON, for `-- CMD`.
+/// `None`, said aloud, without Python.
+pub fn python_gateway(port: u16, body: &str) -> Option<Vec<String>> {
+    if !is_installed("python3") {
+        eprintln!("skipped: there is no python3");
+        return None;
+    }
+    let script = format!(
+        "import http.server\n\
+         class Answer(http.server.BaseHTTPRequestHandler):\n\
+         \x20   def do_GET(self):\n\
+         \x20       self.send_response(200); self.end_headers()\n\
+         \x20       self.wfile.write({body:?}.encode())\n\
+         \x20   def log_message(self, *_): pass\n\
+         http.server.HTTPServer(('127.0.0.1', {port}), Answer).serve_forever()\n"
+    );
+    Some(["python3", "-c", &script].map(String::from).into())
 }
 
 pub fn text(path: &Path) -> String {

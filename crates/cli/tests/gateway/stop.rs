@@ -5,6 +5,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use turnlock_testing::namespace::pid_namespace;
+use turnlock_testing::process::through;
 use turnlock_testing::{Ended, NOBODY, Running, Sleeper, ended};
 
 use crate::rig::*;
@@ -30,10 +32,12 @@ fn an_owner_that_does_not_listen_to_reason_is_killed() {
     let running = ready(home.run(&[]));
     running.signal(Signal::STOP);
     let began = Instant::now();
-    let stopped = stop(&home, running.pid());
+    let stopped = home.ask("stop", &["--grace", "1500ms"]);
     assert_eq!(stopped.code, Some(0), "{stopped:?}");
-    assert!(stopped.err.contains("was killed"), "{stopped:?}");
-    assert!(began.elapsed() >= Duration::from_millis(700));
+    for words in ["it is killed in 1 s unless", "killing it", "within 1s 500ms", "was killed"] {
+        assert!(stopped.err.contains(words), "{words}: {stopped:?}");
+    }
+    assert!(began.elapsed() >= Duration::from_millis(1500));
 }
 
 #[test]
@@ -99,7 +103,7 @@ fn a_forged_record_ends_nobody() {
             assert_eq!(compared, *record == foreign, "{record}: {refused:?}");
             let starting = ended(home.run_within("100ms"));
             assert_eq!(starting.code, Some(75), "{record}: {starting:?}");
-            assert!(!starting.err.contains("stop --pid"), "{record}: {starting:?}");
+            assert!(!starting.err.contains("gateway stop"), "{record}: {starting:?}");
             assert!(starting.err.contains("is not verified"), "{record}: {starting:?}");
         }
         let status = crate::command::json(&home.ask("status", &["--json"]).out);
@@ -134,7 +138,7 @@ fn a_foreign_gateway_is_verified_by_the_open_file() {
         let told = &status["stateLock"]["process"]["identity"];
         assert_eq!(told, identity, "{name}, {has_it_open}, {owner}: {status}");
         let starting = ended(home.run_within("100ms"));
-        let advised = starting.err.contains(&format!("stop --pid {pid}"));
+        let advised = starting.err.contains(&format!(" --pid {pid}`"));
         assert_eq!(advised, identity == "verified", "{starting:?}");
     }
 }
@@ -145,4 +149,122 @@ fn a_gateway_replaces_the_one_that_it_names() {
     let mut first = ready(home.run(&[]));
     let _second = ready(home.run(&["--replace", &first.pid().to_string()]));
     assert!(first.wait().success());
+}
+
+#[test]
+fn one_that_has_to_write_something_first_gets_the_time() {
+    let home = home();
+    let (note, written) = (home.dir.path().join("pid"), home.dir.path().join("written"));
+    let flush = format!("trap 'sleep 1.5; echo all > {}; exit 0' TERM; ", written.display());
+    let mut running = ready(home.run(&["--", "sh", "-c", &(flush + &waiting(&note))]));
+    pid_in(&note);
+    let stopped = home.ask("stop", &[]);
+    assert!(stopped.code == Some(0) && stopped.err.contains("it ended"), "{stopped:?}");
+    assert_eq!(std::fs::read_to_string(written).unwrap(), "all\n");
+    assert!(running.wait().success());
+}
+
+#[test]
+fn without_a_pid_the_one_verified_owner_is_meant() {
+    let home = home();
+    let none = home.ask("stop", &[]);
+    assert_eq!(none.code, Some(1), "{none:?}");
+    assert!(none.err.contains("no process has the gateway's locks"), "{none:?}");
+    let mut running = ready(home.run(&[]));
+    let stopped = home.ask("stop", &[]);
+    assert_eq!(stopped.code, Some(0), "{stopped:?}");
+    assert!(stopped.err.contains(&format!("pid {}: it ended", running.pid())), "{stopped:?}");
+    assert!(running.wait().success());
+    // One that only a record names is not meant.
+    let agent = Sleeper::new("openclaw-gateway");
+    let start = turnlock_testing::start_time_of(agent.pid());
+    let record = format!(r#"{{"pid":{},"startTime":{start}}}"#, agent.pid());
+    std::fs::write(home.state_lock(), record).unwrap();
+    let refused = home.ask("stop", &[]);
+    assert!(refused.code == Some(1) && refused.err.contains("does not prove"), "{refused:?}");
+    assert!(lives(agent.pid()));
+}
+
+#[test]
+fn two_owners_are_not_guessed_between() {
+    let (a, b) = (home(), home());
+    let (config, locks) = (text(&a.state.join("x.json")), text(a.dir.path()));
+    let shared = ["--config", &config, "--lock-dir", &locks];
+    let mut of_config = ready(a.run(&shared));
+    let mut of_state = ready(b.run(&["--multi"]));
+    let refused = b.ask("stop", &shared);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    for running in [&of_config, &of_state] {
+        assert!(refused.err.contains(&format!("pid {}", running.pid())), "{refused:?}");
+    }
+    let pid = of_state.pid().to_string();
+    let meant = [&shared[..], &["--pid", &pid]].concat();
+    assert_eq!(b.ask("stop", &meant).code, Some(0));
+    assert!(of_state.wait().success() && !of_config.has_ended());
+}
+
+#[test]
+fn a_gateway_is_restarted_if_there_is_one() {
+    let home = home();
+    let restart = || {
+        let mut command = gateway(&["restart", "--port", &home.port.to_string(), "--state-dir"]);
+        command.arg(&home.state);
+        command
+    };
+    let mut first = ready(restart());
+    let mut second = ready(restart());
+    assert!(first.wait().success());
+    let _third = ready(home.run(&["--replace"]));
+    assert!(second.wait().success());
+}
+
+/// Whoever follows the advice is in another directory, and the paths need quotes.
+#[test]
+fn the_advice_of_a_refused_start_ends_the_gateway_in_the_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().canonicalize().unwrap().join("it's a state");
+    std::fs::create_dir(&state).unwrap();
+    let home = Home { dir, state, port: turnlock_testing::port::free_port() };
+    for config in [&[][..], &["--config", "/tmp/c d.json"]] {
+        let run = |more: &[&str]| home.run(&[config, more].concat());
+        let mut first = ready(run(&[]));
+        let refused = ended(run(&["--timeout", "0s"]));
+        let advice = advised(&refused.err);
+        assert_eq!(advice.len(), 2, "{refused:?}");
+        let seen = follow(&advice[0]);
+        assert!(seen.code == Some(0) && seen.out.contains("verified"), "{advice:?}: {seen:?}");
+        let stopped = follow(&advice[1]);
+        assert_eq!(stopped.code, Some(0), "{advice:?}: {stopped:?}");
+        assert!(first.wait().success());
+    }
+    // So does that of a refused stop.
+    let mut running = ready(home.run(&[]));
+    let refused = stop(&home, 1);
+    let seen = follow(&advised(&refused.err)[0]);
+    assert!(seen.out.contains(&format!("pid {} (verified)", running.pid())), "{seen:?}");
+    running.kill();
+}
+
+/// To itself a gateway in a container has another id than to the host.
+#[test]
+fn the_advice_on_the_host_ends_a_gateway_in_a_container() {
+    let Some(container) = pid_namespace() else { return };
+    let home = home();
+    let mut running = ready(through(&container, &home.run(&[])));
+    let refused = ended(home.run_within("0s"));
+    assert!(refused.err.contains("already running (pid 1)"), "{refused:?}");
+    let first = stop(&home, 1);
+    assert!(first.code == Some(1) && first.err.contains("is not ended"), "{first:?}");
+    let advice = advised(&refused.err);
+    let seen = follow(&advice[0]);
+    assert!(seen.out.contains(" here, pid 1 (verified)"), "{seen:?}");
+    let stopped = follow(&advice[1]);
+    assert_eq!(stopped.code, Some(0), "{advice:?}: {stopped:?}");
+    running.wait();
+    // The other way round it cannot be ended, and nothing is advised that would fail.
+    let mut running = ready(home.run(&[]));
+    let refused = ended(through(&container, &home.run_within("0s")));
+    assert!(refused.err.contains("end it there"), "{refused:?}");
+    assert!(!refused.err.contains("gateway stop"), "{refused:?}");
+    running.kill();
 }

@@ -1,4 +1,4 @@
-//! The command of `--on-unhealthy`.
+//! The commands of `--on-unhealthy` and `--on-recovered`.
 
 use std::process::Stdio;
 
@@ -12,14 +12,16 @@ const LONGEST: usize = 4096;
 
 /// A command, with what it is told of a change.
 pub(super) struct Hook {
+    /// The option that names it.
+    option: &'static str,
     command: String,
-    facts: [(&'static str, String); 6],
+    facts: [(&'static str, String); 7],
     /// Whether a failure to start it has been told.
     told: bool,
 }
 
 impl Hook {
-    pub(super) fn new(command: &str, report: &Report) -> Self {
+    pub(super) fn new((option, command): (&'static str, &str), report: &Report) -> Self {
         let previous = report.change.from.map(|from| from.to_string());
         let facts = [
             ("TURNLOCK_TARGET", bounded(&report.target, "")),
@@ -27,9 +29,10 @@ impl Hook {
             ("TURNLOCK_PREVIOUS", previous.unwrap_or_default()),
             ("TURNLOCK_REASON", reason(report)),
             ("TURNLOCK_ADDRESS", report.address.map_or_else(String::new, |it| it.to_string())),
+            ("TURNLOCK_AT", output::moment(report.change.at)),
             ("TURNLOCK_PID", report.pid.map_or_else(String::new, |it| it.to_string())),
         ];
-        Self { command: command.to_owned(), facts, told: false }
+        Self { option, command: command.to_owned(), facts, told: false }
     }
 
     /// Starts it, or gives it back. Only `--once` waits for its end: a command that hangs must not
@@ -47,7 +50,7 @@ impl Hook {
             Ok(mut child) => drop(tokio::spawn(async move { child.wait().await })),
             Err(error) => {
                 if !self.told {
-                    output::tell(&format!("cannot run the command of --on-unhealthy: {error}"));
+                    output::tell(&format!("cannot run the command of {}: {error}", self.option));
                 }
                 self.told = true;
                 return Err(self);

@@ -3,10 +3,9 @@
 
 use std::fs;
 
-use turnlock_testing::{ended, fed, names, room};
+use turnlock_testing::{ended, names};
 
 use super::made::{CLASSES, Dice, Made, doctor};
-use crate::program::turnlock;
 
 const SIZES: [usize; 6] = [1, 20, 300, 3000, 70_000, 300_000];
 
@@ -95,19 +94,4 @@ fn every_damaged_transcript_is_mended_and_given_back() {
         assert_eq!(undone.code, Some(0), "{n}: {undone:?}");
         assert!(fs::read(path(n)).unwrap() == made.bytes, "{n}: not the original");
     }
-}
-
-#[test]
-fn a_repair_is_not_taken_back_over_what_was_appended_since() {
-    let room = room();
-    fs::write(&room.session, "{\"a\":1}\n{\"to").unwrap();
-    assert_eq!(ended(doctor(&["--fix"], &room.session)).code, Some(0));
-    assert_eq!(
-        fed(turnlock(["post".as_ref(), room.session.as_os_str()]), "{\"b\":2}").code,
-        Some(0)
-    );
-    let undone = ended(doctor(&["--undo"], &room.session));
-    assert_eq!(undone.code, Some(1));
-    assert!(undone.err.contains("was changed after its repair"), "{}", undone.err);
-    assert_eq!(room.text(), "{\"a\":1}\n{\"b\":2}\n");
 }

@@ -31,7 +31,13 @@ fn whole_lines_come_byte_for_byte_and_damage_on_standard_error() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    assert_eq!(documents[0], json!({"offset": 0, "length": 9, "line": 1, "record": {"a": 1}}));
+    assert_eq!(
+        documents[0],
+        json!({
+            "schema": "turnlock.read/1", "offsetBytes": 0, "lengthBytes": 9, "line": 1,
+            "record": {"a": 1},
+        })
+    );
     assert_eq!(documents[1]["damage"]["kind"], "splice");
     assert_eq!(documents[2]["record"]["b"], "ü\u{85}");
     assert_eq!(documents[3]["damage"]["kind"], "torn-tail");

@@ -8,6 +8,7 @@ use serde_json::Value;
 use turnlock_testing::{Ended, ended};
 
 use crate::program::turnlock;
+use crate::schema::document;
 
 /// A small generator of numbers: the same seed, the same files.
 pub struct Dice(u64);
@@ -143,5 +144,5 @@ pub fn found(arguments: &[&str], path: &Path) -> (Value, Ended) {
     let mut command = doctor(&["--json"], path);
     command.args(arguments);
     let answer = ended(command);
-    (serde_json::from_str(&answer.out).unwrap_or_else(|_| panic!("{answer:?}")), answer)
+    (document(&answer.out, "turnlock.doctor/1"), answer)
 }
