@@ -140,6 +140,10 @@ fn hold(sessions: &Sessions, path: &str, who: &str) {
             ("append", Some(turn)) => told(turn.append_blocking(&entry)),
             ("rewrite", Some(turn)) => told(turn.rewrite_blocking([&entry])),
             ("lost", Some(turn)) => told(turn.lost()),
+            ("big", Some(turn)) => {
+                told(turn.append_blocking(&json!({"who": who, "text": "x".repeat(300_000)})))
+            }
+            ("turns", _) => turns(sessions, path, text.parse().unwrap()),
             ("release", _) => match turn.take() {
                 Some(turn) => told(turn.release_blocking()),
                 None => "no turn".into(),
@@ -151,6 +155,19 @@ fn hold(sessions: &Sessions, path: &str, who: &str) {
         };
         say(&format!("{line} -> {answer} ({:.3} s)", began.elapsed().as_secs_f64()));
     }
+}
+
+/// Takes so many turns. Says after how many of them the lock file stayed.
+fn turns(sessions: &Sessions, path: &str, count: u32) -> String {
+    let mut stayed = 0;
+    for number in 0..count {
+        let mut turn = sessions.turn(path).acquire_blocking().unwrap();
+        let lock = turn.lock_path().to_owned();
+        turn.append_blocking(&json!({"text": number.to_string()})).unwrap();
+        turn.release_blocking().unwrap();
+        stayed += u32::from(lock.exists());
+    }
+    format!("ok stayed {stayed}")
 }
 
 fn take_turns(sessions: &Sessions, path: &str, who: &str, [seconds, lines, pause]: [u64; 3]) {

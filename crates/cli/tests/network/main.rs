@@ -7,9 +7,11 @@
 
 mod checks;
 mod driver;
+mod durability;
 mod faults;
 mod ledger;
 mod rig;
+mod stays;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, ExitCode};
