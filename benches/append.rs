@@ -30,7 +30,7 @@ fn with_criterion(criterion: &mut Criterion, dir: &Path) {
     let mut group = criterion.benchmark_group("append");
     group.sample_size(20);
     for (name, sessions) in [("buffered", buffered()), ("durable", durable())] {
-        let mut turn = sessions.turn(dir.join("criterion.jsonl")).acquire_blocking().unwrap();
+        let turn = sessions.turn(dir.join("criterion.jsonl")).acquire_blocking().unwrap();
         group.bench_function(name, |b| b.iter(|| turn.append_blocking(&*line).unwrap()));
         turn.release_blocking().unwrap();
     }

@@ -64,8 +64,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// One turn: appends the message, calls the model, and appends its answer. Others wait in order.
 async fn answer(sessions: &Sessions, path: &Path, message: &Message) -> turnlock::Result<()> {
-    let mut turn =
-        sessions.turn(path).label(format!("answer to {:?}", message.text)).acquire().await?;
+    let turn = sessions.turn(path).label(format!("answer to {:?}", message.text)).acquire().await?;
     turn.append(&json!({"type": "message", "role": "user", "text": message.text})).await?;
     let reply = model(&message.text).await;
     let appended =

@@ -156,6 +156,16 @@ pub enum Error {
         reason: String,
     },
 
+    /// The program did not make the line that it was to make from the end of the session, as with
+    /// [`append_with`](crate::Turn::append_with). Nothing was written.
+    #[error("{}: no line was made for it: {source}; nothing was written", session.display())]
+    NotMade {
+        /// The session file.
+        session: PathBuf,
+        /// What the program says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
     /// A record of a session could not be handed out as the type that was asked for.
     #[error(transparent)]
     Record(Box<RecordError>),

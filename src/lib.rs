@@ -117,7 +117,7 @@
 //! # let path = dir.path().join("4f2c.jsonl");
 //! let sessions = Sessions::builder().acquire_timeout(Duration::from_secs(10)).build()?;
 //!
-//! let mut turn = sessions.turn(&path).label("reply").acquire().await?;
+//! let turn = sessions.turn(&path).label("reply").acquire().await?;
 //! turn.append(&json!({"type": "message", "role": "user"})).await?;
 //! // A side writer appends a line during the turn.
 //! sessions.post(&path, &json!({"type": "custom", "from": "cron"})).await?;
@@ -152,7 +152,7 @@ mod threads;
 mod transcript;
 
 pub use datafile::read::Transcript;
-pub use datafile::{Appended, Origin, Part};
+pub use datafile::{Appended, Origin, Part, Position, Tail};
 pub use error::{Error, Holder, LostCause, ReadError, RecordError, Result, SessionChange};
 pub use lock::Reason;
 #[cfg(feature = "metrics")]
@@ -161,7 +161,7 @@ pub use rules::{Durability, LongHold};
 pub use session::{Rewritten, Turn};
 pub use sessions::doctor;
 pub use sessions::sweep::{DirectoryReport, LockReport, LockState};
-pub use sessions::{Acquire, Sessions, SessionsBuilder};
+pub use sessions::{Acquire, Session, Sessions, SessionsBuilder};
 pub use transcript::damage::{Damage, DamageKind};
 pub use transcript::quarantine::Fingerprint;
 pub use transcript::repair::{Repair, Survey};

@@ -2,7 +2,10 @@
 //! clean up among many.
 
 mod acquire;
+mod address;
 pub mod doctor;
+mod lines;
+mod one;
 pub(crate) mod paths;
 mod post;
 pub(crate) mod sweep;
@@ -15,7 +18,7 @@ use std::time::Duration;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::datafile::{Appended, Batch};
+use crate::datafile::{Appended, Batch, NotMade, Tail, make_one};
 use crate::error::{Error, Holder, Result};
 #[cfg(doc)]
 use crate::lock::LockState;
@@ -32,6 +35,9 @@ use doctor::Doctor;
 use sweep::{DirectoryReport, LockReport};
 
 pub use acquire::Acquire;
+use address::Address;
+use lines::Lines;
+pub use one::Session;
 
 /// The way to all sessions: takes turns, posts, looks, cleans up and repairs, by one set of rules.
 ///
@@ -155,13 +161,25 @@ impl Sessions {
         SessionsBuilder::default()
     }
 
+    /// The session at `path` (`<dir>/<id>.jsonl`), for repeated use: its path is walked once.
+    /// Nothing is created before a turn or a post needs it.
+    ///
+    /// **Blocking**: some quick system calls.
+    ///
+    /// # Errors
+    /// If the path cannot be that of a session, or its directory cannot be opened. A directory that
+    /// does not exist is no error.
+    pub fn session(&self, path: impl AsRef<Path>) -> Result<Session> {
+        Session::at(self, path.as_ref())
+    }
+
     /// A turn on the session at `path` (`<dir>/<id>.jsonl`). It can be described before it is
     /// acquired.
     ///
     /// A directory that does not exist is created by the acquire (0700), and so is a session file
     /// (0600).
     pub fn turn(&self, path: impl AsRef<Path>) -> Acquire {
-        Acquire::new(Arc::clone(&self.rules), path.as_ref().to_owned())
+        Acquire::new(Arc::clone(&self.rules), Arc::new(Address::of(path.as_ref())))
     }
 
     /// Appends one line without holding the turn, even while somebody else holds it. See
@@ -174,7 +192,7 @@ impl Sessions {
         path: impl AsRef<Path>,
         line: &T,
     ) -> Result<Appended> {
-        self.post_batch(Mode::Async, path.as_ref(), Batch::of([line])?, false).await
+        self.post_ready(Mode::Async, path.as_ref(), Batch::of([line])?, false).await
     }
 
     /// Appends a batch of lines without holding the turn: all of them, or nothing.
@@ -197,7 +215,7 @@ impl Sessions {
         lines: impl IntoIterator<Item = T>,
     ) -> Result<Appended> {
         let batch = Batch::of(lines)?;
-        self.post_batch(Mode::Async, path.as_ref(), batch, false).await
+        self.post_ready(Mode::Async, path.as_ref(), batch, false).await
     }
 
     /// [`post_all`](Self::post_all) into a session that is created if there is none.
@@ -210,7 +228,7 @@ impl Sessions {
         lines: impl IntoIterator<Item = T>,
     ) -> Result<Appended> {
         let batch = Batch::of(lines)?;
-        self.post_batch(Mode::Async, path.as_ref(), batch, true).await
+        self.post_ready(Mode::Async, path.as_ref(), batch, true).await
     }
 
     /// [`post`](Self::post) for threads that may block.
@@ -222,7 +240,7 @@ impl Sessions {
         path: impl AsRef<Path>,
         line: &T,
     ) -> Result<Appended> {
-        now_or_never(self.post_batch(Mode::Blocking, path.as_ref(), Batch::of([line])?, false))
+        now_or_never(self.post_ready(Mode::Blocking, path.as_ref(), Batch::of([line])?, false))
     }
 
     /// [`post_all`](Self::post_all) for threads that may block. With `create` a session that does
@@ -236,7 +254,51 @@ impl Sessions {
         lines: impl IntoIterator<Item = T>,
         create: bool,
     ) -> Result<Appended> {
-        now_or_never(self.post_batch(Mode::Blocking, path.as_ref(), Batch::of(lines)?, create))
+        now_or_never(self.post_ready(Mode::Blocking, path.as_ref(), Batch::of(lines)?, create))
+    }
+
+    /// Posts a line that `make` makes from the last records of the session, under the data lock.
+    ///
+    /// `make` is called once, and is subject to what
+    /// [`Turn::append_with`](crate::Turn::append_with) says of it.
+    ///
+    /// # Errors
+    /// - those of [`post_all`](Self::post_all) and of
+    ///   [`Turn::append_with`](crate::Turn::append_with)
+    /// - [`Error::LockLost`] or [`Error::Changed`] if the post had to wait for a foreign owner, and
+    ///   another program took the session once more while the line was made
+    pub async fn post_with<T: Serialize>(
+        &self,
+        path: impl AsRef<Path>,
+        make: impl FnOnce(&Tail<'_>) -> Result<T, NotMade> + Send + 'static,
+    ) -> Result<Appended> {
+        let address = Arc::new(Address::of(path.as_ref()));
+        self.post_lines(Mode::Async, address, Lines::to_make(make_one(make)), false).await
+    }
+
+    /// [`post_with`](Self::post_with) for threads that may block.
+    ///
+    /// # Errors
+    /// Those of [`post_with`](Self::post_with).
+    pub fn post_with_blocking<T: Serialize>(
+        &self,
+        path: impl AsRef<Path>,
+        make: impl FnOnce(&Tail<'_>) -> Result<T, NotMade> + Send + 'static,
+    ) -> Result<Appended> {
+        let address = Arc::new(Address::of(path.as_ref()));
+        let lines = Lines::to_make(make_one(make));
+        now_or_never(self.post_lines(Mode::Blocking, address, lines, false))
+    }
+
+    async fn post_ready(
+        &self,
+        mode: Mode,
+        path: &Path,
+        batch: Batch,
+        create: bool,
+    ) -> Result<Appended> {
+        let address = Arc::new(Address::of(path));
+        self.post_lines(mode, address, Lines::Ready(batch), create).await
     }
 
     /// Takes the session from the holder with this owner, and from no other. Returns whom it was

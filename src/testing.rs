@@ -50,6 +50,16 @@ pub fn waiters_here(session: &Path) -> usize {
     SlotRef::of(place).turn_queue.len()
 }
 
+/// The same for its data lock.
+///
+/// # Panics
+/// If there is no such directory.
+#[allow(clippy::expect_used, reason = "a test has made the directory")]
+pub fn data_waiters_here(session: &Path) -> usize {
+    let place = Place::resolve(session, false).expect("the directory is there");
+    SlotRef::of(place).data_queue.len()
+}
+
 /// No message about a holder reaches this length in bytes, whatever its record contains.
 const MAX_MESSAGE: usize = 16 * 1024;
 

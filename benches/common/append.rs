@@ -38,8 +38,8 @@ pub fn one_session(dir: &Path, bytes: usize) -> (Vec<Outcome>, Vec<Outcome>) {
         floor::Append::to(&new("synced")),
     );
     let turn = |sessions: Sessions, name| sessions.turn(new(name)).acquire_blocking().unwrap();
-    let (mut thread, mut task) = (turn(buffered(), "thread"), turn(buffered(), "task"));
-    let (mut thread_synced, mut task_synced) =
+    let (thread, task) = (turn(buffered(), "thread"), turn(buffered(), "task"));
+    let (thread_synced, task_synced) =
         (turn(durable(), "thread-synced"), turn(durable(), "task-synced"));
     let (few, many) = if bytes > 100_000 { (2, 4) } else { (8, 500) };
     let of_buffered = Rounds::new(format!("append, {bytes} bytes, buffered"))
@@ -92,7 +92,7 @@ pub fn many_sessions(
         let began = Instant::now();
         let tasks: Vec<_> = turns
             .into_iter()
-            .map(|mut turn| {
+            .map(|turn| {
                 let line = line(bytes);
                 tokio::spawn(async move {
                     for _ in 0..each {

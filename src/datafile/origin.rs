@@ -81,6 +81,12 @@ pub(super) fn told(new: &Pinned, old: &Pinned) -> Option<Vec<Part>> {
     before.into_iter().find(|(file, _)| *file == old).map(|(_, parts)| parts)
 }
 
+/// Notes on a session file that it is removed, or gets another name.
+pub(super) fn tell_end(file: &File) {
+    // A reader that finds no note compares lines.
+    let _ = note::set(file, note::About::End, b"1");
+}
+
 impl Note {
     fn of(new: &Pinned, len: u64, old: &Pinned, carried: &[(Range<u64>, u64)]) -> Option<Self> {
         let parts = parts(len, carried);
@@ -219,6 +225,8 @@ fn push(parts: &mut Vec<Part>, range: Range<u64>, origin: Origin) {
 pub(super) fn between(new: &File, old: &File) -> Option<Vec<Part>> {
     let pinned = |file: &File| Some(Pinned::new(file.try_clone().ok()?).ok()?.0);
     told(&pinned(new)?, &pinned(old)?)
+        // The old file was removed, or moved away: all of the new one came after it.
+        .or_else(|| note::get(old, note::About::End).map(|_| Vec::new()))
 }
 
 #[cfg(test)]

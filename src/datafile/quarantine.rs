@@ -227,7 +227,8 @@ fn quarantine_name(place: &Place) -> OsString {
     name_beside(place.session_name())
 }
 
-fn name_beside(session: &OsStr) -> OsString {
+/// The name of the quarantine of a session.
+pub(crate) fn name_beside(session: &OsStr) -> OsString {
     if session.len() + SUFFIX.len() <= LONGEST_NAME {
         let mut name = session.to_owned();
         name.push(SUFFIX);

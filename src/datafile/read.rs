@@ -9,13 +9,15 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
 use super::origin::{self, Part};
+use super::{Position, Section};
 use crate::error::{ReadError, RecordError};
 use crate::place::Place;
-use crate::sys::{self, Access};
+use crate::sys::{self, Access, Pinned};
 use crate::transcript::lines::Lines;
 use crate::transcript::scan::{Item, Line, MAX_LINE};
 use crate::transcript::source::read_exact;
@@ -38,7 +40,7 @@ const BLOCK: u64 = 64 * 1024;
 /// ```
 #[derive(Debug)]
 pub struct Transcript {
-    file: File,
+    file: Arc<Pinned>,
     path: PathBuf,
     max_line: usize,
     /// Nothing before this offset is read.
@@ -64,6 +66,17 @@ impl Transcript {
         Self::opened(file, place.session())
     }
 
+    /// The session file of a section, as it is now.
+    pub(super) fn of_section(section: &Section) -> Self {
+        Self {
+            file: Arc::clone(section.pinned()),
+            path: section.place().session().to_owned(),
+            max_line: MAX_LINE,
+            start: 0,
+            end: Some(section.len()),
+        }
+    }
+
     pub(super) fn opened(file: io::Result<File>, path: &Path) -> Result<Self, ReadError> {
         let path = path.to_owned();
         match file {
@@ -86,11 +99,13 @@ impl Transcript {
     /// If it is not a regular file.
     pub fn from_file(file: File, path: impl Into<PathBuf>) -> Result<Self, ReadError> {
         let path = path.into();
-        match file.metadata() {
-            Ok(facts) if facts.is_file() => {
+        let opened = file.metadata().and_then(|facts| Ok((facts.file_type(), Pinned::new(file)?)));
+        match opened {
+            Ok((kind, (file, _))) if kind.is_file() => {
+                let file = Arc::new(file);
                 Ok(Self { file, path, max_line: MAX_LINE, start: 0, end: None })
             }
-            Ok(facts) => Err(ReadError::NotAFile { path, kind: sys::kind_of(facts.file_type()) }),
+            Ok((kind, _)) => Err(ReadError::NotAFile { path, kind: sys::kind_of(kind) }),
             Err(source) => Err(ReadError::Open { path, source }),
         }
     }
@@ -125,13 +140,13 @@ impl Transcript {
     ///
     /// If the file cannot be read.
     pub fn whole_lines_to(&self) -> io::Result<u64> {
-        let len = self.file.metadata()?.len();
+        let len = self.file().metadata()?.len();
         let mut at = self.end.map_or(len, |end| end.min(len));
         let mut block = vec![0; BLOCK as usize];
         while at > self.start {
             let size = BLOCK.min(at - self.start);
             let part = &mut block[..size as usize];
-            read_exact(&self.file, part, at - size)?;
+            read_exact(self.file.file(), part, at - size)?;
             if let Some(newline) = memchr::memrchr(b'\n', part) {
                 return Ok(at - size + newline as u64 + 1);
             }
@@ -147,16 +162,37 @@ impl Transcript {
     /// no such note: another program has made the file, too many files were between the two, or the
     /// filesystem has no extended attributes.
     pub fn parts_since(&self, old: &File) -> Option<Vec<Part>> {
-        origin::between(&self.file, old)
+        origin::between(self.file.file(), old)
     }
 
     /// The open file.
     pub fn file(&self) -> &File {
-        &self.file
+        self.file.file()
     }
 
-    pub(crate) fn into_file(self) -> File {
+    pub(crate) fn into_pinned(self) -> Arc<Pinned> {
         self.file
+    }
+
+    /// The same file, read up to the end of the last line that is whole now.
+    pub(crate) fn bounded(self) -> Result<Self, ReadError> {
+        let end = self.whole_lines_to().map_err(|e| self.error(e))?;
+        Ok(self.until(end))
+    }
+
+    /// Where this ends, for a later [`rewrite_from`](crate::Turn::rewrite_from). The file before it
+    /// is read once, to be compared then.
+    ///
+    /// A transcript of [`Turn::read`](crate::Turn::read) or [`Session::read`](crate::Session::read)
+    /// ends where it was opened. Any other without an end ([`until`](Self::until)) is taken to end
+    /// behind the last line that is whole now: note its position before reading it.
+    ///
+    /// **Blocking**: reads the file, about 2 GB in a second. If that fails, the rewrite does.
+    pub fn position(&self) -> Position {
+        match self.end.map_or_else(|| self.whole_lines_to(), Ok) {
+            Ok(end) => Position::at(Arc::clone(&self.file), end, &self.path),
+            Err(_) => Position::unreadable(Arc::clone(&self.file), &self.path),
+        }
     }
 
     /// The lines in order. Each [`Damage`](crate::Damage) is followed by the whole records that
@@ -174,19 +210,24 @@ impl Transcript {
     pub fn records<T: DeserializeOwned>(
         &self,
     ) -> impl Iterator<Item = Result<T, RecordError>> + use<'_, T> {
-        self.lines().map(|item| match item? {
+        self.lines().map(|item| Self::record(item?))
+    }
+
+    /// One item as a record.
+    pub(super) fn record<T: DeserializeOwned>(item: Item<'_>) -> Result<T, RecordError> {
+        match item {
             Item::Damage(damage) => Err(RecordError::Damage(damage)),
             Item::Line(Line { range, bytes: Some(bytes), .. }) => serde_json::from_slice(&bytes)
                 .map_err(|source| RecordError::Mismatch { range, source }),
             Item::Line(line) => Err(RecordError::TooLong { range: line.range }),
-        })
+        }
     }
 
     fn lines_of(
         &self,
         part: Range<u64>,
     ) -> impl Iterator<Item = Result<Item<'static>, ReadError>> + use<'_> {
-        let lines = Lines::new(&self.file, part, self.max_line);
+        let lines = Lines::new(self.file.file(), part, self.max_line);
         lines.map(|item| item.map_err(|source| self.error(source)))
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::file::{Locking, SessionFile, missing};
-use super::{Ending, claim, made};
+use super::{Ending, claim, made, origin};
 use crate::error::{Context, Error, Result};
 use crate::place::Place;
 use crate::rules::Rules;
@@ -200,6 +200,11 @@ impl Section {
             // If this fails, an empty session stays, which does no harm.
             let _ = self.place.dir().remove(self.place.session_name());
         }
+    }
+
+    /// Tells followers that the file is about to be removed, or to get another name.
+    pub(crate) fn tell_followers(&self) {
+        origin::tell_end(self.file());
     }
 
     /// The session file.

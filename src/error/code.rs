@@ -24,6 +24,7 @@ impl Error {
     /// | `no-session` | [`NoSession`](Self::NoSession) |
     /// | `bad-line` | [`BadLine`](Self::BadLine) |
     /// | `bad-record` | [`Record`](Self::Record) |
+    /// | `not-made` | [`NotMade`](Self::NotMade) |
     /// | `overtaken` | [`Overtaken`](Self::Overtaken) |
     /// | `changed` | [`Changed`](Self::Changed) |
     /// | `sync-failed` | [`SyncFailed`](Self::SyncFailed) |
@@ -51,6 +52,7 @@ impl Error {
             Self::NoSession { .. } => "no-session",
             Self::BadLine { .. } => "bad-line",
             Self::Record(_) => "bad-record",
+            Self::NotMade { .. } => "not-made",
             Self::Overtaken { .. } => "overtaken",
             Self::Changed { .. } => "changed",
             Self::SyncFailed { .. } => "sync-failed",
@@ -90,6 +92,7 @@ impl Error {
             | Self::NotTheHolder { lock, .. }
             | Self::ForeignHolder { lock, .. } => Some(lock),
             Self::DataLockBusy { session, .. }
+            | Self::NotMade { session, .. }
             | Self::Overtaken { session }
             | Self::Changed { session, .. }
             | Self::SyncFailed { session, .. }
@@ -135,6 +138,7 @@ impl Error {
             Self::Unsynced { source, .. } | Self::Io { source, .. } => source.kind(),
             Self::LockLost { .. }
             | Self::NotALockFile { .. }
+            | Self::NotMade { .. }
             | Self::Overtaken { .. }
             | Self::Changed { .. }
             | Self::SyncFailed { .. }

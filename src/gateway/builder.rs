@@ -68,7 +68,8 @@ impl GatewayBuilder {
         self
     }
 
-    /// Sets the port to listen on. Default: [`DEFAULT_PORT`].
+    /// Sets the port to listen on. Default: [`DEFAULT_PORT`]. Where a gateway is looked at, it is
+    /// looked for there if no lock names a port.
     ///
     /// With 0 the system chooses a port. The socket is then bound before the locks are taken, so
     /// that their records name the port. That takes it from nobody.

@@ -104,7 +104,8 @@ impl fmt::Display for Finding {
 
 /// Looks for what is wrong with a gateway.
 ///
-/// The port is the one that the living owner recorded, unless `port` names another. With `fix`,
+/// The port is the one that the owner recorded, or that of `gateway`, unless `port` names another.
+/// With `fix`,
 /// stale gateway locks and orphaned `.reclaim` directories are removed. It never ends a process,
 /// and never removes a lock that may be held.
 ///

@@ -12,18 +12,13 @@ use super::Result;
 use super::family::listener_is_owner;
 use super::listener::listener_at;
 use super::owner::Owner;
-use super::{
-    DEFAULT_HOST, DEFAULT_PORT, GatewayBuilder, Health, Listener, OwnerProcess, Remains, probe,
-    remains,
-};
+use super::{GatewayBuilder, Health, Listener, OwnerProcess, Remains, probe, remains};
 use crate::error::{Holder, printable};
 use crate::lock::Reason;
 use crate::rules::Rules;
 use crate::sessions::paths;
 use crate::sessions::sweep::{self, LockState};
 
-/// Where a gateway is looked for if nothing says otherwise.
-pub(super) const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(DEFAULT_HOST, DEFAULT_PORT);
 /// How long a health probe may take.
 pub(super) const PROBE: Duration = Duration::from_secs(1);
 
@@ -44,8 +39,8 @@ pub struct GatewayReport {
     pub config_lock: Option<LockFacts>,
     /// What is left of a gateway that was killed, and keeps the locks.
     pub remains: Option<Remains>,
-    /// The address that was looked at: the given one, or the one that the living owner recorded, or
-    /// the default.
+    /// The address that was looked at: the given one, or the one that the owner recorded, or that
+    /// of the builder.
     pub address: SocketAddr,
     /// The listener there.
     pub listener: Option<Listener>,
@@ -129,7 +124,8 @@ impl GatewayReport {
 
 /// Looks at a gateway, and changes nothing.
 ///
-/// `port` says where to look if not where the living owner recorded.
+/// `port` says where to look. Without it, that is the port that the living owner recorded, else the
+/// one in a stale record, else that of `gateway`.
 ///
 /// **Blocking**, for a second or so.
 ///
@@ -141,7 +137,7 @@ pub fn status(gateway: &GatewayBuilder, port: Option<u16>) -> Result<GatewayRepo
     let (state_lock, config_lock) =
         (LockFacts::of(layout.state_lock()), LockFacts::of(layout.config_lock()));
     let locks: Vec<_> = state_lock.iter().chain(&config_lock).collect();
-    let address = find_address((gateway.host, port), locks.iter().copied(), DEFAULT_ADDRESS);
+    let address = find_address((gateway.host, port), locks.iter().copied(), gateway.address());
     let health = probe(address, PROBE);
     // A socket at `::` that has IPv6 connections only is found here too, and reached by none.
     let is_reached = |listener: &Listener| {
@@ -163,14 +159,15 @@ pub fn status(gateway: &GatewayBuilder, port: Option<u16>) -> Result<GatewayRepo
 }
 
 /// Returns the address at which to look for a gateway: host and port as given, else as a living
-/// owner recorded them, else those of `default`.
+/// owner recorded them, else as an owner that is gone did, else those of `default`.
 pub(super) fn find_address<'a>(
     (host, port): (Option<IpAddr>, Option<u16>),
     locks: impl Iterator<Item = &'a LockFacts>,
     default: SocketAddr,
 ) -> SocketAddr {
-    let living: Vec<_> = locks.filter(|lock| lock.owner_lives()).collect();
-    let host = host.or_else(|| living.iter().find_map(|lock| lock.address));
-    let port = port.or_else(|| living.iter().find_map(|lock| lock.port));
+    let (mut locks, gone): (Vec<_>, Vec<_>) = locks.partition(|lock| lock.owner_lives());
+    locks.extend(gone);
+    let host = host.or_else(|| locks.iter().find_map(|lock| lock.address));
+    let port = port.or_else(|| locks.iter().find_map(|lock| lock.port));
     SocketAddr::new(host.unwrap_or(default.ip()), port.unwrap_or(default.port()))
 }

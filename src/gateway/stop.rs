@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::listener::listener_at;
-use super::report::{DEFAULT_ADDRESS, find_address};
+use super::report::find_address;
 use super::{Error, Result};
 use super::{GatewayBuilder, Identity, LockFacts, OwnerProcess, Refused, advice, socket};
 use crate::error::Context;
@@ -149,7 +149,7 @@ pub fn stop(
     if let Err(reason) = verify(&locks, pid) {
         return refuse(reason);
     }
-    let address = find_address((gateway.host, how.port), locks.iter(), DEFAULT_ADDRESS);
+    let address = find_address((gateway.host, how.port), locks.iter(), gateway.address());
     tracing::info!(pid, %address, "ending a gateway");
     let killed = end(&process, pid, how.grace, layout.state_lock(), &mut tell)?;
     wait_for_port(pid, address)?;

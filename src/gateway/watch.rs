@@ -91,7 +91,7 @@ pub fn observe_address(address: SocketAddr) -> Observation {
 
 /// Looks at a gateway and at the locks of its sessions. Changes nothing.
 ///
-/// The port is the one that the living owner recorded, unless `port` names another.
+/// The port is the one that the owner recorded, or that of `gateway`, unless `port` names another.
 ///
 /// **Blocking**, for a second or so.
 ///

@@ -2,12 +2,15 @@
 
 mod append;
 mod lingering;
+mod made;
 mod open;
 mod read;
 mod release;
+mod remove;
 mod repair;
 mod rewrite;
 mod seen;
+mod watch;
 
 use std::fmt;
 use std::path::Path;
@@ -30,6 +33,7 @@ use crate::place::Place;
 use crate::rules::Rules;
 use crate::sys::BorrowedFd;
 use open::{Entered, OpenTurn};
+use watch::Watch;
 
 pub(crate) use lingering::{let_go_of_kept_lock, let_go_of_post, resume};
 pub use rewrite::Rewritten;
@@ -38,6 +42,9 @@ pub use rewrite::Rewritten;
 ///
 /// End it with [`release`](Self::release), or drop it. A drop releases the turn as well, but cannot
 /// say whether the turn had been lost.
+///
+/// Its methods take `&self`: several tasks can share it. What they do to the session is done one
+/// after the other, in the order in which they asked for it.
 #[must_use = "a turn that is dropped is released at once"]
 pub struct Turn {
     inner: Arc<Inner>,
@@ -51,6 +58,7 @@ struct Inner {
     rules: Arc<Rules>,
     /// `None` once the turn was closed, so that no abandoned append can write any more.
     open: Mutex<Option<OpenTurn>>,
+    watch: Watch,
 }
 
 impl Turn {
@@ -89,6 +97,7 @@ impl Turn {
             since,
             rules: Arc::clone(&want.rules),
             open: Mutex::new(Some(open)),
+            watch: Watch::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -164,12 +173,7 @@ impl Turn {
     }
 
     pub(crate) async fn release_as(self, mode: Mode) -> Result<()> {
-        if mode == Mode::Async
-            && let Some(released) = self.inner.release_on_fast_path()
-        {
-            return released;
-        }
-        mode.run(move || self.release_blocking()).await?
+        self.close_as(mode).await
     }
 
     /// [`release`](Self::release) for threads that may block.
@@ -177,6 +181,37 @@ impl Turn {
     /// # Errors
     /// Those of [`release`](Self::release).
     pub fn release_blocking(self) -> Result<()> {
+        self.inner.release()
+    }
+
+    /// Releases the turn, for a program that shares it and cannot give it away. All that is done
+    /// with the turn afterwards fails with [`LostCause::Closed`]. A turn that is closed already
+    /// stays so.
+    ///
+    /// An append that is under way ends first. **Cancel safety** and **Blocking** are those of
+    /// [`release`](Self::release).
+    ///
+    /// # Errors
+    /// Those of [`release`](Self::release), once.
+    pub async fn close(&self) -> Result<()> {
+        self.close_as(Mode::Async).await
+    }
+
+    async fn close_as(&self, mode: Mode) -> Result<()> {
+        if mode == Mode::Async
+            && let Some(released) = self.inner.release_on_fast_path()
+        {
+            return released;
+        }
+        let inner = Arc::clone(&self.inner);
+        mode.run(move || inner.release()).await?
+    }
+
+    /// [`close`](Self::close) for threads that may block.
+    ///
+    /// # Errors
+    /// Those of [`close`](Self::close).
+    pub fn close_blocking(&self) -> Result<()> {
         self.inner.release()
     }
 
@@ -195,7 +230,7 @@ impl Turn {
 
     /// Runs `work` under the data lock, if the turn is open.
     async fn with_section<R: Send + 'static>(
-        &mut self,
+        &self,
         mode: Mode,
         work: impl FnOnce(&Inner, &mut OpenTurn, Section) -> Result<R> + Send + 'static,
     ) -> Result<R> {

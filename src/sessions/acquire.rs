@@ -1,12 +1,15 @@
 //! The way to a turn.
 
+use std::future::{Future, IntoFuture};
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::address::Address;
 use crate::datafile::{self, SOON, Section, is_claimed_elsewhere};
 use crate::error::{Error, Holder, Result};
 use crate::lock::{self, Lock, Obstacle, Try, Want, cut_label};
@@ -32,17 +35,17 @@ pub struct Acquire {
 /// What is to be acquired, by its path.
 #[derive(Debug)]
 enum Target {
-    Session(PathBuf),
+    Session(Arc<Address>),
     #[cfg(feature = "gateway")]
     Gateway(PathBuf),
 }
 
 impl Acquire {
-    pub(super) fn new(rules: Arc<Rules>, path: PathBuf) -> Self {
+    pub(super) fn new(rules: Arc<Rules>, address: Arc<Address>) -> Self {
         Self {
             timeout: rules.acquire_timeout,
             rules,
-            target: Target::Session(path),
+            target: Target::Session(address),
             label: None,
             facts: None,
         }
@@ -176,13 +179,12 @@ impl Acquire {
     }
 
     async fn begin_elsewhere(self, limit: WaitLimit, mode: Mode) -> Result<Progress> {
-        #[cfg_attr(not(feature = "gateway"), expect(clippy::infallible_destructuring_match))]
         let path = match &self.target {
-            Target::Session(path) => path,
+            Target::Session(address) => address.path(),
             #[cfg(feature = "gateway")]
-            Target::Gateway(path) => path,
+            Target::Gateway(path) => path.as_path(),
         };
-        let (disk, path) = (fast_path::disk_of(path), path.clone());
+        let (disk, path) = (fast_path::disk_of(path), path.to_owned());
         let is_elsewhere = mode.runs_elsewhere(limit.deadline(), &disk);
         let begin = move || self.begin(limit, is_elsewhere);
         match mode.run_until(limit.deadline(), disk, begin).await? {
@@ -195,11 +197,13 @@ impl Acquire {
     fn find_on_fast_path(&self, mode: Mode) -> Option<Place> {
         match &self.target {
             // A directory that is missing or wrong is left to the blocking pool.
-            Target::Session(path)
-                if mode == Mode::Async && !self.rules.shared && fast_path::can_find(path) =>
+            Target::Session(address)
+                if mode == Mode::Async
+                    && !self.rules.shared
+                    && fast_path::can_find(address.path()) =>
             {
-                let found = Place::resolve(path, false).ok();
-                found.filter(|place| fast_path::is_still_local(path, place))
+                let found = address.find(false).ok();
+                found.filter(|place| fast_path::is_still_local(address.path(), place))
             }
             _ => None,
         }
@@ -210,11 +214,7 @@ impl Acquire {
     /// `is_elsewhere` says whether the caller does not wait for this thread beyond its deadline.
     fn begin(self, limit: WaitLimit, is_elsewhere: bool) -> Result<Progress> {
         let place = match &self.target {
-            Target::Session(path) => {
-                let place = Place::resolve(path, true)?;
-                fast_path::remember(path, &place);
-                place
-            }
+            Target::Session(address) => address.find(true)?,
             #[cfg(feature = "gateway")]
             Target::Gateway(lock) => Place::of_gateway(lock, true)?,
         };
@@ -244,6 +244,16 @@ impl Acquire {
             waiting::watch_hold(&slot);
         }
         Progress::Queued(slot, ticket)
+    }
+}
+
+impl IntoFuture for Acquire {
+    type Output = Result<Turn>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Result<Turn>> + Send>>;
+
+    /// [`acquire`](Acquire::acquire), so that `.await` is enough.
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.acquire())
     }
 }
 

@@ -1,16 +1,18 @@
 //! A post: one append by a process that does not hold the turn (I10).
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::Sessions;
-use crate::datafile::{Appended, Batch, Section};
+use super::address::Address;
+use super::lines::Lines;
+use crate::datafile::{Appended, Section};
 use crate::error::{Error, Result};
 use crate::lock::{self, Try, Want};
 use crate::mode::Mode;
-use crate::place::Place;
 use crate::rules::WaitLimit;
 use crate::session::data_lock::{enter_section, in_section};
 use crate::session::{SlotRef, fast_path, let_go_of_post};
@@ -24,16 +26,16 @@ enum Posted {
 }
 
 impl Sessions {
-    pub(super) async fn post_batch(
+    pub(super) async fn post_lines(
         &self,
         mode: Mode,
-        path: &Path,
-        batch: Batch,
+        address: Arc<Address>,
+        lines: Lines,
         create: bool,
     ) -> Result<Appended> {
         let limit = self.rules.wait_limit();
-        let path = path.to_owned();
-        let slot = find_elsewhere(mode, path, limit, move |path| find(path, create)).await?;
+        let path = address.path().to_owned();
+        let slot = find_elsewhere(mode, path, limit, move |_| find(&address, create)).await?;
         let want = Want {
             owner: Uuid::now_v7(),
             label: Some(Arc::from("post")),
@@ -42,17 +44,17 @@ impl Sessions {
         };
         loop {
             let operation = {
-                let (slot, batch, want) = (slot.clone(), batch.clone(), want.clone());
-                move |granted| post(granted, &slot, &batch, &want, create)
+                let (slot, lines, want) = (slot.clone(), lines.clone(), want.clone());
+                move |granted| post(granted, &slot, &lines, &want, create)
             };
             let posted = in_section(slot.clone(), mode, limit, create, operation).await?;
             if let Posted::Done(appended) = posted {
                 return Ok(appended);
             }
-            match self.post_in_turn(mode, &slot, &batch, limit, create).await {
+            match self.post_in_turn(mode, &slot, &lines, limit, create).await {
                 // Somebody took the turn away, or changed the session, before anything was written.
                 // A post has no turn to lose and knows nothing of the session. It tries again.
-                Err(Error::LockLost { .. } | Error::Changed { .. }) => {}
+                Err(Error::LockLost { .. } | Error::Changed { .. }) if !lines.are_spent() => {}
                 posted => return posted,
             }
         }
@@ -62,7 +64,7 @@ impl Sessions {
         &self,
         mode: Mode,
         slot: &SlotRef,
-        batch: &Batch,
+        lines: &Lines,
         limit: WaitLimit,
         create: bool,
     ) -> Result<Appended> {
@@ -70,13 +72,13 @@ impl Sessions {
         if let Some(remaining) = limit.remaining() {
             acquire = acquire.timeout(remaining);
         }
-        let mut turn = acquire.acquire_as(mode).await?;
+        let turn = acquire.acquire_as(mode).await?;
         if !create && turn.made_session() {
             // The session was removed meanwhile. What the turn has created goes with the turn.
             turn.release_as(mode).await?;
             return Err(Error::NoSession { path: slot.place.session().to_owned() });
         }
-        let appended = turn.append_batch(mode, batch.clone()).await?;
+        let appended = lines.append_in(&turn, mode).await?;
         // The lines are written. If the turn is lost after that, it does not matter to the post.
         let _ = turn.release_as(mode).await;
         Ok(appended)
@@ -98,19 +100,15 @@ pub(super) async fn find_elsewhere(
 }
 
 /// The session's slot. What is missing is created only on request.
-fn find(path: &Path, create: bool) -> Result<SlotRef> {
-    match Place::resolve(path, create) {
-        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-            Err(Error::NoSession { path: path.to_owned() })
-        }
-        resolved => resolved.map(SlotRef::of),
-    }
+fn find(address: &Address, create: bool) -> Result<SlotRef> {
+    let found = if create { address.find(true) } else { address.find_existing() };
+    found.map(SlotRef::of)
 }
 
 fn post(
     granted: Option<Section>,
     slot: &SlotRef,
-    batch: &Batch,
+    lines: &Lines,
     want: &Want,
     create: bool,
 ) -> Result<Option<Posted>> {
@@ -136,12 +134,17 @@ fn post(
             None => return Ok(Some(Posted::NeedsTurn)),
         },
     };
+    // Whatever becomes of the lines, the turn lock is let go.
+    let made = catch_unwind(AssertUnwindSafe(|| lines.behind(&section)));
     let seen = section.len();
-    let appended = section.writer(want.rules.durability, seen, &lock).append(batch);
+    let posted = made.map(|batch| {
+        let appended = section.writer(want.rules.durability, seen, &lock).append(&batch?)?;
+        Ok(Some(Posted::Done(appended)))
+    });
     if let Some(held) = held {
         let_go_of_post(slot, held, section, &want.rules);
     }
-    Ok(Some(Posted::Done(appended?)))
+    posted.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Whether the session file may have been made since the holder began, while its rewrite had left
@@ -160,19 +163,20 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::datafile::SOON;
+    use crate::datafile::{Batch, SOON};
 
     #[test]
     fn what_a_foreign_owner_wrote_before_it_ended_is_seen() {
         let dir = tempfile::tempdir().unwrap();
         let session = dir.path().join("s.jsonl");
         fs::write(&session, "{}\n").unwrap();
-        let slot = find(&session, false).unwrap();
+        let slot = find(&Address::of(&session), false).unwrap();
         let section = Section::lock_within(SOON, &slot.place, false).unwrap().unwrap();
         // Written after the look at the file's length, before the look at the lock file.
         fs::write(&session, "{}\n{\"torn").unwrap();
         let want = Want { owner: Uuid::now_v7(), label: None, facts: None, rules: Arc::default() };
-        let posted = post(Some(section), &slot, &Batch::of([1]).unwrap(), &want, false).unwrap();
+        let lines = Lines::Ready(Batch::of([1]).unwrap());
+        let posted = post(Some(section), &slot, &lines, &want, false).unwrap();
         let Some(Posted::Done(appended)) = posted else { panic!() };
         assert_eq!((appended.offset, appended.sealed, appended.intervening), (10, true, 0));
         assert_eq!(fs::read_to_string(&session).unwrap(), "{}\n{\"torn\n1\n");

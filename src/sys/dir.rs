@@ -249,7 +249,19 @@ impl Dir {
     /// Renames a file. Fails if the new name is taken, and with `Unsupported` where this cannot be
     /// done.
     pub(crate) fn rename_to_free(&self, old: &OsStr, new: &OsStr) -> io::Result<()> {
-        system::rename_to_free(self.fd.as_fd(), old, new)
+        system::move_to_free(self.fd.as_fd(), old, self.fd.as_fd(), new)
+    }
+
+    /// Gives a file a name in another directory of its filesystem. Fails if that name is taken.
+    pub(crate) fn move_to_free(&self, old: &OsStr, to: &Self, new: &OsStr) -> io::Result<()> {
+        match system::move_to_free(self.fd.as_fd(), old, to.fd.as_fd(), new) {
+            Err(e) if e.kind() == io::ErrorKind::Unsupported => {
+                // For a moment it has both names.
+                rustix::fs::linkat(&self.fd, old, &to.fd, new, AtFlags::empty())?;
+                Ok(rustix::fs::unlinkat(&self.fd, old, AtFlags::empty())?)
+            }
+            moved => moved,
+        }
     }
 
     /// Exchanges the names of two files. Fails with `Unsupported` where this cannot be done.

@@ -14,6 +14,8 @@ pub(crate) enum About {
     Turn,
     /// How a session file came from the one before it.
     Rewrite,
+    /// That a session file is none any more: what takes its place is another session.
+    End,
 }
 
 /// Notes these bytes on a file, in place of those that were noted before.

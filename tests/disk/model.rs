@@ -100,7 +100,7 @@ impl Model {
             .build()
             .expect("these rules make sense");
         let mended = || -> turnlock::Result<()> {
-            let mut turn = sessions.turn(session).try_acquire()?;
+            let turn = sessions.turn(session).try_acquire()?;
             turn.repair_blocking()?;
             turn.append_blocking(&json!({"n": "mended"}))?;
             turn.release_blocking()

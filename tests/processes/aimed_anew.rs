@@ -122,14 +122,14 @@ fn a_try_succeeds_after_a_revoke_though_the_lost_turn_lives() {
     for removed in [false, true] {
         let room = room();
         let sessions = buffered();
-        let mut lost = sessions.turn(&room.session).acquire_blocking().unwrap();
+        let lost = sessions.turn(&room.session).acquire_blocking().unwrap();
         lost.append_blocking(&json!({"n": 1})).unwrap();
         if removed {
             fs::remove_file(&room.lock).unwrap();
         } else {
             sessions.revoke(&room.session, lost.owner()).unwrap();
         }
-        let mut next = sessions.turn(&room.session).try_acquire().unwrap();
+        let next = sessions.turn(&room.session).try_acquire().unwrap();
         let refused = lost.append_blocking(&json!({"n": "no"})).unwrap_err();
         assert!(matches!(refused, Error::LockLost { .. }), "{refused}");
         next.append_blocking(&json!({"n": 2})).unwrap();

@@ -117,7 +117,7 @@ fn a_link_of_root_or_of_the_user_or_of_the_owner_of_its_target_is_followed() {
     for way in ["roots", "owners"] {
         n += 1;
         let session = at(way).join("deep").join("s.jsonl");
-        let mut turn = buffered().turn(session).acquire_blocking().unwrap();
+        let turn = buffered().turn(session).acquire_blocking().unwrap();
         assert_eq!(turn.path(), theirs.join("deep/s.jsonl"));
         turn.append_blocking(&json!({ "n": n })).unwrap();
         turn.release_blocking().unwrap();
@@ -229,7 +229,7 @@ fn a_directory_that_is_exchanged_with_a_link_leads_nowhere_else() {
     let mut posted = 0;
     for n in 0..600 {
         posted += u32::from(buffered().post_all_blocking(&session, [n], true).is_ok());
-        if let Ok(mut turn) = buffered().turn(&session).try_acquire() {
+        if let Ok(turn) = buffered().turn(&session).try_acquire() {
             let _ = turn.append_blocking(&n);
         }
     }
@@ -363,10 +363,10 @@ fn a_file_that_another_links_into_his_directory_is_not_written_to() {
         sessions.turn(led.home.join("s.jsonl")).try_acquire().map(drop).unwrap_err(),
         sessions.post_blocking(led.home.join("s.jsonl"), &1).map(drop).unwrap_err(),
     ];
-    let mut turn = sessions.turn(led.home.join("l.jsonl")).acquire_blocking().unwrap();
+    let turn = sessions.turn(led.home.join("l.jsonl")).acquire_blocking().unwrap();
     turn.append_blocking(&1).unwrap();
     turn.release_blocking().unwrap();
-    let mut turn = sessions.turn(led.home.join("d.jsonl")).acquire_blocking().unwrap();
+    let turn = sessions.turn(led.home.join("d.jsonl")).acquire_blocking().unwrap();
     errors.extend(turn.repair_blocking().err());
     turn.release_blocking().unwrap();
     for error in errors {

@@ -163,7 +163,7 @@ fn waits_that_are_cancelled_at_any_moment_lose_no_turn() {
             waits.spawn(async move {
                 match tokio::time::timeout(Duration::from_micros(n * 37 % 3000), acquire).await {
                     Ok(turn) => {
-                        let mut turn = turn.unwrap();
+                        let turn = turn.unwrap();
                         turn.append(&json!({"w": 3, "n": n, "part": 1, "owner": turn.owner()}))
                             .await
                             .unwrap();
@@ -195,7 +195,7 @@ fn an_append_cancelled_while_it_waits_for_the_data_lock_writes_nothing() {
     let mut poster = child(&room);
     let sessions = buffered();
     runtime().block_on(async {
-        let mut turn = sessions.turn(&room.session).acquire().await.unwrap();
+        let turn = sessions.turn(&room.session).acquire().await.unwrap();
         turn.append(&json!({"n": 1})).await.unwrap();
         assert_eq!(poster.ask(&Ask::LockData), Answer::Done);
         {
@@ -212,7 +212,7 @@ fn an_append_cancelled_while_it_waits_for_the_data_lock_writes_nothing() {
         let mut next = tokio::spawn(sessions.turn(&room.session).acquire());
         assert!(tokio::time::timeout(Duration::from_millis(20), &mut next).await.is_err());
         assert_eq!(poster.ask(&Ask::UnlockData), Answer::Done);
-        let mut next = next.await.unwrap().unwrap();
+        let next = next.await.unwrap().unwrap();
         next.append(&json!({"n": 2})).await.unwrap();
         next.release().await.unwrap();
     });
@@ -229,14 +229,14 @@ fn appends_cancelled_at_any_moment_never_write_into_the_next_turn() {
     let sessions = buffered();
     runtime().block_on(async {
         for n in 0..300u64 {
-            let mut turn = sessions.turn(&room.session).acquire().await.unwrap();
+            let turn = sessions.turn(&room.session).acquire().await.unwrap();
             let line = json!({"turn": n, "content": "x".repeat(50_000)});
             let patience = Duration::from_micros(n * 7 % 500);
             let _ = tokio::time::timeout(patience, turn.append(&line)).await;
             // The next of this process is handed the turn while that append may still be at work.
             let next = sessions.turn(&room.session).acquire();
             drop(turn);
-            let mut next = next.await.unwrap();
+            let next = next.await.unwrap();
             next.append(&json!({"turn": n, "next": true})).await.unwrap();
             next.release().await.unwrap();
         }

@@ -22,7 +22,7 @@ fn shell(room: &Room, line: &str) {
 fn turn(room: &Room) -> Turn {
     fs::write(&room.session, "{\"old\":1}\n{\"old\":2}\n").unwrap();
     shell(room, "cp s.jsonl backup");
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     for n in 1..=3 {
         turn.append_blocking(&json!({"turn": n})).unwrap();
     }
@@ -141,7 +141,7 @@ fn a_session_that_was_moved_away_is_not_made_anew() {
 #[test]
 fn a_session_that_was_moved_away_stays_away_when_the_turn_ends() {
     let room = room();
-    let mut turn = turn(&room);
+    let turn = turn(&room);
     shell(&room, "mv s.jsonl archived");
     told(turn.append_blocking(&json!("no")));
     turn.release_blocking().unwrap();
@@ -165,13 +165,13 @@ fn another_file_is_appended_to_once_it_was_read() {
 fn whoever_has_seen_nothing_of_a_session_misses_nothing() {
     let room = room();
     for line in ["rm s.jsonl", "rm s.jsonl; touch s.jsonl", "mv s.jsonl away"] {
-        let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+        let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
         shell(&room, line);
         assert_eq!(turn.append_blocking(&json!({"n": 1})).unwrap().offset, 0);
         turn.release_blocking().unwrap();
         fs::remove_file(&room.session).unwrap();
     }
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     shell(&room, "echo '{\"other\":1}' > other; mv other s.jsonl");
     assert_eq!(turn.append_blocking(&json!({"n": 1})).unwrap().intervening, 12);
     turn.rewrite_blocking([json!({"summary": 1})]).unwrap();
@@ -201,7 +201,7 @@ fn an_append_that_waits_while_the_session_is_removed_is_told() {
 #[test]
 fn whoever_has_lost_the_turn_is_told_that_first() {
     let room = room();
-    let mut turn = turn(&room);
+    let turn = turn(&room);
     buffered().revoke(&room.session, turn.owner()).unwrap();
     for line in ["cp backup s.jsonl", "mv s.jsonl away"] {
         shell(&room, line);
@@ -220,7 +220,7 @@ fn whoever_has_lost_the_turn_is_told_that_first() {
 #[test]
 fn a_cut_session_is_not_read_while_somebody_writes_to_it() {
     let room = room();
-    let mut turn = turn(&room);
+    let turn = turn(&room);
     shell(&room, "cp backup s.jsonl");
     let inside = flocked(&room.session);
     assert!(matches!(turn.read(), Err(Error::DataLockBusy { .. })));
@@ -232,7 +232,7 @@ fn a_cut_session_is_not_read_while_somebody_writes_to_it() {
 #[tokio::test]
 async fn tasks_are_told_too() {
     let room = room();
-    let mut turn = turn(&room);
+    let turn = turn(&room);
     shell(&room, "cp backup s.jsonl");
     assert_eq!(told(turn.append(&json!("no")).await), SessionChange::Shortened);
     assert_eq!(told(turn.rewrite([json!("no")]).await), SessionChange::Shortened);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use turnlock::{Acquire, Durability, Error, Sessions, Turn};
+use turnlock::{Acquire, Durability, Error, Sessions, Tail, Turn};
 use turnlock_testing::alone::through;
 use turnlock_testing::child::{obey, say, told};
 use turnlock_testing::{DEADLINE, Room, census, flocked, leased};
@@ -40,6 +40,16 @@ pub enum Ask {
     /// Append under the turn of this owner, as its child.
     AppendUnder(Uuid, Value),
     Posts {
+        writer: u64,
+        count: u64,
+    },
+    /// The same, and create the session whenever there is none.
+    PostsCreating {
+        writer: u64,
+        count: u64,
+    },
+    /// Post lines that are numbered on from the last one.
+    Number {
         writer: u64,
         count: u64,
     },
@@ -263,6 +273,18 @@ impl Me {
                     self.sessions.post_blocking(&self.session, &json!({"w": writer, "n": n}))?;
                 }
             }
+            Ask::PostsCreating { writer, count } => {
+                for n in 0..count {
+                    let line = json!({"w": writer, "n": n});
+                    self.sessions.post_all_blocking(&self.session, [line], true)?;
+                }
+            }
+            Ask::Number { writer, count } => {
+                for _ in 0..count {
+                    let make = move |tail: &Tail<'_>| Ok(crate::made::next(tail, writer)?);
+                    self.sessions.post_with_blocking(&self.session, make)?;
+                }
+            }
             Ask::Turns { writer, count } => {
                 for n in 0..count {
                     self.two_lines(writer, n)?;
@@ -270,7 +292,7 @@ impl Me {
             }
             Ask::FragileTurns { writer, count } => return self.fragile_turns(writer, count),
             Ask::Meet(witness) => {
-                let mut turn = self.sessions.turn(&self.session).acquire_blocking()?;
+                let turn = self.sessions.turn(&self.session).acquire_blocking()?;
                 std::fs::File::create_new(&witness).expect("nobody else holds the turn");
                 turn.append_blocking(&json!({"pid": std::process::id()}))?;
                 std::fs::remove_file(&witness).unwrap();
@@ -313,7 +335,7 @@ impl Me {
     }
 
     fn two_lines(&self, writer: u64, n: u64) -> turnlock::Result<()> {
-        let mut turn = self.sessions.turn(&self.session).acquire_blocking()?;
+        let turn = self.sessions.turn(&self.session).acquire_blocking()?;
         let owner = turn.owner();
         for part in 1..=2 {
             turn.append_blocking(&json!({"w": writer, "n": n, "part": part, "owner": owner}))?;

@@ -39,7 +39,7 @@ fn a_holder_works_on_while_threads_that_wait_for_it_fill_the_pool() {
     let sessions = buffered();
     let runtime = runtime();
     runtime.block_on(async {
-        let mut turn = sessions.turn(&room.session).acquire().await.unwrap();
+        let turn = sessions.turn(&room.session).acquire().await.unwrap();
         let waits = clog(&sessions, &room.session);
         // The pool is full: this one never begins before one of those has ended.
         let last = spawn_blocking(|| ());

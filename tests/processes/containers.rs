@@ -16,7 +16,7 @@ use crate::child::{Answer, Ask, Child, How};
 use crate::sessions::buffered;
 
 fn is_taken_over(room: &Room) {
-    let mut turn = buffered().turn(&room.session).try_acquire().unwrap();
+    let turn = buffered().turn(&room.session).try_acquire().unwrap();
     turn.append_blocking(&json!({"taken": "over"})).unwrap();
     turn.release_blocking().unwrap();
     room.expect_clean();

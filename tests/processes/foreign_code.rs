@@ -72,7 +72,7 @@ fn all_ways() {
         other.acquire();
         std::thread::scope(|scope| {
             let turn = || {
-                let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+                let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
                 turn.append_blocking(&json!({})).unwrap();
                 turn.release_blocking().unwrap();
             };
@@ -171,7 +171,7 @@ fn a_subscriber_may_use_the_session_that_it_is_told_of() {
             other.acquire();
             std::thread::scope(|scope| {
                 let turn = || {
-                    let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+                    let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
                     turn.append_blocking(&json!({})).unwrap();
                     turn.release_blocking().unwrap();
                 };
@@ -214,7 +214,7 @@ fn a_line_may_use_its_session_and_panic_while_it_is_serialised() {
         let sessions = buffered();
         let line = |panics| Line { session: &room.session, panics };
         let panicked = |call: &mut dyn FnMut()| catch_unwind(AssertUnwindSafe(call)).unwrap_err();
-        let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+        let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
         turn.append_blocking(&line(false)).unwrap();
         panicked(&mut || drop(turn.append_blocking(&line(true))));
         panicked(&mut || drop(turn.rewrite_blocking([line(true)])));

@@ -159,7 +159,7 @@ fn a_fork_that_outlives_the_holder_can_be_revoked() {
     let sessions = Sessions::new();
     assert!(matches!(sessions.turn(&room.session).try_acquire(), Err(Error::Timeout { .. })));
     sessions.revoke(&room.session, owner).unwrap();
-    let mut turn = sessions.turn(&room.session).try_acquire().unwrap();
+    let turn = sessions.turn(&room.session).try_acquire().unwrap();
     turn.append_blocking(&json!({"n": 2})).unwrap();
     turn.release_blocking().unwrap();
     assert_eq!(room.text(), "{\"n\":1}\n{\"n\":2}\n");

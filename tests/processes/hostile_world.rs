@@ -19,7 +19,7 @@ fn a_session_of_a_lower_layer_is_copied_up_and_gone_on_with() {
         // Opened below, before it is copied up.
         let reader = fs::File::open(&session).unwrap();
         let sessions = Sessions::new();
-        let mut turn = sessions.turn(&session).acquire_blocking().unwrap();
+        let turn = sessions.turn(&session).acquire_blocking().unwrap();
         turn.append_blocking(&json!({"n": "above"})).unwrap();
         sessions.post_blocking(&session, &json!({"n": "posted"})).unwrap();
         turn.release_blocking().unwrap();
@@ -50,7 +50,7 @@ fn is_remounted_read_only(disk: &Disk) {
         |how| assert!(mounted(&["-o", &format!("remount,{how}"), disk.point().to_str().unwrap()]));
     let sessions = Sessions::new();
     let one_turn = || -> turnlock::Result<()> {
-        let mut turn = sessions.turn(&session).acquire_blocking()?;
+        let turn = sessions.turn(&session).acquire_blocking()?;
         turn.append_blocking(&json!({"n": 1}))?;
         turn.release_blocking()
     };
@@ -76,11 +76,11 @@ fn a_holder_whose_directory_was_renamed_writes_no_more() {
     let room = tempfile::tempdir().unwrap();
     let [old, new] = ["old", "new"].map(|name| room.path().join(name));
     let sessions = Sessions::new();
-    let mut turn = sessions.turn(old.join("s.jsonl")).acquire_blocking().unwrap();
+    let turn = sessions.turn(old.join("s.jsonl")).acquire_blocking().unwrap();
     turn.append_blocking(&json!({"n": 1})).unwrap();
     fs::rename(&old, &new).unwrap();
     // The old path is free, and is another session.
-    let mut other = sessions.turn(old.join("t.jsonl")).acquire_blocking().unwrap();
+    let other = sessions.turn(old.join("t.jsonl")).acquire_blocking().unwrap();
     other.append_blocking(&json!({"n": 2})).unwrap();
     let error = turn.append_blocking(&json!({"n": "lost"})).unwrap_err();
     assert!(matches!(error, Error::LockLost { .. } | Error::NoSession { .. }), "{error}");
@@ -88,7 +88,7 @@ fn a_holder_whose_directory_was_renamed_writes_no_more() {
     let error = sessions.turn(new.join("s.jsonl")).try_acquire().unwrap_err();
     assert!(matches!(error, Error::Timeout { .. }), "{error}");
     assert!(turn.release_blocking().is_err());
-    let mut turn = sessions.turn(new.join("s.jsonl")).try_acquire().unwrap();
+    let turn = sessions.turn(new.join("s.jsonl")).try_acquire().unwrap();
     turn.append_blocking(&json!({"n": 3})).unwrap();
     turn.release_blocking().unwrap();
     other.release_blocking().unwrap();
@@ -110,7 +110,7 @@ fn a_second_name_of_the_lock_file_does_not_hide_that_the_directory_is_another() 
     let room = tempfile::tempdir().unwrap();
     let session = room.path().join("sessions/s.jsonl");
     let sessions = Sessions::new();
-    let mut turn = sessions.turn(&session).acquire_blocking().unwrap();
+    let turn = sessions.turn(&session).acquire_blocking().unwrap();
     turn.append_blocking(&json!({"n": 1})).unwrap();
     exchange_directory(&session, |old, new| fs::hard_link(old, new).unwrap());
     assert_eq!(turn.lost().unwrap(), Some(LostCause::Moved));
@@ -124,7 +124,7 @@ fn a_turn_whose_lock_file_alone_was_moved_to_the_path_acknowledges_no_more_and_e
     let room = tempfile::tempdir().unwrap();
     let session = room.path().join("sessions/s.jsonl");
     let sessions = Sessions::new();
-    let mut turn = sessions.turn(&session).acquire_blocking().unwrap();
+    let turn = sessions.turn(&session).acquire_blocking().unwrap();
     turn.append_blocking(&json!({"n": 1})).unwrap();
     exchange_directory(&session, |old, new| fs::rename(old, new).unwrap());
     // Nobody else has the session that the path names, and none of this turn's lines is in it.
@@ -133,7 +133,7 @@ fn a_turn_whose_lock_file_alone_was_moved_to_the_path_acknowledges_no_more_and_e
     let error = turn.append_blocking(&json!({"n": "unacknowledged"})).unwrap_err();
     assert!(matches!(error, Error::Overtaken { .. }), "{error}");
     drop(turn);
-    let mut turn = sessions.turn(&session).acquire_blocking().unwrap();
+    let turn = sessions.turn(&session).acquire_blocking().unwrap();
     turn.append_blocking(&json!({"n": 2})).unwrap();
     turn.release_blocking().unwrap();
     assert_eq!(fs::read_to_string(&session).unwrap(), "{\"n\":2}\n");
@@ -144,7 +144,7 @@ fn a_holder_whose_directory_was_removed_writes_no_more() {
     let room = tempfile::tempdir().unwrap();
     let session = room.path().join("sessions/s.jsonl");
     let sessions = Sessions::new();
-    let mut turn = sessions.turn(&session).acquire_blocking().unwrap();
+    let turn = sessions.turn(&session).acquire_blocking().unwrap();
     turn.append_blocking(&json!({"n": 1})).unwrap();
     fs::remove_dir_all(session.parent().unwrap()).unwrap();
     assert_eq!(turn.lost().unwrap(), Some(LostCause::Removed));
@@ -155,7 +155,7 @@ fn a_holder_whose_directory_was_removed_writes_no_more() {
     );
     assert!(!session.exists());
     drop(turn);
-    let mut turn = sessions.turn(&session).acquire_blocking().unwrap();
+    let turn = sessions.turn(&session).acquire_blocking().unwrap();
     turn.append_blocking(&json!({"n": 2})).unwrap();
     turn.release_blocking().unwrap();
     assert_eq!(fs::read_to_string(&session).unwrap(), "{\"n\":2}\n");

@@ -33,7 +33,7 @@ fn with_a_disk(test: &str, body: impl FnOnce(&Disk)) {
 }
 
 fn one_turn(sessions: &Sessions, session: &Path) {
-    let mut turn = sessions.turn(session).acquire_blocking().unwrap();
+    let turn = sessions.turn(session).acquire_blocking().unwrap();
     turn.append_blocking(&json!({})).unwrap();
     turn.release_blocking().unwrap();
 }
@@ -93,7 +93,7 @@ fn deadlines_hold_and_the_runtime_runs_on() {
         let runtime = runtime();
         runtime.block_on(async {
             for n in 0..20 {
-                let mut turn = sessions.turn(at(n)).acquire().await.unwrap();
+                let turn = sessions.turn(at(n)).acquire().await.unwrap();
                 turn.append(&json!({})).await.unwrap();
                 turn.release().await.unwrap();
             }

@@ -74,7 +74,7 @@ fn a_rewrite_keeps_posts_into_a_new_file_with_the_number_of_the_old_one() {
     in_a_namespace(&test_name!(), || {
         for reads in [true, false] {
             let Some(at) = Ext4::new() else { return };
-            let mut turn = buffered().turn(&at.session).acquire_blocking().unwrap();
+            let turn = buffered().turn(&at.session).acquire_blocking().unwrap();
             turn.append_blocking(&json!({"turn": 1})).unwrap();
             turn.append_blocking(&json!({"turn": 2})).unwrap();
             fs::remove_file(&at.session).unwrap();

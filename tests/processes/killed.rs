@@ -39,7 +39,7 @@ fn a_lock_left_with_no_waiter_is_taken_over_at_the_first_try() {
         holder.append(json!({"n": 1}));
         holder.kill();
         assert!(room.lock.exists());
-        let mut turn = buffered().turn(&room.session).try_acquire().unwrap();
+        let turn = buffered().turn(&room.session).try_acquire().unwrap();
         turn.append_blocking(&json!({"n": 2})).unwrap();
         turn.release_blocking().unwrap();
         assert_eq!(room.lines().len(), 2);

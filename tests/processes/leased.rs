@@ -52,7 +52,7 @@ fn a_post_waits_until_the_lease_is_given_back() {
 fn a_turn_waits_until_the_lease_is_given_back() {
     let (room, mut server) = served();
     meanwhile(&room, &mut server, || {
-        let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+        let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
         turn.append_blocking(&json!({"n": 1})).unwrap();
         turn.release_blocking().unwrap();
     });
@@ -66,7 +66,7 @@ fn a_task_waits_until_the_lease_is_given_back() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     meanwhile(&room, &mut server, || {
         runtime.block_on(async {
-            let mut turn = buffered().turn(&room.session).acquire().await.unwrap();
+            let turn = buffered().turn(&room.session).acquire().await.unwrap();
             turn.append(&json!({"n": 1})).await.unwrap();
             turn.release().await.unwrap();
         });
@@ -94,7 +94,7 @@ fn a_dead_owners_lock_with_a_lease_on_it_is_waited_for() {
 fn a_lease_on_a_file_that_is_put_in_place_in_mid_turn_is_waited_for() {
     let room = room();
     let sessions = buffered();
-    let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+    let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
     let beside = room.dir.join("beside");
     fs::write(&beside, "{}\n").unwrap();
     let mut server = child(&room);
@@ -110,7 +110,7 @@ fn a_lease_on_a_file_that_is_put_in_place_in_mid_turn_is_waited_for() {
 fn a_lease_does_not_hide_that_the_file_is_another_than_the_one_that_was_seen() {
     let room = room();
     let sessions = buffered();
-    let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+    let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
     turn.append_blocking(&json!({})).unwrap();
     let beside = room.dir.join("beside");
     fs::write(&beside, "{}\n").unwrap();

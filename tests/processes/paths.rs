@@ -110,7 +110,7 @@ fn a_lock_file_that_is_another_file_under_a_second_name_gives_way_and_that_file_
     // It may be a record that is being written.
     assert!(matches!(sessions.turn(&room.session).try_acquire(), Err(Error::Timeout { .. })));
     room.age_lock(Duration::from_secs(60));
-    let mut turn = sessions.turn(&room.session).try_acquire().unwrap();
+    let turn = sessions.turn(&room.session).try_acquire().unwrap();
     turn.append_blocking(&json!({"n": 1})).unwrap();
     turn.release_blocking().unwrap();
     fs::hard_link(&precious, &room.lock).unwrap();
@@ -139,7 +139,7 @@ fn what_is_created_is_private() {
         let dir = room.dir.join("agents/main");
         let session = dir.join("s.jsonl");
         let sessions = Sessions::builder().portable(portable).build().unwrap();
-        let mut turn = sessions.turn(&session).acquire_blocking().unwrap();
+        let turn = sessions.turn(&session).acquire_blocking().unwrap();
         turn.append_blocking(&json!({"n": 1})).unwrap();
         assert_eq!((mode(&dir), mode(dir.parent().unwrap())), (0o700, 0o700));
         assert_eq!((mode(turn.path()), mode(turn.lock_path())), (0o600, 0o600));
@@ -159,7 +159,7 @@ fn what_root_creates_in_somebodys_directory_is_theirs() {
         fs::create_dir(&dir).unwrap();
         std::os::unix::fs::chown(&dir, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
         let sessions = Sessions::builder().portable(portable).build().unwrap();
-        let mut turn = sessions.turn(dir.join("deep/er/s.jsonl")).acquire_blocking().unwrap();
+        let turn = sessions.turn(dir.join("deep/er/s.jsonl")).acquire_blocking().unwrap();
         turn.append_blocking(&json!({"n": 1})).unwrap();
         for path in [turn.path(), turn.lock_path(), &dir.join("deep"), &dir.join("deep/er")] {
             let metadata = fs::metadata(path).unwrap();
@@ -189,7 +189,7 @@ fn what_root_finds_in_somebodys_directory_stays_roots() {
     for session in [dir.join("s.jsonl"), inner.join("s.jsonl"), inner.join("deep/s.jsonl")] {
         fs::create_dir_all(session.parent().unwrap()).unwrap();
         fs::write(&session, "{\"torn").unwrap();
-        let mut turn = sessions.turn(&session).acquire_blocking().unwrap();
+        let turn = sessions.turn(&session).acquire_blocking().unwrap();
         turn.append_blocking(&json!({"n": 1})).unwrap();
         turn.repair_blocking().unwrap();
         turn.read().unwrap();

@@ -14,7 +14,7 @@ use crate::sessions::buffered;
 #[test]
 fn posts_from_three_processes_during_a_long_turn_are_all_there_and_reported() {
     let room = room();
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     let before = turn.append_blocking(&json!({"turn": 1})).unwrap();
     let mut posters: Vec<_> = (0..3).map(|_| child(&room)).collect();
     for (writer, poster) in (0..).zip(&mut posters) {
@@ -94,7 +94,7 @@ async fn six_hundred_posts() {
         .acquire_timeout(limit)
         .build()
         .unwrap();
-    let mut turn = sessions.turn(&room.session).acquire().await.unwrap();
+    let turn = sessions.turn(&room.session).acquire().await.unwrap();
     turn.append(&json!({"turn": 1})).await.unwrap();
     let mut poster = child(&room);
     assert_eq!(poster.ask(&Ask::LockData), Answer::Done);

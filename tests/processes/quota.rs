@@ -39,7 +39,7 @@ fn limited() -> Option<Limited> {
 impl Limited {
     /// A turn that has appended a line, and what the file is now.
     fn begin(&self, sessions: &Sessions, bytes: usize) -> (Turn, Vec<u8>) {
-        let mut turn = sessions.turn(&self.session).acquire_blocking().unwrap();
+        let turn = sessions.turn(&self.session).acquire_blocking().unwrap();
         turn.append_blocking(&line(bytes)).unwrap();
         (turn, fs::read(&self.session).unwrap())
     }
@@ -99,7 +99,7 @@ fn under_a_quota_that_is_used_up_nothing_is_written_and_nothing_lost() {
     in_a_namespace(&test_name!(), || {
         let Some(room) = limited() else { return };
         let sessions = Sessions::new();
-        let (mut turn, before) = room.begin(&sessions, 10);
+        let (turn, before) = room.begin(&sessions, 10);
         room.use_up_but(0);
         for bytes in [10, 5000, QUOTA] {
             refused(turn.append_blocking(&line(bytes)));
@@ -128,7 +128,7 @@ fn what_a_quota_keeps_from_being_taken_back_is_sealed_by_the_next_append() {
     in_a_namespace(&test_name!(), || {
         let Some(room) = limited() else { return };
         let sessions = Sessions::new();
-        let (mut turn, before) = room.begin(&sessions, 1);
+        let (turn, before) = room.begin(&sessions, 1);
         room.use_up_but(QUOTA / 4);
         let error = turn.append_blocking(&line(QUOTA / 2)).unwrap_err().to_string();
         let stays = fs::read(&room.session).unwrap();
@@ -173,7 +173,7 @@ fn under_a_quota_that_is_used_up_a_turn_ends_and_none_begins() {
             (vec!["s.jsonl".to_owned()], before)
         );
         room.make_room();
-        let mut turn = sessions.turn(&room.session).try_acquire().unwrap();
+        let turn = sessions.turn(&room.session).try_acquire().unwrap();
         turn.append_blocking(&line(10)).unwrap();
         turn.release_blocking().unwrap();
         assert_eq!(fs::read_to_string(&room.session).unwrap(), format!("{0}\n{0}\n", line(10)));
@@ -188,7 +188,7 @@ fn under_a_quota_that_is_used_up_a_repair_changes_nothing() {
         let damaged = format!("{whole}{{\"cut{whole}");
         fs::write(&room.session, &damaged).unwrap();
         let sessions = Sessions::new();
-        let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+        let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
         for left in [QUOTA / 10, 0] {
             room.use_up_but(left);
             let error = turn.repair_blocking().unwrap_err().to_string();

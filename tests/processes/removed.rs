@@ -23,7 +23,7 @@ fn a_holder_whose_lock_file_was_removed_writes_no_more() {
     assert_eq!(holder.ask(&Ask::Lost), Answer::Cause(Some("Removed".into())));
     assert_eq!(holder.refused(&Ask::Append(json!({"n": "no"}))).0, "LockLost");
 
-    let mut next = buffered().turn(&room.session).try_acquire().unwrap();
+    let next = buffered().turn(&room.session).try_acquire().unwrap();
     next.append_blocking(&json!({"n": 2})).unwrap();
     assert_eq!(holder.refused(&Ask::Append(json!({"n": "no"}))).0, "LockLost");
     assert_eq!(holder.refused(&Ask::Release).0, "LockLost");
@@ -126,7 +126,7 @@ fn rewrite(room: &Room, text: &str) {
 #[test]
 fn what_is_appended_goes_into_the_file_that_the_path_names() {
     let room = room();
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     turn.append_blocking(&json!({"n": 1})).unwrap();
     rewrite(&room, "{\"compacted\":true}\n");
     let refused = turn.append_blocking(&json!({"n": "no"}));

@@ -24,7 +24,7 @@ fn a_stopped_holder_is_revoked_and_its_next_append_is_refused() {
         let sessions = buffered();
         let holder = sessions.revoke(&room.session, owner).unwrap();
         assert_eq!((holder.pid, holder.owner), (Some(i64::from(stopped.pid())), Some(owner)));
-        let mut turn = sessions.turn(&room.session).try_acquire().unwrap();
+        let turn = sessions.turn(&room.session).try_acquire().unwrap();
         turn.append_blocking(&json!({"the": "next"})).unwrap();
 
         stopped.signal(Signal::CONT);
@@ -172,12 +172,12 @@ fn a_revoked_turn_of_a_hanging_task_does_not_hold_up_the_other_tasks_of_its_proc
     for removed in [false, true] {
         let room = room();
         let sessions = buffered();
-        let mut hanging = sessions.turn(&room.session).acquire_blocking().unwrap();
+        let hanging = sessions.turn(&room.session).acquire_blocking().unwrap();
         hanging.append_blocking(&json!({"n": 1})).unwrap();
         let waiter = std::thread::spawn({
             let acquire = sessions.turn(&room.session).timeout(Duration::from_secs(30));
             move || {
-                let mut turn = acquire.acquire_blocking()?;
+                let turn = acquire.acquire_blocking()?;
                 turn.append_blocking(&json!({"n": 2}))?;
                 Ok::<_, Error>(turn)
             }
@@ -187,7 +187,7 @@ fn a_revoked_turn_of_a_hanging_task_does_not_hold_up_the_other_tasks_of_its_proc
         } else {
             sessions.revoke(&room.session, hanging.owner()).unwrap();
         }
-        let mut next = waiter.join().unwrap().unwrap();
+        let next = waiter.join().unwrap().unwrap();
         assert_eq!(
             hanging.append_blocking(&json!({"n": "no"})).unwrap_err().to_string().split(':').next(),
             Some("lock lost")

@@ -22,7 +22,7 @@ fn a_turn_may_be_dropped_inside_a_runtime_or_outside() {
     let sessions = buffered();
     let runtime = runtime();
     runtime.block_on(async {
-        let mut turn = sessions.turn(&room.session).acquire().await.unwrap();
+        let turn = sessions.turn(&room.session).acquire().await.unwrap();
         turn.append(&json!({"n": 1})).await.unwrap();
         drop(turn);
         assert!(!room.lock.exists());
@@ -41,7 +41,7 @@ fn a_drop_that_would_have_to_wait_is_the_keepers() {
     alone(&test_name!(), || {
         let room = room();
         let sessions = buffered();
-        let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+        let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
         turn.append_blocking(&json!({"n": 1})).unwrap();
         let mut poster = child(&room);
         assert_eq!(poster.ask(&Ask::LockData), Answer::Done);
@@ -135,7 +135,7 @@ fn what_needs_no_waiting_needs_no_timer() {
     let sessions = buffered();
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
         for n in 0..5 {
-            let mut turn = sessions.turn(&room.session).acquire().await.unwrap();
+            let turn = sessions.turn(&room.session).acquire().await.unwrap();
             turn.append(&n).await.unwrap();
             turn.release().await.unwrap();
             sessions.post(&room.session, &n).await.unwrap();
@@ -162,7 +162,7 @@ fn outside_a_runtime_there_is_an_error_and_no_panic() {
     }
     outside();
 
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     let mut append = std::pin::pin!(turn.append(&1));
     let polled = append.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     assert!(matches!(polled, Poll::Ready(Err(Error::Runtime { .. }))), "{polled:?}");
@@ -205,7 +205,7 @@ fn a_report_of_a_long_hold_may_use_the_session() {
         sender.send((post.is_ok(), busy.is_err())).unwrap();
     });
     let sessions = sessions.build().unwrap();
-    let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+    let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
     assert_eq!(posted.recv_timeout(Duration::from_secs(30)).unwrap(), (true, true));
     turn.append_blocking(&json!({})).unwrap();
     turn.release_blocking().unwrap();

@@ -163,7 +163,7 @@ fn a_foreign_record_under_two_names_is_respected_and_then_taken_over() {
     fs::hard_link(&room.lock, &link).unwrap();
     assert!(matches!(buffered().turn(&room.session).try_acquire(), Err(Error::Timeout { .. })));
     foreign.kill();
-    let mut turn = buffered().turn(&room.session).try_acquire().unwrap();
+    let turn = buffered().turn(&room.session).try_acquire().unwrap();
     turn.append_blocking(&json!({"n": 1})).unwrap();
     turn.release_blocking().unwrap();
     assert_eq!(fs::read_to_string(link).unwrap(), record);
@@ -281,7 +281,7 @@ fn under_two_names_turns_never_interleave() {
 fn within_one_process_two_names_are_one_session_too() {
     let (room, other_name) = two_names();
     let sessions = buffered();
-    let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+    let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
     turn.append_blocking(&json!({"n": 1})).unwrap();
     assert!(matches!(sessions.turn(&other_name).try_acquire(), Err(Error::Timeout { .. })));
     // A post goes between, under either name.

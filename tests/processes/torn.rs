@@ -26,7 +26,7 @@ fn the_next_turn_seals_a_torn_tail() {
     let room = room();
     fs::write(&room.session, "{\"n\":1}\n").unwrap();
     tear(&room.session);
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     let sealed = turn.append_blocking(&json!({"n": 2})).unwrap();
     assert!(sealed.sealed);
     let next = turn.append_blocking(&json!({"n": 3})).unwrap();
@@ -43,7 +43,7 @@ fn the_next_turn_seals_a_torn_tail() {
 #[test]
 fn a_torn_tail_left_during_a_turn_is_sealed_by_its_next_append() {
     let room = room();
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     turn.append_blocking(&json!({"n": 1})).unwrap();
     tear(&room.session);
     let sealed = turn.append_blocking(&json!({"n": 2})).unwrap();

@@ -45,7 +45,7 @@ fn a_revoke_while_an_unused_session_file_goes_costs_nobody_a_fresh_lock() {
     }
     assert!(matches!(revoked, Err(Error::NotTheHolder { .. })), "{revoked:?}");
     drop(next);
-    let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+    let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
     turn.append_blocking(&json!({"n": 1})).unwrap();
     turn.release_blocking().unwrap();
     room.expect_clean();
@@ -152,7 +152,7 @@ fn an_empty_session_of_somebody_else_stays() {
 #[test]
 fn a_session_that_was_emptied_stays() {
     let room = room();
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     turn.append_blocking(&json!({"n": 1})).unwrap();
     fs::write(&room.session, "").unwrap();
     turn.release_blocking().unwrap();

@@ -66,7 +66,7 @@ fn mode(path: &Path) -> u32 {
 
 /// Everything that gives the session a new file, with a look at it after each.
 fn renew(room: &Room, look: impl Fn(&str)) {
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     turn.rewrite_blocking([json!({"a": 1})]).unwrap();
     look("a rewrite");
     room.scrawl("{\"torn");
@@ -137,7 +137,7 @@ fn a_repair_and_a_restore_keep_the_time_of_the_last_change_and_a_rewrite_does_no
     let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
     let time = || fs::metadata(&room.session).unwrap().modified().unwrap();
     let age = || File::options().append(true).open(&room.session).unwrap().set_modified(long_ago);
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     turn.append_blocking(&json!({"a": 1})).unwrap();
     room.scrawl("{\"torn");
     age().unwrap();

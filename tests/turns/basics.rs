@@ -14,7 +14,7 @@ use crate::sessions::buffered;
 #[test]
 fn a_turn_is_taken_written_under_and_released() {
     let room = room();
-    let mut turn = buffered().turn(&room.session).label("reply").acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).label("reply").acquire_blocking().unwrap();
     assert!(room.lock.exists());
     let first = turn.append_blocking(&json!({"n": 1})).unwrap();
     let second = turn.append_all_blocking([json!({"n": 2}), json!({"n": 3})]).unwrap();
@@ -60,7 +60,7 @@ fn threads_are_served_in_order_and_every_line_is_there() {
             let (sessions, room) = (&sessions, &room);
             scope.spawn(move || {
                 for n in 0..200 {
-                    let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+                    let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
                     turn.append_blocking(&json!({"w": writer, "n": n, "part": 1})).unwrap();
                     turn.append_blocking(&json!({"w": writer, "n": n, "part": 2})).unwrap();
                     if n % 2 == 0 {
@@ -82,7 +82,7 @@ fn threads_are_served_in_order_and_every_line_is_there() {
 async fn tasks_take_turns_and_posts_go_between() {
     let room = room();
     let sessions = buffered();
-    let mut turn = sessions.turn(&room.session).acquire().await.unwrap();
+    let turn = sessions.turn(&room.session).acquire().await.unwrap();
     turn.append(&json!({"turn": 1})).await.unwrap();
     let mut posts = tokio::task::JoinSet::new();
     for n in 0..50 {

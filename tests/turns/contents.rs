@@ -13,7 +13,7 @@ use crate::sessions::{buffered, post};
 fn a_read_tells_lines_and_damage_and_counts_as_seen() {
     let room = room();
     fs::write(&room.session, "{\"a\":1}\n{\"b\":\n{\"c\":3}\n").unwrap();
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     post(&room, 1);
     let items: Vec<_> = turn.read().unwrap().lines().map(Result::unwrap).collect();
     assert_eq!(items.iter().filter(|item| matches!(item, Item::Line(_))).count(), 3);
@@ -40,7 +40,7 @@ impl Writing {
 #[test]
 fn what_is_being_written_is_not_read_since_it_may_be_taken_back() {
     let room = room();
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     turn.append_blocking(&json!({"own": 1})).unwrap();
     let writing = Writing::begin(&room, "{\"post\":1}\n");
     assert_eq!(turn.read().unwrap().lines().count(), 1);
@@ -54,7 +54,7 @@ fn what_is_being_written_is_not_read_since_it_may_be_taken_back() {
 #[test]
 fn a_file_that_another_program_put_there_is_not_read_while_somebody_writes_to_it() {
     let room = room();
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     turn.append_blocking(&json!({"own": 1})).unwrap();
     let other = room.dir.join("other");
     fs::write(&other, "{\"foreign\":1}\n").unwrap();
@@ -71,7 +71,7 @@ fn a_file_that_another_program_put_there_is_not_read_while_somebody_writes_to_it
 fn a_sync_after_a_rewrite_that_was_refused_syncs() {
     let room = room();
     fs::write(&room.session, "{\"a\":1}\n{\"b\":\n").unwrap();
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     post(&room, 1);
     turn.repair_blocking().unwrap();
     turn.append_blocking(&json!({"d": 4})).unwrap();
@@ -89,7 +89,7 @@ fn a_sync_after_a_rewrite_that_was_refused_syncs() {
 fn a_turn_that_was_lost_makes_no_session_file() {
     let room = room();
     let removed = || {
-        let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+        let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
         turn.append_blocking(&json!({"own": 1})).unwrap();
         fs::remove_file(turn.lock_path()).unwrap();
         fs::remove_file(turn.path()).unwrap();
@@ -116,7 +116,7 @@ fn a_revoke_where_there_is_nothing_leaves_nothing() {
 #[test]
 fn a_rewrite_carries_over_the_posts_that_the_turn_has_not_read() {
     let room = room();
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     turn.append_all_blocking((0..10).map(|n| json!({"old": n}))).unwrap();
     post(&room, 1);
     turn.append_blocking(&json!({"own": 1})).unwrap();
@@ -140,7 +140,7 @@ fn a_rewrite_carries_over_the_posts_that_the_turn_has_not_read() {
 #[test]
 fn a_rewrite_after_a_revoke_is_refused_and_leaves_nothing() {
     let room = room();
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     turn.append_blocking(&json!({"a": 1})).unwrap();
     buffered().revoke(&room.session, turn.owner()).unwrap();
     assert!(matches!(turn.rewrite_blocking([json!({"b": 1})]), Err(Error::LockLost { .. })));
@@ -153,7 +153,7 @@ fn a_rewrite_after_a_revoke_is_refused_and_leaves_nothing() {
 #[tokio::test]
 async fn the_async_twins_do_the_same() {
     let room = room();
-    let mut turn = buffered().turn(&room.session).acquire().await.unwrap();
+    let turn = buffered().turn(&room.session).acquire().await.unwrap();
     turn.append(&json!({"a": 1})).await.unwrap();
     turn.rewrite([json!({"b": 1})]).await.unwrap();
     assert!(!turn.repair().await.unwrap().changed());
@@ -166,7 +166,7 @@ async fn the_async_twins_do_the_same() {
 #[test]
 fn a_torn_tail_that_a_rewrite_carried_over_is_sealed_by_the_next_append() {
     let room = room();
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     turn.append_blocking(&json!({"own": 1})).unwrap();
     room.scrawl("{\"torn");
     turn.rewrite_blocking([json!({"own": 1})]).unwrap();
@@ -177,7 +177,7 @@ fn a_torn_tail_that_a_rewrite_carried_over_is_sealed_by_the_next_append() {
 #[test]
 fn a_post_behind_a_torn_line_is_a_line_of_its_own_after_a_rewrite() {
     let room = room();
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     turn.append_blocking(&json!({"own": 1})).unwrap();
     room.scrawl("{\"torn");
     assert!(turn.append_blocking(&json!({"own": 2})).unwrap().sealed);

@@ -25,7 +25,7 @@ fn parts(room: &Room, old: &fs::File) -> Option<String> {
 fn a_rewritten_file_tells_where_its_parts_come_from_also_through_other_files() {
     let room = room();
     fs::write(&room.session, "{\"a\":1}\n").unwrap();
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     let old = fs::File::open(&room.session).unwrap();
     assert_eq!(parts(&room, &old), None, "it is the file itself");
     post(&room, 1);

@@ -20,14 +20,14 @@ fn quarantine(room: &Room) -> PathBuf {
 }
 
 fn repair(room: &Room) -> Result<(), Error> {
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     let repaired = turn.repair_blocking().map(drop);
     turn.release_blocking().unwrap();
     repaired
 }
 
 fn restore(room: &Room) -> Result<(), Error> {
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     let restored = turn.restore_blocking().map(drop);
     turn.release_blocking().unwrap();
     restored

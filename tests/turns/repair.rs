@@ -13,7 +13,7 @@ use crate::sessions::{buffered, post};
 fn posts_that_a_repair_has_moved_are_told_of_by_the_next_append() {
     let room = room();
     fs::write(&room.session, "{\"a\":1}\n{\"b\":\n").unwrap();
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     post(&room, 1);
     turn.repair_blocking().unwrap();
     assert_eq!(turn.append_blocking(&json!({"d": 4})).unwrap().intervening, 11);
@@ -26,7 +26,7 @@ fn a_repair_takes_damage_out_and_a_restore_puts_it_back() {
     let room = room();
     let damaged = b"{\"a\":1}\n{\"cut\":\"in the mid{\"whole\":2}\n\0\0\0\0{\"c\":3}\n{\"torn\":";
     fs::write(&room.session, damaged).unwrap();
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     let repair = turn.repair_blocking().unwrap();
     assert!(repair.changed());
     assert_eq!(room.text(), "{\"a\":1}\n{\"whole\":2}\n{\"c\":3}\n");
@@ -41,7 +41,7 @@ fn a_repair_takes_damage_out_and_a_restore_puts_it_back() {
 fn a_restore_keeps_what_was_appended_since() {
     let room = room();
     fs::write(&room.session, "{\"a\":1}\n{\"torn\":").unwrap();
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     turn.repair_blocking().unwrap();
     turn.append_blocking(&json!({"b": 2})).unwrap();
     assert_eq!(turn.restore_blocking().unwrap().appended, 8);
@@ -53,7 +53,7 @@ fn a_restore_keeps_what_was_appended_since() {
 #[test]
 fn a_rewrite_after_a_repair_loses_no_unread_post() {
     let room = room();
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     turn.append_blocking(&json!({"a": 1})).unwrap();
     post(&room, 1);
     room.scrawl("{\"torn\":");
@@ -68,7 +68,7 @@ fn a_rewrite_after_a_repair_loses_no_unread_post() {
 fn what_a_repair_took_out_is_a_torn_tail_again_when_it_is_taken_back() {
     let room = room();
     fs::write(&room.session, "{\"a\":1}\n{\"torn").unwrap();
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     assert!(turn.repair_blocking().unwrap().changed());
     turn.restore_blocking().unwrap();
     assert!(turn.append_blocking(&json!({"b": 2})).unwrap().sealed);
@@ -81,7 +81,7 @@ fn a_repair_that_finds_nothing_damaged_leaves_alone_what_another_may_be_writing_
     fs::write(&room.session, "{\"a\":1}\n").unwrap();
     // Made by a writer that has not written yet.
     fs::write(room.dir.join("s.jsonl.damaged"), "").unwrap();
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     assert!(!turn.repair_blocking().unwrap().changed());
     assert_eq!(room.names(), ["s.jsonl", "s.jsonl.damaged", "s.jsonl.lock"]);
 }
@@ -92,7 +92,7 @@ fn a_repair_whose_quarantine_was_taken_away_changes_nothing() {
     let damaged = format!("{{\"torn\n{}", "{\"a\":1}\n".repeat(1 << 20));
     fs::write(&room.session, &damaged).unwrap();
     let quarantine = room.dir.join("s.jsonl.damaged");
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     let error = std::thread::scope(|scope| {
         scope.spawn(|| while fs::remove_file(&quarantine).is_err() {});
         turn.repair_blocking().unwrap_err().to_string()
@@ -113,7 +113,7 @@ fn a_quarantine_that_is_another_file_under_a_second_name_leaves_that_file_alone(
     let victim = room.dir.join("victim");
     fs::write(&victim, "its own\n").unwrap();
     fs::hard_link(&victim, room.dir.join("s.jsonl.damaged")).unwrap();
-    let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
     turn.repair_blocking().unwrap();
     assert_eq!(
         (room.text().as_str(), fs::read_to_string(&victim).unwrap().as_str()),
@@ -131,7 +131,7 @@ fn a_session_with_the_longest_name_is_rewritten_and_repaired() {
         let mut room = room();
         let name = "x".repeat(length - ".jsonl".len()) + ".jsonl";
         room.session = room.session.with_file_name(&name);
-        let mut turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+        let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
         turn.append_blocking(&json!({"a": 1})).unwrap();
         turn.rewrite_blocking([json!({"b": 1})]).unwrap();
         room.scrawl("{\"torn");
@@ -156,7 +156,7 @@ fn a_line_that_is_nested_too_deeply_is_left_alone_and_told_of() {
         for end in ["", "\n{\"c\":3}\n"] {
             fs::write(&room.session, format!("{before}{deep}{end}")).unwrap();
             if before.is_empty() {
-                let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+                let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
                 assert!(!turn.repair_blocking().unwrap().changed());
                 turn.release_blocking().unwrap();
             }

@@ -31,7 +31,7 @@ fn lost(sessions: &Sessions, room: &Room, owner: Uuid) -> LostCause {
 fn a_child_appends_between_the_appends_of_the_turn() {
     for sessions in all_rules() {
         let room = room();
-        let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+        let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
         turn.append_blocking(&json!({"turn": 1})).unwrap();
         let lines = [json!({"child": 1}), json!({"child": 2})];
         let child = sessions.append_under_blocking(&room.session, turn.owner(), lines).unwrap();
@@ -46,7 +46,7 @@ fn a_child_appends_between_the_appends_of_the_turn() {
 fn a_child_is_refused_once_the_turn_is_released() {
     for sessions in all_rules() {
         let room = room();
-        let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+        let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
         turn.append_blocking(&json!({"turn": 1})).unwrap();
         let owner = turn.owner();
         turn.release_blocking().unwrap();
@@ -103,7 +103,7 @@ async fn tasks_can_do_it_too() {
 fn a_child_is_told_when_the_session_was_changed() {
     for sessions in all_rules() {
         let room = room();
-        let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+        let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
         turn.append_blocking(&json!({"turn": 1})).unwrap();
         let owner = turn.owner();
         let child = |n: u32| sessions.append_under_blocking(&room.session, owner, [n]);
@@ -143,7 +143,7 @@ fn a_child_is_told_when_the_session_was_changed() {
 fn a_note_for_an_earlier_turn_does_not_matter() {
     let room = room();
     let sessions = &all_rules()[1];
-    let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+    let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
     turn.append_blocking(&json!({"turn": 1})).unwrap();
     sessions.append_under_blocking(&room.session, turn.owner(), [1]).unwrap();
     // Without marks the lock file stays for others, with the note on it.

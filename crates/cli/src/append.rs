@@ -138,7 +138,7 @@ fn append(args: &Args, lines: &[&RawValue]) -> Result<Appended, Failure> {
     args.create.check(&args.session)?;
     let sessions = args.wait.sessions(args.how.durability())?;
     let acquire = sessions.turn(&args.session).label(&args.label);
-    let mut turn = waiting::watched(&sessions, &args.session, || acquire.acquire_blocking())?;
+    let turn = waiting::watched(&sessions, &args.session, || acquire.acquire_blocking())?;
     let appended = turn.append_all_blocking(lines)?;
     // The lines are written, even if the turn is lost at this point.
     let _ = turn.release_blocking();

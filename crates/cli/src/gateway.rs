@@ -1,6 +1,7 @@
 //! `turnlock gateway`: one gateway per state directory and port.
 
 mod child;
+mod config;
 mod doctor;
 mod guard;
 mod isolation;
@@ -19,6 +20,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use turnlock::gateway::{Gateway, GatewayBuilder};
+
+pub(crate) use config::of_state_dir;
 
 use crate::failure::Failure;
 use crate::options::Local;
@@ -79,7 +82,8 @@ struct Which {
 }
 
 impl Which {
-    fn builder(&self) -> Result<GatewayBuilder, Failure> {
+    /// The gateway with these options, and a port: the given one, else that in its config.
+    fn builder(&self, port: Option<u16>) -> Result<GatewayBuilder, Failure> {
         let state_dir = match &self.state_dir {
             Some(dir) => dir.clone(),
             None => std::env::home_dir()
@@ -87,7 +91,11 @@ impl Which {
                 .map(|home| home.join(".openclaw"))
                 .ok_or_else(|| Failure::new("there is no home directory; name the --state-dir"))?,
         };
-        let mut builder = Gateway::builder(state_dir).assume_local(self.local.assume_local);
+        let mut builder = Gateway::builder(&state_dir).assume_local(self.local.assume_local);
+        let config = self.config.clone().unwrap_or_else(|| config::in_state_dir(&state_dir));
+        if let Some(port) = port.or_else(|| config::told_port(&config)) {
+            builder = builder.port(port);
+        }
         if let Some(host) = self.host {
             builder = builder.host(host);
         }

@@ -46,7 +46,7 @@ impl Transcript {
     }
 
     fn end_now(&self) -> Result<u64, ReadError> {
-        let len = self.file.metadata().map_err(|e| self.error(e))?.len();
+        let len = self.file().metadata().map_err(|e| self.error(e))?.len();
         Ok(self.end.map_or(len, |end| end.min(len)))
     }
 
@@ -88,7 +88,7 @@ impl Transcript {
         while at > self.start {
             let size = BLOCK.min(at - self.start) as usize;
             at -= size as u64;
-            read_exact(&self.file, &mut block[..size], at)?;
+            read_exact(self.file(), &mut block[..size], at)?;
             let mut rest = &block[..size];
             while let Some(newline) = memchr::memrchr(b'\n', rest) {
                 inked |= has_ink(&rest[newline + 1..]);

@@ -17,7 +17,7 @@ impl Turn {
     ///
     /// # Errors
     /// Those of [`append_all`](Self::append_all).
-    pub async fn append<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<Appended> {
+    pub async fn append<T: Serialize + ?Sized>(&self, value: &T) -> Result<Appended> {
         self.append_batch(Mode::Async, Batch::of([value])?).await
     }
 
@@ -45,7 +45,7 @@ impl Turn {
     /// After any of them but `Overtaken` the file is as it was before. If the disk did not let a
     /// partial line be cut off, the error says so, and the next append seals that line.
     pub async fn append_all<T: Serialize>(
-        &mut self,
+        &self,
         values: impl IntoIterator<Item = T>,
     ) -> Result<Appended> {
         let batch = Batch::of(values)?;
@@ -56,7 +56,7 @@ impl Turn {
     ///
     /// # Errors
     /// Those of [`append_all`](Self::append_all).
-    pub fn append_blocking<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<Appended> {
+    pub fn append_blocking<T: Serialize + ?Sized>(&self, value: &T) -> Result<Appended> {
         now_or_never(self.append_batch(Mode::Blocking, Batch::of([value])?))
     }
 
@@ -65,13 +65,13 @@ impl Turn {
     /// # Errors
     /// Those of [`append_all`](Self::append_all).
     pub fn append_all_blocking<T: Serialize>(
-        &mut self,
+        &self,
         values: impl IntoIterator<Item = T>,
     ) -> Result<Appended> {
         now_or_never(self.append_batch(Mode::Blocking, Batch::of(values)?))
     }
 
-    pub(crate) async fn append_batch(&mut self, mode: Mode, batch: Batch) -> Result<Appended> {
+    pub(crate) async fn append_batch(&self, mode: Mode, batch: Batch) -> Result<Appended> {
         let inner = Arc::clone(&self.inner);
         let (slot, limit) = (inner.slot.clone(), inner.rules.wait_limit());
         in_section(slot, mode, limit, true, move |granted| inner.append(granted, &batch)).await
@@ -86,7 +86,7 @@ impl Turn {
     /// - [`Error::Io`] if the sync fails; from then on the turn refuses appends with
     ///   [`Error::SyncFailed`]
     /// - [`Error::Changed`] if another program has removed, replaced or cut the file
-    pub async fn sync(&mut self) -> Result<()> {
+    pub async fn sync(&self) -> Result<()> {
         let inner = Arc::clone(&self.inner);
         Mode::Async.run(move || inner.sync()).await?
     }
@@ -95,7 +95,7 @@ impl Turn {
     ///
     /// # Errors
     /// Those of [`sync`](Self::sync).
-    pub fn sync_blocking(&mut self) -> Result<()> {
+    pub fn sync_blocking(&self) -> Result<()> {
         let inner = Arc::clone(&self.inner);
         now_or_never(Mode::Blocking.run(move || inner.sync()))?
     }
@@ -106,18 +106,35 @@ impl Inner {
     fn append(&self, granted: Option<Section>, batch: &Batch) -> Result<Option<Appended>> {
         let mut open = self.open.lock();
         let open = open.as_mut().ok_or_else(|| self.closed())?;
-        let place = &self.slot.place;
+        match self.begin_append(open, granted)? {
+            Some(section) => self.append_in(open, section, batch).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Enters a section to append. `None` if the data lock is busy.
+    pub(super) fn begin_append(
+        &self,
+        open: &mut OpenTurn,
+        granted: Option<Section>,
+    ) -> Result<Option<Section>> {
         if let Some(reason) = &open.sync_failed {
-            let session = place.session().to_owned();
+            let session = self.slot.place.session().to_owned();
             return Err(Error::SyncFailed { session, reason: reason.to_string() });
         }
-        let Some(mut section) = self.enter_section(open, granted, false)? else {
-            return Ok(None);
-        };
+        self.enter_section(open, granted, false)
+    }
+
+    pub(super) fn append_in(
+        &self,
+        open: &mut OpenTurn,
+        mut section: Section,
+        batch: &Batch,
+    ) -> Result<Appended> {
         let appended = self.append_under(open, &mut section, batch);
         open.session = section.unlock();
         fast_path::answered(self.slot.mount());
-        appended.map(Some)
+        appended
     }
 
     fn append_under(

@@ -89,7 +89,15 @@ impl Inner {
 
     /// Hands over, unlinks, or leaves the lock file in place. A patient release waits a few
     /// milliseconds at most for the data lock. Any other does not wait at all, and may be put off.
-    fn let_go(&self, mut open: OpenTurn, patient: bool) -> Released {
+    fn let_go(&self, open: OpenTurn, patient: bool) -> Released {
+        let released = self.try_to_let_go(open, patient);
+        if let Released::Done(lost) = &released {
+            self.watch.tell(&self.slot.place, lost.unwrap_or(LostCause::Closed));
+        }
+        released
+    }
+
+    fn try_to_let_go(&self, mut open: OpenTurn, patient: bool) -> Released {
         if open.lock.is_forked() {
             // The lock and the queue are the parent's (I14).
             return Released::Done(Some(LostCause::Forked));

@@ -40,7 +40,7 @@ impl Turn {
     /// - those of [`append_all`](Self::append_all)
     /// - [`Error::OpenElsewhere`] if another process has the session open for writing
     /// - [`Error::Unsynced`], the only error after which the new file is in place
-    pub async fn repair(&mut self) -> Result<Repair> {
+    pub async fn repair(&self) -> Result<Repair> {
         self.repair_as(Mode::Async).await
     }
 
@@ -48,11 +48,11 @@ impl Turn {
     ///
     /// # Errors
     /// Those of [`repair`](Self::repair).
-    pub fn repair_blocking(&mut self) -> Result<Repair> {
+    pub fn repair_blocking(&self) -> Result<Repair> {
         now_or_never(self.repair_as(Mode::Blocking))
     }
 
-    async fn repair_as(&mut self, mode: Mode) -> Result<Repair> {
+    async fn repair_as(&self, mode: Mode) -> Result<Repair> {
         let view = self.view(mode).await?;
         let inner = Arc::clone(&self.inner);
         let (repair, repaired) = mode.run(move || inner.prepare_repair(view)).await??;
@@ -74,7 +74,7 @@ impl Turn {
     /// - [`Error::Restore`] if there is no such repair, or if what it left was changed since
     /// - [`Error::OpenElsewhere`]
     /// - those of [`append_all`](Self::append_all)
-    pub async fn restore(&mut self) -> Result<Restored> {
+    pub async fn restore(&self) -> Result<Restored> {
         self.restore_as(Mode::Async).await
     }
 
@@ -82,11 +82,11 @@ impl Turn {
     ///
     /// # Errors
     /// Those of [`restore`](Self::restore).
-    pub fn restore_blocking(&mut self) -> Result<Restored> {
+    pub fn restore_blocking(&self) -> Result<Restored> {
         now_or_never(self.restore_as(Mode::Blocking))
     }
 
-    async fn restore_as(&mut self, mode: Mode) -> Result<Restored> {
+    async fn restore_as(&self, mode: Mode) -> Result<Restored> {
         let view = self.view(mode).await?;
         let inner = Arc::clone(&self.inner);
         let original = mode.run(move || inner.prepare_restore(view)).await??;
@@ -99,7 +99,7 @@ impl Turn {
     }
 
     /// The file as it is while nobody writes to it.
-    async fn view(&mut self, mode: Mode) -> Result<View> {
+    async fn view(&self, mode: Mode) -> Result<View> {
         self.with_section(mode, |inner, open, mut section| {
             inner.fence(open)?;
             let view = View::of(&mut section, None);
@@ -279,7 +279,7 @@ impl Inner {
         let restored = open_quarantine(place, view.file())
             .and_then(|entries| {
                 let trace = trace.as_deref();
-                take_back(&view.file(), view.end(), trace, &entries, &mut to, &mut moves)
+                take_back(&view.file(), view.end(), trace, entries.file(), &mut to, &mut moves)
             })
             .map_err(|source| Error::Restore {
                 session: place.session().to_owned(),
@@ -326,9 +326,12 @@ fn trace_of(session: &File) -> Option<String> {
     Some(session.trace()?.to_string())
 }
 
-fn open_quarantine(place: &Place, session: &File) -> std::result::Result<File, RestoreError> {
+fn open_quarantine(
+    place: &Place,
+    session: &File,
+) -> std::result::Result<Arc<Pinned>, RestoreError> {
     match quarantine::open_to_read(place, session) {
-        Ok(entries) => Ok(entries.into_file()),
+        Ok(entries) => Ok(entries.into_pinned()),
         Err(ReadError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Err(RestoreError::NoQuarantine)
         }

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::iter::once;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -71,9 +70,9 @@ impl Seen {
         self.read_first
     }
 
-    /// What a rewrite of a file of `len` bytes carries over, in order.
-    pub(super) fn unseen(&self, len: u64) -> impl Iterator<Item = Range<u64>> {
-        self.unread.iter().cloned().chain(once(self.end()..len))
+    /// What was seen so far, except for the parts before its end that the holder has not read.
+    pub(super) fn parts(&self) -> (Option<View>, Vec<Range<u64>>) {
+        (self.view.clone(), self.unread.clone())
     }
 
     /// Whether somebody has changed what was seen.
@@ -192,10 +191,10 @@ mod tests {
         let mut seen = Seen::of(&mut session.section(), None);
         session.add("\"post\"\n");
         assert_eq!(session.append(&mut seen, "own"), 7);
-        assert!(seen.unseen(22).eq([7..14, 20..22]));
+        assert!(seen.unread.iter().eq([&(7..14)]) && seen.end() == 20);
         let file = Arc::clone(session.section().pinned());
         assert_eq!(seen.read(file, 20), (20, false));
-        assert!(seen.unseen(20).all(|unseen| unseen.is_empty()));
+        assert!(seen.unread.is_empty() && seen.end() == 20);
     }
 
     #[test]

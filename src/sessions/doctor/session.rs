@@ -183,8 +183,7 @@ impl Session<'_> {
     fn read<T>(&self, name: &OsStr, how: impl FnOnce(&Pinned) -> io::Result<T>) -> Result<T> {
         let place = Place::of_session_in(&self.files.dir.open, name);
         let transcript = Transcript::open_at(&place).map_err(Error::from)?;
-        let read = Pinned::new(transcript.into_file()).and_then(|(file, _)| how(&file));
-        read.context("read", &self.files.dir.named.join(name))
+        how(&transcript.into_pinned()).context("read", &self.files.dir.named.join(name))
     }
 
     fn mode(&self, name: &OsStr, named: &Path, stat: &Stat) -> Option<Finding> {
@@ -256,7 +255,7 @@ impl Session<'_> {
 }
 
 fn repair_in_turn(sessions: &Sessions, path: &Path) -> Result<Repair> {
-    let mut turn = sessions.turn(path).label("doctor").try_acquire()?;
+    let turn = sessions.turn(path).label("doctor").try_acquire()?;
     let repair = turn.repair_blocking()?;
     // The session is repaired, even if the turn is lost now.
     let _ = turn.release_blocking();

@@ -119,21 +119,25 @@ pub(super) fn name_unnamed(dir: BorrowedFd<'_>, file: &File, name: &OsStr) -> io
     }
 }
 
-pub(super) fn rename_to_free(dir: BorrowedFd<'_>, old: &OsStr, new: &OsStr) -> io::Result<()> {
-    rename_with(RenameFlags::NOREPLACE, dir, old, new)
+pub(super) fn move_to_free(
+    dir: BorrowedFd<'_>,
+    old: &OsStr,
+    to: BorrowedFd<'_>,
+    new: &OsStr,
+) -> io::Result<()> {
+    rename_with(RenameFlags::NOREPLACE, (dir, old), (to, new))
 }
 
 pub(super) fn exchange(dir: BorrowedFd<'_>, one: &OsStr, other: &OsStr) -> io::Result<()> {
-    rename_with(RenameFlags::EXCHANGE, dir, one, other)
+    rename_with(RenameFlags::EXCHANGE, (dir, one), (dir, other))
 }
 
 fn rename_with(
     flags: RenameFlags,
-    dir: BorrowedFd<'_>,
-    old: &OsStr,
-    new: &OsStr,
+    (dir, old): (BorrowedFd<'_>, &OsStr),
+    (to, new): (BorrowedFd<'_>, &OsStr),
 ) -> io::Result<()> {
-    match rustix::fs::renameat_with(dir, old, dir, new, flags) {
+    match rustix::fs::renameat_with(dir, old, to, new, flags) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
             Err(io::ErrorKind::Unsupported.into())
         }

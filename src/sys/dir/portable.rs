@@ -48,9 +48,14 @@ pub(super) fn name_unnamed(_dir: BorrowedFd<'_>, _file: &File, _name: &OsStr) ->
 }
 
 #[cfg(target_vendor = "apple")]
-pub(super) fn rename_to_free(dir: BorrowedFd<'_>, old: &OsStr, new: &OsStr) -> io::Result<()> {
+pub(super) fn move_to_free(
+    dir: BorrowedFd<'_>,
+    old: &OsStr,
+    to: BorrowedFd<'_>,
+    new: &OsStr,
+) -> io::Result<()> {
     use rustix::fs::{RenameFlags, renameat_with};
-    match renameat_with(dir, old, dir, new, RenameFlags::NOREPLACE) {
+    match renameat_with(dir, old, to, new, RenameFlags::NOREPLACE) {
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOTSUP) => {
             Err(io::ErrorKind::Unsupported.into())
         }
@@ -59,7 +64,12 @@ pub(super) fn rename_to_free(dir: BorrowedFd<'_>, old: &OsStr, new: &OsStr) -> i
 }
 
 #[cfg(not(target_vendor = "apple"))]
-pub(super) fn rename_to_free(_dir: BorrowedFd<'_>, _old: &OsStr, _new: &OsStr) -> io::Result<()> {
+pub(super) fn move_to_free(
+    _dir: BorrowedFd<'_>,
+    _old: &OsStr,
+    _to: BorrowedFd<'_>,
+    _new: &OsStr,
+) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -15,6 +15,7 @@ fn name(about: About) -> &'static str {
     match about {
         About::Turn => "user.turnlock",
         About::Rewrite => "user.turnlock.rewrite",
+        About::End => "user.turnlock.end",
     }
 }
 

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use turnlock::gateway::{Finding, Gateway, Trouble, doctor};
+use turnlock::gateway::{Finding, Trouble, doctor};
 
 use super::Args;
+use crate::gateway::of_state_dir;
 use crate::output::{printable, state_dir_path};
 
 /// What is wrong with the gateway of one state directory.
@@ -23,12 +24,16 @@ pub(super) struct OfGateway {
 pub(super) fn look(paths: &[PathBuf], args: &Args) -> Vec<OfGateway> {
     let mut found = Vec::new();
     for state_dir in paths.iter().filter(|path| is_state_directory(path)) {
-        let gateway = Gateway::builder(state_dir).assume_local(args.local.assume_local);
+        let gateway = of_state_dir(state_dir).assume_local(args.local.assume_local);
         let findings = doctor(&gateway, None, args.fix).unwrap_or_default();
-        // Without a gateway here, a listener on the default port may belong to another instance.
-        let of_locks = findings
-            .into_iter()
-            .filter(|finding| !matches!(finding.what, Trouble::UnknownListener(_)));
+        // Without a gateway here, a listener on its port may belong to another instance.
+        let is_strangers = |what: &Trouble| matches!(what, Trouble::UnknownListener(_));
+        let is_stranger = findings.iter().any(|finding| is_strangers(&finding.what));
+        let of_locks = findings.into_iter().filter(|finding| match &finding.what {
+            Trouble::UnknownListener(_) => false,
+            Trouble::NotHealthy(_) => !is_stranger,
+            _ => true,
+        });
         found.extend(of_locks.map(|finding| OfGateway { state_dir: state_dir.clone(), finding }));
     }
     found

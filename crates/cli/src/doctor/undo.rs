@@ -25,7 +25,7 @@ struct Answer {
 pub(super) fn main(sessions: &Sessions, session: &Path, json: bool) -> Result<ExitCode, Failure> {
     // A turn would create a missing session.
     session.metadata().map_err(|error| Failure::new(format!("{}: {error}", session.display())))?;
-    let mut turn = sessions.turn(session).label("doctor").try_acquire()?;
+    let turn = sessions.turn(session).label("doctor").try_acquire()?;
     let restored = turn.restore_blocking()?;
     // The session is restored, even if the turn is lost at this point.
     let _ = turn.release_blocking();

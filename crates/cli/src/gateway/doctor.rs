@@ -18,7 +18,8 @@ use crate::output::{self, printable};
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
-    /// The port of the gateway [default: the one that a living owner recorded, else 18789]
+    /// The port of the gateway [default: the one that its owner recorded, else gateway.port of the
+    /// config, else 18789]
     #[arg(long)]
     port: Option<u16>,
     /// Remove stale gateway locks and orphaned .reclaim directories
@@ -36,7 +37,7 @@ struct Answer<'a> {
 }
 
 pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
-    let findings = gateway::doctor(&args.which.builder()?, args.port, args.fix)?;
+    let findings = gateway::doctor(&args.which.builder(args.port)?, args.port, args.fix)?;
     if args.json {
         output::answer_json(output::Schema::GatewayDoctor, &Answer { findings: &findings })?;
     } else if findings.is_empty() {

@@ -1,7 +1,6 @@
 //! `turnlock gateway check-isolation`: checks that several gateways keep out of each other's way.
 
 mod claims;
-mod config;
 
 use std::collections::BTreeSet;
 use std::fmt;

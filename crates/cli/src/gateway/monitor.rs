@@ -15,8 +15,9 @@ use anstyle::AnsiColor;
 use serde::Serialize;
 use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::timeout;
-use turnlock::gateway::{self, Change, Condition, Gateway, Health, Observation, Watch};
+use turnlock::gateway::{self, Change, Condition, Health, Observation, Watch};
 
+use super::config::of_state_dir;
 use super::metrics::{LastSeen, Seen, Watched as Metered};
 use super::serve::{Hosts, Site, serve_beside};
 use super::signals::{Signals, runtime};
@@ -144,7 +145,7 @@ impl Target {
     fn observe(&self) -> Look {
         match self {
             Self::Address(address) => gateway::observe_address(*address).into(),
-            Self::StateDir(dir) => match gateway::observe(&Gateway::builder(dir), None) {
+            Self::StateDir(dir) => match gateway::observe(&of_state_dir(dir), None) {
                 Ok(seen) => seen.into(),
                 Err(error) => Look {
                     condition: if is_missing(&error) {

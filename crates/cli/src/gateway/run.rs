@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use tokio::task::spawn_blocking;
-use turnlock::gateway::{self, DEFAULT_PORT, Gateway, GatewayBuilder, Layout, Supervised};
+use turnlock::gateway::{self, Gateway, GatewayBuilder, Layout, Supervised};
 use turnlock::{LockReport, LockState, Sessions};
 
 use super::metrics::{Own, Watched};
@@ -42,8 +42,9 @@ pub(super) struct Args {
     #[command(flatten)]
     which: Which,
     /// The port to listen on; with 0 a free one, which CMD is told in OPENCLAW_GATEWAY_PORT
-    #[arg(long, env = "OPENCLAW_GATEWAY_PORT", default_value_t = DEFAULT_PORT)]
-    port: u16,
+    /// [default: gateway.port of the config, else 18789]
+    #[arg(long, env = "OPENCLAW_GATEWAY_PORT")]
+    port: Option<u16>,
     /// Share the config with other gateways, each with a state directory and a port of its own
     #[arg(long)]
     multi: bool,
@@ -121,8 +122,7 @@ pub(super) fn restart(mut args: Args) -> Result<ExitCode, Failure> {
 pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let builder = args
         .which
-        .builder()?
-        .port(args.port)
+        .builder(args.port)?
         .multi_gateway(args.multi)
         .acquire_timeout(args.timeout)
         .healthy_within(args.healthy_within);
@@ -132,7 +132,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     match args.replace {
         Some(None) if gateway::status(&builder, None).is_ok_and(|seen| !seen.owner_lives()) => {}
         Some(pid) => {
-            let port = Some(args.port).filter(|port| *port != 0);
+            let port = args.port.filter(|port| *port != 0);
             stop::stop(&builder, pid, port, args.grace)?;
         }
         None => {}

@@ -19,7 +19,8 @@ Exit codes: 0 the owner lives (with --require-healthy: and is healthy); 1 not so
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
-    /// The port of the gateway [default: the one that a living owner recorded, else 18789]
+    /// The port of the gateway [default: the one that its owner recorded, else gateway.port of the
+    /// config, else 18789]
     #[arg(long)]
     port: Option<u16>,
     /// Fail unless the gateway answers healthy
@@ -31,7 +32,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
-    let report = gateway::status(&args.which.builder()?, args.port)?;
+    let report = gateway::status(&args.which.builder(args.port)?, args.port)?;
     if args.json {
         output::answer_json(output::Schema::GatewayStatus, &report)?;
     } else {

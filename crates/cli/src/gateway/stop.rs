@@ -54,7 +54,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     if args.force {
         return Err(no_force());
     }
-    stop(&args.which.builder()?, args.pid, args.port, args.grace)?;
+    stop(&args.which.builder(args.port)?, args.pid, args.port, args.grace)?;
     Ok(ExitCode::SUCCESS)
 }
 

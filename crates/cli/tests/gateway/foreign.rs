@@ -77,7 +77,7 @@ fn a_process_that_is_no_gateway_is_no_owner() {
 }
 
 #[test]
-fn the_port_of_an_owner_who_does_not_live_is_not_believed() {
+fn an_owner_that_is_gone_is_looked_for_where_it_was() {
     let home = home();
     std::fs::write(home.state_lock(), record(NOBODY, Some(1)).to_string()).unwrap();
     let mut told = record(NOBODY, Some(1));
@@ -85,5 +85,5 @@ fn the_port_of_an_owner_who_does_not_live_is_not_believed() {
     std::fs::write(home.state_lock(), told.to_string()).unwrap();
     let status: Value = serde_json::from_str(&home.ask("status", &["--json"]).out).unwrap();
     assert_eq!(status["stateLock"]["port"], home.port);
-    assert_eq!(status["address"], "127.0.0.1:18789", "{status}");
+    assert_eq!(status["address"], home.address().to_string(), "{status}");
 }

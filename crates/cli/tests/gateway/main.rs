@@ -11,6 +11,7 @@ mod metrics;
 mod monitor;
 mod namespaces;
 mod owner;
+mod ports;
 mod race;
 mod rig;
 #[path = "../support/schema.rs"]

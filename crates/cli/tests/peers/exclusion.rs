@@ -43,7 +43,7 @@ fn while_a_peer_holds_we_wait_and_name_it() {
 
         std::thread::scope(|scope| {
             let waiter = scope.spawn(|| {
-                let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+                let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
                 turn.append_blocking(&json!({"ours": 3})).unwrap();
                 turn.release_blocking().unwrap();
             });
@@ -101,7 +101,7 @@ fn without_the_word_the_last_openclaw_takes_the_lock_and_our_fence_refuses() {
     let room = room();
     let mut node = peer.start(&room.session);
     let sessions = buffered();
-    let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+    let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
     turn.append_blocking(&json!({"ours": 1})).unwrap();
     node.acquire();
     assert_eq!(room.record()["pid"], node.pid());

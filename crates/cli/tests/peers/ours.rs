@@ -85,7 +85,7 @@ fn role() {
 
 /// Holds a turn, and appends at each line that it is told.
 fn hold(session: &Path, label: &str) {
-    let mut turn = buffered().turn(session).label(label).acquire_blocking().unwrap();
+    let turn = buffered().turn(session).label(label).acquire_blocking().unwrap();
     say(&Answer::Held);
     obey(|()| match turn.append_blocking(&json!({"ours": label})) {
         Ok(_) => Answer::Appended,
@@ -124,7 +124,7 @@ fn take_turns(session: &Path, writer: u64) {
 }
 
 fn one_turn(sessions: &Sessions, session: &Path, writer: u64, n: u64) -> Option<Vec<Outcome>> {
-    let mut turn = match sessions
+    let turn = match sessions
         .turn(session)
         .label("turns")
         .timeout(Duration::from_secs(10))

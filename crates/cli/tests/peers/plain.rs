@@ -88,7 +88,7 @@ fn a_blocking_flock_on_the_lock_file_may_lock_a_file_that_is_gone() {
         .unwrap();
     room.until_waited_for(1);
     turn.release_blocking().unwrap();
-    let mut next = sessions.turn(&room.session).try_acquire().unwrap();
+    let next = sessions.turn(&room.session).try_acquire().unwrap();
     next.append_blocking(&json!({"ours": 1})).unwrap();
     next.release_blocking().unwrap();
     drop(script.stdin.take());
@@ -119,7 +119,7 @@ fn a_script_that_locks_the_session_file_appends_beside_our_turns() {
 fn rm_of_the_lock_file_ends_the_turn_and_nothing_else() {
     let room = room();
     let sessions = buffered();
-    let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+    let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
     turn.append_blocking(&json!({"ours": 1})).unwrap();
     assert!(shell(&room, "rm -f \"$LOCK\"").status().unwrap().success());
     let refused = turn.append_blocking(&json!({"ours": 2}));

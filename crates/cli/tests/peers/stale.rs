@@ -21,7 +21,7 @@ fn the_lock_of_a_killed_peer_is_ours_at_once() {
         node.kill();
         assert!(room.lock.exists());
         // One try, no waiting.
-        let mut turn = buffered().turn(&room.session).try_acquire().unwrap();
+        let turn = buffered().turn(&room.session).try_acquire().unwrap();
         let appended = turn.append_blocking(&json!({"ours": 2})).unwrap();
         assert!(appended.sealed, "{:?}: its torn line was closed", peer.kind);
         turn.release_blocking().unwrap();

@@ -53,7 +53,7 @@ fn writer() {
         let written = if line.writer < POSTERS {
             sessions.post_blocking(&session, &line).map(drop)
         } else {
-            sessions.turn(&session).acquire_blocking().and_then(|mut turn| {
+            sessions.turn(&session).acquire_blocking().and_then(|turn| {
                 turn.append_blocking(&line)?;
                 // The line is acknowledged by now.
                 let _ = turn.release_blocking();

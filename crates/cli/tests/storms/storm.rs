@@ -48,7 +48,7 @@ pub fn buffered() -> Sessions {
 
 /// Undoes the latest repair of a session, as `doctor --undo` does. Errors are told as text.
 pub fn undo(sessions: &Sessions, session: &Path) -> Result<(), String> {
-    let mut turn = sessions.turn(session).acquire_blocking().unwrap();
+    let turn = sessions.turn(session).acquire_blocking().unwrap();
     let undone = turn.restore_blocking().map(drop).map_err(|error| error.to_string());
     turn.release_blocking().unwrap();
     undone

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use turnlock::gateway::DEFAULT_PORT;
 
-use super::config::{Agents, Config, unreadable};
 use crate::failure::Failure;
+use crate::gateway::config::{Agents, Config, unreadable};
 
 /// The minimum distance between two base ports.
 pub(super) const PORT_DISTANCE: u16 = 120;

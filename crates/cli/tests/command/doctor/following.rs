@@ -57,7 +57,7 @@ fn a_session_is_followed_through_posts_a_repair_an_undo_and_a_rewrite() {
 
     room.scrawl("{\"cut he{\"n\":4}\n{\"half");
     assert_eq!(follow.line(), "{\"n\":4}");
-    let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+    let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
     turn.repair_blocking().unwrap();
     turn.append_blocking(&json!({"n": 5})).unwrap();
     assert_eq!(follow.line(), "{\"n\":5}", "what was shown before the repair is not shown again");
@@ -109,7 +109,7 @@ fn lines_that_differ_behind_their_first_64_kib_are_different_lines() {
     fs::write(&room.session, long("1") + "\n").unwrap();
     let mut follow = Running::start(read(&["--follow"], &room));
     assert_eq!(follow.line(), long("1"));
-    let mut turn = Sessions::new().turn(&room.session).acquire_blocking().unwrap();
+    let turn = Sessions::new().turn(&room.session).acquire_blocking().unwrap();
     turn.read().unwrap();
     turn.rewrite_blocking([json!({"text": format!("{}2", "x".repeat(100_000))})]).unwrap();
     assert_eq!(follow.line(), long("2"), "it was rewritten");
@@ -125,7 +125,7 @@ fn an_equal_line_after_a_rewrite_is_a_new_line() {
     let (sessions, beat) = (Sessions::new(), json!({"beat": 1}));
     let post = || sessions.post_blocking(&room.session, &beat).unwrap();
     fs::write(&room.session, "{\"beat\":1}\n{\"beat\":1}\n").unwrap();
-    let mut turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+    let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
     let mut follow = Running::start(read(&["--follow"], &room));
     let shows = |follow: &mut Running, expected: &[&str]| {
         for (n, expected) in expected.iter().enumerate() {

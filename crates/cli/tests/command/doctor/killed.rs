@@ -84,7 +84,7 @@ const LINES: usize = 200;
 fn rewriter() {
     let Some(session) = std::env::var_os("TURNLOCK_TEST_SESSION") else { return };
     let sessions = Sessions::builder().durability(Durability::Buffered).build().unwrap();
-    let mut turn = sessions.turn(session).acquire_blocking().unwrap();
+    let turn = sessions.turn(session).acquire_blocking().unwrap();
     for generation in 1_u64.. {
         turn.rewrite_blocking((0..LINES).map(|n| json!({"generation": generation, "n": n})))
             .unwrap();

@@ -46,7 +46,7 @@ fn ours() {
         if n % 3 == 0 {
             sessions.post_blocking(&session, &record).unwrap();
         } else {
-            let mut turn = sessions.turn(&session).acquire_blocking().unwrap();
+            let turn = sessions.turn(&session).acquire_blocking().unwrap();
             turn.append_blocking(&record).unwrap();
             turn.release_blocking().unwrap();
         }

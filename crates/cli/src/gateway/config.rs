@@ -4,49 +4,50 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 use serde::{Deserialize, Deserializer};
+use turnlock::gateway::GatewayBuilder;
 
 use crate::failure::Failure;
 
 #[derive(Deserialize, Default)]
-pub(super) struct Config {
-    pub(super) gateway: Option<Gateway>,
-    pub(super) agents: Option<Agents>,
-    pub(super) browser: Option<Browser>,
+pub(in crate::gateway) struct Config {
+    pub(in crate::gateway) gateway: Option<Gateway>,
+    pub(in crate::gateway) agents: Option<Agents>,
+    pub(in crate::gateway) browser: Option<Browser>,
 }
 
 #[derive(Deserialize, Default)]
-pub(super) struct Gateway {
+pub(in crate::gateway) struct Gateway {
     #[serde(default, deserialize_with = "port")]
-    pub(super) port: Option<u16>,
+    pub(in crate::gateway) port: Option<u16>,
 }
 
 #[derive(Deserialize, Default)]
-pub(super) struct Agents {
-    pub(super) defaults: Option<Agent>,
+pub(in crate::gateway) struct Agents {
+    pub(in crate::gateway) defaults: Option<Agent>,
     #[serde(default)]
-    pub(super) list: Vec<Agent>,
+    pub(in crate::gateway) list: Vec<Agent>,
 }
 
 #[derive(Deserialize, Default)]
-pub(super) struct Agent {
-    pub(super) workspace: Option<String>,
+pub(in crate::gateway) struct Agent {
+    pub(in crate::gateway) workspace: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
-pub(super) struct Browser {
+pub(in crate::gateway) struct Browser {
     #[serde(default)]
-    pub(super) profiles: BTreeMap<String, BrowserProfile>,
+    pub(in crate::gateway) profiles: BTreeMap<String, BrowserProfile>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct BrowserProfile {
+pub(in crate::gateway) struct BrowserProfile {
     #[serde(default, deserialize_with = "port")]
-    pub(super) cdp_port: Option<u16>,
+    pub(in crate::gateway) cdp_port: Option<u16>,
 }
 
 /// A port, however the number is written: JSON5 has one kind of number.
@@ -65,7 +66,7 @@ const MAX_DEPTH: usize = 128;
 
 impl Config {
     /// Reads the config. A state directory without one has all the defaults.
-    pub(super) fn read(path: &Path) -> Result<Self, Failure> {
+    pub(in crate::gateway) fn read(path: &Path) -> Result<Self, Failure> {
         let text = match read(path) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Self::default()),
             read => read.map_err(|e| unreadable(path, &e))?,
@@ -75,6 +76,33 @@ impl Config {
         }
         json5::from_str(&text).map_err(|e| unreadable(path, &e))
     }
+}
+
+/// The config of a gateway that names no other.
+pub(super) fn in_state_dir(state_dir: &Path) -> PathBuf {
+    state_dir.join("openclaw.json")
+}
+
+/// The gateway of a state directory, with the port in its config.
+pub(crate) fn of_state_dir(state_dir: &Path) -> GatewayBuilder {
+    let builder = turnlock::gateway::Gateway::builder(state_dir);
+    match port_in(&in_state_dir(state_dir)) {
+        Ok(Some(port)) => builder.port(port),
+        _ => builder,
+    }
+}
+
+/// The port of the gateway in a config. If that cannot be read, says so.
+pub(super) fn told_port(config: &Path) -> Option<u16> {
+    port_in(config).unwrap_or_else(|failure| {
+        failure.and("; its gateway.port is not known").tell();
+        None
+    })
+}
+
+fn port_in(config: &Path) -> Result<Option<u16>, Failure> {
+    let gateway = Config::read(config)?.gateway.unwrap_or_default();
+    Ok(gateway.port.filter(|port| *port != 0))
 }
 
 /// The text of a regular file of reasonable size. Waits for no pipe.
@@ -144,7 +172,7 @@ fn skip_comment(bytes: &mut impl Iterator<Item = u8>) {
 }
 
 /// The config at `path` cannot be used, for this reason.
-pub(super) fn unreadable(path: &Path, reason: &dyn std::fmt::Display) -> Failure {
+pub(in crate::gateway) fn unreadable(path: &Path, reason: &dyn std::fmt::Display) -> Failure {
     Failure::new(format!("cannot read the config {}: {reason}", path.display()))
 }
 
