@@ -137,7 +137,7 @@ pub(crate) fn holder_at(place: &Place, own: Option<Uuid>, rules: &Rules) -> Opti
     }
 }
 
-/// Whether anybody has the `flock` of a lock file at a server, which this process has let go. It is a
+/// Whether anybody has the `flock` of a lock file at a server, which this process has let go. A
 /// hint.
 pub(crate) fn is_had(lock: &Pinned) -> bool {
     range_lock::is_in_the_way(lock.file(), Kind::Exclusive, 0..i64::MAX).unwrap_or(true)
