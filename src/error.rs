@@ -1,6 +1,7 @@
 //! What can go wrong: one variant per cause. Each message names the path, the holder if there is
 //! one, and the remedy.
 
+mod advice;
 mod changed;
 mod code;
 mod holder;
@@ -15,6 +16,8 @@ use std::time::Duration;
 use crate::sys;
 use crate::transcript::restore::RestoreError;
 
+use advice::{AgainstForeign, ToGetIt};
+pub(crate) use advice::{revoke, shell_word};
 pub use changed::SessionChange;
 pub use holder::Holder;
 pub use lost::LostCause;
@@ -31,12 +34,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// The session stayed busy until the deadline. Nothing was written; try again later.
     #[error(
-        "session file locked (timeout {}ms): {} {}{}; \
-         wait longer, or see `turnlock status` and `turnlock revoke`",
+        "session file locked (timeout {}ms): {} {}{}; {}",
         waited.as_millis(),
         HolderFacts(holder.as_deref()),
         lock.display(),
-        HolderStory(holder.as_deref())
+        HolderStory(holder.as_deref()),
+        ToGetIt(lock, holder.as_deref())
     )]
     Timeout {
         /// The lock file.
@@ -98,8 +101,9 @@ pub enum Error {
     /// It is not reclaimed on suspicion.
     #[error(
         "locked from another host: {}{}; \
-         if that host is gone, remove the lock with `turnlock revoke`",
-        lock.display(), HolderStory(Some(holder))
+         if that host is gone, remove the lock with `{}`",
+        lock.display(), HolderStory(Some(holder)),
+        revoke(lock, holder).unwrap_or_else(|| "turnlock revoke".into())
     )]
     RemoteOwner {
         /// The lock file.
@@ -132,12 +136,12 @@ pub enum Error {
 
     /// The lock path names something that is not a lock file (a directory, a link, a device). That
     /// is left alone.
-    #[error("not a lock file: {}: {reason}; move it away", path.display())]
+    #[error("not a lock file: {}: {reason}", path.display())]
     NotALockFile {
         /// The lock path.
         path: PathBuf,
-        /// What it is.
-        reason: &'static str,
+        /// What it is, and what to do about it.
+        reason: String,
     },
 
     /// The session file does not exist, and the operation does not create one.
@@ -286,9 +290,8 @@ pub enum Error {
     /// A revoke met a living owner that does not use this protocol. Its writes could not be
     /// refused.
     #[error(
-        "{}: held by a living program without a fence{}; \
-         end that process instead, and its lock is taken over automatically",
-        lock.display(), HolderStory(Some(holder))
+        "{}: held by a living program without a fence{}; {}",
+        lock.display(), HolderStory(Some(holder)), AgainstForeign(lock, holder)
     )]
     ForeignHolder {
         /// The lock file.

@@ -46,7 +46,7 @@ impl Place {
     pub(crate) fn of_gateway(lock: &Path, create: bool) -> Result<Self> {
         let name =
             lock.file_name().filter(|_| openclaw::is_gateway_lock(lock)).ok_or_else(|| {
-                let reason = "its name is not that of a gateway lock";
+                let reason = "its name is not that of a gateway lock".to_owned();
                 Error::NotALockFile { path: lock.to_owned(), reason }
             })?;
         Ok(Self::of_lock_in(&directory_of(lock, create)?, name))

@@ -36,6 +36,8 @@ pub struct Holder {
     /// Whether it is a foreign owner that may live in a PID namespace that cannot be seen from
     /// here.
     pub unseen: bool,
+    /// Whether its process is known to have ended, while what it started keeps the lock.
+    pub ended: bool,
     /// Whether it is this process.
     pub this_process: bool,
     /// Why nothing else is known of it: the lock file is closed to this process, or the session is
@@ -71,6 +73,7 @@ impl Holder {
             host_pid: None,
             container: None,
             unseen: false,
+            ended: false,
             this_process: false,
             hidden: Some(why),
         }

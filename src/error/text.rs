@@ -67,6 +67,9 @@ impl fmt::Display for HolderStory<'_> {
         if let Some(label) = &holder.label {
             facts.push(format!("label \"{label}\""));
         }
+        if holder.ended {
+            facts.push("that process has ended, and what it started keeps the lock".into());
+        }
         if let Some(owner) = holder.owner {
             facts.push(format!("owner {owner}"));
         }
@@ -91,9 +94,7 @@ fn foreign_program(holder: &Holder) -> String {
     let Some(pid) = holder.pid else { return "a foreign program".into() };
     if holder.unseen {
         return format!(
-            "a foreign program, pid {pid}, that cannot be seen from this PID namespace: if no \
-             other container or host uses this directory, `turnlock doctor --fix --assume-local` \
-             removes its lock"
+            "a foreign program, pid {pid}, that cannot be seen from this PID namespace"
         );
     }
     let Some(here) = holder.host_pid else { return format!("a foreign program, pid {pid}") };
@@ -176,10 +177,10 @@ pub(super) fn remedy(source: &io::Error) -> &'static str {
             "; the file is as it was before: raise the file size limit (ulimit -f)"
         }
         _ if sys::is_forbidden_by_owner_or_flag(source) => {
-            "; run as the user that owns the session. If `lsattr` shows a flag `a` or `i`, take it \
+            "; run as the user that owns it. If `lsattr` shows a flag `a` or `i`, take it \
              back (`chattr -a`, `chattr -i`)"
         }
-        io::ErrorKind::PermissionDenied => "; run as the user that owns the session",
+        io::ErrorKind::PermissionDenied => "; run as the user that owns it",
         io::ErrorKind::ReadOnlyFilesystem => "; mount it writable",
         _ if sys::is_descriptor_limit(source) => "; raise the descriptor limit (ulimit -n)",
         _ => "",

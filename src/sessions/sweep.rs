@@ -55,7 +55,7 @@ impl LockReport {
         let reason = match error {
             // The report has the path already.
             Error::NotALockFile { reason, .. } => {
-                format!("not a lock file: {reason}; move it away")
+                format!("not a lock file: {reason}")
             }
             other => other.to_string(),
         };

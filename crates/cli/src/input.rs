@@ -1,5 +1,7 @@
 //! JSON lines from standard input, all checked before any is used.
 
+mod shape;
+
 use std::io::Read;
 
 use serde_json::value::RawValue;
@@ -22,12 +24,17 @@ pub(crate) fn values(input: &[u8]) -> Result<Vec<&RawValue>, Failure> {
     let lines = input.split(|&byte| byte == b'\n').enumerate();
     lines
         .filter(|(_, line)| !line.trim_ascii().is_empty())
-        .map(|(index, line)| value(index + 1, line))
+        .map(|(index, line)| value(index + 1, line, input))
         .collect()
 }
 
-fn value(number: usize, line: &[u8]) -> Result<&RawValue, Failure> {
+fn value<'a>(number: usize, line: &'a [u8], input: &[u8]) -> Result<&'a RawValue, Failure> {
     serde_json::from_slice(line).map_err(|e| {
+        if let Some(cause) = shape::of(input) {
+            return Failure::bad_data(format!(
+                "line {number} is not JSON: {cause}; nothing was written"
+            ));
+        }
         let reason = e.to_string();
         let place = format!(" at line {} column {}", e.line(), e.column());
         let reason = reason.strip_suffix(&place).unwrap_or(&reason);

@@ -3,13 +3,13 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use uuid::Uuid;
 
 use super::{LockFile, Want, record};
 use crate::datafile::Section;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, shell_word};
 use crate::place::Place;
 use crate::sys::{self, Access, FileKind, Found, Pinned, Refusal, Stat, User, filesystem, flock};
 
@@ -50,9 +50,36 @@ pub(super) fn open_to_look(place: &Place) -> Result<Opened> {
     open_for(place, Access::Read)
 }
 
+/// A directory in the place of the lock file: the lock of proper-lockfile, which judges it by the
+/// time of its last change.
+fn directory(place: &Place) -> Error {
+    /// What proper-lockfile takes for stale unless told otherwise. A living owner touches it twice
+    /// as often.
+    const STALE: Duration = Duration::from_secs(10);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let stat = place.stat_lock().ok().flatten();
+    let age = stat.and_then(|stat| now.checked_sub(stat.modified)).unwrap_or_default();
+    let reason = if age < STALE {
+        "it is a directory, as proper-lockfile makes one, and was touched less than 10 s ago: its \
+         owner lives, and removes it at the end of its work; try again later"
+            .to_owned()
+    } else {
+        format!(
+            "it is a directory, as proper-lockfile makes one, and was touched {} s ago, while a \
+             living owner does so every 5 s: remove it with `rmdir {}`",
+            age.as_secs(),
+            shell_word(place.lock())
+        )
+    };
+    Error::NotALockFile { path: place.lock().to_owned(), reason }
+}
+
 fn open_for(place: &Place, access: Access) -> Result<Opened> {
     let lock = place.lock();
-    let not_ours = |reason| Error::NotALockFile { path: lock.to_owned(), reason };
+    let not_ours = |what: &str| Error::NotALockFile {
+        path: lock.to_owned(),
+        reason: format!("{what}; move it away"),
+    };
     let file = match place.dir().open_file(place.lock_name(), access) {
         Ok(file) => file,
         Err(e) => match e.kind() {
@@ -61,7 +88,7 @@ fn open_for(place: &Place, access: Access) -> Result<Opened> {
             _ if sys::is_lease_refusal(&e) => {
                 return Ok(Opened::Denied(Closed { owner: None, why: e }));
             }
-            io::ErrorKind::IsADirectory => return Err(not_ours("it is a directory")),
+            io::ErrorKind::IsADirectory => return Err(directory(place)),
             _ if sys::is_link_refusal(&e) => return Err(not_ours("it is a symbolic link")),
             _ if sys::is_pipe_refusal(&e) => return Err(not_ours("it is a socket or a pipe")),
             _ => return Err(e).context("open", lock),
@@ -73,7 +100,7 @@ fn open_for(place: &Place, access: Access) -> Result<Opened> {
         // It may have no name: it was removed in between. Whoever locks it compares it with the
         // path (I3). It may have several: whoever takes it over puts another in its place (I6).
         FileKind::File => Ok(Opened::File(file, stat)),
-        FileKind::Directory => Err(not_ours("it is a directory")),
+        FileKind::Directory => Err(directory(place)),
         FileKind::Other => Err(not_ours("it is not a regular file")),
     }
 }

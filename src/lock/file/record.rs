@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::super::Want;
 use super::verdict::{Claim, PidClaim};
 use crate::error::{Holder, printable};
+use crate::sys::process::ProcessState;
 use crate::sys::{self, process};
 pub(crate) use write::{cut_label, encode, is_still, rewrite, rewrite_at_server, spoil, write_new};
 
@@ -77,6 +78,25 @@ impl Record {
         self.boot_id.is_none() || self.boot_id == process::own().boot_id
     }
 
+    /// Whether the process that it names is one of this PID namespace, and has ended.
+    fn has_ended(&self) -> bool {
+        let PidClaim::Pid(pid) = self.pid else { return false };
+        let is_of_here = self.pid_ns.is_some()
+            && self.pid_ns == process::own().pid_namespace
+            && self.boot_id.is_some()
+            && self.same_boot();
+        is_of_here
+            && match process::state(pid) {
+                ProcessState::Gone | ProcessState::Zombie => true,
+                ProcessState::Alive => {
+                    let recorded = self.start_time;
+                    recorded.is_some()
+                        && process::start_time(pid).is_ok_and(|live| live != recorded)
+                }
+                ProcessState::Unknown => false,
+            }
+    }
+
     /// The holder that it names, for messages.
     pub(crate) fn holder(&self, alive: bool, foreign: bool) -> Holder {
         let me = process::own();
@@ -95,6 +115,7 @@ impl Record {
             host_pid: None,
             container: None,
             unseen: false,
+            ended: alive && !foreign && self.has_ended(),
             hidden: None,
             this_process: pid == Some(i64::from(me.pid))
                 && self.start_time == me.start_time

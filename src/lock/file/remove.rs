@@ -107,8 +107,8 @@ fn is_named(record: &Record, named: Named) -> bool {
 pub(crate) enum Swept {
     /// It was stale, and is gone.
     Removed(Vec<Reason>),
-    /// Somebody holds it, or may.
-    Kept,
+    /// Somebody holds it, or may: that is why.
+    Kept(String),
     /// There is no lock file any more.
     Gone,
 }
@@ -129,10 +129,10 @@ pub(crate) fn remove_stale_by(
     let file = match open(place)? {
         Opened::File(file, _) => file,
         Opened::None => return Ok(Swept::Gone),
-        Opened::Denied(_) => return Ok(Swept::Kept),
+        Opened::Denied(closed) => return Ok(Swept::Kept(closed.into_error().to_string())),
     };
     if !flock::try_lock(file.file()).context("lock", place.lock())? {
-        return Ok(Swept::Kept);
+        return Ok(Swept::Kept("a process has the file locked at the moment".into()));
     }
     let locked = LockFile::locked(Arc::new(file));
     let Found::This(stat) = place.compare_lock(locked.pinned())? else {
@@ -146,7 +146,7 @@ pub(crate) fn remove_stale_by(
         &known.afresh(false, Some(stat.owner.number())),
         rules,
     ) {
-        Judgement::Obstacle(_) => Ok(Swept::Kept),
+        Judgement::Obstacle(_) => Ok(Swept::Kept("somebody may hold it by now".into())),
         Judgement::Free(reasons) => {
             // A foreign program may have come to the same judgement, and put its own file there.
             if !place.compare_lock(locked.pinned())?.is_this() {

@@ -335,6 +335,13 @@ fn lock_finding(lock: LockReport, grace: Duration) -> Finding {
     Finding::new(lock.lock.clone(), Problem::Lock(lock), treatment)
 }
 
+/// The command that takes the session from the holder of a lock.
+fn revoke_of(lock: &LockReport) -> String {
+    let holder = lock.holder.as_ref();
+    let command = holder.and_then(|holder| crate::error::revoke(&lock.lock, holder));
+    command.unwrap_or_else(|| "turnlock revoke".into())
+}
+
 fn lock_treatment(lock: &LockReport, grace: Duration) -> Treatment {
     let too_old = lock.reasons.contains(&Reason::TooOld);
     match (lock.state, &lock.error) {
@@ -343,9 +350,10 @@ fn lock_treatment(lock: &LockReport, grace: Duration) -> Treatment {
         }
         (LockState::Stale, Some(error)) => Treatment::Failed { error: error.clone() },
         (LockState::Stale, None) => Treatment::Would { remedy: Remedy::Remove },
-        (LockState::Held, _) if too_old => Treatment::report(
-            "a living process holds it for very long: `turnlock revoke` takes it away",
-        ),
+        (LockState::Held, _) if too_old => Treatment::report(&format!(
+            "a living process holds it for very long: `{}` takes it away",
+            revoke_of(lock)
+        )),
         (LockState::Foreign, _) if too_old => Treatment::report(
             "a living process holds it for very long: only ending that process frees it",
         ),
@@ -354,10 +362,11 @@ fn lock_treatment(lock: &LockReport, grace: Duration) -> Treatment {
             "somebody may be writing it; it counts as stale {} s after its last change",
             grace.as_secs()
         )),
-        (LockState::Remote, _) => Treatment::report(
+        (LockState::Remote, _) => Treatment::report(&format!(
             "whether its owner is alive cannot be seen from this host; if that host is gone, use \
-             `turnlock revoke`",
-        ),
+             `{}`",
+            revoke_of(lock)
+        )),
         (LockState::Unseen, _) => InUse::by(lock.holder.clone()).kept(),
         (LockState::Unreadable, _) => Treatment::report("a lock that cannot be read may be held"),
     }

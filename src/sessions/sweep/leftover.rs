@@ -83,7 +83,7 @@ fn remove_rewrite(dir: &Arc<Dir>, name: &OsStr, session: &OsStr, rules: &Rules) 
     let place = Place::of_session_in(dir, session);
     let Some(mut data) = Section::lock_within(SOON, &place, true)? else { return Ok(false) };
     match lock::remove_stale(&place, &mut data, rules)? {
-        Swept::Kept => Ok(false),
+        Swept::Kept(_) => Ok(false),
         Swept::Removed(_) | Swept::Gone => {
             data.discard_unused(false, || Ok(()));
             dir.remove(name).context("remove", &dir.path().join(name))?;

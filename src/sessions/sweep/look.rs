@@ -125,7 +125,10 @@ impl Inspector {
             }
             // Somebody else removed it.
             Ok(Swept::Gone) => None,
-            Ok(Swept::Kept) => self.look(lock),
+            Ok(Swept::Kept(why)) => self.look(lock).map(|found| match found.state {
+                LockState::Stale => LockReport { error: Some(why), ..found },
+                _ => found,
+            }),
             Err(_) if found.state == LockState::Held => Some(found),
             Err(error) => Some(LockReport { error: Some(error.to_string()), ..found }),
         }

@@ -1,6 +1,7 @@
 //! What the tests of this workspace share. It does not depend on the library: it sees sessions,
 //! locks and processes from outside, as another program would.
 
+pub mod advice;
 pub mod alone;
 pub mod child;
 pub mod clock;

@@ -12,6 +12,7 @@ mod json;
 mod pages;
 #[path = "../support/program.rs"]
 mod program;
+mod remedies;
 mod revoke;
 mod run;
 #[path = "../support/schema.rs"]

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
+pub use turnlock_testing::advice::advised;
+use turnlock_testing::advice::follower;
 use turnlock_testing::port::free_port;
-use turnlock_testing::process::{is_installed, through};
+use turnlock_testing::process::is_installed;
 use turnlock_testing::signals::heed_signals;
 use turnlock_testing::strace::strace_at;
 use turnlock_testing::{DEADLINE, Ended, Running, ended, eventually, state_of};
@@ -148,21 +150,13 @@ pub fn dead_mount(dir: &Path) -> Option<Vec<String>> {
     strace_at(dir, &["inject=openat,openat2:delay_enter=600s"])
 }
 
-/// The commands of turnlock that a message advises.
-pub fn advised(message: &str) -> Vec<String> {
-    let quoted = message.split('`').skip(1).step_by(2);
-    quoted.filter(|text| text.starts_with("turnlock ")).map(str::to_owned).collect()
-}
-
-/// Does what a message advises, as an operator would: in a shell, elsewhere, with `turnlock` in the
-/// path.
+/// Does what a message advises, in an environment that says nothing of gateways.
 pub fn follow(advice: &str) -> Ended {
-    let program = Path::new(env!("CARGO_BIN_EXE_turnlock"));
-    let mut path = program.parent().unwrap().as_os_str().to_owned();
-    path.push(":");
-    path.push(std::env::var_os("PATH").unwrap_or_default());
-    let mut command = through(&["sh", "-c", advice].map(String::from), &gateway(&[]));
-    ended(command.env("PATH", path).current_dir("/"))
+    let mut command = follower(env!("CARGO_BIN_EXE_turnlock"), advice);
+    for (name, _) in gateway(&[]).get_envs() {
+        command.env_remove(name);
+    }
+    ended(command)
 }
 
 /// A program that listens on a port and answers every request with this JSON, for `-- CMD`.
