@@ -105,8 +105,8 @@ impl Ledger {
         turns.sort();
         format!(
             "{} lines acknowledged, {} lost, {} doubled, {} torn, {} turns overlapping; \
-             {} failures; turns {turns:?}; append {:.1} ms (median), {:.1} ms (99 %), {:.1} s (most); \
-             longest gap {:.1} s",
+             {} failures; turns {turns:?}; append {:.1} ms (median), {:.1} ms (99 %), \
+             {:.1} s (most); longest gap {:.1} s",
             self.acknowledged,
             self.lost.len(),
             self.doubled.len(),
