@@ -280,8 +280,7 @@ fn no_turn_of_two_hosts_fails(rig: &mut Rig) {
     assert!(ledger.failures.is_empty(), "{:?}", ledger.failures);
     let turns: Vec<usize> = ledger.turns.values().copied().collect();
     let (least, most) = (turns.iter().min().unwrap(), turns.iter().max().unwrap());
-    // On a machine that is busy with other work, 2 is too much to ask for.
-    assert!(turns.len() == 2 && *least * 3 >= *most, "unfair: {turns:?}");
+    assert!(turns.len() == 2 && *least * 2 >= *most, "unfair: {turns:?}");
 }
 
 /// Compares a turn with the bare calls on the same mount. The figures are to be read, not asserted:

@@ -41,7 +41,7 @@ pub fn main(arguments: &[String]) {
 fn speed(sessions: &Sessions, path: &str, rounds: usize) {
     let bare = || bare_turn(path).unwrap();
     let turn = || {
-        let mut turn = sessions.turn(path).acquire_blocking().unwrap();
+        let turn = sessions.turn(path).acquire_blocking().unwrap();
         turn.append_blocking(&json!({"a": 1})).unwrap();
         turn.release_blocking().unwrap();
     };
@@ -143,7 +143,14 @@ fn hold(sessions: &Sessions, path: &str, who: &str) {
             ("big", Some(turn)) => {
                 told(turn.append_blocking(&json!({"who": who, "text": "x".repeat(300_000)})))
             }
-            ("turns", _) => turns(sessions, path, text.parse().unwrap()),
+            ("turns", _) => {
+                let count: u32 = text.parse().unwrap();
+                turns(sessions, path, |number| number < count)
+            }
+            ("turns_for", _) => {
+                let time = Duration::from_secs(text.parse().unwrap());
+                turns(sessions, path, |_| began.elapsed() < time)
+            }
             ("release", _) => match turn.take() {
                 Some(turn) => told(turn.release_blocking()),
                 None => "no turn".into(),
@@ -157,17 +164,18 @@ fn hold(sessions: &Sessions, path: &str, who: &str) {
     }
 }
 
-/// Takes so many turns. Says after how many of them the lock file stayed.
-fn turns(sessions: &Sessions, path: &str, count: u32) -> String {
-    let mut stayed = 0;
-    for number in 0..count {
-        let mut turn = sessions.turn(path).acquire_blocking().unwrap();
+/// Takes turns. Says after how many of them the lock file stayed, and after how many it went.
+fn turns(sessions: &Sessions, path: &str, goes_on: impl Fn(u32) -> bool) -> String {
+    let (mut number, mut stayed) = (0, 0);
+    while goes_on(number) {
+        let turn = sessions.turn(path).acquire_blocking().unwrap();
         let lock = turn.lock_path().to_owned();
         turn.append_blocking(&json!({"text": number.to_string()})).unwrap();
         turn.release_blocking().unwrap();
         stayed += u32::from(lock.exists());
+        number += 1;
     }
-    format!("ok stayed {stayed}")
+    format!("ok stayed {stayed} went {}", number - stayed)
 }
 
 fn take_turns(sessions: &Sessions, path: &str, who: &str, [seconds, lines, pause]: [u64; 3]) {
@@ -176,7 +184,7 @@ fn take_turns(sessions: &Sessions, path: &str, who: &str, [seconds, lines, pause
     while Instant::now() < end {
         number += 1;
         let began = Instant::now();
-        let mut turn = match sessions.turn(path).acquire_blocking() {
+        let turn = match sessions.turn(path).acquire_blocking() {
             Ok(turn) => turn,
             Err(error) => {
                 say(&format!("{who} FAIL {number} {:.3} {error}", began.elapsed().as_secs_f64()));
