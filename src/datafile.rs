@@ -4,6 +4,7 @@
 //! names. Everything here blocks, knows of no runtime, and waits for no lock except in
 //! [`WaitingFile::wait`].
 
+pub(crate) mod accepted;
 mod append;
 mod batch;
 mod claim;
@@ -19,12 +20,13 @@ pub(crate) mod rewrite;
 mod section;
 mod synced;
 mod told;
+mod unused;
 mod view;
 mod waiting;
 
 pub use append::Appended;
 pub(crate) use append::Failed;
-pub(crate) use batch::Batch;
+pub use batch::Batch;
 use ending::Ending;
 pub(crate) use file::{Locking, SessionFile};
 pub use last::Tail;
@@ -34,5 +36,6 @@ pub use position::Position;
 pub(crate) use rewrite::{is_leftover, leftover_of};
 pub(crate) use section::{SOON, Section, busy, is_claimed_elsewhere};
 pub(crate) use told::ToldView;
+pub(crate) use unused::remove_unused;
 pub(crate) use view::View;
 pub(crate) use waiting::WaitingFile;

@@ -8,7 +8,11 @@
 //! | `source.rs` | what is read from: anything that can be read at an offset |
 //! | `scan.rs`, `lines.rs` | lines and damage, in order |
 //! | `json.rs`, `utf8.rs`, `runs.rs` | whether bytes are JSON and UTF-8, at speed |
-//! | `dissect.rs`, `candidate.rs` | the whole records in a damaged line |
+//! | `dissect.rs`, `candidate.rs`, `typed.rs` | the whole records in a damaged line |
+//! | `literals.rs` | what other languages write in place of JSON |
+//! | `head.rs` | the format of a file, and its header |
+//! | `contents.rs` | what a file is that is no session file |
+//! | `look.rs` | what can be done about a file |
 //! | `damage.rs` | what is wrong with a line, and the edits that repair it |
 //! | `moves.rs` | where a new file has parts of the old one |
 //! | `repair.rs`, `restore.rs` | moving damage to the quarantine, and undoing that |
@@ -16,11 +20,16 @@
 //! | `parts.rs`, `sink.rs` | runs of NUL, noted by their length, and holes again |
 
 mod candidate;
+pub(crate) mod contents;
 pub(crate) mod damage;
 mod dissect;
 mod edits;
+pub(crate) mod graph;
+mod head;
 pub(crate) mod json;
 pub(crate) mod lines;
+mod literals;
+pub(crate) mod look;
 pub(crate) mod moves;
 mod parts;
 pub(crate) mod quarantine;
@@ -30,4 +39,5 @@ mod runs;
 pub(crate) mod scan;
 pub(crate) mod sink;
 pub(crate) mod source;
+mod typed;
 mod utf8;

@@ -14,9 +14,6 @@
 //!
 //! `members.rs` reads the members of a record, or of what is left of it.
 
-// The doctor is about to use it.
-#![allow(dead_code)]
-
 mod claude_code;
 mod codex;
 mod copilot_cli;
@@ -75,6 +72,7 @@ impl Format {
 
     /// The format of a file with these records, by the first of them that tells. `None` if it is
     /// not known.
+    #[cfg(test)]
     pub(crate) fn of<'a>(records: impl IntoIterator<Item = &'a [u8]>) -> Option<Self> {
         records.into_iter().find_map(Self::of_record)
     }
@@ -83,6 +81,18 @@ impl Format {
     pub(crate) fn of_record(record: &[u8]) -> Option<Self> {
         let outline = Outline::of(record);
         Self::ALL.into_iter().find(|format| format.is_told_by(&outline))
+    }
+
+    /// The format of the header that this is a part of, if it tells.
+    pub(crate) fn of_fragment(fragment: &[u8]) -> Option<Self> {
+        [
+            (Self::OpenClaw, openclaw::is_of_header(fragment)),
+            (Self::Codex, codex::is_of_header(fragment)),
+            (Self::GeminiCli, gemini_cli::is_of_header(fragment)),
+            (Self::CopilotCli, copilot_cli::is_of_header(fragment)),
+        ]
+        .into_iter()
+        .find_map(|(format, is_of)| is_of.then_some(format))
     }
 
     fn is_told_by(self, outline: &Outline<'_>) -> bool {
@@ -114,11 +124,6 @@ impl Format {
     /// Whether a file of this format has to begin with a header.
     pub(crate) fn wants_header(self) -> bool {
         self != Self::ClaudeCode
-    }
-
-    /// Whether a record that has no `type` is no record of this format.
-    pub(crate) fn is_typed(self) -> bool {
-        self != Self::GeminiCli
     }
 
     /// Makes a header of what is left.

@@ -35,6 +35,20 @@ pub(crate) const AGENTS: &str = "agents";
 /// Below an agent's directory, and in old layouts below the state directory.
 pub(crate) const SESSIONS: &str = "sessions";
 
+/// Whether a file is no session, though its name is that of one: a trajectory, or what was set
+/// aside as corrupt, replaced or reset. Quarantines of this library are such, too.
+pub(crate) fn is_set_aside(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    let has = |part: &[u8]| memchr::memmem::find(name, part).is_some();
+    let marks = [&b".corrupt-"[..], b".bak", b".reset.", b".deleted."];
+    has(b".jsonl")
+        && !name.ends_with(b".jsonl.lock")
+        && !name.ends_with(b".tmp")
+        && (name.ends_with(b".trajectory.jsonl")
+            || name.ends_with(b".jsonl.damaged")
+            || marks.into_iter().any(has))
+}
+
 /// Whether a path is that of a gateway's lock, `gateway.<key>.lock`, by its name. The key is 8 hex
 /// digits for a config, or `state`, which only this library writes.
 pub(crate) fn is_gateway_lock(path: &Path) -> bool {
@@ -44,6 +58,40 @@ pub(crate) fn is_gateway_lock(path: &Path) -> bool {
         let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         key == b"state" || key.len() == 8 && key.iter().all(is_digit)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_set_aside_is_no_session() {
+        let is = |name: &str| is_set_aside(OsStr::new(name));
+        for name in [
+            "s.trajectory.jsonl",
+            "s.jsonl.corrupt-20260101",
+            "s.corrupt-20260101.jsonl",
+            "s.jsonl.bak-3",
+            "s.bak-3.jsonl",
+            "s.jsonl.bak",
+            "s.jsonl.reset.2026-01-02T03-04-05.000Z",
+            "s.jsonl.deleted.2026-01-02T03-04-05.000Z",
+            "s.jsonl.damaged",
+        ] {
+            assert!(is(name), "{name}");
+        }
+        for name in [
+            "s.jsonl",
+            "s.jsonl.lock",
+            "s.trajectory.jsonl.lock",
+            "s.jsonl.rewrite-01890000-0000-7000-8000-000000000000.tmp",
+            "reset.jsonl",
+            "notes.bak",
+            "trajectory.jsonl",
+        ] {
+            assert!(!is(name), "{name}");
+        }
+    }
 }
 
 #[cfg(feature = "gateway")]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::section::Section;
 use super::synced::sync_directory_once;
 use super::{claim, made};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, MOUNTED, Result};
 use crate::place::Place;
 use crate::sys::{self, Access, FileKind, Found, Pinned, filesystem, flock};
 
@@ -229,11 +229,7 @@ fn open_or_create(place: &Place, create: bool) -> Result<Option<(File, bool)>> {
                     return Err(refused(place, "it is a socket or a pipe"));
                 }
                 _ if sys::is_mount_refusal(&e) => {
-                    return Err(refused(
-                        place,
-                        "it is mounted there by itself, and has another name elsewhere, so that \
-                         there would be two locks; mount its directory instead",
-                    ));
+                    return Err(refused(place, MOUNTED));
                 }
                 io::ErrorKind::PermissionDenied => {
                     return Err(dir.why_closed(name, e)).context("open", path);
@@ -241,7 +237,7 @@ fn open_or_create(place: &Place, create: bool) -> Result<Option<(File, bool)>> {
                 _ => return Err(e).context("open", path),
             },
         }
-        match dir.create_file(name, Access::Append) {
+        match dir.create_file_for(place.users(), name, Access::Append) {
             Ok(file) => return Ok(Some((file, true))),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
             Err(e) => return Err(e).context("create", path),

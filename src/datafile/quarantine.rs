@@ -224,22 +224,29 @@ const NAMELESS: &str = ".turnlock-damaged-";
 const LONGEST_NAME: usize = 255;
 
 fn quarantine_name(place: &Place) -> OsString {
-    name_beside(place.session_name())
+    name_of(place.session_name())
 }
 
 /// The name of the quarantine of a session.
-pub(crate) fn name_beside(session: &OsStr) -> OsString {
-    if session.len() + SUFFIX.len() <= LONGEST_NAME {
+pub(crate) fn name_of(session: &OsStr) -> OsString {
+    name_beside(session, SUFFIX, NAMELESS)
+}
+
+/// The name of a file beside a session: with this suffix, or, if that is too long, a digest behind
+/// `nameless`.
+pub(super) fn name_beside(session: &OsStr, suffix: &str, nameless: &str) -> OsString {
+    if session.len() + suffix.len() <= LONGEST_NAME {
         let mut name = session.to_owned();
-        name.push(SUFFIX);
+        name.push(suffix);
         return name;
     }
     let digest = Sha256::hash(session.as_encoded_bytes());
     let digest: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("{NAMELESS}{digest}").into()
+    format!("{nameless}{digest}").into()
 }
 
 /// The path of a session's quarantine.
 pub(crate) fn quarantine_path(session: &Path) -> PathBuf {
-    session.with_file_name(name_beside(session.file_name().unwrap_or_default()))
+    let name = session.file_name().unwrap_or_default();
+    session.with_file_name(name_of(name))
 }

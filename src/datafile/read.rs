@@ -88,6 +88,7 @@ impl Transcript {
                 let kind = "a socket or a device without a driver";
                 Err(ReadError::NotAFile { path, kind })
             }
+            Err(e) if sys::is_mount_refusal(&e) => Err(ReadError::Mounted { path }),
             Err(source) => Err(ReadError::Open { path, source }),
         }
     }
@@ -211,6 +212,20 @@ impl Transcript {
         &self,
     ) -> impl Iterator<Item = Result<T, RecordError>> + use<'_, T> {
         self.lines().map(|item| Self::record(item?))
+    }
+
+    /// [`records`](Self::records), each with its byte range in the file.
+    pub fn records_at<T: DeserializeOwned>(
+        &self,
+    ) -> impl Iterator<Item = Result<(Range<u64>, T), RecordError>> + use<'_, T> {
+        self.lines().map(|item| {
+            let item = item?;
+            let range = match &item {
+                Item::Line(line) => line.range.clone(),
+                Item::Damage(damage) => damage.range.clone(),
+            };
+            Self::record(item).map(|record| (range, record))
+        })
     }
 
     /// One item as a record.

@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::unused::remove_of_dead_rewrites;
 use super::{Section, SessionFile, origin};
-use crate::error::{Context, Error, Result, SessionChange};
+use crate::error::{Context, Error, MOUNTED, Result, SessionChange};
 use crate::outside::note;
 use crate::place::Place;
 use crate::sys::{self, Access, Pinned, flock, limit, replace_like, strip_suffix};
@@ -47,7 +48,10 @@ pub(crate) struct Replacement {
 
 impl Replacement {
     /// Creates an empty one beside the session file, with that file's owner, mode and attributes.
+    ///
+    /// What dead rewrites of this session left behind is removed first: it may be large.
     pub(crate) fn beside(place: &Place, like: &File) -> Result<Self> {
+        remove_of_dead_rewrites(place);
         let dir = place.dir();
         let mut name = place.session_name().to_owned();
         name.push(format!("{INFIX}{}{SUFFIX}", Uuid::now_v7()));
@@ -174,8 +178,7 @@ impl Replacement {
         self.sync()?;
         let place = self.place.clone();
         let dir = place.dir();
-        dir.rename(&self.name, self.place.session_name())
-            .context("put in place", self.place.session())?;
+        dir.rename(&self.name, self.place.session_name()).map_err(|e| self.not_in_place(e))?;
         // From here on this is the session file, whatever else fails.
         let mut carried_to = old.len();
         let carried = self.carry_late(&old, &mut carried_to);
@@ -193,6 +196,16 @@ impl Replacement {
         let unsynced =
             |source| Error::Unsynced { session: self.place.session().to_owned(), source };
         Ok(Installed { section, late, synced: synced.map_err(unsynced) })
+    }
+
+    /// Why the file cannot be put in place.
+    fn not_in_place(&self, source: io::Error) -> Error {
+        let path = self.place.session().to_owned();
+        match source.kind() {
+            // An old kernel, or a sandbox, does not tell that when the file is opened.
+            io::ErrorKind::ResourceBusy => Error::NotASession { path, reason: MOUNTED },
+            _ => Error::Io { action: "put in place", path, source },
+        }
     }
 
     /// Carries over what was written into the old file behind `from`, and moves `from` behind it.

@@ -7,6 +7,13 @@ use std::path::PathBuf;
 use super::Error;
 use crate::transcript::damage::Damage;
 
+/// Why a file that is mounted by itself is no session, and what to do instead.
+pub(crate) const MOUNTED: &str = concat!(
+    "it is mounted there by itself, and has another name elsewhere, so that there would be two ",
+    "locks, and no new file can be put in its place; mount its directory instead, or run ",
+    "turnlock where that other name is"
+);
+
 /// Why a session file cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -32,6 +39,12 @@ pub enum ReadError {
         path: PathBuf,
         /// What it is.
         kind: &'static str,
+    },
+    /// It is mounted there by itself.
+    #[error("{}: {MOUNTED}", path.display())]
+    Mounted {
+        /// The session file.
+        path: PathBuf,
     },
     /// Reading failed.
     #[error("{}: cannot read it: {source}", path.display())]
@@ -83,6 +96,7 @@ impl From<ReadError> for Error {
                 let reason = "it is a symbolic link; name the file itself";
                 Self::NotASession { path, reason }
             }
+            ReadError::Mounted { path } => Self::NotASession { path, reason: MOUNTED },
             ReadError::NotAFile { path, kind } => Self::NotASession { path, reason: kind },
         }
     }

@@ -5,10 +5,11 @@
 //! Transcripts are read as they are. With [`Doctor::fix`], each repair is made under the session's
 //! turn, which is only *tried* for. Whatever a living process holds is left alone.
 
-mod chain;
+mod accepted;
 mod directory;
 mod files;
 mod finding;
+mod links;
 mod modes;
 mod session;
 mod transcript;
@@ -24,9 +25,9 @@ use crate::sessions::Sessions;
 pub use crate::sessions::sweep::leftover::Leftover;
 use crate::sessions::sweep::pool::{self, Heartbeat};
 use crate::sessions::sweep::{STUCK_AFTER, no_answer};
-pub use chain::Chain;
 use files::SessionFiles;
 pub use finding::{Finding, Problem, Remedy, Treatment};
+pub use links::{Chain, Occurrences};
 use session::{Examined, Examiner, Pending};
 use transcript::PAUSE;
 
@@ -41,6 +42,7 @@ pub struct Doctor {
 #[derive(Debug, Clone, Copy)]
 struct Scope {
     fix: bool,
+    accept: bool,
     locks: bool,
     transcripts: bool,
 }
@@ -57,6 +59,9 @@ pub struct Examination {
     pub directories: usize,
     /// The number of sessions in them. A session has a transcript, a lock, or both.
     pub sessions: usize,
+    /// The number of files that look like sessions by their names and are none: trajectories, and
+    /// what was set aside as corrupt, replaced or reset. They are left alone.
+    pub left_alone: usize,
     /// The findings about directories, then those about sessions, each in the order of the paths.
     /// Some are no trouble and are listed for completeness: see [`Finding::is_trouble`].
     pub findings: Vec<Finding>,
@@ -80,13 +85,21 @@ impl Doctor {
     pub(crate) fn new(sessions: &Sessions) -> Self {
         Self {
             sessions: sessions.clone(),
-            scope: Scope { fix: false, locks: true, transcripts: true },
+            scope: Scope { fix: false, accept: false, locks: true, transcripts: true },
         }
     }
 
     /// Whether to fix what can be fixed. Unless set, an examination changes nothing.
     pub fn fix(mut self, fix: bool) -> Self {
         self.scope.fix = fix;
+        self
+    }
+
+    /// Whether to accept what is wrong with transcripts and can only be reported. It is noted
+    /// beside each session, in `<session>.jsonl.accepted`, and does not remain in this examination
+    /// and later ones, unless more of it is found.
+    pub fn accept(mut self, accept: bool) -> Self {
+        self.scope.accept = accept;
         self
     }
 
@@ -118,16 +131,17 @@ impl Doctor {
         let mut findings = Vec::new();
         let paths = paths.into_iter().map(Into::into).collect();
         let directories = directory::open_all(paths, self.scope, &mut findings);
-        let mut sessions = Vec::new();
+        let (mut sessions, mut left_alone) = (Vec::new(), 0);
         let count = directories.len();
         for directory in directories {
+            left_alone += directory.left_alone;
             findings.extend(directory.findings);
             sessions.extend(directory.sessions);
         }
         let is_session = |files: &&SessionFiles| files.is_session();
         let session_count = sessions.iter().filter(is_session).count();
         findings.extend(self.examine_sessions(sessions, progress));
-        Examination { directories: count, sessions: session_count, findings }
+        Examination { directories: count, sessions: session_count, left_alone, findings }
     }
 
     /// Examines all sessions, and then together those whose transcripts may end in an unfinished
@@ -147,7 +161,7 @@ impl Doctor {
                 Some(Examined { findings: some, pending: left }) => {
                     findings.push(some);
                     places.extend(left.is_some().then_some(place));
-                    pending.extend(left);
+                    pending.extend(left.map(|left| *left));
                 }
                 None => findings.push(vec![stuck(path.clone())]),
             }

@@ -24,6 +24,13 @@ pub enum DamageKind {
     InvalidUtf8,
     /// The line has no whole record and is not a JSON value.
     NotJson,
+    /// A whole record follows the byte order mark of UTF-8 (`EF BB BF`).
+    ByteOrderMark,
+    /// The line is a JSON value but for `NaN`, `Infinity` or `-Infinity`, which Python writes.
+    #[serde(rename = "nan")]
+    NotANumber,
+    /// The line is a JSON value but for `undefined`.
+    Undefined,
     /// The line, or what follows the listed records in it, is nested more deeply than
     /// a million levels. It is left alone: whether it is whole cannot be told.
     TooDeep,
@@ -31,13 +38,16 @@ pub enum DamageKind {
 
 impl DamageKind {
     /// Every kind, in the order in which reports list them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::TornTail,
         Self::Splice,
         Self::MissingNewline,
         Self::NulRun,
         Self::InvalidUtf8,
         Self::NotJson,
+        Self::ByteOrderMark,
+        Self::NotANumber,
+        Self::Undefined,
         Self::TooDeep,
     ];
 
@@ -50,6 +60,9 @@ impl DamageKind {
             Self::NulRun => "nul-run",
             Self::InvalidUtf8 => "invalid-utf8",
             Self::NotJson => "not-json",
+            Self::ByteOrderMark => "byte-order-mark",
+            Self::NotANumber => "nan",
+            Self::Undefined => "undefined",
             Self::TooDeep => "too-deep",
         }
     }
@@ -64,6 +77,9 @@ impl fmt::Display for DamageKind {
             Self::NulRun => "a run of NUL bytes",
             Self::InvalidUtf8 => "invalid UTF-8",
             Self::NotJson => "no JSON",
+            Self::ByteOrderMark => "a byte order mark",
+            Self::NotANumber => "NaN or Infinity, which Python writes and JSON does not have",
+            Self::Undefined => "a literal undefined, which JSON does not have",
             Self::TooDeep => "too many levels of nesting",
         })
     }

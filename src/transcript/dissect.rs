@@ -15,7 +15,8 @@
 //! Three things remain that say that a whole object is part of a value whose beginning was lost: it
 //! is followed by a byte that continues a value (`,` `]` `}` `:`), or preceded by one after which a
 //! value is nested (`[` `,` `:`), unless the attempt before it shows that it was cut just there; or
-//! it is empty, and not where a record is expected.
+//! it is empty, and not where a record is expected. And where every record of the file has a
+//! `type`, an object without one is a piece.
 //!
 //! Arrays, numbers and other values that share a line with something else cannot be told from parts
 //! of a record. They are removed.
@@ -38,9 +39,11 @@ use std::ops::Range;
 use super::candidate::{Candidate, Origin};
 use super::damage::{Damage, DamageKind};
 use super::json::is_space;
+use super::literals::Literals;
 use super::runs::{nul_run, quiet_run};
 use super::scan::MAX_SAVED;
-use super::source::{ReadAt, Window, each_piece, hole_behind};
+use super::source::{ReadAt, Window, each_piece, hole_behind, read_exact};
+use super::typed::has_type;
 use super::utf8::Utf8;
 
 /// A damaged line whose records are being found.
@@ -52,6 +55,8 @@ pub(super) struct Dissection {
     at: u64,
     /// What follows is nested too deeply.
     too_deep: bool,
+    /// Every record of the file has a `type`.
+    typed: bool,
     window: Window,
     second_window: Window,
     search: Search,
@@ -71,6 +76,7 @@ impl Dissection {
         terminated: bool,
         number: Option<u64>,
         chunk: usize,
+        typed: bool,
     ) -> Self {
         Self {
             at: line.start,
@@ -78,6 +84,7 @@ impl Dissection {
             terminated,
             number,
             too_deep: false,
+            typed,
             window: Window::new(chunk),
             second_window: Window::new(chunk),
             search: Search::default(),
@@ -140,7 +147,7 @@ impl Dissection {
                 let here = at + index as u64;
                 if search.ends_before(*byte) {
                     if let Some(record) = search.record(Some(*byte), here)
-                        && is_utf8(source, &mut self.second_window, record.clone())?
+                        && is_record(source, &mut self.second_window, self.typed, &record)?
                     {
                         return Ok(Found::Record(record));
                     }
@@ -158,7 +165,7 @@ impl Dissection {
             }
         }
         if let Some(record) = search.record(None, self.line.end)
-            && is_utf8(source, &mut self.second_window, record.clone())?
+            && is_record(source, &mut self.second_window, self.typed, &record)?
         {
             return Ok(Found::Record(record));
         }
@@ -170,15 +177,51 @@ impl Dissection {
         Ok(match self.search.outside {
             Outside::Nul => DamageKind::NulRun,
             Outside::Nothing => DamageKind::MissingNewline,
-            Outside::Other if !damage.saved.is_empty() => DamageKind::Splice,
-            Outside::Other if !damage.terminated => DamageKind::TornTail,
-            Outside::Other if is_utf8(source, &mut self.second_window, damage.range.clone())? => {
-                DamageKind::NotJson
+            Outside::Other => match self.kind_of_line(source, damage)? {
+                Some(kind) => kind,
+                None if !damage.saved.is_empty() => DamageKind::Splice,
+                None if !damage.terminated => DamageKind::TornTail,
+                None => DamageKind::NotJson,
+            },
+        })
+    }
+
+    /// The kind of a line that is not JSON because of one thing that has a name.
+    fn kind_of_line(
+        &mut self,
+        source: &impl ReadAt,
+        damage: &Damage,
+    ) -> io::Result<Option<DamageKind>> {
+        let range = &damage.range;
+        let behind_mark = range.start + MARK.len() as u64;
+        if damage.saved.as_slice() == std::slice::from_ref(&(behind_mark..range.end)) {
+            let mut front = [0; MARK.len()];
+            read_exact(source, &mut front, range.start)?;
+            return Ok((front == MARK).then_some(DamageKind::ByteOrderMark));
+        }
+        if !damage.saved.is_empty() {
+            return Ok(None);
+        }
+        let (mut literals, mut fits) = (Literals::new(), true);
+        let mut utf8 = Utf8::default();
+        let mut good = true;
+        each_piece(source, &mut self.second_window, range.clone(), |piece| {
+            good = good && utf8.feed(piece);
+            fits = fits && literals.feed(piece);
+            Ok(good || fits)
+        })?;
+        Ok(match literals.found().filter(|_| fits) {
+            Some(literal) => Some(literal),
+            None if damage.terminated && !(good && utf8.is_whole()) => {
+                Some(DamageKind::InvalidUtf8)
             }
-            Outside::Other => DamageKind::InvalidUtf8,
+            None => None,
         })
     }
 }
+
+/// The byte order mark of UTF-8.
+const MARK: [u8; 3] = *b"\xef\xbb\xbf";
 
 /// The worst kind of byte outside of the records.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -186,6 +229,17 @@ enum Outside {
     Nothing,
     Nul,
     Other,
+}
+
+/// Whether a whole object is a record.
+fn is_record(
+    source: &impl ReadAt,
+    window: &mut Window,
+    typed: bool,
+    range: &Range<u64>,
+) -> io::Result<bool> {
+    let is_piece = typed && !has_type(source, range.clone())?;
+    Ok(!is_piece && is_utf8(source, window, range.clone())?)
 }
 
 fn is_utf8(source: &impl ReadAt, window: &mut Window, range: Range<u64>) -> io::Result<bool> {

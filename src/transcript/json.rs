@@ -149,6 +149,11 @@ impl Validator {
         self.state == State::Done
     }
 
+    /// Whether a value may begin with the next byte, or has begun with a minus.
+    pub(super) fn wants_value(&self) -> bool {
+        matches!(self.state, State::Value | State::FirstElement | State::Minus)
+    }
+
     /// Whether the next byte is part of a string.
     pub(super) fn in_text(&self) -> bool {
         matches!(self.state, State::Text | State::Escape | State::Hex(_))

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::damage::{Damage, DamageKind, Edit};
 use super::edits::{Edits, Spot};
+use super::look::{NewHeader, Objection};
 use super::moves::Moves;
 use super::parts::{self, Part};
 #[cfg(any(test, feature = "testing"))]
@@ -80,6 +81,21 @@ pub struct Repair {
     pub repaired_length: u64,
     /// Whether the repaired file could not be given all file flags (`chattr`) of the old one.
     pub flags_lost: bool,
+    /// The header that the file was given, if it had none, or not as its first record.
+    pub header: Option<RepairedHeader>,
+}
+
+/// A header that a repair has put first. Programs that want one discard a file without it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct RepairedHeader {
+    /// The line, without a newline.
+    pub line: String,
+    /// Which parts of it are not from the header that was lost, and where they are from.
+    pub invented: Vec<String>,
+    /// Whether it stood further down in the file.
+    pub moved: bool,
 }
 
 impl Repair {
@@ -87,6 +103,12 @@ impl Repair {
     pub fn changed(&self) -> bool {
         self.id.is_some()
     }
+}
+
+/// What was done about a session, and why nothing was done, if a repair would make things worse.
+pub(crate) struct Careful {
+    pub(crate) repair: Repair,
+    pub(crate) refused: Option<Objection>,
 }
 
 /// Why a repair failed.
@@ -146,55 +168,49 @@ pub fn repair(
     repaired: &mut impl Write,
     quarantine: &mut impl Write,
 ) -> Result<Repair, RepairError> {
-    match needless(original, length).map_err(RepairError::Read)? {
-        Some(repair) => Ok(repair),
-        None => {
-            let moves = &mut Moves::default();
-            let repair = take_out(original, length, None, repaired, quarantine, moves)?;
-            let marked = repair.id.map_or(Ok(()), |id| mark_installed(quarantine, id));
-            marked.map_err(RepairError::WriteQuarantine).map(|()| repair)
-        }
+    let survey = survey(original, length).map_err(RepairError::Read)?;
+    if survey.damages.keys().all(|kind| *kind == DamageKind::TooDeep) {
+        return Ok(needless(survey, length));
     }
+    let moves = &mut Moves::default();
+    let repair = take_out(original, length, None, None, repaired, quarantine, moves)?;
+    let marked = repair.id.map_or(Ok(()), |id| mark_installed(quarantine, id));
+    marked.map_err(RepairError::WriteQuarantine).map(|()| repair)
 }
 
-/// The result for a file in which nothing is to be taken out. `None` if something is. Blocks while
-/// the first `length` bytes are read, up to the first damage that is not left alone.
-pub(crate) fn needless(original: &impl ReadAt, length: u64) -> io::Result<Option<Repair>> {
-    let mut survey = Survey::default();
-    let mut scanner = scanner(original, length);
-    while let Some(item) = scanner.next_item()? {
-        match item {
-            Item::Line(_) => survey.lines += 1,
-            Item::Damage(damage) if damage.is_left_alone() => survey.count(&damage),
-            Item::Damage(_) => return Ok(None),
-        }
-    }
-    Ok(Some(Repair {
+/// The result for a file of which nothing is to be changed.
+pub(crate) fn needless(survey: Survey, length: u64) -> Repair {
+    Repair {
         id: None,
         survey,
         original_length: length,
         repaired_length: length,
         flags_lost: false,
-    }))
+        header: None,
+    }
 }
 
 /// [`repair`] without the first scan, and without the mark that the repaired file is in place.
-/// `file` is what tells that file from others. `moves` gets what was kept.
+/// `header` is put first. `file` is what tells that file from others. `moves` gets what was kept.
 pub(crate) fn take_out(
     original: &impl ReadAt,
     length: u64,
+    header: Option<&NewHeader>,
     file: Option<String>,
     repaired: &mut impl Write,
     quarantine: &mut impl Write,
     moves: &mut Moves,
 ) -> Result<Repair, RepairError> {
-    Repairer::new(original, repaired, quarantine, moves).finish(length, file)
+    Repairer::new(original, repaired, quarantine, moves).finish(length, header, file)
 }
 
 fn scanner<S: ReadAt>(original: &S, length: u64) -> Scanner<&S> {
     // The bytes are copied by range, so the scanner need not return any.
     Scanner::new(original).part(0..length).max_line(0)
 }
+
+/// Why a line is put first, and taken out where it stood, as the quarantine says it.
+const HEADER: &str = "header";
 
 /// A repair in progress.
 struct Repairer<'a, S, R, Q> {
@@ -243,17 +259,35 @@ impl<'a, S: ReadAt, R: Write, Q: Write> Repairer<'a, S, R, Q> {
         }
     }
 
-    fn finish(mut self, length: u64, file: Option<String>) -> Result<Repair, RepairError> {
+    fn finish(
+        mut self,
+        length: u64,
+        header: Option<&NewHeader>,
+        file: Option<String>,
+    ) -> Result<Repair, RepairError> {
         self.note(&Entry::Begin {
             repair: self.id,
             time: self.time.clone(),
             original_length: length,
         })?;
+        if let Some(header) = header {
+            self.put_first(&header.line)?;
+        }
+        let moved = header.and_then(|header| header.moved.as_ref());
         let mut scanner = scanner(self.original, length);
         while let Some(item) = scanner.next_item().map_err(RepairError::Read)? {
             match item {
-                Item::Line(_) => self.survey.lines += 1,
-                Item::Damage(damage) => self.mend(&damage)?,
+                Item::Line(line) => {
+                    self.survey.lines += 1;
+                    if moved == Some(&line.range) {
+                        self.take_out_line(line.range.start..line.range.end + 1)?;
+                    }
+                }
+                Item::Damage(mut damage) => {
+                    self.survey.count(&damage);
+                    damage.saved.retain(|record| moved != Some(record));
+                    self.mend(&damage)?;
+                }
             }
         }
         self.apply_last()?;
@@ -273,11 +307,41 @@ impl<'a, S: ReadAt, R: Write, Q: Write> Repairer<'a, S, R, Q> {
             original_length: length,
             repaired_length: self.repaired.length(),
             flags_lost: false,
+            header: header.map(|header| RepairedHeader {
+                line: header.line.clone(),
+                invented: header.invented.clone(),
+                moved: header.moved.is_some(),
+            }),
         })
     }
 
+    /// Begins the repaired file with a line that is not there in the original.
+    fn put_first(&mut self, line: &str) -> Result<(), RepairError> {
+        let line = format!("{line}\n");
+        self.repaired.put(line.as_bytes()).map_err(RepairError::WriteRepaired)?;
+        self.pieces += 1;
+        self.note(&Entry::Piece {
+            repair: self.id,
+            offset: 0,
+            length: 0,
+            reason: HEADER.to_owned(),
+            bytes: String::new(),
+            inserted: line,
+            time: self.time.clone(),
+        })
+    }
+
+    /// Takes out a whole line with its newline.
+    fn take_out_line(&mut self, line: Range<u64>) -> Result<(), RepairError> {
+        self.apply_last()?;
+        self.keep(self.read.length()..line.start)?;
+        self.note_edits()?;
+        self.take_out(&Edit { removed: line, newline: false }, HEADER)?;
+        (self.lines, self.in_line) = (0, false);
+        Ok(())
+    }
+
     fn mend(&mut self, damage: &Damage) -> Result<(), RepairError> {
-        self.survey.count(damage);
         for edit in damage.edits() {
             match &mut self.last {
                 Some((last, kind)) if *kind == damage.kind && last.touches(&edit) => {
@@ -300,7 +364,7 @@ impl<'a, S: ReadAt, R: Write, Q: Write> Repairer<'a, S, R, Q> {
         if is_long || self.plain > 0 {
             self.plain = self.plain.saturating_sub(1);
             self.note_edits()?;
-            self.take_out(&edit, kind)?;
+            self.take_out(&edit, kind.name())?;
         } else {
             self.take_out_short(&edit)?;
         }
@@ -329,14 +393,14 @@ impl<'a, S: ReadAt, R: Write, Q: Write> Repairer<'a, S, R, Q> {
     }
 
     /// Moves the bytes of an edit to the quarantine, in entries of their own.
-    fn take_out(&mut self, edit: &Edit, kind: DamageKind) -> Result<(), RepairError> {
+    fn take_out(&mut self, edit: &Edit, reason: &str) -> Result<(), RepairError> {
         let mut range = edit.removed.clone();
         loop {
             let part = parts::front(self.original, &mut self.window, range.clone());
             let part = part.map_err(RepairError::Read)?;
             let (repair, time, offset) = (self.id, self.time.clone(), range.start);
             range.start += part.length();
-            let (reason, last) = (kind.name().to_owned(), range.is_empty());
+            let (reason, last) = (reason.to_owned(), range.is_empty());
             let inserted = if last && edit.newline { "\n" } else { "" }.to_owned();
             let length = range.start - offset;
             let entry = match part {

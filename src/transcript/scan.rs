@@ -15,6 +15,7 @@ use super::damage::{Damage, DamageKind};
 use super::dissect::Dissection;
 use super::json::Validator;
 use super::source::{ReadAt, hole_behind, read_some};
+use super::typed::is_typed;
 use super::utf8::Utf8;
 
 /// The most saved records that one [`Damage`] lists.
@@ -79,6 +80,8 @@ pub struct Scanner<S> {
     lines: Option<u64>,
     validator: Validator,
     damaged: Option<Dissection>,
+    /// Whether every record of the file has a `type`, once that was asked.
+    typed: Option<bool>,
 }
 
 /// The next line as judged. A `Range<u64>` refers to the file, a `Range<usize>` to the buffer.
@@ -109,6 +112,7 @@ impl<S: ReadAt> Scanner<S> {
             lines: Some(0),
             validator: Validator::new(),
             damaged: None,
+            typed: None,
         }
     }
 
@@ -169,10 +173,20 @@ impl<S: ReadAt> Scanner<S> {
                 }
                 Found::Damaged(range, terminated) => {
                     let number = self.lines;
-                    self.damaged = Some(Dissection::new(range, terminated, number, self.chunk));
+                    let typed = self.typed()?;
+                    let dissection = Dissection::new(range, terminated, number, self.chunk, typed);
+                    self.damaged = Some(dissection);
                 }
             }
         }
+    }
+
+    fn typed(&mut self) -> io::Result<bool> {
+        let typed = match self.typed {
+            Some(typed) => typed,
+            None => is_typed(&self.source)?,
+        };
+        Ok(*self.typed.insert(typed))
     }
 
     fn missing_newline(&self, range: Range<u64>) -> Damage {

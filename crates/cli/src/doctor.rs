@@ -1,11 +1,12 @@
 //! `turnlock doctor`: finds what is wrong with sessions, and fixes it.
 
 mod gateways;
-mod nothing;
+mod instances;
 mod plain;
 mod table;
 mod undo;
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,34 +15,45 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use turnlock::Sessions;
-use turnlock::doctor::{Doctor, Examination};
+use turnlock::doctor::{Doctor, Examination, Finding, Treatment};
 
 use gateways::OfGateway;
 
 use crate::failure::Failure;
 use crate::options::Local;
 use crate::output::{self, Schema};
-use crate::places;
+use crate::places::{Found, Instance};
 
 /// Find stale locks and damaged transcripts, and fix them
 ///
-/// Without --fix nothing is changed, and every finding says what would be done. With --fix, stale
-/// locks and leftovers are removed, and damaged lines are moved to <session>.jsonl.damaged. --undo
-/// puts them back. What a living process holds is never touched.
+/// Directories are searched downwards for the sessions of programs that are known; links are not
+/// followed. Without --fix nothing is changed, and every finding says what would be done. With
+/// --fix, stale locks and leftovers are removed, and damaged lines are moved to
+/// <session>.jsonl.damaged. --undo puts them back. What a living process holds is never touched.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  turnlock doctor                         # all agents of OPENCLAW_STATE_DIR, or of ~/.openclaw
+  turnlock doctor                         # OPENCLAW_STATE_DIR, or all agents of this user
+  turnlock doctor /opt/openclaw-multi     # all instances below
   turnlock doctor --fix ~/.openclaw
   turnlock doctor '/opt/openclaw-multi/data/oc*/config/agents/*/sessions'
   turnlock doctor --json sessions/4f2c.jsonl | jq '.findings[].problem.kind'
   turnlock doctor --undo sessions/4f2c.jsonl
+  turnlock doctor --accept sessions/4f2c.jsonl    # a broken chain that nothing brings back
 
-Exit codes: 0 healthy, or everything fixed; 1 findings remain, or there is no session; 2 usage.")]
+The sessions of other programs than OpenClaw are fixed only if they, or a directory of that program,
+are named.
+
+Exit codes: 0 healthy, or everything fixed; 1 findings remain, there is no session, or something
+could not be looked at; 2 usage.")]
 pub(crate) struct Args {
     /// Fix what can be fixed safely
     #[arg(long)]
     fix: bool,
+
+    /// Accept what can only be reported, such as a broken chain, and keep that beside each session
+    #[arg(long, requires = "paths")]
+    accept: bool,
 
     /// Answer in JSON
     #[arg(long)]
@@ -62,7 +74,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         value_name = "SESSION",
-        conflicts_with_all = ["fix", "locks_only", "transcripts_only", "paths"]
+        conflicts_with_all = ["fix", "accept", "locks_only", "transcripts_only", "paths"]
     )]
     undo: Option<PathBuf>,
 
@@ -82,33 +94,100 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     if let Some(session) = &args.undo {
         return undo::main(&sessions, session, args.json);
     }
-    let paths = if args.paths.is_empty() {
-        vec![places::state_directory()?]
-    } else {
-        places::meant_by(&args.paths)?
+    let mut found = Found::of(&args.paths, "doctor")?;
+    let failed = std::mem::take(&mut found.failed);
+    let gateways = match args.transcripts_only {
+        true => Vec::new(),
+        false => gateways::look(&found.state_dirs, &args),
     };
-    let gateways = if args.transcripts_only { Vec::new() } else { gateways::look(&paths, &args) };
-    let examination = examine(&doctor(&sessions, &args), paths.clone());
-    let found_nothing =
-        examination.sessions == 0 && examination.findings.is_empty() && gateways.is_empty();
-    if args.json {
-        output::answer_json(Schema::Doctor, &Answer::of(&examination, &gateways))?;
-    } else {
+    let examination = examine_all(&sessions, &args, &found);
+    let seen = Seen { args: &args, found: &found, examination, gateways, failed };
+    seen.answer()
+}
+
+/// All that was seen.
+struct Seen<'a> {
+    args: &'a Args,
+    found: &'a Found,
+    examination: Examination,
+    gateways: Vec<OfGateway>,
+    failed: Vec<Failure>,
+}
+
+impl Seen<'_> {
+    fn answer(mut self) -> Result<ExitCode, Failure> {
+        let nothing = self.nothing();
+        if self.args.json {
+            self.failed.extend(nothing);
+            output::answer_json(Schema::Doctor, &Answer::of(&self))?;
+            return Ok(self.code(Failure::tell_all(&self.failed)));
+        }
         let show = if stdout().is_terminal() { table::show } else { plain::show };
-        let findings = gateways::lines(&gateways) + &show(&examination);
-        let end = if found_nothing {
-            nothing::told(&paths)
-        } else {
-            summary(&examination, &gateways, args.fix)
+        let findings = gateways::lines(&self.gateways) + &show(&self.examination);
+        let end = match &nothing {
+            Some(nothing) => nothing.message().to_owned() + "\n",
+            None if self.looked_at_nothing() => String::new(),
+            None => instances::listed(self.found) + &self.summary(),
         };
         output::answer(&(findings + &end))?;
+        let code = Failure::tell_all(&self.failed);
+        self.failed.extend(nothing);
+        Ok(self.code(code))
     }
-    let is_healthy = remaining(&examination, &gateways) == 0 && !found_nothing;
-    Ok(if is_healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+
+    /// The exit code. The one of failures is given.
+    fn code(&self, of_failures: ExitCode) -> ExitCode {
+        match of_failures {
+            ExitCode::SUCCESS if self.remaining() == 0 && self.failed.is_empty() => of_failures,
+            ExitCode::SUCCESS => ExitCode::FAILURE,
+            code => code,
+        }
+    }
+
+    fn looked_at_nothing(&self) -> bool {
+        let Examination { sessions, findings, .. } = &self.examination;
+        *sessions == 0 && findings.is_empty() && self.gateways.is_empty()
+    }
+
+    /// What to say if there is no session: that is not healthy. `None` if what could not be looked
+    /// at says it.
+    fn nothing(&self) -> Option<Failure> {
+        if self.looked_at_nothing() { self.found.nothing() } else { None }
+    }
+
+    fn remaining(&self) -> usize {
+        self.examination.remaining() + gateways::remaining(&self.gateways)
+    }
+
+    fn fixed(&self) -> usize {
+        let gateways = self.gateways.len() - gateways::remaining(&self.gateways);
+        self.examination.fixed() + gateways
+    }
+}
+
+/// Examines everything. What is another program's and was not named is not fixed.
+fn examine_all(sessions: &Sessions, args: &Args, found: &Found) -> Examination {
+    let (mut ours, mut others) = (Vec::new(), Vec::new());
+    for place in &found.places {
+        let paths = if place.instance.read_only { &mut others } else { &mut ours };
+        if !paths.contains(&place.examined) {
+            paths.push(place.examined.clone());
+        }
+    }
+    tracing::info!(to_fix = args.fix, own = ours.len(), others = others.len(), "examining");
+    let mut examination = examine(&doctor(sessions, args).fix(args.fix).accept(args.accept), ours);
+    if !others.is_empty() {
+        let of_others = examine(&doctor(sessions, args), others);
+        examination.directories += of_others.directories;
+        examination.sessions += of_others.sessions;
+        examination.left_alone += of_others.left_alone;
+        examination.findings.extend(of_others.findings);
+    }
+    examination
 }
 
 fn doctor(sessions: &Sessions, args: &Args) -> Doctor {
-    let doctor = sessions.doctor().fix(args.fix);
+    let doctor = sessions.doctor();
     match (args.locks_only, args.transcripts_only) {
         (true, _) => doctor.locks_only(),
         (_, true) => doctor.transcripts_only(),
@@ -135,50 +214,59 @@ fn examine(doctor: &Doctor, paths: Vec<PathBuf>) -> Examination {
 struct Answer<'a> {
     remaining: usize,
     fixed: usize,
+    instances: BTreeSet<&'a Instance>,
     #[serde(flatten)]
     examination: &'a Examination,
     gateways: &'a [OfGateway],
+    errors: &'a [Failure],
 }
 
 impl<'a> Answer<'a> {
-    fn of(examination: &'a Examination, gateways: &'a [OfGateway]) -> Self {
-        let (remaining, fixed) = (remaining(examination, gateways), fixed(examination, gateways));
-        Self { remaining, fixed, examination, gateways }
+    fn of(seen: &'a Seen<'_>) -> Self {
+        Self {
+            remaining: seen.remaining(),
+            fixed: seen.fixed(),
+            instances: seen.found.instances(),
+            examination: &seen.examination,
+            gateways: &seen.gateways,
+            errors: &seen.failed,
+        }
     }
 }
 
-fn remaining(examination: &Examination, gateways: &[OfGateway]) -> usize {
-    examination.remaining() + gateways::remaining(gateways)
-}
-
-fn fixed(examination: &Examination, gateways: &[OfGateway]) -> usize {
-    examination.fixed() + gateways.len() - gateways::remaining(gateways)
-}
-
-/// The last line: the totals, and what to do next.
-fn summary(examination: &Examination, gateways: &[OfGateway], fix: bool) -> String {
-    let Examination { directories, sessions, findings, .. } = examination;
-    let (remaining, fixed) = (remaining(examination, gateways), fixed(examination, gateways));
-    let looked = format!(
-        "{} in {}",
-        count(*sessions, "session"),
-        count_of(*directories, "directory", "directories")
-    );
-    if remaining + fixed == 0 {
-        return format!("Examined {looked}: healthy.\n");
+impl Seen<'_> {
+    /// The last line: the totals, and what to do next.
+    fn summary(&self) -> String {
+        let Examination { directories, sessions, findings, left_alone, .. } = &self.examination;
+        let (remaining, fixed) = (self.remaining(), self.fixed());
+        let mut looked = format!(
+            "{} in {}",
+            count(*sessions, "session"),
+            count_of(*directories, "directory", "directories")
+        );
+        if *left_alone > 0 {
+            let files = count_of(*left_alone, "file that is none", "files that are none");
+            looked = format!("{looked}, and left alone {files}");
+        }
+        if remaining + fixed == 0 {
+            let verdict = if self.failed.is_empty() { "healthy" } else { "healthy as far as seen" };
+            let accepted = match findings.iter().filter(|finding| finding.is_accepted()).count() {
+                0 => String::new(),
+                some => format!(", but for {} that somebody has accepted", count(some, "finding")),
+            };
+            return format!("Examined {looked}: {verdict}{accepted}.\n");
+        }
+        let would = |finding: &Finding| matches!(finding.treatment, Treatment::Would { .. });
+        let fixable = gateways::fixable(&self.gateways) || findings.iter().any(would);
+        let next = match (fixable, self.args.fix) {
+            (true, false) => " Run it again with --fix to fix what can be fixed safely.".to_owned(),
+            (true, true) => instances::to_be_named(self.found),
+            (false, _) => String::new(),
+        };
+        let remain = count(remaining, "finding");
+        let verb = if remaining == 1 { "remains" } else { "remain" };
+        format!("Examined {looked}: {fixed} fixed, {remain} {verb}.{next}\n")
     }
-    let fixable = gateways::fixable(gateways)
-        || findings
-            .iter()
-            .any(|finding| matches!(finding.treatment, turnlock::doctor::Treatment::Would { .. }));
-    let next = if fixable && !fix {
-        " Run it again with --fix to fix what can be fixed safely."
-    } else {
-        ""
-    };
-    let remain = count(remaining, "finding");
-    let verb = if remaining == 1 { "remains" } else { "remain" };
-    format!("Examined {looked}: {fixed} fixed, {remain} {verb}.{next}\n")
 }
 
 fn count(number: usize, what: &str) -> String {

@@ -60,6 +60,11 @@ impl Failure {
         self
     }
 
+    /// The message for people.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Appends a remark to the message.
     pub(crate) fn and(mut self, remark: &str) -> Self {
         self.message.push_str(remark);

@@ -7,6 +7,8 @@ mod guard;
 mod isolation;
 mod metrics;
 mod monitor;
+mod probe;
+mod profile;
 mod remains;
 mod run;
 mod serve;
@@ -25,6 +27,7 @@ pub(crate) use config::of_state_dir;
 
 use crate::failure::Failure;
 use crate::options::Local;
+use profile::Profile;
 
 /// Run one gateway per state directory and port, inspect it, watch it, stop it
 #[derive(clap::Args)]
@@ -41,8 +44,8 @@ enum Command {
     /// The same as `run --replace`. Where a supervisor runs it, let that restart it:
     /// `systemctl restart UNIT`, `docker restart CONTAINER`.
     Restart(Box<run::Args>),
-    #[command(visible_alias = "probe")]
     Status(status::Args),
+    Probe(probe::Args),
     CheckIsolation(isolation::Args),
     Doctor(doctor::Args),
     Stop(stop::Args),
@@ -54,6 +57,7 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
         Command::Run(args) => run::main(*args),
         Command::Restart(args) => run::restart(*args),
         Command::Status(args) => status::main(args),
+        Command::Probe(args) => probe::main(args),
         Command::CheckIsolation(args) => isolation::main(args),
         Command::Doctor(args) => doctor::main(args),
         Command::Stop(args) => stop::main(args),
@@ -64,9 +68,12 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
 /// The options that name a gateway.
 #[derive(clap::Args)]
 struct Which {
-    /// The state directory [default: ~/.openclaw]
+    /// The state directory [default: ~/.openclaw, or that of the profile]
     #[arg(long, env = "OPENCLAW_STATE_DIR", value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// The profile of OpenClaw: its state directory is ~/.openclaw-NAME, unless one is named
+    #[arg(long, env = "OPENCLAW_PROFILE", value_name = "NAME")]
+    profile: Option<Profile>,
     /// The config file [default: openclaw.json in the state directory]
     #[arg(long, env = "OPENCLAW_CONFIG_PATH", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -86,14 +93,14 @@ impl Which {
     fn builder(&self, port: Option<u16>) -> Result<GatewayBuilder, Failure> {
         let state_dir = match &self.state_dir {
             Some(dir) => dir.clone(),
-            None => std::env::home_dir()
-                .filter(|home| !home.as_os_str().is_empty())
-                .map(|home| home.join(".openclaw"))
-                .ok_or_else(|| Failure::new("there is no home directory; name the --state-dir"))?,
+            None => profile::state_dir(self.profile.as_ref())?,
         };
         let mut builder = Gateway::builder(&state_dir).assume_local(self.local.assume_local);
         let config = self.config.clone().unwrap_or_else(|| config::in_state_dir(&state_dir));
-        if let Some(port) = port.or_else(|| config::told_port(&config)) {
+        if let Some(port) = port
+            .or_else(|| config::told_port(&config))
+            .or_else(|| self.profile.as_ref().and_then(Profile::port))
+        {
             builder = builder.port(port);
         }
         if let Some(host) = self.host {

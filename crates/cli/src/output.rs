@@ -4,7 +4,7 @@ pub(crate) mod aside;
 mod document;
 
 use std::io::{ErrorKind, Write};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::failure::Failure;
 pub(crate) use document::*;
@@ -32,6 +32,18 @@ pub(crate) fn tell(remark: &str) {
 /// A time in the format of records. Empty for a time outside the calendar.
 pub(crate) fn moment(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time).map(|time| format!("{time:.3}")).unwrap_or_default()
+}
+
+/// An age in at most two units: `17s`, `2h3m`, `4d5h`.
+pub(crate) fn age(age: Duration) -> String {
+    let seconds = age.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match seconds {
+        ..60 => format!("{seconds}s"),
+        60..3600 => format!("{minutes}m{}s", seconds % 60),
+        3600..86_400 => format!("{hours}h{}m", minutes % 60),
+        _ => format!("{days}d{}h", hours % 24),
+    }
 }
 
 /// Text from outside, file names above all, with what a terminal would obey escaped.

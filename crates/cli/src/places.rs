@@ -1,9 +1,20 @@
-//! Path arguments: literal paths, quoted globs, or none, which means the state directory.
+//! Where sessions are looked for. `status` and `doctor` take the same paths: directories, which are
+//! searched downwards, session files, lock files, and quoted globs of those. Without a path they
+//! look where the programs that are known keep their sessions.
 
-use std::ffi::OsString;
-use std::fmt::Display;
+mod layouts;
+mod nothing;
+mod pattern;
+mod search;
+
+pub(crate) use nothing::words;
+
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::output;
@@ -11,139 +22,160 @@ use crate::output;
 /// The exit code for a wrong command line.
 const USAGE: u8 = 2;
 
-/// The paths meant by the arguments. A path that exists means itself, whatever its characters. Any
-/// other may be a pattern.
-pub(crate) fn meant_by(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
-    let mut paths = Vec::new();
-    for argument in arguments {
-        if exists(argument) {
-            paths.push(argument.clone());
-        } else {
-            paths.extend(matching(argument)?);
+/// A directory of sessions, or one session.
+pub(crate) struct Place {
+    /// Its path, as the arguments lead to it.
+    pub(crate) path: PathBuf,
+    pub(crate) kind: Kind,
+    /// What the library's doctor is told to examine for it.
+    pub(crate) examined: PathBuf,
+    pub(crate) instance: Instance,
+}
+
+/// What a place is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Directory,
+    Session,
+    /// A link where a directory of sessions would be. It is not followed.
+    Link,
+}
+
+/// Whose sessions they are: those of one state directory, or of one directory of any kind.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Instance {
+    #[serde(flatten, serialize_with = "output::plain_path")]
+    pub(crate) path: PathBuf,
+    /// The program whose layout it is, if that is known.
+    pub(crate) program: Option<&'static str>,
+    /// It is another program's and was not named, so that nothing is changed there.
+    pub(crate) read_only: bool,
+}
+
+/// What the arguments lead to.
+#[derive(Default)]
+pub(crate) struct Found {
+    pub(crate) places: Vec<Place>,
+    /// Directories that may be those of a gateway.
+    pub(crate) state_dirs: BTreeSet<PathBuf>,
+    /// What could not be looked at.
+    pub(crate) failed: Vec<Failure>,
+    /// Whether there is any session.
+    pub(crate) has_sessions: bool,
+    /// Whether more was found than what the arguments name themselves.
+    pub(crate) searched: bool,
+    /// The directories that were searched.
+    looked_below: Vec<PathBuf>,
+    /// For whom the advice is.
+    subcommand: &'static str,
+    /// Directories that have sessions, and are in no layout that is known.
+    others: Vec<PathBuf>,
+}
+
+impl Found {
+    /// What the arguments of this subcommand lead to. A bad path never hides the rest.
+    ///
+    /// # Errors
+    /// If there is no argument, and nothing is where it is looked by default.
+    pub(crate) fn of(arguments: &[PathBuf], subcommand: &'static str) -> Result<Self, Failure> {
+        let mut found = Self { subcommand, ..Self::default() };
+        if arguments.is_empty() {
+            found.searched = true;
+            for (dir, is_named) in layouts::default_places()? {
+                found.search(&dir, is_named);
+            }
         }
+        for argument in arguments {
+            match pattern::meant_by(argument) {
+                Ok(paths) => paths.iter().for_each(|path| found.add(path)),
+                Err(failure) => found.failed.push(failure),
+            }
+        }
+        Ok(found)
     }
-    Ok(paths)
+
+    fn add(&mut self, path: &Path) {
+        if path.is_dir() && !has_session_name(path) {
+            return self.search(path, true);
+        }
+        if !exists(path) {
+            let failure = Failure::new(format!(
+                "no such file or directory: {}{}",
+                path.display(),
+                nothing::advice_beside(path, self.subcommand)
+            ));
+            return self.failed.push(failure.named("not-found"));
+        }
+        if !has_session_name(path) && !with_lock(path).exists() {
+            let failure = Failure::new(format!(
+                "{} is no session: the name of a session ends in `.jsonl`",
+                path.display()
+            ));
+            return self.failed.push(failure.named("not-a-session"));
+        }
+        let is_lock = path.as_os_str().as_bytes().ends_with(b".jsonl.lock");
+        let session = if is_lock { path.with_extension("") } else { path.to_owned() };
+        let dir = session.parent().filter(|dir| !dir.as_os_str().is_empty());
+        let instance = layouts::instance_of(dir.unwrap_or(Path::new(".")), true);
+        self.has_sessions = true;
+        self.places.push(Place {
+            path: session,
+            kind: Kind::Session,
+            examined: path.to_owned(),
+            instance,
+        });
+    }
+
+    fn search(&mut self, dir: &Path, is_named: bool) {
+        self.looked_below.push(dir.to_owned());
+        let walked = match search::below(dir, is_named) {
+            Ok(walked) => walked,
+            Err(failure) => return self.failed.push(failure),
+        };
+        self.searched |= walked.places.iter().any(|place| place.path != dir);
+        self.has_sessions |= walked.has_sessions;
+        self.places.extend(walked.places);
+        self.state_dirs.extend(walked.state_dirs);
+        self.failed.extend(walked.failed);
+        self.others.extend(walked.others);
+    }
+
+    /// The instances, each once.
+    pub(crate) fn instances(&self) -> BTreeSet<&Instance> {
+        self.places.iter().map(|place| &place.instance).collect()
+    }
+
+    /// What to say where no session was found: that is not healthy, but perhaps a wrong path.
+    /// `None` if other failures say what is wrong.
+    pub(crate) fn nothing(&self) -> Option<Failure> {
+        if self.looked_below.is_empty() {
+            return None;
+        }
+        let told = nothing::told(&self.looked_below, &self.others, self.subcommand);
+        Some(Failure::new(told).named("no-sessions"))
+    }
+}
+
+fn has_session_name(path: &Path) -> bool {
+    let name = path.as_os_str().as_bytes();
+    name.ends_with(b".jsonl") || name.ends_with(b".jsonl.lock")
 }
 
 /// Whether the path, or the lock of a session that has no file yet, exists.
 fn exists(path: &Path) -> bool {
+    let is_there = |path: &Path| match path.symlink_metadata() {
+        Ok(_) => true,
+        // Whoever looks at it closely says what is wrong.
+        Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+    };
+    is_there(path) || is_there(&with_lock(path))
+}
+
+fn with_lock(path: &Path) -> PathBuf {
     let mut lock = path.as_os_str().to_owned();
     lock.push(".lock");
-    path.symlink_metadata().is_ok() || Path::new(&lock).symlink_metadata().is_ok()
-}
-
-/// The paths meant by one argument, which may name a path that does not exist. Only patterns are
-/// looked up.
-pub(crate) fn meant_by_pattern(argument: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let is_pattern = argument.to_str().is_some_and(is_pattern) && !exists(argument);
-    if is_pattern { matching(argument) } else { Ok(vec![argument.to_owned()]) }
-}
-
-/// Whether the text is a valid pattern. Any other text is a path.
-fn is_pattern(text: &str) -> bool {
-    text.contains(['*', '?', '[']) && glob::Pattern::new(text).is_ok()
-}
-
-/// The state directory of OpenClaw: `OPENCLAW_STATE_DIR`, or `~/.openclaw`.
-pub(crate) fn state_directory() -> Result<PathBuf, Failure> {
-    let named = |name: &str| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
-    let dir = match (named("OPENCLAW_STATE_DIR"), named("HOME")) {
-        (Some(dir), _) => PathBuf::from(dir),
-        (None, Some(home)) => PathBuf::from(home).join(".openclaw"),
-        (None, None) => {
-            return Err(usage("no PATH was named, and neither OPENCLAW_STATE_DIR nor HOME is set"));
-        }
-    };
-    if dir.is_dir() {
-        return Ok(dir);
-    }
-    Err(usage(&format!(
-        "there is no state directory {}; name a PATH, or set OPENCLAW_STATE_DIR",
-        dir.display()
-    )))
-}
-
-fn matching(pattern: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let shown = pattern.display();
-    let Some(text) = pattern.to_str().filter(|text| is_pattern(text)) else {
-        return Err(usage(&format!("no such file or directory: {shown}")));
-    };
-    let mut paths = Vec::new();
-    expand(text, &mut paths).map_err(|error| usage(&format!("bad pattern {shown}: {error}")))?;
-    paths.sort_unstable();
-    paths.dedup();
-    if paths.is_empty() { Err(usage(&format!("nothing matches {shown}"))) } else { Ok(paths) }
-}
-
-/// The paths that a pattern matches. `**` follows no links here, unlike in `glob`: with two links
-/// that lead back, the number of paths would explode.
-fn expand(pattern: &str, found: &mut Vec<PathBuf>) -> Result<(), glob::PatternError> {
-    let components: Vec<_> = Path::new(pattern).components().collect();
-    let Some(at) = components.iter().position(|component| component.as_os_str() == "**") else {
-        for path in glob::glob(pattern)? {
-            match path {
-                Ok(path) => found.push(path),
-                Err(error) => cannot_look_into(error.path(), error.error()),
-            }
-        }
-        return Ok(());
-    };
-    below(components[..at].iter().collect(), components[at + 1..].iter().collect(), found)
-}
-
-/// The paths that match `before/**/after`.
-fn below(
-    before: PathBuf,
-    after: PathBuf,
-    found: &mut Vec<PathBuf>,
-) -> Result<(), glob::PatternError> {
-    let mut roots = vec![];
-    if before.as_os_str().is_empty() {
-        roots.push(before);
-    } else {
-        expand(&before.to_string_lossy(), &mut roots)?;
-    }
-    let trees = roots.into_iter().map(tree);
-    if after.as_os_str().is_empty() {
-        found.extend(trees.flat_map(|dirs| dirs.into_iter().skip(1)));
-        return Ok(());
-    }
-    for dir in trees.flatten() {
-        match dir.to_str() {
-            Some(text) => expand(
-                &Path::new(&glob::Pattern::escape(text)).join(&after).to_string_lossy(),
-                found,
-            )?,
-            None => cannot_look_into(&dir, &"its name is not UTF-8, which no pattern matches"),
-        }
-    }
-    Ok(())
-}
-
-/// A directory and all directories below it. An empty path is the current directory.
-fn tree(root: PathBuf) -> Vec<PathBuf> {
-    let mut dirs = vec![root];
-    let mut looked_into = 0;
-    while let Some(dir) = dirs.get(looked_into).cloned() {
-        looked_into += 1;
-        let named = if dir.as_os_str().is_empty() { Path::new(".") } else { &dir };
-        match named.read_dir() {
-            Ok(entries) => {
-                let below = entries
-                    .flatten()
-                    .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-                dirs.extend(below.map(|entry| dir.join(entry.file_name())));
-            }
-            Err(error) if error.kind() == ErrorKind::NotADirectory => {}
-            Err(error) => cannot_look_into(&dir, &error),
-        }
-    }
-    dirs
-}
-
-/// Reports a directory that cannot be read. It never hides the rest.
-fn cannot_look_into(dir: &Path, error: &dyn Display) {
-    output::tell(&format!("cannot look into {}: {error}", dir.display()));
+    lock.into()
 }
 
 fn usage(message: &str) -> Failure {

@@ -1,41 +1,52 @@
 //! `turnlock status`: shows who holds what. Read-only.
 
+mod details;
+mod grouped;
 mod waiting;
+mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, stdout};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{Cell, Color, ContentArrangement, Table};
 use serde::Serialize;
-use turnlock::{LockReport, LockState, Reason, Sessions};
+use turnlock::{LockReport, Sessions};
 
 use crate::failure::Failure;
 use crate::options::Local;
 use crate::output::{self, Schema};
-use crate::places;
+use crate::places::{Found, Instance, Kind, Place};
 use waiting::Waiting;
 
-/// Show the locks in directories, or of session files
+/// Show the locks of sessions: who holds them, and which are stale
 ///
-/// Read-only, and disturbs nobody. In a pipe, one line per lock with fields separated by tabs:
-/// session, state, pid, host, label, held since. A foreign program that was found in a container is
-/// shown by its pid here and its container; --json also has the pid that its record names.
+/// Read-only, and disturbs nobody. Directories are searched downwards for the sessions of programs
+/// that are known; links are not followed. On a terminal, locks are grouped by instance. In a pipe,
+/// one line per lock with fields separated by tabs: session, state, pid, host, label, held since. A
+/// foreign program that was found in a container is shown by its pid here and its container; --json
+/// also has the pid that its record names.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  turnlock status ~/.openclaw/agents/main/sessions
+  turnlock status                          # OPENCLAW_STATE_DIR, or all agents of this user
+  turnlock status /opt/openclaw-multi      # all instances below
+  turnlock status -l ~/.openclaw/agents/main/sessions
   turnlock status --watch '/opt/openclaw-multi/data/oc*/config/agents/*/sessions'
   turnlock status --json sessions/4f2c.jsonl | jq '.locks[0].holder'
-  turnlock status | awk -F '\\t' '$2 == \"held\" { print $3 }'")]
+  turnlock status | awk -F '\\t' '$2 == \"held\" { print $3 }'
+
+Exit codes: 0 looked at everything; 1 there is no session, or something could not be looked at;
+2 usage.")]
 pub(crate) struct Args {
     /// Answer in JSON, with exact values
-    #[arg(long)]
+    #[arg(long, conflicts_with = "long")]
     json: bool,
+
+    /// Show all that is known of each lock
+    #[arg(short, long)]
+    long: bool,
 
     /// Look again every second; redraw on a terminal, else print every change
     #[arg(long)]
@@ -45,13 +56,14 @@ pub(crate) struct Args {
     local: Local,
 
     /// Directories, session files or lock files, or quoted globs of those
-    #[arg(value_name = "PATH", default_value = ".")]
+    #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
 }
 
 /// The answer in JSON.
 #[derive(Serialize)]
 struct Answer<'a> {
+    instances: BTreeSet<&'a Instance>,
     locks: Vec<Lock<'a>>,
     errors: &'a [Failure],
 }
@@ -69,9 +81,16 @@ struct Lock<'a> {
     filesystem: Option<&'a str>,
 }
 
+/// A lock that was found, and whose it is.
+struct Looked {
+    instance: Instance,
+    report: LockReport,
+}
+
 /// The result of one look.
 struct View {
-    reports: Vec<LockReport>,
+    instances: BTreeSet<Instance>,
+    locks: Vec<Looked>,
     waiting: Waiting,
     /// By directory.
     filesystems: BTreeMap<PathBuf, String>,
@@ -88,22 +107,24 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     if args.watch {
         return watch(&sessions, &args);
     }
-    let view = View::now(&sessions, &args.paths);
-    output::answer(&view.text(args.json)?)?;
+    let view = View::now(&sessions, &args)?;
+    output::answer(&view.text(&args)?)?;
     Ok(Failure::tell_all(&view.failed))
 }
 
 /// Looks again and again, until it is interrupted or the pipe is closed.
 fn watch(sessions: &Sessions, args: &Args) -> Result<ExitCode, Failure> {
     let redraw = stdout().is_terminal() && !args.json;
-    let mut before = None;
+    let (mut before, mut told_before) = (None, Vec::new());
     loop {
-        let view = View::now(sessions, &args.paths);
-        let text = view.text(args.json)?;
+        let view = View::now(sessions, args)?;
+        let text = view.text(args)?;
         let read = if redraw {
+            let text = if text.is_empty() { "no locks\n" } else { &text };
             output::answer_if_read(&format!("{CLEAR}{text}"))?
         } else if before.as_ref() != Some(&text) {
-            let read = output::answer_if_read(&text)?;
+            let snapshot = if args.json { text.clone() } else { view.snapshot(&text) };
+            let read = output::answer_if_read(&snapshot)?;
             before = Some(text);
             read
         } else {
@@ -112,52 +133,63 @@ fn watch(sessions: &Sessions, args: &Args) -> Result<ExitCode, Failure> {
         if !read {
             return Ok(ExitCode::SUCCESS);
         }
-        // A missing path may appear later.
-        Failure::tell_all(&view.failed);
+        // A missing path may appear later. The same failure is told once, or it would fill a log.
+        let told: Vec<_> = view.failed.iter().map(|failure| failure.message().to_owned()).collect();
+        if redraw || told != told_before {
+            Failure::tell_all(&view.failed);
+        }
+        told_before = told;
         std::thread::sleep(ROUND);
     }
 }
 
 impl View {
-    fn now(sessions: &Sessions, arguments: &[PathBuf]) -> Self {
-        let (mut reports, mut failed) = (Vec::new(), Vec::new());
-        for argument in arguments {
-            // A bad path never hides the rest.
-            match places::meant_by_pattern(argument) {
-                Ok(paths) => {
-                    for path in paths {
-                        match look(sessions, &path) {
-                            Ok(found) => reports.extend(found),
-                            Err(error) => failed.push(Failure::from(error)),
-                        }
-                    }
-                }
-                Err(failure) => failed.push(failure),
-            }
+    fn now(sessions: &Sessions, args: &Args) -> Result<Self, Failure> {
+        let mut found = Found::of(&args.paths, "status")?;
+        let mut failed = std::mem::take(&mut found.failed);
+        let locks = look(sessions, &found.places, &mut failed);
+        if locks.is_empty() && !found.has_sessions {
+            failed.extend(found.nothing());
         }
         let mut filesystems = BTreeMap::new();
-        for dir in reports.iter().filter_map(dir_of) {
+        for dir in locks.iter().map(|lock| dir_of(&lock.report)) {
             if !filesystems.contains_key(dir)
                 && let Ok(filesystem) = Sessions::filesystem(dir)
             {
                 filesystems.insert(dir.to_owned(), filesystem);
             }
         }
-        Self { reports, waiting: Waiting::now(), filesystems, failed }
+        tracing::info!(places = found.places.len(), locks = locks.len(), "looked");
+        let instances = found.instances().into_iter().cloned().collect();
+        Ok(Self { instances, locks, waiting: Waiting::now(), filesystems, failed })
     }
 
-    fn text(&self, json: bool) -> Result<String, Failure> {
-        let reports = &self.reports;
-        if json {
-            let locks = reports.iter().map(|report| self.lock(report)).collect();
-            output::json(Schema::Status, &Answer { locks, errors: &self.failed })
+    fn text(&self, args: &Args) -> Result<String, Failure> {
+        if args.json {
+            let instances = self.instances.iter().collect();
+            let locks = self.locks.iter().map(|lock| self.lock(&lock.report)).collect();
+            let answer = Answer { instances, locks, errors: &self.failed };
+            output::json(Schema::Status, &answer)
+        } else if args.long {
+            Ok(self.locks.iter().map(|lock| self.details(lock)).collect())
         } else if !stdout().is_terminal() {
-            Ok(reports.iter().map(|report| row(report, since).join("\t") + "\n").collect())
-        } else if reports.is_empty() {
+            let line = |lock: &Looked| words::fields(&lock.report).join("\t") + "\n";
+            Ok(self.locks.iter().map(line).collect())
+        } else if self.locks.is_empty() && self.failed.is_empty() {
             Ok("no locks\n".to_owned())
         } else {
-            Ok(format!("{}\n{}", self.table(), self.mounts()))
+            Ok(self.grouped(grouped::columns()))
         }
+    }
+
+    /// What a watch prints in a pipe: when it was, how many locks there are, and then these.
+    fn snapshot(&self, text: &str) -> String {
+        let count = match self.locks.len() {
+            0 => "no locks".to_owned(),
+            1 => "1 lock".to_owned(),
+            many => format!("{many} locks"),
+        };
+        format!("# {}, {count}\n{text}\n", output::moment(SystemTime::now()))
     }
 
     fn lock<'a>(&'a self, report: &'a LockReport) -> Lock<'a> {
@@ -165,124 +197,56 @@ impl View {
             session: report.session(),
             report,
             waiter_pids: self.waiting.for_lock(&report.lock),
-            filesystem: dir_of(report)
-                .and_then(|dir| self.filesystems.get(dir))
-                .map(String::as_str),
+            filesystem: self.filesystem_of(report),
         }
     }
 
-    /// One line per filesystem.
-    fn mounts(&self) -> String {
-        let kinds: std::collections::BTreeSet<_> = self.filesystems.values().collect();
-        kinds.into_iter().map(|kind| format!("on {}\n", output::printable(kind))).collect()
+    fn filesystem_of(&self, report: &LockReport) -> Option<&str> {
+        self.filesystems.get(dir_of(report)).map(String::as_str)
     }
 }
 
 /// The directory of a lock file.
-fn dir_of(report: &LockReport) -> Option<&Path> {
-    report.lock.parent().map(|dir| if dir.as_os_str().is_empty() { Path::new(".") } else { dir })
+fn dir_of(report: &LockReport) -> &Path {
+    report.lock.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn look(sessions: &Sessions, path: &Path) -> turnlock::Result<Vec<LockReport>> {
-    if path.is_dir() {
-        return sessions.status(path);
-    }
-    let is_lock = path.as_os_str().as_bytes().ends_with(b".jsonl.lock");
-    let session = if is_lock { path.with_extension("") } else { path.to_owned() };
-    Ok(sessions.status_of(session)?.into_iter().collect())
-}
-
-impl View {
-    fn table(&self) -> Table {
-        let mut table = Table::new();
-        table.load_style(UTF8_FULL_CONDENSED);
-        // On less, columns would be one letter wide. A terminal that does not know its width says
-        // 0.
-        if table.width().is_some_and(|width| width >= 60) {
-            table.set_content_arrangement(ContentArrangement::Dynamic);
-        }
-        table.set_header(["session", "state", "pid", "host", "label", "held since", "waiting"]);
-        for report in &self.reports {
-            let [session, state, rest @ ..] = row(report, age).map(Cell::new);
-            let state = state.fg(colour(report.state));
-            let waiters = self
-                .waiting
-                .for_lock(&report.lock)
-                .iter()
-                .map(u32::to_string)
-                .collect::<Vec<_>>()
-                .join(" ");
-            table.add_row([session, state].into_iter().chain(rest).chain([Cell::new(waiters)]));
-        }
-        table
-    }
-}
-
-fn colour(state: LockState) -> Color {
-    match state {
-        LockState::Held | LockState::Foreign => Color::Green,
-        LockState::Unreadable => Color::Red,
-        _ => Color::Yellow,
-    }
-}
-
-/// The columns of a lock, without control characters.
-fn row(report: &LockReport, time: impl Fn(&LockReport) -> String) -> [String; 6] {
-    let holder = report.holder.as_ref();
-    let fields = [
-        name(report),
-        state(report),
-        holder
-            .and_then(|holder| holder.host_pid.or(holder.pid))
-            .map(|pid| pid.to_string())
-            .unwrap_or_default(),
-        holder
-            .and_then(|holder| holder.container.clone().or(holder.host.clone()))
-            .unwrap_or_default(),
-        holder.and_then(|holder| holder.label.clone()).unwrap_or_default(),
-        time(report),
-    ];
-    fields.map(|field| output::printable(&field))
-}
-
-fn name(report: &LockReport) -> String {
-    report.session().display().to_string()
-}
-
-/// The state and its reasons.
-fn state(report: &LockReport) -> String {
-    let word = match report.state {
-        LockState::Held => "held",
-        LockState::Foreign => "foreign",
-        LockState::Stale if report.reasons.iter().all(|reason| left_by_ours(*reason)) => {
-            "waiting to be taken over"
-        }
-        LockState::Stale => "stale",
-        LockState::Fresh => "fresh",
-        LockState::Remote => "remote",
-        LockState::Unseen => "unseen",
-        LockState::Unreadable => "unreadable",
-        _ => "unknown",
+/// The locks at these places, each once, by instance.
+fn look(sessions: &Sessions, places: &[Place], failed: &mut Vec<Failure>) -> Vec<Looked> {
+    let is_directory = |place: &&Place| place.kind == Kind::Directory;
+    let directories: Vec<_> = places.iter().filter(is_directory).collect();
+    let looked = sessions.status_all(directories.iter().map(|place| &place.path));
+    let mut by_directory = directories.iter().zip(looked);
+    let mut locks = Vec::new();
+    let mut add = |place: &Place, reports: Vec<LockReport>| {
+        let looked = |report| Looked { instance: place.instance.clone(), report };
+        locks.extend(reports.into_iter().map(looked));
     };
-    let mut reasons: Vec<_> = report.reasons.iter().map(Reason::to_string).collect();
-    reasons.extend(report.error.clone());
-    if reasons.is_empty() { word.into() } else { format!("{word} ({})", reasons.join(", ")) }
-}
-
-/// Whether the kernel's lock alone proves that the holder is gone.
-fn left_by_ours(reason: Reason) -> bool {
-    matches!(reason, Reason::DeadOwner | Reason::OtherBoot)
-}
-
-fn since(report: &LockReport) -> String {
-    let since = report.holder.as_ref().and_then(|holder| holder.since);
-    since.map(output::moment).unwrap_or_default()
-}
-
-fn age(report: &LockReport) -> String {
-    let age = report.holder.as_ref().and_then(|holder| holder.age());
-    age.map(|age| {
-        humantime::format_duration(Duration::from_secs(age.as_secs())).to_string() + " ago"
-    })
-    .unwrap_or_default()
+    for place in places {
+        let reports = match place.kind {
+            Kind::Directory => match by_directory.next() {
+                Some((_, looked)) => looked.locks,
+                None => Ok(Vec::new()),
+            },
+            Kind::Session => {
+                sessions.status_of(&place.path).map(|report| report.into_iter().collect())
+            }
+            Kind::Link => {
+                let told = format!(
+                    "{} is a symbolic link, and not followed; name its target to have that \
+                     looked at",
+                    place.path.display()
+                );
+                failed.push(Failure::new(told).named("link"));
+                continue;
+            }
+        };
+        match reports {
+            Ok(reports) => add(place, reports),
+            Err(error) => failed.push(error.into()),
+        }
+    }
+    let mut seen = BTreeSet::new();
+    locks.retain(|looked| seen.insert(looked.report.lock.clone()));
+    locks
 }

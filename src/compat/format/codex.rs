@@ -71,6 +71,11 @@ pub(super) fn rebuild(remains: &Remains<'_>) -> Result<Rebuilt, &'static str> {
     Ok(Rebuilt { line, invented })
 }
 
+/// Whether this is a part of a header.
+pub(super) fn is_of_header(fragment: &[u8]) -> bool {
+    !of_header(fragment).0.is_empty()
+}
+
 /// What the part of a header tells, if it is one: around its payload, and in it.
 fn of_header(fragment: &[u8]) -> (Outline<'_>, Outline<'_>) {
     let outer = Outline::of(fragment);

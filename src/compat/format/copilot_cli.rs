@@ -17,3 +17,8 @@ pub(super) fn is_record(outline: &Outline<'_>) -> bool {
 pub(super) fn is_header(outline: &Outline<'_>) -> bool {
     outline.is("type", "session.start") && outline.has_object("data")
 }
+
+/// Whether this is a part of a header.
+pub(super) fn is_of_header(fragment: &[u8]) -> bool {
+    Outline::of(fragment).is("type", "session.start")
+}

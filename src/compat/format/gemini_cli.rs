@@ -35,3 +35,9 @@ pub(super) fn rebuild(remains: &Remains<'_>) -> Result<Rebuilt, &'static str> {
     }
     Ok(Rebuilt { line: object(&line), invented })
 }
+
+/// Whether this is a part of a header.
+pub(super) fn is_of_header(fragment: &[u8]) -> bool {
+    let outline = Outline::of(fragment);
+    outline.has("projectHash") || outline.has("sessionId") && outline.cut("projectHash").is_some()
+}

@@ -45,6 +45,10 @@ impl<'a> Outline<'a> {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
     /// The members, as they are written: the keys without quotes.
     pub(crate) fn members(&self) -> &[(&'a [u8], &'a [u8])] {
         &self.members

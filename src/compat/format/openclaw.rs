@@ -76,6 +76,11 @@ pub(super) fn rebuild(remains: &Remains<'_>) -> Result<Rebuilt, &'static str> {
     Ok(Rebuilt { line: object(&line), invented })
 }
 
+/// Whether this is a part of a header.
+pub(super) fn is_of_header(fragment: &[u8]) -> bool {
+    !of_header(fragment).is_empty()
+}
+
 /// What the part of a header tells, if it is one.
 fn of_header(fragment: &[u8]) -> Outline<'_> {
     let outline = Outline::of(fragment);

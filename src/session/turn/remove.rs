@@ -7,7 +7,8 @@ use super::open::OpenTurn;
 use super::seen::Seen;
 use super::{Inner, Turn};
 use crate::datafile::Section;
-use crate::datafile::quarantine::{name_beside, quarantine_path};
+use crate::datafile::accepted;
+use crate::datafile::quarantine::{name_of, quarantine_path};
 use crate::error::{Context, Error, Result};
 use crate::mode::{Mode, now_or_never};
 use crate::outside::note;
@@ -81,7 +82,9 @@ impl Inner {
         let place = &self.slot.place;
         section.tell_followers();
         place.dir().remove(place.session_name()).context("remove", place.session())?;
-        let quarantine = place.dir().remove(&name_beside(place.session_name()));
+        let quarantine = place.dir().remove(&name_of(place.session_name()));
+        // Mostly there is none, and what stays of it accepts nothing of another session.
+        let _ = place.dir().remove(&accepted::name_of(place.session_name()));
         let synced = place.dir().sync(section.file());
         self.begin_anew(open, section);
         note!(DEBUG, [place = place.clone(), owner = self.owner],
@@ -113,8 +116,11 @@ impl Inner {
             .move_to_free(place.session_name(), &to, name)
             .context("give the session's name to", path)?;
         let synced = self.sync_both(&to, &section);
-        let quarantine = name_beside(place.session_name());
-        let moved = place.dir().move_to_free(&quarantine, &to, &name_beside(name));
+        let quarantine = name_of(place.session_name());
+        let moved = place.dir().move_to_free(&quarantine, &to, &name_of(name));
+        // Mostly there is none. Without it, what was accepted is found again.
+        let accepted = accepted::name_of(place.session_name());
+        let _ = place.dir().move_to_free(&accepted, &to, &accepted::name_of(name));
         self.begin_anew(open, section);
         note!(DEBUG, [place = place.clone(), owner = self.owner, path = path.to_owned()],
             session = %place.session().display(), %owner, to = %path.display(),

@@ -17,8 +17,10 @@ use crate::mode::{Mode, now_or_never};
 use crate::outside::note;
 use crate::place::Place;
 use crate::sys::{self, Pinned, Refusal};
+use crate::transcript::look::{Look, NewHeader, Verdict};
 use crate::transcript::moves::Moves;
-use crate::transcript::repair::{Repair, RepairError, needless, take_out};
+use crate::transcript::quarantine::now;
+use crate::transcript::repair::{Careful, Repair, RepairError, needless, take_out};
 use crate::transcript::restore::{RestoreError, Restored, take_back};
 
 impl Turn {
@@ -29,6 +31,10 @@ impl Turn {
     /// that was whole before is there afterwards, once and in order. Posts are accepted meanwhile,
     /// and kept. A crash at any point leaves the old file or the new one. If nothing is damaged,
     /// nothing is written.
+    ///
+    /// A session of a known format that has no header gets one, made of what is left of it, of the
+    /// name of the file and of its records ([`Repair::header`]). A header that is not the first
+    /// record is moved.
     ///
     /// The new file has owner, mode, access control list, extended attributes and file flags of the
     /// old one, as far as this process may set them, and its time of last change, unless both have
@@ -41,7 +47,7 @@ impl Turn {
     /// - [`Error::OpenElsewhere`] if another process has the session open for writing
     /// - [`Error::Unsynced`], the only error after which the new file is in place
     pub async fn repair(&self) -> Result<Repair> {
-        self.repair_as(Mode::Async).await
+        Ok(self.repair_as(Mode::Async, Care::None).await?.repair)
     }
 
     /// [`repair`](Self::repair) for threads that may block.
@@ -49,20 +55,28 @@ impl Turn {
     /// # Errors
     /// Those of [`repair`](Self::repair).
     pub fn repair_blocking(&self) -> Result<Repair> {
-        now_or_never(self.repair_as(Mode::Blocking))
+        Ok(now_or_never(self.repair_as(Mode::Blocking, Care::None))?.repair)
     }
 
-    async fn repair_as(&self, mode: Mode) -> Result<Repair> {
+    /// [`repair`](Self::repair), unless that would make things worse. For threads that may block.
+    ///
+    /// # Errors
+    /// Those of [`repair`](Self::repair).
+    pub(crate) fn repair_with_care_blocking(&self) -> Result<Careful> {
+        now_or_never(self.repair_as(Mode::Blocking, Care::Refuse))
+    }
+
+    async fn repair_as(&self, mode: Mode, care: Care) -> Result<Careful> {
         let view = self.view(mode).await?;
         let inner = Arc::clone(&self.inner);
-        let (repair, repaired) = mode.run(move || inner.prepare_repair(view)).await??;
+        let (done, repaired) = mode.run(move || inner.prepare_repair(view, care)).await??;
         if let Some(repaired) = repaired {
             self.with_section(mode, |inner, open, section| {
                 inner.finish_repair(open, section, repaired)
             })
             .await?;
         }
-        Ok(repair)
+        Ok(done)
     }
 
     /// Undoes the latest repair that was not undone yet. The session then begins as it was before
@@ -110,6 +124,13 @@ impl Turn {
     }
 }
 
+/// Whether a repair is refused that would make things worse.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Care {
+    None,
+    Refuse,
+}
+
 /// A repaired file that only has to be put in place.
 struct RepairedFile {
     view: View,
@@ -127,21 +148,39 @@ struct RestoredFile {
 
 impl Inner {
     /// What there is to repair, and the repaired file if there is anything.
-    fn prepare_repair(&self, view: View) -> Result<(Repair, Option<RepairedFile>)> {
+    fn prepare_repair(&self, view: View, care: Care) -> Result<(Careful, Option<RepairedFile>)> {
         let place = &self.slot.place;
+        let name = place.session().file_stem().unwrap_or_default().to_string_lossy();
+        let look = Look::at(&view.file(), view.end()).and_then(|look| {
+            let verdict = look.verdict(&view.file(), view.end(), &name, &now())?;
+            Ok((look.survey, verdict))
+        });
+        let (survey, verdict) = look.context("read", place.session())?;
+        let unchanged = |survey| needless(survey, view.end());
+        let header = match verdict {
+            Verdict::Healthy => {
+                return Ok((Careful { repair: unchanged(survey), refused: None }, None));
+            }
+            Verdict::Refused(why) if care == Care::Refuse => {
+                return Ok((Careful { repair: unchanged(survey), refused: Some(why) }, None));
+            }
+            Verdict::Refused(_) if survey.is_healthy() => {
+                return Ok((Careful { repair: unchanged(survey), refused: None }, None));
+            }
+            Verdict::Refused(_) => None,
+            Verdict::Mend(header) => header,
+        };
         self.ensure_nobody_writes(view.file())?;
         // The quarantine is opened only if there is something for it. From then on others may use
         // it as well.
-        if let Some(repair) = needless(&view.file(), view.end()).context("read", place.session())? {
-            return Ok((repair, None));
-        }
         let mut new = Replacement::beside(place, view.file())?;
         let mut quarantine = QuarantineFile::open(place, view.file())?;
         new.keep_time();
-        match self.write_repaired(&view, &mut new, &mut quarantine) {
+        match self.write_repaired(&view, header.as_ref(), &mut new, &mut quarantine) {
             Ok(mut done) => {
                 done.flags_lost = !new.has_flags();
                 let repair = done.id;
+                let done = Careful { repair: done, refused: None };
                 Ok((done, Some(RepairedFile { view, new, repair, quarantine })))
             }
             Err(error) => {
@@ -158,6 +197,7 @@ impl Inner {
     fn write_repaired(
         &self,
         view: &View,
+        header: Option<&NewHeader>,
         new: &mut Replacement,
         quarantine: &mut QuarantineFile,
     ) -> Result<Repair> {
@@ -165,7 +205,8 @@ impl Inner {
         let path = quarantine.path().to_owned();
         let (trace, mut moves) = (new.trace(), Moves::default());
         let (mut to, mut notes) = (BufWriter::new(&mut *new), BufWriter::new(&mut *quarantine));
-        let repaired = take_out(&view.file(), view.end(), trace, &mut to, &mut notes, &mut moves)
+        let (file, end) = (&view.file(), view.end());
+        let repaired = take_out(file, end, header, trace, &mut to, &mut notes, &mut moves)
             .and_then(|repair| to.flush().map_err(RepairError::WriteRepaired).map(|()| repair))
             .and_then(|repair| {
                 notes.flush().map_err(RepairError::WriteQuarantine).map(|()| repair)

@@ -18,6 +18,8 @@ pub(super) struct OpenedDirectory {
     /// Its path, with links resolved.
     real: PathBuf,
     pub(super) sessions: Vec<SessionFiles>,
+    /// How many files are no sessions, whatever their names say.
+    pub(super) left_alone: usize,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -93,10 +95,10 @@ impl OpenedDirectory {
             return Ok(Self::link(&target.dir));
         }
         let dir = Directory::open(&target.dir)?;
-        let sessions = files::sessions_in(&dir, target.only.as_deref(), heartbeat)?;
+        let (sessions, left_alone) = files::sessions_in(&dir, target.only.as_deref(), heartbeat)?;
         let findings = [check_filesystem(&dir, scope), check_mode(&dir, scope)];
         let findings = findings.into_iter().flatten().collect();
-        Ok(Self { real: dir.real().to_owned(), sessions, findings })
+        Ok(Self { real: dir.real().to_owned(), sessions, left_alone, findings })
     }
 
     /// A symbolic link, which is reported and not followed.
@@ -104,7 +106,7 @@ impl OpenedDirectory {
         let problem = Problem::UnreadableDirectory { error: "it is a symbolic link".into() };
         let reason = "links are not followed; name its target to have that examined";
         let findings = vec![Finding::reported(path.to_owned(), problem, reason)];
-        Self { real: path.to_owned(), sessions: Vec::new(), findings }
+        Self { real: path.to_owned(), sessions: Vec::new(), left_alone: 0, findings }
     }
 }
 
@@ -116,7 +118,7 @@ fn check_filesystem(dir: &Directory, scope: Scope) -> Option<Finding> {
     }
     let filesystem = filesystem::filesystem(&dir.open).ok()?;
     let refusal = match &filesystem.keeps_locks {
-        KeepsLocks::NotKept(why) => Some(format!("{filesystem} does not keep locks: {why}")),
+        KeepsLocks::NotKept(why) => Some(filesystem.refused(why)),
         _ if filesystem.wants_probe() => {
             filesystem::probe(&dir.open).ok().and_then(|report| report.refusal())
         }

@@ -89,22 +89,28 @@ fn is_directory(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|facts| facts.is_dir())
 }
 
-/// The sessions in a directory, sorted by name. If `only` names one, no other.
+/// The sessions in a directory, sorted by name. If `only` names one, no other. And how many files
+/// are no sessions, whatever their names say.
 pub(super) fn sessions_in(
     dir: &Directory,
     only: Option<&OsStr>,
     heartbeat: &Heartbeat,
-) -> Result<Vec<SessionFiles>> {
+) -> Result<(Vec<SessionFiles>, usize)> {
+    let mut left_alone = 0;
     let mut sessions: BTreeMap<OsString, SessionFiles> = BTreeMap::new();
     for name in dir.names()? {
         heartbeat.beat();
         let name = name?;
+        if openclaw::is_set_aside(&name) && only.is_none_or(|only| only != name) {
+            left_alone += usize::from(only.is_none());
+            continue;
+        }
         let Some((session, kind)) = classify(&name) else { continue };
         if only.is_none_or(|only| only == session) {
             sessions.entry(session).or_insert_with(|| SessionFiles::new(dir)).add(name, kind);
         }
     }
-    Ok(sessions.into_values().collect())
+    Ok((sessions.into_values().collect(), left_alone))
 }
 
 enum Kind {

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::chain::Chain;
+use super::links::{Chain, Occurrences};
+use crate::compat::format::Format;
 use crate::error::Holder;
 use crate::sessions::paths;
 use crate::sessions::sweep::leftover::Leftover;
 use crate::sessions::sweep::{LockReport, LockState};
+use crate::transcript::contents::Contents;
 use crate::transcript::json::MAX_DEPTH;
 use crate::transcript::repair::Survey;
 
@@ -44,6 +46,21 @@ pub enum Problem {
         /// Counts of its lines and its damage.
         survey: Survey,
     },
+    /// A session file without the header that its format wants as its first record. The program
+    /// that it is from discards such a file.
+    NoHeader {
+        /// The format.
+        format: Format,
+        /// Whether a header is further down.
+        misplaced: bool,
+        /// The line number of that header, if known.
+        line: Option<u64>,
+    },
+    /// A file that is no session file, or of which a repair would leave little or nothing.
+    NotUnderstood {
+        /// What it is.
+        contents: Contents,
+    },
     /// A session file with lines that are nested too deeply to be judged.
     TooDeep {
         /// The number of such lines.
@@ -56,12 +73,51 @@ pub enum Problem {
         /// The line number of the first of them, if known.
         first_line: Option<u64>,
     },
-    /// Records whose `parentId` names no earlier record. Readers that follow the chain lose what
-    /// precedes the break.
+    /// Records whose parent is not in the session. Readers that follow the chain lose what precedes
+    /// the break.
     BrokenChain {
         /// The number of such records, and the first of them.
         #[serde(flatten)]
         chain: Chain,
+    },
+    /// Records whose id was there before.
+    DuplicateId {
+        /// These records.
+        #[serde(flatten)]
+        records: Occurrences,
+        /// So many of them are the same record again.
+        repeated: u64,
+    },
+    /// Records that are their own ancestors. Readers that follow the chain hang.
+    ParentCycle {
+        /// A record of each cycle.
+        #[serde(flatten)]
+        records: Occurrences,
+    },
+    /// Lines of a session that are no objects, such as `null`. Readers may fail on them.
+    NotARecord {
+        /// These lines; `first` is the kind of value.
+        #[serde(flatten)]
+        records: Occurrences,
+    },
+    /// Records that name another session than the first one does.
+    MixedSessions {
+        /// These records; `first` is that session.
+        #[serde(flatten)]
+        records: Occurrences,
+    },
+    /// Calls of tools without a result, though a user has spoken since. Models refuse such a
+    /// conversation.
+    ToolWithoutResult {
+        /// The records with these calls; `first` is the id of the call.
+        #[serde(flatten)]
+        records: Occurrences,
+    },
+    /// A session with so many records that the links of the last ones were not checked. That is no
+    /// trouble.
+    PartlyChecked {
+        /// The line from which on they were not checked, if known.
+        from_line: Option<u64>,
     },
     /// A session file that cannot be read, or that is not a regular file.
     UnreadableTranscript {
@@ -101,6 +157,12 @@ pub enum Treatment {
         /// Why nothing is done about it.
         reason: String,
     },
+    /// It is only reported, and somebody has accepted it (see
+    /// [`Doctor::accept`](super::Doctor::accept)).
+    Accepted {
+        /// When it was accepted (RFC 3339, UTC).
+        accepted_at: String,
+    },
     /// It would be fixed with [`Doctor::fix`](super::Doctor::fix).
     Would {
         /// The remedy.
@@ -136,6 +198,8 @@ pub enum Remedy {
     Remove,
     /// Move the damaged bytes to `<session>.jsonl.damaged`.
     Repair,
+    /// The same, and make a header of what is left, or put the one that is there first.
+    PutHeader,
     /// Set the right mode.
     SetMode,
 }
@@ -152,13 +216,20 @@ impl Finding {
     /// Whether something is still wrong.
     #[must_use]
     pub fn remains(&self) -> bool {
-        !matches!(self.treatment, Treatment::None | Treatment::Done { .. })
+        use Treatment as T;
+        !matches!(self.treatment, T::None | T::Done { .. } | T::Accepted { .. })
     }
 
     /// Whether it was fixed.
     #[must_use]
     pub fn is_fixed(&self) -> bool {
         matches!(self.treatment, Treatment::Done { .. })
+    }
+
+    /// Whether it was accepted.
+    #[must_use]
+    pub fn is_accepted(&self) -> bool {
+        matches!(self.treatment, Treatment::Accepted { .. })
     }
 
     /// Whether anything is or was wrong. If not, the finding is listed for completeness.
@@ -184,6 +255,17 @@ impl Treatment {
         match result {
             Ok(()) => Self::Done { remedy, note: None },
             Err(error) => Self::Failed { error: error.to_string() },
+        }
+    }
+
+    /// The same for another finding about the same repair.
+    pub(super) fn as_repair(&self) -> Self {
+        match self {
+            Self::Would { remedy: Remedy::PutHeader } => Self::Would { remedy: Remedy::Repair },
+            Self::Done { remedy: Remedy::PutHeader, note } => {
+                Self::Done { remedy: Remedy::Repair, note: note.clone() }
+            }
+            other => other.clone(),
         }
     }
 
@@ -214,9 +296,17 @@ impl Problem {
             },
             Self::Leftover { .. } => "leftover",
             Self::DamagedTranscript { .. } => "damaged transcript",
+            Self::NoHeader { .. } => "no session header",
+            Self::NotUnderstood { .. } => "not a session file",
             Self::TooDeep { .. } => "line too deep",
             Self::DuplicateHeader { .. } => "duplicate header",
             Self::BrokenChain { .. } => "broken chain",
+            Self::DuplicateId { .. } => "duplicate id",
+            Self::ParentCycle { .. } => "cycle of parents",
+            Self::NotARecord { .. } => "not a record",
+            Self::MixedSessions { .. } => "mixed sessions",
+            Self::ToolWithoutResult { .. } => "tool without result",
+            Self::PartlyChecked { .. } => "partly checked",
             Self::UnreadableTranscript { .. } => "unreadable transcript",
             Self::UnreadableDirectory { .. } => "unreadable directory",
             Self::LocksNotKept { .. } => "locks not kept",
@@ -240,6 +330,16 @@ impl fmt::Display for Problem {
                 f.write_str("a probe of the filesystem's locks")
             }
             Self::DamagedTranscript { survey } => survey_facts(survey, f),
+            Self::NoHeader { format, misplaced: false, .. } => {
+                write!(f, "{format} discards this file")
+            }
+            Self::NoHeader { format, line: Some(line), .. } => {
+                write!(f, "its header is in line {line}, not first: {format} discards this file")
+            }
+            Self::NoHeader { format, .. } => {
+                write!(f, "its header is not its first record: {format} discards this file")
+            }
+            Self::NotUnderstood { contents } => contents.fmt(f),
             Self::TooDeep { lines } => {
                 let s = plural(*lines);
                 write!(f, "{lines} line{s} with more than {MAX_DEPTH} levels of nesting")
@@ -249,6 +349,22 @@ impl fmt::Display for Problem {
                 first_line.map_or(Ok(()), |line| write!(f, ", the first in line {line}"))
             }
             Self::BrokenChain { chain } => chain.fmt(f),
+            Self::DuplicateId { records, repeated } => {
+                records.tell("with an id that was there before", f)?;
+                match *repeated {
+                    0 => Ok(()),
+                    all if all == records.count => f.write_str(" (the same record again)"),
+                    some => write!(f, " ({some} the same record again)"),
+                }
+            }
+            Self::ParentCycle { records } => records.tell("that come back to themselves", f),
+            Self::NotARecord { records } => records.tell("that are no objects", f),
+            Self::MixedSessions { records } => records.tell("of another session", f),
+            Self::ToolWithoutResult { records } => records.tell("with a call without result", f),
+            Self::PartlyChecked { from_line } => {
+                f.write_str("too many records: the links were not checked")?;
+                from_line.map_or(Ok(()), |line| write!(f, " from line {line} on"))
+            }
             Self::UnreadableTranscript { error }
             | Self::UnreadableDirectory { error }
             | Self::LocksNotKept { reason: error } => f.write_str(&crate::error::printable(error)),
@@ -284,7 +400,7 @@ fn lock_facts(report: &LockReport, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 /// Whether the holder lives, in a word.
 fn life(holder: &Holder) -> &'static str {
-    match (holder.unseen, holder.alive) {
+    match (holder.unseen || holder.hidden.is_some(), holder.alive) {
         (true, _) => "unknown",
         (_, true) => "alive",
         (_, false) => "dead",
@@ -312,6 +428,7 @@ impl fmt::Display for Treatment {
         match self {
             Self::None => Ok(()),
             Self::Report { reason } => write!(f, "reported only: {reason}"),
+            Self::Accepted { accepted_at } => write!(f, "accepted {accepted_at}"),
             Self::Would { remedy } => write!(f, "would be {}", remedy.done()),
             Self::Done { remedy, note: None } => f.write_str(remedy.done()),
             Self::Done { remedy, note: Some(note) } => write!(f, "{}: {note}", remedy.done()),
@@ -330,6 +447,7 @@ impl Remedy {
         match self {
             Self::Remove => "removed",
             Self::Repair => "repaired",
+            Self::PutHeader => "given its header",
             Self::SetMode => "set right",
         }
     }

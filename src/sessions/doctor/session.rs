@@ -1,5 +1,6 @@
 //! The examination of one session: its lock, its leftovers and its transcript.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,14 +9,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::chain::MAX_IDS;
 use super::files::SessionFiles;
 use super::finding::{Finding, Problem, Remedy, Treatment};
 use super::transcript::{self, Reading, TranscriptFacts, Unfinished};
-use super::{Scope, modes};
+use super::{Scope, accepted, links, modes};
 use crate::datafile::quarantine::quarantine_path;
 use crate::datafile::read::Transcript;
-use crate::error::{Context, Error, Holder, Result};
+use crate::error::{Context, Error, Holder, IfHostIsGone, Result};
 use crate::lock::Reason;
 use crate::place::Place;
 use crate::sessions::Sessions;
@@ -24,7 +24,13 @@ use crate::sessions::sweep::look::{Inspector, LockEntry};
 use crate::sessions::sweep::pool::{Entry, Heartbeat};
 use crate::sessions::sweep::{LockReport, LockState};
 use crate::sys::{Pinned, Stat};
-use crate::transcript::repair::Repair;
+use crate::transcript::contents::Contents;
+use crate::transcript::graph::MAX_RECORDS;
+use crate::transcript::look::{HeaderTrouble, Objection, Verdict};
+use crate::transcript::repair::{Careful, Repair};
+
+/// The time that a disk has to answer that did not do so at once.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// Examines sessions, on any number of threads.
 pub(super) struct Examiner {
@@ -39,7 +45,8 @@ pub(super) struct Examiner {
 pub(super) struct Examined {
     pub(super) findings: Vec<Finding>,
     /// What is left to be settled.
-    pub(super) pending: Option<Pending>,
+    /// In a box, since most of very many sessions have none.
+    pub(super) pending: Option<Box<Pending>>,
 }
 
 /// A session whose transcript may end in an unfinished write.
@@ -82,10 +89,9 @@ impl Examiner {
             Some(name) if self.scope.transcripts => session.transcript(name, &mut findings),
             _ => None,
         };
-        let pending = unfinished.map(|unfinished| Pending {
-            files: files.clone(),
-            in_use,
-            unfinished: Mutex::new(Some(self.kept(unfinished))),
+        let pending = unfinished.map(|unfinished| {
+            let unfinished = Mutex::new(Some(self.kept(unfinished)));
+            Box::new(Pending { files: files.clone(), in_use, unfinished })
         });
         Examined { findings, pending }
     }
@@ -103,7 +109,7 @@ impl Examiner {
     /// Bounds the memory for transcripts that are not settled yet.
     fn kept(&self, mut unfinished: Unfinished) -> Unfinished {
         let ids = unfinished.remembered();
-        if self.remembered.fetch_add(ids, Ordering::Relaxed) + ids > MAX_IDS {
+        if self.remembered.fetch_add(ids, Ordering::Relaxed) + ids > MAX_RECORDS {
             self.remembered.fetch_sub(ids, Ordering::Relaxed);
             unfinished.forget();
         }
@@ -161,18 +167,19 @@ impl Session<'_> {
         // Nothing is wrong with a file that was removed since the directory was read.
         let Ok(Some(stat)) = dir.open.stat(name) else { return None };
         findings.extend(self.mode(name, &dir.named.join(name), &stat));
-        match self.read(name, |file| transcript::begin(file, self.heartbeat)) {
+        match self.read(name, |file| transcript::begin(file, &stem(name), self.heartbeat)) {
             Ok(Reading::Unfinished(unfinished)) => return Some(unfinished),
-            Ok(Reading::Done(facts)) => findings.extend(self.contents(name, Ok(facts))),
-            Err(error) => findings.extend(self.contents(name, Err(error))),
+            Ok(Reading::Done(facts)) => findings.extend(self.judged(name, Ok(facts))),
+            Err(error) => findings.extend(self.judged(name, Err(error))),
         }
         None
     }
 
     /// Examines the rest of the transcript.
     fn rest(&self, name: &OsStr, unfinished: Unfinished) -> Vec<Finding> {
-        let settle = |file: &Pinned| transcript::settle(file, unfinished, self.heartbeat);
-        self.contents(name, self.read(name, settle))
+        let settle =
+            |file: &Pinned| transcript::settle(file, &stem(name), unfinished, self.heartbeat);
+        self.judged(name, self.read(name, settle))
     }
 
     /// Whether a file was removed since the directory was read.
@@ -195,35 +202,62 @@ impl Session<'_> {
         Some(Finding::new(named.to_owned(), Problem::WrongMode { mode, right }, treatment))
     }
 
-    fn contents(&self, name: &OsStr, facts: Result<TranscriptFacts>) -> Vec<Finding> {
+    fn contents(&self, name: &OsStr, facts: Result<Box<TranscriptFacts>>) -> Vec<Finding> {
         let dir = &self.files.dir;
         let (path, named) = (dir.real().join(name), dir.named.join(name));
-        let TranscriptFacts { mut survey, chain } = match facts {
+        let facts = match facts {
             Ok(facts) => facts,
             Err(Error::NoSession { .. }) => return Vec::new(),
             Err(error) => return vec![unreadable(named, error)],
+        };
+        let mut survey = facts.survey().clone();
+        let TranscriptFacts { graph, header, verdict, .. } = *facts;
+        let refusal = match verdict {
+            Verdict::Refused(Objection::NotUnderstood(contents)) => {
+                let treatment = Treatment::report(&left_alone(contents, &named));
+                return vec![Finding::new(named, Problem::NotUnderstood { contents }, treatment)];
+            }
+            Verdict::Refused(why) => Some(why),
+            Verdict::Healthy | Verdict::Mend(_) => None,
         };
         let mut findings = Vec::new();
         let mut add = |problem, treatment| {
             findings.push(Finding::new(named.clone(), problem, treatment));
         };
         let too_deep = survey.set_left_alone_apart();
-        if !survey.is_healthy() {
-            let treatment = self.treat(Remedy::Repair, || self.repair(&path));
-            add(Problem::DamagedTranscript { survey }, treatment);
+        if !survey.is_healthy() || header.is_some() {
+            let remedy = if header.is_some() { Remedy::PutHeader } else { Remedy::Repair };
+            let treatment = match &refusal {
+                Some(refusal) => refused(refusal, &named),
+                None => self.treat(remedy, || self.repair(remedy, &path)),
+            };
+            if !survey.is_healthy() {
+                add(Problem::DamagedTranscript { survey }, treatment.as_repair());
+            }
+            if let Some(HeaderTrouble { format, misplaced }) = header {
+                let (misplaced, line) = (misplaced.is_some(), misplaced.flatten());
+                add(Problem::NoHeader { format, misplaced, line }, treatment);
+            }
         }
         if too_deep > 0 {
             let reason = "whether such a line is whole cannot be told, and no repair removes it";
             add(Problem::TooDeep { lines: too_deep }, Treatment::report(reason));
         }
-        if chain.more_headers > 0 {
-            let (more, first_line) = (chain.more_headers, chain.second_header);
-            let reason = "a person must decide which of them counts";
-            add(Problem::DuplicateHeader { more, first_line }, Treatment::report(reason));
+        for (problem, treatment) in links::problems(graph.report()) {
+            add(problem, treatment);
         }
-        if chain.chain.orphans > 0 {
-            let reason = "the missing records cannot be recovered";
-            add(Problem::BrokenChain { chain: chain.chain }, Treatment::report(reason));
+        findings
+    }
+
+    /// The findings about the contents of a transcript, those that were accepted marked as such.
+    fn judged(&self, name: &OsStr, facts: Result<Box<TranscriptFacts>>) -> Vec<Finding> {
+        let mut findings = self.contents(name, facts);
+        if findings.iter().any(accepted::can_be_accepted) {
+            let place = Place::of_session_in(&self.files.dir.open, name);
+            if let Ok(session) = Transcript::open_at(&place) {
+                let accept = self.examiner.scope.accept;
+                accepted::mark(&place, session.into_pinned().file(), &mut findings, accept);
+            }
         }
         findings
     }
@@ -238,12 +272,13 @@ impl Session<'_> {
     }
 
     /// Repairs the session under its turn, if the turn can be had at once.
-    fn repair(&self, path: &Path) -> Treatment {
+    fn repair(&self, remedy: Remedy, path: &Path) -> Treatment {
         // A large file takes long, but the repair makes progress, and locks are only tried.
         let _unlimited = self.heartbeat.without_limit();
         match repair_in_turn(&self.examiner.sessions, path) {
-            Ok(repair) => {
-                Treatment::Done { remedy: Remedy::Repair, note: Some(note(&repair, path)) }
+            Ok(Careful { refused: Some(refusal), .. }) => refused(&refusal, path),
+            Ok(Careful { repair, .. }) => {
+                Treatment::Done { remedy, note: Some(note(&repair, path)) }
             }
             Err(Error::Timeout { holder: Some(holder), .. }) => InUse::by(Some(*holder)).kept(),
             Err(error) if error.is_busy() || matches!(error, Error::OpenElsewhere { .. }) => {
@@ -254,12 +289,39 @@ impl Session<'_> {
     }
 }
 
-fn repair_in_turn(sessions: &Sessions, path: &Path) -> Result<Repair> {
-    let turn = sessions.turn(path).label("doctor").try_acquire()?;
-    let repair = turn.repair_blocking()?;
+fn repair_in_turn(sessions: &Sessions, path: &Path) -> Result<Careful> {
+    let turn = || sessions.turn(path).label("doctor");
+    let turn = match turn().try_acquire() {
+        // It is far, or busy.
+        Err(Error::NoAnswer { .. }) => turn().timeout(ANSWER).acquire_blocking()?,
+        tried => tried?,
+    };
+    let done = turn.repair_with_care_blocking()?;
     // The session is repaired, even if the turn is lost now.
     let _ = turn.release_blocking();
-    Ok(repair)
+    Ok(done)
+}
+
+/// The name of a session without its extension.
+fn stem(name: &OsStr) -> Cow<'_, str> {
+    Path::new(name).file_stem().unwrap_or_default().to_string_lossy()
+}
+
+/// Why a repair would make things worse, and what to do instead.
+fn refused(refusal: &Objection, path: &Path) -> Treatment {
+    Treatment::report(&match refusal {
+        Objection::NotUnderstood(contents) => left_alone(*contents, path),
+        Objection::NoHeader(missing) => format!(
+            "nothing was changed: its header cannot be made of what is left, which lacks \
+             {missing}; put the header back as its first line, or take the file from a backup"
+        ),
+    })
+}
+
+/// What to do about a file that a repair would empty.
+fn left_alone(contents: Contents, path: &Path) -> String {
+    let file = path.display().to_string().replace('\'', "'\\''");
+    format!("a repair would leave little of it; {}", contents.remedy(&format!("'{file}'")))
 }
 
 fn note(repair: &Repair, path: &Path) -> String {
@@ -269,7 +331,17 @@ fn note(repair: &Repair, path: &Path) -> String {
     let quarantine = quarantine_path(path);
     let quarantine = quarantine.file_name().unwrap_or_default().display();
     let lost = if repair.flags_lost { "; not all of its file flags could be kept" } else { "" };
-    format!("{} bytes were moved to {quarantine}{lost}", repair.survey.bytes_removed)
+    let moved = format!("{} bytes were moved to {quarantine}{lost}", repair.survey.bytes_removed);
+    match &repair.header {
+        None => moved,
+        Some(header) if header.moved => format!("its header is the first line now; {moved}"),
+        Some(header) if header.invented.is_empty() => {
+            format!("its header was completed; {moved}")
+        }
+        Some(header) => {
+            format!("its header was made anew, with {}; {moved}", header.invented.join(", "))
+        }
+    }
 }
 
 fn unreadable(named: PathBuf, error: Error) -> Finding {
@@ -362,11 +434,13 @@ fn lock_treatment(lock: &LockReport, grace: Duration) -> Treatment {
             "somebody may be writing it; it counts as stale {} s after its last change",
             grace.as_secs()
         )),
-        (LockState::Remote, _) => Treatment::report(&format!(
-            "whether its owner is alive cannot be seen from this host; if that host is gone, use \
-             `{}`",
-            revoke_of(lock)
-        )),
+        (LockState::Remote, _) => Treatment::report(&match &lock.holder {
+            Some(holder) => format!(
+                "whether its owner is alive cannot be seen from this host; {}",
+                IfHostIsGone(&lock.lock, holder)
+            ),
+            None => "whether its owner is alive cannot be seen from this host".to_owned(),
+        }),
         (LockState::Unseen, _) => InUse::by(lock.holder.clone()).kept(),
         (LockState::Unreadable, _) => Treatment::report("a lock that cannot be read may be held"),
     }

@@ -10,16 +10,16 @@ use std::ops::Range;
 use std::thread;
 use std::time::Duration;
 
-use super::chain::ChainCheck;
 use crate::sessions::sweep::pool::Heartbeat;
 use crate::sys::{Pinned, Trace};
 use crate::transcript::damage::Damage;
+use crate::transcript::graph::Graph;
+use crate::transcript::look::{HeaderTrouble, Look, MAX_LINE, Verdict};
+use crate::transcript::quarantine::now;
 use crate::transcript::repair::Survey;
 use crate::transcript::scan::{Item, Line, Scanner};
 use crate::transcript::source::ReadAt;
 
-/// Longer lines are checked for damage, but their records are not followed.
-const MAX_LINE: usize = 4 * 1024 * 1024;
 /// A write takes microseconds. If the file has not grown for this long, its end is final.
 pub(super) const PAUSE: Duration = Duration::from_millis(25);
 /// The most looks at the end of a file to which somebody keeps writing.
@@ -28,20 +28,23 @@ const MAX_LOOKS: u32 = 40;
 /// What was found in a session file.
 #[derive(Default)]
 pub(super) struct TranscriptFacts {
-    pub(super) survey: Survey,
-    pub(super) chain: ChainCheck,
+    look: Look,
+    pub(super) graph: Graph,
+    /// Those below are known when the file was read to its end.
+    pub(super) header: Option<HeaderTrouble>,
+    pub(super) verdict: Verdict,
 }
 
 /// A session file that was read to its end.
 pub(super) enum Reading {
-    Done(TranscriptFacts),
+    Done(Box<TranscriptFacts>),
     Unfinished(Unfinished),
 }
 
 /// Damage reaches to the very end of the file. It is not counted yet.
 pub(super) struct Unfinished {
     /// `None` if they would need too much memory until later.
-    facts: Option<TranscriptFacts>,
+    facts: Option<Box<TranscriptFacts>>,
     damage: Damage,
     /// Where the file ended.
     end: u64,
@@ -52,7 +55,7 @@ pub(super) struct Unfinished {
 impl Unfinished {
     /// How many ids are remembered for it.
     pub(super) fn remembered(&self) -> usize {
-        self.facts.as_ref().map_or(0, |facts| facts.chain.remembered())
+        self.facts.as_ref().map_or(0, |facts| facts.graph.remembered())
     }
 
     /// Forgets what was found before its end.
@@ -62,12 +65,15 @@ impl Unfinished {
 }
 
 /// Reads a session file. Every read is a heartbeat.
-pub(super) fn begin(file: &Pinned, heartbeat: &Heartbeat) -> io::Result<Reading> {
+pub(super) fn begin(file: &Pinned, name: &str, heartbeat: &Heartbeat) -> io::Result<Reading> {
     let source = Source { file: file.file(), heartbeat };
-    let mut facts = TranscriptFacts::default();
+    let mut facts = Box::<TranscriptFacts>::default();
     let (end, trace) = (source.end()?, file.trace());
     Ok(match facts.read_part(&source, 0..end)? {
-        None => Reading::Done(facts),
+        None => {
+            facts.judge(&source, name)?;
+            Reading::Done(facts)
+        }
         Some(damage) => Reading::Unfinished(Unfinished { facts: Some(facts), damage, end, trace }),
     })
 }
@@ -76,9 +82,10 @@ pub(super) fn begin(file: &Pinned, heartbeat: &Heartbeat) -> io::Result<Reading>
 /// again.
 pub(super) fn settle(
     file: &Pinned,
+    name: &str,
     before: Unfinished,
     heartbeat: &Heartbeat,
-) -> io::Result<TranscriptFacts> {
+) -> io::Result<Box<TranscriptFacts>> {
     let source = Source { file: file.file(), heartbeat };
     // A file that was cut is another one as well.
     let is_same = before.trace.is_some()
@@ -87,7 +94,7 @@ pub(super) fn settle(
     let end_before = before.end;
     let (mut facts, mut damage, mut end) = match before {
         Unfinished { facts: Some(facts), damage, end, .. } if is_same => (facts, damage, end),
-        _ => match begin(file, heartbeat)? {
+        _ => match begin(file, name, heartbeat)? {
             Reading::Done(facts) => return Ok(facts),
             Reading::Unfinished(Unfinished { facts, damage, end, .. }) => {
                 if !is_same || end != end_before {
@@ -109,10 +116,22 @@ pub(super) fn settle(
         damage = unfinished;
         source.pause();
     }
+    facts.judge(&source, name)?;
     Ok(facts)
 }
 
 impl TranscriptFacts {
+    pub(super) fn survey(&self) -> &Survey {
+        &self.look.survey
+    }
+
+    /// Judges a file that was read to its end. `name` is its name without its extension.
+    fn judge(&mut self, source: &Source<'_>, name: &str) -> io::Result<()> {
+        self.header = self.look.header_trouble(source)?;
+        self.verdict = self.look.verdict(source, source.end()?, name, &now())?;
+        Ok(())
+    }
+
     /// Reads a part of the file. Returns damage that reaches to its very end, without counting it.
     fn read_part(&mut self, source: &Source<'_>, part: Range<u64>) -> io::Result<Option<Damage>> {
         let end = part.end;
@@ -120,8 +139,8 @@ impl TranscriptFacts {
         while let Some(item) = scanner.next_item()? {
             match item {
                 Item::Line(line) => {
-                    self.survey.lines += 1;
-                    self.chain.follow(&line);
+                    self.look.whole(&line);
+                    self.graph.follow(source, &line)?;
                 }
                 Item::Damage(damage) if damage.range.end == end && !damage.terminated => {
                     return Ok(Some(damage));
@@ -133,14 +152,16 @@ impl TranscriptFacts {
     }
 
     fn count(&mut self, source: &Source<'_>, damage: &Damage) -> io::Result<()> {
-        self.survey.count(damage);
+        self.look.damaged(damage, source)?;
         for range in &damage.saved {
             let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
             let mut bytes = (length <= MAX_LINE).then(|| vec![0; length]);
             if let Some(bytes) = &mut bytes {
                 source.read_exact(bytes, range.start)?;
             }
-            self.chain.follow(&Line::of(range.clone(), damage.line, bytes));
+            let line = Line::of(range.clone(), damage.line, bytes);
+            self.look.saved(&line);
+            self.graph.follow(source, &line)?;
         }
         Ok(())
     }
@@ -192,7 +213,7 @@ mod tests {
     }
 
     fn begun(path: &Path) -> Unfinished {
-        match begin(&open(path), &Heartbeat::new(Instant::now())).unwrap() {
+        match begin(&open(path), "s", &Heartbeat::new(Instant::now())).unwrap() {
             Reading::Unfinished(unfinished) => unfinished,
             Reading::Done(_) => panic!("it is torn"),
         }
@@ -200,9 +221,9 @@ mod tests {
 
     /// The lines, the damage and the records without a parent.
     fn settled(path: &Path, unfinished: Unfinished) -> (u64, u64, u64) {
-        let facts = settle(&open(path), unfinished, &Heartbeat::new(Instant::now())).unwrap();
-        let damages = facts.survey.damages.values().sum();
-        (facts.survey.lines, damages, facts.chain.chain.orphans)
+        let facts = settle(&open(path), "s", unfinished, &Heartbeat::new(Instant::now())).unwrap();
+        let damages = facts.survey().damages.values().sum();
+        (facts.survey().lines, damages, facts.graph.report().orphans.count)
     }
 
     const TORN: &str = "{\"type\":\"session\",\"id\":\"s\"}\n\
@@ -239,7 +260,7 @@ mod tests {
             let other = dir.path().join("other");
             fs::write(&other, format!("{{\"type\":\"x\"}}\n{TORN}")).unwrap();
             fs::rename(&other, &path).unwrap();
-            assert_eq!(settled(&path, unfinished), (4, 2, 0), "it is another one");
+            assert_eq!(settled(&path, unfinished), (4, 2, 1), "it is another one");
         }
     }
 }

@@ -303,7 +303,7 @@ fn a_repair_counts_once_it_is_known_to_be_in_place() {
     let length = original.len() as u64;
     let (mut file, mut notes) = (Vec::new(), Vec::new());
     let (made, moves) = (Some("1-2-3".to_owned()), &mut Moves::default());
-    take_out(&original, length, made, &mut file, &mut notes, moves).unwrap();
+    take_out(&original, length, None, made, &mut file, &mut notes, moves).unwrap();
     let undone = |trace: Option<&str>| {
         let mut out = Vec::new();
         let (len, moves) = (file.len() as u64, &mut Moves::default());

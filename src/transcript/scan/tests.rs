@@ -235,7 +235,7 @@ fn what_is_no_json() {
     {
         assert_eq!(damage(format!("{line}\n")), found(NotJson, &[]), "{line}");
     }
-    assert_eq!(damage("\u{feff}{\"a\":1}\n"), found(Splice, &["{\"a\":1}"]));
+    assert_eq!(damage("\u{feff}{\"a\":1}\n"), found(ByteOrderMark, &["{\"a\":1}"]));
 }
 
 #[test]
@@ -305,4 +305,53 @@ fn hostile_lines_take_linear_time() {
     }
     // Half a second in a debug build; minutes if it were quadratic.
     assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+}
+
+#[test]
+fn what_has_a_name_is_called_by_it_at_the_end_of_the_file_as_well() {
+    let record = r#"{"type":"message","id":"a"}"#;
+    for end in ["\n", "\r\n", ""] {
+        let named = |line: &str| scan(format!("{record}\n{line}{end}").as_bytes()).1;
+        let marked = format!("{record}{}", end.trim_end_matches('\n'));
+        assert_eq!(named(&format!("\u{feff}{record}")), [found(ByteOrderMark, &[&marked])]);
+        assert_eq!(named(r#"{"type":"x","n":NaN}"#), [found(NotANumber, &[])]);
+        assert_eq!(named(r#"{"type":"x","n":[-Infinity]}"#), [found(NotANumber, &[])]);
+        assert_eq!(named(r#"{"type":"x","n":undefined}"#), [found(Undefined, &[])]);
+        // More than one thing is wrong with it.
+        let glued = format!("\u{feff}{record}x");
+        assert_eq!(named(&glued)[0].0, Splice);
+    }
+}
+
+/// The inner object of a torn record, whatever was lost before it.
+#[test]
+fn where_records_have_a_type_an_object_without_one_is_a_piece() {
+    let record = r#"{"type":"message","id":"b","message":{"role":"user","content":"two"}}"#;
+    let inner = r#"{"role":"user","content":"two"}"#;
+    for typed in [true, false] {
+        let first = if typed { r#"{"type":"session"}"# } else { r#"{"id":"s"}"# };
+        for line in [
+            format!("\0\0{inner}}}"),
+            format!("\0\0{inner}"),
+            format!("{inner}{record}"),
+            format!("{}{inner}", &record[..30]),
+        ] {
+            for end in ["\n", "\r\n", ""] {
+                let (lines, damages) = scan(format!("{first}\n{line}{end}").as_bytes());
+                assert_eq!(lines, [first]);
+                let saved: Vec<_> = damages[0].1.iter().map(|text| text.trim_end()).collect();
+                let pieces = saved.iter().filter(|text| **text == inner).count();
+                assert!(!typed || pieces == 0, "{line:?}");
+                assert_eq!(saved.contains(&record), line.ends_with(record), "{line:?}");
+            }
+        }
+    }
+    // The torn record itself gives the same, whether it was sealed or not.
+    for cut in 1..record.len() {
+        for end in ["", "\n", "\n{\"type\":\"x\"}\n", "\n\n"] {
+            let file = format!("{{\"type\":\"session\"}}\n{}{end}", &record[..cut]);
+            let (_, damages) = scan(file.as_bytes());
+            assert!(damages.len() == 1 && damages[0].1.is_empty(), "{file}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The gateways of the named state directories: their locks, and whether their owners listen.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -19,28 +20,48 @@ pub(super) struct OfGateway {
     finding: Finding,
 }
 
-/// Looks at each path that is a state directory. With `--fix`, stale gateway locks and orphaned
+/// So many are looked at at the same time: each may take a second.
+const AT_ONCE: usize = 8;
+
+/// Looks at the gateway of each state directory. With `--fix`, stale gateway locks and orphaned
 /// `.reclaim` directories are removed.
-pub(super) fn look(paths: &[PathBuf], args: &Args) -> Vec<OfGateway> {
+pub(super) fn look(state_dirs: &BTreeSet<PathBuf>, args: &Args) -> Vec<OfGateway> {
+    let state_dirs: Vec<_> = state_dirs.iter().collect();
     let mut found = Vec::new();
-    for state_dir in paths.iter().filter(|path| is_state_directory(path)) {
-        let gateway = of_state_dir(state_dir).assume_local(args.local.assume_local);
-        let findings = doctor(&gateway, None, args.fix).unwrap_or_default();
-        // Without a gateway here, a listener on its port may belong to another instance.
-        let is_strangers = |what: &Trouble| matches!(what, Trouble::UnknownListener(_));
-        let is_stranger = findings.iter().any(|finding| is_strangers(&finding.what));
-        let of_locks = findings.into_iter().filter(|finding| match &finding.what {
-            Trouble::UnknownListener(_) => false,
-            Trouble::NotHealthy(_) => !is_stranger,
-            _ => true,
+    for some in state_dirs.chunks(AT_ONCE) {
+        std::thread::scope(|scope| {
+            let looks: Vec<_> = some
+                .iter()
+                .map(|dir| {
+                    let started =
+                        std::thread::Builder::new().spawn_scoped(scope, || look_at(dir, args));
+                    (dir, started)
+                })
+                .collect();
+            for (dir, look) in looks {
+                found.extend(match look.map(std::thread::ScopedJoinHandle::join) {
+                    Ok(Ok(findings)) => findings,
+                    // No thread was to be had.
+                    _ => look_at(dir, args),
+                });
+            }
         });
-        found.extend(of_locks.map(|finding| OfGateway { state_dir: state_dir.clone(), finding }));
     }
     found
 }
 
-fn is_state_directory(path: &Path) -> bool {
-    path.join("agents").is_dir() || path.join("gateway.state.lock").exists()
+fn look_at(state_dir: &Path, args: &Args) -> Vec<OfGateway> {
+    let gateway = of_state_dir(state_dir).assume_local(args.local.assume_local);
+    let findings = doctor(&gateway, None, args.fix).unwrap_or_default();
+    // Without a gateway here, a listener on its port may belong to another instance.
+    let is_strangers = |what: &Trouble| matches!(what, Trouble::UnknownListener(_));
+    let is_stranger = findings.iter().any(|finding| is_strangers(&finding.what));
+    let of_locks = findings.into_iter().filter(|finding| match &finding.what {
+        Trouble::UnknownListener(_) => false,
+        Trouble::NotHealthy(_) => !is_stranger,
+        _ => true,
+    });
+    of_locks.map(|finding| OfGateway { state_dir: state_dir.to_owned(), finding }).collect()
 }
 
 pub(super) fn remaining(found: &[OfGateway]) -> usize {

@@ -6,7 +6,7 @@ use turnlock::doctor::{Examination, Finding, Problem, Treatment};
 use turnlock::{Holder, LockReport};
 
 use super::count;
-use crate::output::printable;
+use crate::output::{self, printable};
 
 /// The findings, in sections.
 pub(super) fn show(examination: &Examination) -> String {
@@ -57,13 +57,13 @@ fn lock(report: &LockReport) -> String {
         .and_then(|holder| holder.host_pid.or(holder.pid))
         .map_or("missing".to_owned(), |pid| pid.to_string());
     let alive = match holder {
-        Some(holder) if holder.unseen => "unknown",
+        Some(holder) if holder.unseen || holder.hidden.is_some() => "unknown",
         Some(holder) if holder.alive => "alive",
         Some(_) => "dead",
         None => "unknown",
     };
     let age = holder.and_then(|holder| holder.age());
-    let age = age.map_or("unknown".to_owned(), super::table::age);
+    let age = age.map_or("unknown".to_owned(), output::age);
     let stale = if report.state == turnlock::LockState::Stale { "yes" } else { "no" };
     let mut text = format!("pid={pid} ({alive}) age={age} stale={stale}");
     if !report.reasons.is_empty() {

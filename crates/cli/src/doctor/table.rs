@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Cell, Color, ContentArrangement, Table};
 use turnlock::doctor::{Examination, Finding, Problem, Treatment};
 
-use crate::output::printable;
+use crate::output::{self, printable};
 
 /// The findings, in tables.
 pub(super) fn show(examination: &Examination) -> String {
@@ -67,7 +66,7 @@ fn table(findings: &[(&Finding, String)]) -> Table {
 
 fn colour(finding: &Finding) -> Color {
     match finding.treatment {
-        Treatment::None | Treatment::Done { .. } => Color::Green,
+        Treatment::None | Treatment::Done { .. } | Treatment::Accepted { .. } => Color::Green,
         Treatment::Failed { .. } => Color::Red,
         _ => Color::Yellow,
     }
@@ -77,21 +76,9 @@ fn details(finding: &Finding) -> String {
     let problem = finding.problem.to_string();
     match &finding.problem {
         Problem::Lock(report) => match report.holder.as_ref().and_then(|holder| holder.age()) {
-            Some(since) => format!("{problem}, since {}", age(since)),
+            Some(since) => format!("{problem}, since {}", output::age(since)),
             None => problem,
         },
         _ => problem,
-    }
-}
-
-/// An age in at most two units: `17s`, `2h3m`, `4d5h`.
-pub(super) fn age(age: Duration) -> String {
-    let seconds = age.as_secs();
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
-    match seconds {
-        ..60 => format!("{seconds}s"),
-        60..3600 => format!("{minutes}m{}s", seconds % 60),
-        3600..86_400 => format!("{hours}h{}m", minutes % 60),
-        _ => format!("{days}d{}h", hours % 24),
     }
 }

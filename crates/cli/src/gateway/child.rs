@@ -16,6 +16,7 @@ use tokio::process::Child;
 use turnlock::gateway::Gateway;
 
 use super::guard::Guard;
+use super::profile::Profile;
 use super::signals::Signals;
 use crate::failure::Failure;
 use crate::reaper::{self, Purpose};
@@ -28,10 +29,11 @@ pub(super) async fn run(
     gateway: &Arc<Gateway>,
     signals: Signals,
     command: &[OsString],
+    profile: Option<&Profile>,
 ) -> Result<ExitCode, Failure> {
     children::adopt_orphans()?;
     // Must be the main thread: the kernel tells the reaper when the thread that started it ends.
-    let mut reaper = start(gateway, command)?;
+    let mut reaper = start(gateway, command, profile)?;
     let ended = attend(gateway, signals, &mut reaper).await;
     match &ended {
         Ok(status) if status.signal().is_none() => {}
@@ -42,9 +44,14 @@ pub(super) async fn run(
     ended.map(exit_code)
 }
 
-fn start(gateway: &Gateway, command: &[OsString]) -> Result<Child, Failure> {
+fn start(
+    gateway: &Gateway,
+    command: &[OsString],
+    profile: Option<&Profile>,
+) -> Result<Child, Failure> {
     let mut reaper = tokio::process::Command::from(reaper::command(Purpose::Gateway, command)?);
     reaper.envs(facts(gateway));
+    reaper.envs(profile.map(|profile| ("OPENCLAW_PROFILE", profile.as_str())));
     let spawned = gateway.with_lock_fds(|locks| {
         let _inherited: Vec<_> =
             locks.iter().map(|lock| lend::inheritable(*lock)).collect::<io::Result<_>>()?;

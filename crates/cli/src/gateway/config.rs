@@ -23,6 +23,22 @@ pub(in crate::gateway) struct Config {
 pub(in crate::gateway) struct Gateway {
     #[serde(default, deserialize_with = "port")]
     pub(in crate::gateway) port: Option<u16>,
+    pub(in crate::gateway) auth: Option<Auth>,
+    pub(in crate::gateway) remote: Option<Remote>,
+}
+
+#[derive(Deserialize, Default)]
+pub(in crate::gateway) struct Auth {
+    #[serde(default, deserialize_with = "plain_text")]
+    pub(in crate::gateway) token: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+pub(in crate::gateway) struct Remote {
+    #[serde(default, deserialize_with = "plain_text")]
+    pub(in crate::gateway) url: Option<String>,
+    #[serde(default, deserialize_with = "plain_text")]
+    pub(in crate::gateway) token: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -57,6 +73,13 @@ fn port<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u16>, D::Error> {
     // In range and whole, so that the cast loses nothing.
     let port = is_port.then_some(number as u16);
     port.map(Some).ok_or_else(|| serde::de::Error::custom(format!("{number} is no port")))
+}
+
+/// A text that means itself: no variable, no reference to a secret, no empty one.
+fn plain_text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let value = serde_json::Value::deserialize(from)?;
+    let text = value.as_str().filter(|text| !text.is_empty() && !text.contains("${"));
+    Ok(text.map(str::to_owned))
 }
 
 /// A config is read only up to this many bytes …

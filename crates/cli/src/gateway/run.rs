@@ -208,7 +208,7 @@ async fn run(
         (_, None, Err(error)) => Err(error.into()),
         (command, None, Ok(listener)) => {
             drop(listener);
-            child::run(&gateway, signals, command).await
+            child::run(&gateway, signals, command, args.which.profile.as_ref()).await
         }
     };
     let released = tokio::time::timeout(RELEASE, release(gateway)).await;

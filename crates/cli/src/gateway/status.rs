@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anstyle::AnsiColor;
 use turnlock::gateway::{self, GatewayReport, Listener, LockFacts};
 
-use super::Which;
+use super::{Which, profile};
 use crate::failure::Failure;
 use crate::output::{self, printable};
 
@@ -33,16 +33,17 @@ pub(super) struct Args {
 
 pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let report = gateway::status(&args.which.builder(args.port)?, args.port)?;
+    tracing::info!(address = %report.address, health = %report.health, "looked");
     if args.json {
         output::answer_json(output::Schema::GatewayStatus, &report)?;
     } else {
-        output::answer(&table(&report))?;
+        output::answer(&table(&report, &args.which))?;
     }
     let well = report.owner_lives() && (!args.require_healthy || report.health.is_healthy());
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn table(report: &GatewayReport) -> String {
+fn table(report: &GatewayReport, which: &Which) -> String {
     let mut rows = vec![
         ("state directory", report.state_dir.display().to_string()),
         ("config", report.config.display().to_string()),
@@ -54,6 +55,9 @@ fn table(report: &GatewayReport) -> String {
     ];
     if let Some(remains) = &report.remains {
         rows.insert(4, ("left behind", remains.to_string()));
+    }
+    if let Some(profile) = &which.profile {
+        rows.push(("service", profile::unit(Some(profile))));
     }
     let bold = AnsiColor::BrightWhite.on_default().bold();
     let line =

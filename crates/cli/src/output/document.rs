@@ -30,6 +30,8 @@ pub(crate) enum Schema {
     Revoke,
     #[serde(rename = "turnlock.gateway.status/1")]
     GatewayStatus,
+    #[serde(rename = "turnlock.gateway.probe/1")]
+    GatewayProbe,
     #[serde(rename = "turnlock.gateway.doctor/1")]
     GatewayDoctor,
     #[serde(rename = "turnlock.gateway.isolation/1")]

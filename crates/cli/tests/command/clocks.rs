@@ -82,14 +82,14 @@ fn ages_make_sense_by_any_clock() {
     ];
     for (n, set) in settings.iter().enumerate() {
         set();
-        let locks = told(&clock, &room, &["status"], 0);
+        let locks = told(&clock, &room, &["status", "."], 0);
         assert!(locks.contains("s.jsonl\theld"), "{locks}");
         let found = told(&clock, &room, &["doctor", "--json", "."], 1);
         assert!(found.contains("dead-pid"), "{found}");
         let refused = told(&clock, &room, &["run", "--timeout", "0", "s.jsonl", "--", "true"], 75);
         // A hold that begins in the future has no age yet.
         assert_eq!(hours(&refused).min(6), [0, 5, 0, 0, 6][n], "{refused}");
-        let shown = on_a_terminal(&clock, &room, "status");
+        let shown = on_a_terminal(&clock, &room, "status .");
         let sensible = |shown: &String| shown.contains(" ago") && !shown.contains(" -");
         assert!(shown.as_ref().is_none_or(sensible), "setting {n}: {shown:?}");
     }

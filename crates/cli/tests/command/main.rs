@@ -2,6 +2,7 @@
 
 mod append;
 mod beside;
+mod by_hand;
 mod children;
 mod clocks;
 mod containers;
@@ -10,6 +11,7 @@ mod enclosed;
 mod filesystems;
 mod json;
 mod pages;
+mod places;
 #[path = "../support/program.rs"]
 mod program;
 mod remedies;
@@ -21,4 +23,5 @@ mod signals;
 mod status;
 mod stress;
 mod terminal;
+mod verbose;
 mod watched;

@@ -67,6 +67,7 @@ fn status_is_a_table_with_colours_unless_they_are_not_wanted() {
     let plain = ended(plain.unwrap()).out;
     assert!(plain.contains("the holder") && !plain.contains('\u{1b}'), "{plain}");
     drop(holder);
+    std::fs::write(room.dir.join("none.jsonl"), "").unwrap();
     assert_eq!(
         ended(on_a_terminal(&format!("status {}/none.jsonl", room.dir.display())).unwrap())
             .out

@@ -100,7 +100,7 @@ fn owner_listener_and_health_are_three_facts() {
     // The owner has gone, its record stays, and somebody else answers on its port.
     serve(TcpListener::bind(home.address()).unwrap(), "200 OK", "{}");
     let port = home.port.to_string();
-    let status = home.ask("probe", &["--json", "--port", &port]);
+    let status = home.ask("status", &["--json", "--port", &port]);
     assert_eq!(status.code, Some(1), "{status:?}");
     let status = json(&status.out);
     assert_eq!(status["stateLock"]["state"], "stale");

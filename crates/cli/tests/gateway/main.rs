@@ -12,7 +12,10 @@ mod monitor;
 mod namespaces;
 mod owner;
 mod ports;
+mod probe;
+mod profile;
 mod race;
+mod remedies;
 mod rig;
 #[path = "../support/schema.rs"]
 mod schema;

@@ -38,6 +38,8 @@ pub fn gateway(args: &[&str]) -> Command {
         "OPENCLAW_STATE_DIR",
         "OPENCLAW_CONFIG_PATH",
         "OPENCLAW_GATEWAY_PORT",
+        "OPENCLAW_GATEWAY_TOKEN",
+        "OPENCLAW_PROFILE",
         "INVOCATION_ID",
         "NOTIFY_SOCKET",
     ] {
@@ -121,7 +123,7 @@ pub fn serve(listener: TcpListener, status: &'static str, body: &'static str) {
     });
 }
 
-fn respond(mut stream: TcpStream, status: &str, body: &str) -> std::io::Result<()> {
+pub fn respond(mut stream: TcpStream, status: &str, body: &str) -> std::io::Result<()> {
     let mut line = String::new();
     let mut reader = BufReader::new(stream.try_clone()?);
     while reader.read_line(&mut line)? > 2 {

@@ -6,7 +6,7 @@ use crate::ledger::Ledger;
 use crate::rig::{Guest, Job, LEASE, Rig};
 use crate::{durability, stays};
 
-type Check = fn(&mut Rig);
+pub type Check = fn(&mut Rig);
 
 /// All of them, by name.
 pub const ALL: &[(&str, Check)] = &[
@@ -29,7 +29,7 @@ pub const ALL: &[(&str, Check)] = &[
 pub const SOON: Duration = Duration::from_secs(20);
 
 /// The command and the driver, as the guests call them.
-fn programs(rig: &Rig) -> String {
+pub fn programs(rig: &Rig) -> String {
     let folder = rig.folder().display();
     format!("PATH={folder}:$PATH; driver() {{ '{folder}/driver' --driver \"$@\"; }}")
 }

@@ -230,8 +230,6 @@ fn the_state_directory_is_examined_when_no_path_is_named() {
 fn a_wrong_command_line_is_told_apart_from_findings() {
     let room = room();
     for arguments in [
-        vec!["doctor", "/no/such/place"],
-        vec!["doctor", "/no/such/*/place"],
         vec!["doctor", "--locks-only", "--transcripts-only", "."],
         vec!["doctor", "--undo", "x.jsonl", "--fix"],
     ] {
@@ -295,7 +293,7 @@ fn where_no_session_is_found_nothing_is_healthy_and_the_advice_finds_some() {
     let at = |name: &str| dir.path().join(name);
     fs::create_dir_all(at("empty")).unwrap();
     fs::write(at("events.ndjson"), "{}\n").unwrap();
-    for wrong in ["empty", "events.ndjson"] {
+    for wrong in ["empty", "."] {
         let answer = ended(doctor(&[], &at(wrong)));
         assert_eq!(answer.code, Some(1), "{answer:?}");
         assert!(answer.out.starts_with("No session found in "), "{answer:?}");
@@ -316,6 +314,15 @@ fn where_no_session_is_found_nothing_is_healthy_and_the_advice_finds_some() {
         fs::create_dir_all(at(sessions)).unwrap();
         fs::write(at(sessions).join("s.jsonl"), "{}\n").unwrap();
     }
+    let answer = ended(doctor(&[], &at("opt")));
+    assert!(answer.code == Some(0) && answer.out.contains("Examined 3 sessions"), "{answer:?}");
+    for sessions in ["opt/x/logs", "opt/it's/logs", "opt/a\u{1b}[31m/logs"] {
+        fs::create_dir_all(at(sessions)).unwrap();
+        fs::write(at(sessions).join("s.jsonl"), "{}\n").unwrap();
+    }
+    fs::remove_dir_all(at("opt/oc1")).unwrap();
+    fs::remove_dir_all(at("opt/oc 2")).unwrap();
+    fs::remove_dir_all(at("opt/a\u{1b}[31m/agents")).unwrap();
     let answer = ended(doctor(&[], &at("opt")));
     assert_eq!(answer.code, Some(1), "{answer:?}");
     let advice = answer.out.lines().last().unwrap().trim().strip_prefix("turnlock ").unwrap();

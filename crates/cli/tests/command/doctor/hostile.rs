@@ -240,7 +240,7 @@ fn a_line_of_a_gigabyte_is_read_and_judged_in_little_memory() {
 fn nesting_is_no_danger() {
     let room = room();
     for depth in [100, 100_000] {
-        let deep = "[".repeat(depth) + &"]".repeat(depth);
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
         let cut = "{\"a\":".repeat(depth);
         let text = format!(
             "{{\"type\":\"session\",\"id\":\"s\"}}\n{deep}\n{cut}\n{cut}{{\"b\":1}}\n{{\"c\":3}}\n"

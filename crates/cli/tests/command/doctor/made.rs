@@ -32,6 +32,9 @@ pub struct Made {
     pub bytes: Vec<u8>,
     pub records: Vec<Vec<u8>>,
     pub damaged: bool,
+    /// The bytes of records that were cut, and of what is no record.
+    torn: usize,
+    rubbish: usize,
     next: usize,
 }
 
@@ -74,6 +77,12 @@ impl Made {
         // Anywhere before the text ends, also inside of a character.
         let cut = 1 + dice.below(record.len() - 4);
         match class {
+            4 => self.rubbish += record.len() + 1,
+            5 => self.rubbish += 22,
+            0 | 6 => self.torn += cut,
+            _ => {}
+        }
+        match class {
             0 => {
                 self.bytes.extend_from_slice(&record[..cut]);
                 let whole = self.object(size / 2);
@@ -113,6 +122,7 @@ impl Made {
             1 => {
                 let record = self.object(200);
                 let cut = 1 + dice.below(record.len() - 4);
+                self.torn += cut;
                 self.bytes.extend_from_slice(&record[..cut]);
             }
             2 => self.bytes.extend(std::iter::repeat_n(0, 1 + dice.below(2000))),
@@ -122,6 +132,12 @@ impl Made {
             }
         }
         self.damaged |= how != 0;
+    }
+
+    /// Whether a repair leaves enough of it. Otherwise the file is left alone.
+    pub fn is_understood(&self) -> bool {
+        let kept: usize = self.records.iter().map(Vec::len).sum();
+        self.rubbish <= kept && (kept > 0 || self.torn == 0)
     }
 
     /// What a repair has to leave.
