@@ -17,7 +17,7 @@ use crate::sys;
 use crate::transcript::restore::RestoreError;
 
 use advice::{AgainstForeign, ToGetIt};
-pub(crate) use advice::{revoke, shell_word};
+pub(crate) use advice::{IfHostIsGone, revoke, shell_word};
 pub use changed::SessionChange;
 pub use holder::Holder;
 pub use lost::LostCause;
@@ -101,10 +101,8 @@ pub enum Error {
     /// The record names an owner on another machine, or of another boot, on a network filesystem.
     /// It is not reclaimed on suspicion.
     #[error(
-        "locked from another host: {}{}; \
-         if that host is gone, remove the lock with `{}`",
-        lock.display(), HolderStory(Some(holder)),
-        revoke(lock, holder).unwrap_or_else(|| "turnlock revoke".into())
+        "locked from another host: {}{}; {}",
+        lock.display(), HolderStory(Some(holder)), IfHostIsGone(lock, holder)
     )]
     RemoteOwner {
         /// The lock file.
@@ -114,15 +112,11 @@ pub enum Error {
     },
 
     /// The filesystem does not keep kernel locks, so this crate could not keep its promises there.
-    #[error(
-        "{}: its filesystem does not keep locks: {reason}; \
-         move the sessions to a filesystem that does, or mount it so that it does",
-        dir.display()
-    )]
+    #[error("{}: {reason}", dir.display())]
     LocksNotKept {
         /// The directory.
         dir: PathBuf,
-        /// The mount, and why it does not keep locks.
+        /// The mount, why it does not keep locks, and what would.
         reason: String,
     },
 

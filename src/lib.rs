@@ -72,7 +72,7 @@
 //!   A session file that is mounted by itself is refused; mount its directory.
 //! - **Whoever may read a session can keep it busy** (`flock -s`), until he is ended. The error
 //!   [`DataLockBusy`](Error::DataLockBusy) names the process. Where users do not trust each other,
-//!   a session has mode 0600, as those that this crate creates.
+//!   a session has mode 0600 ([`SessionsBuilder::private`]).
 //! - **A disk that does not answer** cannot be called off. An acquire ends at its deadline all the
 //!   same ([`Error::NoAnswer`]), at most 250 ms late, and what the disk still does is let go. There
 //!   are two exceptions. A thread that was the first to ask the disk is kept. So is a task whose
@@ -153,7 +153,7 @@ mod transcript;
 
 pub use compat::format::Format;
 pub use datafile::read::Transcript;
-pub use datafile::{Appended, Origin, Part, Position, Tail};
+pub use datafile::{Appended, Batch, Origin, Part, Position, Tail};
 pub use error::{Error, Holder, LostCause, ReadError, RecordError, Result, SessionChange};
 pub use lock::Reason;
 #[cfg(feature = "metrics")]
@@ -162,7 +162,7 @@ pub use rules::{Durability, LongHold};
 pub use session::{Rewritten, Turn};
 pub use sessions::doctor;
 pub use sessions::sweep::{DirectoryReport, LockReport, LockState};
-pub use sessions::{Acquire, Session, Sessions, SessionsBuilder};
+pub use sessions::{Acquire, Session, Sessions, SessionsBuilder, Ticket};
 pub use transcript::contents::Contents;
 pub use transcript::damage::{Damage, DamageKind};
 pub use transcript::quarantine::Fingerprint;

@@ -8,9 +8,13 @@
 //! | `task.rs` | work on another thread: its result, or the end of the time that it has |
 //! | `errand.rs` | the way to that thread: the runtime's pool, or a thread of ours if it is full |
 //! | `disk.rs` | how much of it runs at a time on one disk, which may not answer |
+//! | `alarm.rs` | the end of a wait, where there is no runtime |
+//! | `driven.rs` | what is polled by threads of ours, and ends with a callback |
 //! | `in_place.rs` | work on the thread that asks for it: how long it has been going on |
 
+mod alarm;
 mod disk;
+mod driven;
 mod errand;
 pub(crate) mod in_place;
 mod task;
@@ -24,6 +28,7 @@ use tokio::runtime::Handle;
 
 use crate::error::{Error, Result};
 pub(crate) use disk::Disk;
+pub(crate) use driven::{Driven, drive};
 use errand::Way;
 use task::{Outcome, Task};
 
@@ -35,6 +40,9 @@ pub(crate) enum Mode {
     /// For a task of a tokio runtime. File work goes to the blocking pool, and waits end with a
     /// waker.
     Async,
+    /// For what is started and calls back. The same without a runtime: file work goes to threads of
+    /// ours.
+    Callback,
 }
 
 /// Work on a thread's own disk that takes longer than this is stuck: other threads do theirs
@@ -48,6 +56,10 @@ impl Mode {
         match self {
             Self::Blocking => std::thread::sleep(time),
             Self::Async => tokio::time::sleep(time).await,
+            Self::Callback => {
+                let over = std::future::pending::<()>();
+                let _ = alarm::until(Instant::now() + time, over).await;
+            }
         }
     }
 
@@ -58,12 +70,28 @@ impl Mode {
         self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
-        match self {
-            Self::Blocking => Ok(in_place::by_thread(work)),
-            Self::Async => match Task::start(work, &Way::Runtime(runtime()?)).await {
-                Outcome::Done(done) => Ok(done),
-                Outcome::Late | Outcome::Refused => Err(shut_down()),
-            },
+        let way = match self {
+            Self::Blocking => return Ok(in_place::by_thread(work)),
+            Self::Async => Way::Runtime(runtime()?),
+            Self::Callback => Way::Ours,
+        };
+        match Task::start(work, &way).await {
+            Outcome::Done(done) => Ok(done),
+            Outcome::Late | Outcome::Refused => Err(shut_down()),
+        }
+    }
+
+    /// Waits for something, until the deadline at most: `None` if that passes first. Not for a
+    /// thread, which parks instead.
+    pub(crate) async fn wait_until<T>(
+        self,
+        deadline: Option<Instant>,
+        wait: impl Future<Output = T>,
+    ) -> Option<T> {
+        match (deadline, self) {
+            (None, _) => Some(wait.await),
+            (Some(deadline), Self::Callback) => alarm::until(deadline, wait).await,
+            (Some(deadline), _) => tokio::time::timeout_at(deadline.into(), wait).await.ok(),
         }
     }
 
@@ -93,13 +121,13 @@ impl Mode {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<Option<T>> {
         let way = match self {
-            Self::Blocking => Way::Ours,
+            Self::Blocking | Self::Callback => Way::Ours,
             Self::Async => Way::Runtime(runtime()?),
         };
         let task = Task::start_on_disk(work, disk, &way, deadline);
         let outcome = match self {
             Self::Blocking => task::wait(task),
-            Self::Async => task.await,
+            Self::Async | Self::Callback => task.await,
         };
         match outcome {
             Outcome::Done(done) => Ok(Some(done)),
@@ -115,7 +143,7 @@ impl Mode {
     pub(crate) async fn begin(self) -> Result<()> {
         if self == Self::Async {
             runtime()?;
-            tokio::task::coop::consume_budget().await;
+            tokio::task::consume_budget().await;
         }
         Ok(())
     }

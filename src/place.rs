@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::compat::openclaw;
 use crate::error::{Context, Error, Result};
-use crate::sys::{Dir, DirNumber, Found, Pinned, Stat, strip_suffix};
+use crate::sys::{Dir, DirNumber, Found, Pinned, Stat, Users, strip_suffix};
 
 /// A session's directory and its name there. Two values are equal if they mean the same session,
 /// whichever path it was named by.
@@ -20,6 +20,8 @@ pub(crate) struct Place {
     dir: Arc<Dir>,
     /// The lock path, which begins with the session's path.
     lock: Arc<Path>,
+    /// Who may use the session file if it is created.
+    users: Users,
 }
 
 const LOCK_SUFFIX: &str = ".lock";
@@ -49,7 +51,7 @@ impl Place {
                 let reason = "its name is not that of a gateway lock".to_owned();
                 Error::NotALockFile { path: lock.to_owned(), reason }
             })?;
-        Ok(Self::of_lock_in(&directory_of(lock, create)?, name))
+        Ok(Self::of_lock_in(&directory_of(lock, create)?, name).for_users(Users::OwnerOnly))
     }
 
     /// The place of a session in a directory that is already open.
@@ -61,7 +63,18 @@ impl Place {
 
     /// The place of a lock file in a directory that is already open.
     pub(crate) fn of_lock_in(dir: &Arc<Dir>, lock: &OsStr) -> Self {
-        Self { dir: Arc::clone(dir), lock: Arc::from(dir.path().join(lock)) }
+        let lock = Arc::from(dir.path().join(lock));
+        Self { dir: Arc::clone(dir), lock, users: Users::default() }
+    }
+
+    /// The same place, with these users of a new session file.
+    pub(crate) fn for_users(self, users: Users) -> Self {
+        Self { users, ..self }
+    }
+
+    /// Who may use the session file if it is created now.
+    pub(crate) fn users(&self) -> Users {
+        self.users
     }
 
     /// Whether it is the place of a gateway's lock.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::sys::{Dir, filesystem};
+use crate::sys::{Dir, Users, filesystem};
 
 /// When an append counts as done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,6 +27,8 @@ pub(crate) struct Rules {
     pub(crate) malformed_grace: Duration,
     pub(crate) too_old: Duration,
     pub(crate) durability: Durability,
+    /// Who may use session files that are created.
+    pub(crate) users: Users,
     /// All that use the sessions are in our PID namespace, or in one that can be seen from it.
     pub(crate) assume_local: bool,
     pub(crate) on_long_hold: Option<Arc<LongHoldFn>>,
@@ -46,6 +48,7 @@ impl Default for Rules {
             malformed_grace: Duration::from_secs(30),
             too_old: Duration::from_secs(30 * 60),
             durability: Durability::default(),
+            users: Users::default(),
             assume_local: false,
             on_long_hold: None,
             portable: false,

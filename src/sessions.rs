@@ -8,6 +8,7 @@ mod lines;
 mod one;
 pub(crate) mod paths;
 mod post;
+mod start;
 pub(crate) mod sweep;
 mod under;
 
@@ -30,7 +31,7 @@ use crate::place::Place;
 use crate::rules::{Durability, LongHold, Rules};
 use crate::session::data_lock::{enter_section, in_section};
 use crate::session::{self, SlotRef};
-use crate::sys::{Dir, filesystem};
+use crate::sys::{Dir, Users, filesystem};
 use doctor::Doctor;
 use sweep::{DirectoryReport, LockReport};
 
@@ -38,6 +39,7 @@ pub use acquire::Acquire;
 use address::Address;
 use lines::Lines;
 pub use one::Session;
+pub use start::Ticket;
 
 /// The way to all sessions: takes turns, posts, looks, cleans up and repairs, by one set of rules.
 ///
@@ -116,11 +118,27 @@ impl SessionsBuilder {
         self
     }
 
+    /// Lets only this user use session files that are created (0600).
+    ///
+    /// Without this or [`mode`](Self::mode), a new session file follows its directory: the umask or
+    /// the default access control list says who may use it, and a setgid bit gives it the
+    /// directory's group. A missing directory is created for this user alone (0700).
+    pub fn private(mut self) -> Self {
+        self.rules.users = Users::OwnerOnly;
+        self
+    }
+
+    /// Gives session files that are created these permission bits, whatever the umask is.
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.rules.users = Users::Mode(mode);
+        self
+    }
+
     /// Returns the sessions under these rules.
     ///
     /// # Errors
-    /// [`Error::Config`] if `max_hold` or `too_old` is zero, or if `malformed_grace` is longer than
-    /// a day.
+    /// [`Error::Config`] if `max_hold` or `too_old` is zero, if `malformed_grace` is longer than a
+    /// day, or if `mode` does not let the owner read and write, or is no mode.
     pub fn build(self) -> Result<Sessions> {
         let zero = "it must be longer than zero";
         if self.rules.max_hold.is_zero() {
@@ -134,6 +152,14 @@ impl SessionsBuilder {
                 name: "malformed_grace",
                 reason: "it must not be longer than a day, because a lock file that a crash left \
                          empty blocks its session for as long",
+            });
+        }
+        if let Users::Mode(mode) = self.rules.users
+            && (mode & 0o600 != 0o600 || mode & !0o777 != 0)
+        {
+            return Err(Error::Config {
+                name: "mode",
+                reason: "it must be permission bits that let the owner read and write, as in 0o640",
             });
         }
         Ok(Sessions { rules: Arc::new(self.rules) })
@@ -177,9 +203,9 @@ impl Sessions {
     /// acquired.
     ///
     /// A directory that does not exist is created by the acquire (0700), and so is a session file
-    /// (0600).
+    /// ([`mode`](SessionsBuilder::mode)).
     pub fn turn(&self, path: impl AsRef<Path>) -> Acquire {
-        Acquire::new(Arc::clone(&self.rules), Arc::new(Address::of(path.as_ref())))
+        Acquire::new(Arc::clone(&self.rules), Arc::new(Address::of(path.as_ref(), &self.rules)))
     }
 
     /// Appends one line without holding the turn, even while somebody else holds it. See
@@ -272,7 +298,7 @@ impl Sessions {
         path: impl AsRef<Path>,
         make: impl FnOnce(&Tail<'_>) -> Result<T, NotMade> + Send + 'static,
     ) -> Result<Appended> {
-        let address = Arc::new(Address::of(path.as_ref()));
+        let address = Arc::new(Address::of(path.as_ref(), &self.rules));
         self.post_lines(Mode::Async, address, Lines::to_make(make_one(make)), false).await
     }
 
@@ -285,7 +311,7 @@ impl Sessions {
         path: impl AsRef<Path>,
         make: impl FnOnce(&Tail<'_>) -> Result<T, NotMade> + Send + 'static,
     ) -> Result<Appended> {
-        let address = Arc::new(Address::of(path.as_ref()));
+        let address = Arc::new(Address::of(path.as_ref(), &self.rules));
         let lines = Lines::to_make(make_one(make));
         now_or_never(self.post_lines(Mode::Blocking, address, lines, false))
     }
@@ -297,7 +323,7 @@ impl Sessions {
         batch: Batch,
         create: bool,
     ) -> Result<Appended> {
-        let address = Arc::new(Address::of(path));
+        let address = Arc::new(Address::of(path, &self.rules));
         self.post_lines(mode, address, Lines::Ready(batch), create).await
     }
 

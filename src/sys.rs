@@ -31,7 +31,7 @@ mod writers;
 pub(crate) use std::os::fd::{AsFd, BorrowedFd};
 
 pub(crate) use attributes::{keep_flags, replace_like, share, stand_beside};
-pub(crate) use dir::{Access, Dir, DirNumber, Mount, Refusal};
+pub(crate) use dir::{Access, Dir, DirNumber, Mount, Refusal, Users};
 #[cfg(feature = "gateway")]
 pub(crate) use errors::is_own_failure;
 pub(crate) use errors::{

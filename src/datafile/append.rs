@@ -57,7 +57,8 @@ impl Writer<'_> {
         let written = self.write_lines(batch, torn)?;
         // What a client has not sent to the server yet is gone if its lease runs out (I20).
         let is_served = filesystem::is_served(self.section.place().dir());
-        if (self.durability == Durability::Sync || is_served)
+        let durability = batch.own_durability().unwrap_or(self.durability);
+        if (durability == Durability::Sync || is_served)
             && let Err(source) = self.section.sync()
         {
             let source = self.cut_back(&written, source);

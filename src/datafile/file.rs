@@ -237,7 +237,7 @@ fn open_or_create(place: &Place, create: bool) -> Result<Option<(File, bool)>> {
                 _ => return Err(e).context("open", path),
             },
         }
-        match dir.create_file(name, Access::Append) {
+        match dir.create_file_for(place.users(), name, Access::Append) {
             Ok(file) => return Ok(Some((file, true))),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
             Err(e) => return Err(e).context("create", path),

@@ -214,6 +214,20 @@ impl Transcript {
         self.lines().map(|item| Self::record(item?))
     }
 
+    /// [`records`](Self::records), each with its byte range in the file.
+    pub fn records_at<T: DeserializeOwned>(
+        &self,
+    ) -> impl Iterator<Item = Result<(Range<u64>, T), RecordError>> + use<'_, T> {
+        self.lines().map(|item| {
+            let item = item?;
+            let range = match &item {
+                Item::Line(line) => line.range.clone(),
+                Item::Damage(damage) => damage.range.clone(),
+            };
+            Self::record(item).map(|record| (range, record))
+        })
+    }
+
     /// One item as a record.
     pub(super) fn record<T: DeserializeOwned>(item: Item<'_>) -> Result<T, RecordError> {
         match item {

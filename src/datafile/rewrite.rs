@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::unused::remove_of_dead_rewrites;
 use super::{Section, SessionFile, origin};
 use crate::error::{Context, Error, MOUNTED, Result, SessionChange};
 use crate::outside::note;
@@ -47,7 +48,10 @@ pub(crate) struct Replacement {
 
 impl Replacement {
     /// Creates an empty one beside the session file, with that file's owner, mode and attributes.
+    ///
+    /// What dead rewrites of this session left behind is removed first: it may be large.
     pub(crate) fn beside(place: &Place, like: &File) -> Result<Self> {
+        remove_of_dead_rewrites(place);
         let dir = place.dir();
         let mut name = place.session_name().to_owned();
         name.push(format!("{INFIX}{}{SUFFIX}", Uuid::now_v7()));

@@ -9,10 +9,14 @@ use super::Holder;
 /// A path as one word of a shell, from the root.
 pub(crate) fn shell_word(path: &Path) -> String {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let text = path.to_string_lossy();
+    quoted(&path.to_string_lossy())
+}
+
+/// A word for a shell.
+fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "/._-+:@%,=".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
-        text.into_owned()
+        text.to_owned()
     } else {
         format!("'{}'", text.replace('\'', "'\\''"))
     }
@@ -22,6 +26,22 @@ pub(crate) fn shell_word(path: &Path) -> String {
 pub(crate) fn revoke(lock: &Path, holder: &Holder) -> Option<String> {
     let owner = holder.owner.filter(|_| !holder.foreign)?;
     Some(format!("turnlock revoke --owner {owner} {}", shell_word(&lock.with_extension(""))))
+}
+
+/// What to do about a lock of another host, if that host is gone.
+pub(crate) struct IfHostIsGone<'a>(pub(crate) &'a Path, pub(crate) &'a Holder);
+
+impl fmt::Display for IfHostIsGone<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(lock, holder) = *self;
+        let Some(revoke) = revoke(lock, holder) else {
+            return f.write_str("if that program is gone, remove this file");
+        };
+        write!(f, "if that host is gone, remove the lock with `{revoke}`")?;
+        let (Some(host), Some(dir)) = (&holder.host, lock.parent()) else { return Ok(()) };
+        let (host, dir) = (quoted(host), shell_word(dir));
+        write!(f, ", or all that it left there with `turnlock revoke --host-is-gone {host} {dir}`")
+    }
 }
 
 /// What whoever wants the session can do.

@@ -36,12 +36,17 @@ pub struct Holder {
     /// Whether it is a foreign owner that may live in a PID namespace that cannot be seen from
     /// here.
     pub unseen: bool,
+    /// Whether its record was written on this machine since it was booted. A foreign record does
+    /// not tell.
+    #[serde(skip)]
+    pub this_machine: bool,
     /// Whether its process is known to have ended, while what it started keeps the lock.
     pub ended: bool,
     /// Whether it is this process.
     pub this_process: bool,
-    /// Why nothing else is known of it: the lock file is closed to this process, or the session is
-    /// held under another name.
+    /// Why no more is known of it: the lock file is closed to this process, the session is held
+    /// under another name, or it is on another host, and its filesystem does not tell whether it
+    /// lives. It is taken for alive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hidden: Option<String>,
 }
@@ -73,6 +78,7 @@ impl Holder {
             host_pid: None,
             container: None,
             unseen: false,
+            this_machine: false,
             ended: false,
             this_process: false,
             hidden: Some(why),

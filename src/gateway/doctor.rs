@@ -11,7 +11,8 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::Result;
-use super::{GatewayBuilder, GatewayReport, Health, Layout, status};
+use super::refused::Kill;
+use super::{GatewayBuilder, GatewayReport, Health, Layout, advice, status};
 use crate::compat::openclaw;
 use crate::rules::Rules;
 use crate::sessions::paths;
@@ -57,6 +58,16 @@ pub enum Trouble {
 /// Facts are an object, whatever the trouble is.
 fn story<S: serde::Serializer>(text: &str, serializer: S) -> std::result::Result<S::Ok, S::Error> {
     serializer.collect_map([("text", text)])
+}
+
+impl Finding {
+    /// Whether [`doctor`] with `fix` would remove it.
+    #[must_use]
+    pub fn is_fixable(&self) -> bool {
+        let is_left_behind =
+            matches!(self.what, Trouble::StaleLock(_) | Trouble::OrphanedReclaim(_));
+        is_left_behind && !self.fixed && self.error.is_none()
+    }
 }
 
 impl fmt::Display for Finding {
@@ -123,7 +134,7 @@ pub fn doctor(gateway: &GatewayBuilder, port: Option<u16>, fix: bool) -> Result<
         let guards = orphaned_guards_in(&dir);
         findings.extend(guards.iter().map(|name| remove_guard(&dir, name, fix)));
     }
-    findings.extend(port_troubles(&status(gateway, port)?).into_iter().map(reported));
+    findings.extend(port_troubles(gateway, &status(gateway, port)?).into_iter().map(reported));
     Ok(findings)
 }
 
@@ -191,7 +202,7 @@ fn remove_guard(dir: &Dir, name: &OsStr, fix: bool) -> Finding {
     Finding { fixed: fix && removed.is_ok(), error, what }
 }
 
-fn port_troubles(report: &GatewayReport) -> Vec<Trouble> {
+fn port_troubles(gateway: &GatewayBuilder, report: &GatewayReport) -> Vec<Trouble> {
     let address = report.address;
     let mut found = Vec::new();
     let owner =
@@ -199,18 +210,24 @@ fn port_troubles(report: &GatewayReport) -> Vec<Trouble> {
     match (&report.listener, report.owner_lives()) {
         (Some(listener), false) => {
             found.push(Trouble::UnknownListener(format!(
-                "{listener} listens on {address}, and no gateway lock names it"
+                "{listener} listens on {address}, and no gateway lock names it; if it is not \
+                 wanted there, end it{}",
+                Kill(Some(listener))
             )));
         }
         (Some(listener), true) if report.listener_is_owner == Some(false) => {
             found.push(Trouble::UnknownListener(format!(
-                "{listener} listens on {address}, and does not belong to the owner of the lock"
+                "{listener} listens on {address}, and does not belong to the owner of the lock; \
+                 if it is not wanted there, end it{}",
+                Kill(Some(listener))
             )));
         }
         (None, true) if report.health == Health::Refused => {
             let pid = owner.map_or_else(String::new, |owner| format!(" (pid {})", owner.pid));
             found.push(Trouble::OwnerDoesNotListen(format!(
-                "the owner of the lock{pid} does not listen on {address}"
+                "the owner of the lock{pid} does not listen on {address}; it may be starting, or \
+                 end it with `{}`",
+                advice::command("stop", gateway)
             )));
         }
         _ => {}

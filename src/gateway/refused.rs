@@ -56,8 +56,8 @@ pub enum Refused {
     /// granted.
     #[error(
         "another gateway instance is already listening on {url}{}; \
-         end it, or choose another port (base ports at least 120 apart)",
-        ByListener(listener.as_deref())
+         end it{}, or choose another port (base ports at least 120 apart)",
+        ByListener(listener.as_deref()), Kill(listener.as_deref())
     )]
     PortTaken {
         /// The address, as `ws://127.0.0.1:18789`.
@@ -130,8 +130,8 @@ pub enum Refused {
 
     /// The owner was ended, and another process keeps the port.
     #[error(
-        "process {pid} has been ended, but {url} is still taken{}; end that one too",
-        ByListener(listener.as_deref())
+        "process {pid} has been ended, but {url} is still taken{}; end that one too{}",
+        ByListener(listener.as_deref()), Kill(listener.as_deref())
     )]
     PortNotFreed {
         /// The id of the process that was ended.
@@ -175,6 +175,16 @@ struct ByListener<'a>(Option<&'a Listener>);
 impl fmt::Display for ByListener<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.map_or(Ok(()), |listener| write!(f, " ({listener})"))
+    }
+}
+
+/// How to end the listener, if it can be seen.
+pub(super) struct Kill<'a>(pub(super) Option<&'a Listener>);
+
+impl fmt::Display for Kill<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pid = self.0.and_then(|listener| listener.pids.first());
+        pid.map_or(Ok(()), |pid| write!(f, " (`kill {pid}`)"))
     }
 }
 

@@ -144,7 +144,7 @@ fn settle_file(
             metrics::took_over(place);
             adopt_session(section, &reading);
             let mut stat = stat;
-            if stat.links > 1 && filesystem::is_served(place.dir()) {
+            if stat.links > 1 && !filesystem::is_local(place.dir()) {
                 // Its maker died before it could remove the temporary name. Elsewhere a file that
                 // is published by a link is locked before that.
                 remove_temporary_names(place, locked.pinned());

@@ -418,13 +418,7 @@ impl<W, G> Ticket<W, G> {
         }
         match mode {
             Mode::Blocking => self.park(deadline),
-            Mode::Async => {
-                let call = self.woken();
-                match deadline {
-                    None => Some(call.await),
-                    Some(deadline) => tokio::time::timeout_at(deadline.into(), call).await.ok(),
-                }
-            }
+            _ => mode.wait_until(deadline, self.woken()).await,
         }
     }
 

@@ -356,7 +356,7 @@ fn try_for(slot: &SlotRef, want: &Want, patient: bool) -> Result<Attempt> {
     match tried {
         Try::Held(lock) => Ok(Attempt::Acquired(lock, section)),
         Try::Busy(Obstacle::Remote(record)) => {
-            let holder = Box::new(record.holder(false, record.owner.is_none()));
+            let holder = Box::new(record.holder_elsewhere());
             Err(Error::RemoteOwner { lock: place.lock().to_owned(), holder })
         }
         Try::Busy(_) => Ok(Attempt::Busy),

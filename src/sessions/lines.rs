@@ -44,7 +44,7 @@ impl Lines {
 
     pub(super) async fn append_in(&self, turn: &Turn, mode: Mode) -> Result<Appended> {
         match self {
-            Self::Ready(batch) => turn.append_batch(mode, batch.clone()).await,
+            Self::Ready(batch) => turn.append_lines(mode, batch.clone()).await,
             Self::ToMake(make) => {
                 let make = Arc::clone(make);
                 let make_now = move |tail: &Tail<'_>| match make.lock().take() {

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::address::Address;
 use super::lines::Lines;
 use super::{Acquire, Sessions};
 use crate::datafile::read::Transcript;
 use crate::datafile::{Appended, Batch, NotMade, Tail, make_one};
-use crate::error::{Error, ReadError, Result};
+use crate::error::{Error, ReadError, RecordError, Result};
 use crate::mode::{Mode, now_or_never};
 
 /// One session: the way to its turns, posts and lines. See [`Sessions::session`].
@@ -41,7 +42,10 @@ pub struct Session {
 
 impl Session {
     pub(super) fn at(sessions: &Sessions, path: &Path) -> Result<Self> {
-        Ok(Self { sessions: sessions.clone(), address: Arc::new(Address::kept(path)?) })
+        Ok(Self {
+            sessions: sessions.clone(),
+            address: Arc::new(Address::kept(path, sessions.rules())?),
+        })
     }
 
     /// The session file. If it was named by a relative path, this is the absolute one.
@@ -60,7 +64,7 @@ impl Session {
     /// # Errors
     /// Those of [`Sessions::post_all`].
     pub async fn post<T: Serialize + ?Sized>(&self, line: &T) -> Result<Appended> {
-        self.post_batch(Mode::Async, Batch::of([line])?, false).await
+        self.post_ready(Mode::Async, Batch::of([line])?, false).await
     }
 
     /// Appends a batch of lines without holding the turn; see [`Sessions::post_all`].
@@ -72,7 +76,7 @@ impl Session {
         lines: impl IntoIterator<Item = T>,
     ) -> Result<Appended> {
         let batch = Batch::of(lines)?;
-        self.post_batch(Mode::Async, batch, false).await
+        self.post_ready(Mode::Async, batch, false).await
     }
 
     /// [`post_all`](Self::post_all) into a session that is created if there is none.
@@ -84,7 +88,7 @@ impl Session {
         lines: impl IntoIterator<Item = T>,
     ) -> Result<Appended> {
         let batch = Batch::of(lines)?;
-        self.post_batch(Mode::Async, batch, true).await
+        self.post_ready(Mode::Async, batch, true).await
     }
 
     /// [`post`](Self::post) for threads that may block.
@@ -92,7 +96,7 @@ impl Session {
     /// # Errors
     /// Those of [`Sessions::post_all`].
     pub fn post_blocking<T: Serialize + ?Sized>(&self, line: &T) -> Result<Appended> {
-        now_or_never(self.post_batch(Mode::Blocking, Batch::of([line])?, false))
+        now_or_never(self.post_ready(Mode::Blocking, Batch::of([line])?, false))
     }
 
     /// [`post_all`](Self::post_all) for threads that may block.
@@ -103,7 +107,7 @@ impl Session {
         &self,
         lines: impl IntoIterator<Item = T>,
     ) -> Result<Appended> {
-        now_or_never(self.post_batch(Mode::Blocking, Batch::of(lines)?, false))
+        now_or_never(self.post_ready(Mode::Blocking, Batch::of(lines)?, false))
     }
 
     /// [`post_creating`](Self::post_creating) for threads that may block.
@@ -114,10 +118,26 @@ impl Session {
         &self,
         lines: impl IntoIterator<Item = T>,
     ) -> Result<Appended> {
-        now_or_never(self.post_batch(Mode::Blocking, Batch::of(lines)?, true))
+        now_or_never(self.post_ready(Mode::Blocking, Batch::of(lines)?, true))
     }
 
-    async fn post_batch(&self, mode: Mode, batch: Batch, create: bool) -> Result<Appended> {
+    /// [`post_all`](Self::post_all) with lines that were serialised before.
+    ///
+    /// # Errors
+    /// Those of [`Sessions::post_all`], except for `BadLine`.
+    pub async fn post_batch(&self, batch: &Batch) -> Result<Appended> {
+        self.post_ready(Mode::Async, batch.clone(), false).await
+    }
+
+    /// [`post_batch`](Self::post_batch) for threads that may block.
+    ///
+    /// # Errors
+    /// Those of [`post_batch`](Self::post_batch).
+    pub fn post_batch_blocking(&self, batch: &Batch) -> Result<Appended> {
+        now_or_never(self.post_ready(Mode::Blocking, batch.clone(), false))
+    }
+
+    async fn post_ready(&self, mode: Mode, batch: Batch, create: bool) -> Result<Appended> {
         self.post_lines(mode, Lines::Ready(batch), create).await
     }
 
@@ -169,6 +189,18 @@ impl Session {
     /// Those of [`read`](Self::read).
     pub fn read_blocking(&self) -> Result<Transcript> {
         now_or_never(self.read_as(Mode::Blocking))
+    }
+
+    /// All records as they are now, each as a `T`, read on tokio's blocking pool. What is damaged,
+    /// or not a `T`, is an error in its place.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read).
+    pub async fn records<T: DeserializeOwned + Send + 'static>(
+        &self,
+    ) -> Result<Vec<Result<T, RecordError>>> {
+        let transcript = self.read().await?;
+        Mode::Async.run(move || transcript.records().collect()).await
     }
 
     async fn read_as(&self, mode: Mode) -> Result<Transcript> {

@@ -164,13 +164,14 @@ mod tests {
 
     use super::*;
     use crate::datafile::{Batch, SOON};
+    use crate::rules::Rules;
 
     #[test]
     fn what_a_foreign_owner_wrote_before_it_ended_is_seen() {
         let dir = tempfile::tempdir().unwrap();
         let session = dir.path().join("s.jsonl");
         fs::write(&session, "{}\n").unwrap();
-        let slot = find(&Address::of(&session), false).unwrap();
+        let slot = find(&Address::of(&session, &Rules::default()), false).unwrap();
         let section = Section::lock_within(SOON, &slot.place, false).unwrap().unwrap();
         // Written after the look at the file's length, before the look at the lock file.
         fs::write(&session, "{}\n{\"torn").unwrap();

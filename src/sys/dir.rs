@@ -29,6 +29,19 @@ use super::user::User;
 pub(crate) use authority::Refusal;
 
 const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
+/// The umask, or the directory's default access list, takes from that.
+const ALL: Mode = PRIVATE.union(Mode::RGRP).union(Mode::WGRP).union(Mode::ROTH).union(Mode::WOTH);
+
+/// Who may use a new file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Users {
+    /// Whoever the umask or the directory's default access list lets in.
+    #[default]
+    OfDirectory,
+    OwnerOnly,
+    /// Those whom these permission bits let in.
+    Mode(u32),
+}
 
 /// An open directory. Two values are equal if they are the same directory.
 #[derive(Debug)]
@@ -217,6 +230,29 @@ impl Dir {
     pub(crate) fn create_file(&self, name: &OsStr, access: Access) -> io::Result<File> {
         let flags = access.flags() | CAREFUL | OFlags::CREATE | OFlags::EXCL;
         Ok(rustix::fs::openat(&self.fd, name, flags, PRIVATE)?.into())
+    }
+
+    /// Creates a file with the access that this says. Fails if the name is taken.
+    pub(crate) fn create_file_for(
+        &self,
+        users: Users,
+        name: &OsStr,
+        access: Access,
+    ) -> io::Result<File> {
+        let flags = access.flags() | CAREFUL | OFlags::CREATE | OFlags::EXCL;
+        let Users::Mode(mode) = users else {
+            let mode = if users == Users::OwnerOnly { PRIVATE } else { ALL };
+            return Ok(rustix::fs::openat(&self.fd, name, flags, mode)?.into());
+        };
+        // The mode is exact, whatever the umask is. Nobody is let in before that.
+        let file = self.create_file(name, access)?;
+        match file::set_mode_of(file.as_fd(), mode) {
+            Ok(()) => Ok(file),
+            Err(error) => {
+                let _ = self.remove(name);
+                Err(error)
+            }
+        }
     }
 
     /// Creates a file without a name (0600); `None` where that is not supported.

@@ -12,6 +12,7 @@ mod linux;
 mod mounts;
 #[cfg(not(target_os = "linux"))]
 mod portable;
+mod remedy;
 mod trial;
 
 use std::fmt;
@@ -23,7 +24,7 @@ pub(crate) use knowledge::{KeepsLocks, Locality};
 pub(super) use mounts::Known;
 pub(crate) use mounts::{
     ask_mount, is_known_to_be_local, is_known_to_be_served, is_local, is_remote, is_served,
-    marks_usable, refusal,
+    marks_usable, refusal, wakes_waiters,
 };
 pub(crate) use trial::Trial;
 
@@ -65,6 +66,12 @@ impl Filesystem {
     /// Whether it is on a server that keeps the locks too.
     pub(crate) fn is_served(&self) -> bool {
         knowledge::is_served(&self.kind) && self.keeps_locks == KeepsLocks::Kept
+    }
+
+    /// Why it cannot be used, as a sentence that names the mount, and what can be instead.
+    pub(crate) fn refused(&self, why: &str) -> String {
+        let remedy = remedy::remedy(&self.kind);
+        format!("{self} does not keep locks: {why}; {remedy}")
     }
 
     /// Whether its locks need a trial before the first use.
@@ -121,9 +128,7 @@ impl ProbeReport {
     /// Why the directory cannot be used, as a sentence that names the mount; `None` if it can.
     pub(crate) fn refusal(&self) -> Option<String> {
         match self.keeps_locks() {
-            KeepsLocks::NotKept(why) => {
-                Some(format!("{} does not keep locks: {why}", self.filesystem))
-            }
+            KeepsLocks::NotKept(why) => Some(self.filesystem.refused(&why)),
             KeepsLocks::Kept | KeepsLocks::Unknown => None,
         }
     }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use turnlock::{Error, LostCause, Tail};
+use turnlock::{Batch, Durability, Error, LostCause, Tail};
 use turnlock_testing::{Room, foreign_record, room, until};
 
 use crate::child::{Answer, Ask, child};
@@ -217,4 +217,28 @@ fn what_uses_the_session_while_it_makes_a_line_is_refused_in_time() {
     })
     .unwrap();
     assert_eq!(expect_numbered(&room), 1);
+}
+
+#[test]
+fn lines_that_are_ready_are_written_wherever_they_are_to_go() {
+    let room = room();
+    let session = buffered().session(&room.session).unwrap();
+    let turn = session.turn().acquire_blocking().unwrap();
+    let batch = Batch::of([json!({"n": 0}), json!({"n": 1})]).unwrap();
+    turn.append_batch_blocking(&batch).unwrap();
+    session.post_batch_blocking(&batch.durability(Durability::Sync)).unwrap();
+    turn.append_json_blocking(b"{\n \"n\": 2}").unwrap();
+    assert_eq!(turn.append_json_blocking(b"{\"n\": 2").unwrap_err().code(), "bad-line");
+    turn.release_blocking().unwrap();
+    let numbers = room.lines().iter().map(|line| line["n"].as_u64().unwrap()).collect::<Vec<_>>();
+    assert_eq!(numbers, [0, 1, 0, 1, 2]);
+    let read = session.read_blocking().unwrap();
+    let ranges: Vec<_> = read.records_at::<Value>().map(|it| it.unwrap().0).collect();
+    let text = fs::read(&room.session).unwrap();
+    assert_eq!(ranges.len(), 5);
+    for range in ranges {
+        let record =
+            &text[usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()];
+        assert!(serde_json::from_slice::<Value>(record).is_ok());
+    }
 }

@@ -133,12 +133,12 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn what_is_created_is_private() {
+fn what_is_created_is_private_on_request() {
     for portable in [false, true] {
         let room = room();
         let dir = room.dir.join("agents/main");
         let session = dir.join("s.jsonl");
-        let sessions = Sessions::builder().portable(portable).build().unwrap();
+        let sessions = Sessions::builder().private().portable(portable).build().unwrap();
         let turn = sessions.turn(&session).acquire_blocking().unwrap();
         turn.append_blocking(&json!({"n": 1})).unwrap();
         assert_eq!((mode(&dir), mode(dir.parent().unwrap())), (0o700, 0o700));

@@ -6,6 +6,7 @@ mod basics;
 mod contents;
 mod documents;
 mod gateway;
+mod manifest;
 mod parts;
 mod post_beside_foreign;
 mod quarantine;

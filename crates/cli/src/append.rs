@@ -114,6 +114,10 @@ impl How {
             }
             _ => {}
         }
+        if let Some(appended) = appended {
+            let Appended { offset, bytes, .. } = appended;
+            tracing::info!(lines = lines.len(), offset, bytes, "written");
+        }
         if self.json {
             output::answer_json(Schema::Append, &Answer { lines: lines.len(), appended })?;
         }

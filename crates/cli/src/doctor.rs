@@ -174,6 +174,7 @@ fn examine_all(sessions: &Sessions, args: &Args, found: &Found) -> Examination {
             paths.push(place.examined.clone());
         }
     }
+    tracing::info!(to_fix = args.fix, own = ours.len(), others = others.len(), "examining");
     let mut examination = examine(&doctor(sessions, args).fix(args.fix).accept(args.accept), ours);
     if !others.is_empty() {
         let of_others = examine(&doctor(sessions, args), others);

@@ -13,8 +13,8 @@ pub(crate) fn start(verbose: u8) {
         std::env::var("RUST_LOG").ok().and_then(|directives| directives.parse::<Targets>().ok());
     let level = match verbose {
         0 => LevelFilter::ERROR,
-        1 => LevelFilter::INFO,
-        2 => LevelFilter::DEBUG,
+        // Turns that begin and end are told so.
+        1 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
     let colours =

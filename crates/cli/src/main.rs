@@ -41,7 +41,7 @@ struct Cli {
     #[arg(long, global = true, value_name = "PROGRAM", help_heading = "Global options")]
     beside: Option<beside::Program>,
 
-    /// Log to standard error; repeat for more detail (RUST_LOG selects more precisely)
+    /// Say on standard error what happens; repeat for more detail (RUST_LOG selects more precisely)
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Global options")]
     verbose: u8,
 

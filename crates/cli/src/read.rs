@@ -107,6 +107,7 @@ impl From<turnlock::ReadError> for Stop {
 
 fn read(args: &Args, show: &mut Show, interrupted: &AtomicBool) -> Result<(), Stop> {
     let transcript = open(&args.session)?;
+    tracing::info!(session = %args.session.display(), "reading");
     if args.follow {
         return follow::from(transcript, args, show, interrupted);
     }

@@ -102,6 +102,7 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
         (None, Some(Named::Pid(pid))) => sessions.revoke_pid(&args.session, pid),
         (None, None) => return Err(Failure::new("name the holder with --owner")),
     }?;
+    tracing::info!(session = %args.session.display(), owner = ?holder.owner, "revoked");
     if args.json {
         let revoked = vec![Taken::of(&args.session, &holder)];
         output::answer_json(Schema::Revoke, &Answer { revoked, errors: &[] })?;
@@ -129,6 +130,14 @@ fn revoke_all_of(host: &str, sessions: &Sessions, args: &Args) -> Result<ExitCod
             "nothing was revoked: no process of {host} holds a session of {}",
             args.session.display()
         )));
+    }
+    if let Some((session, holder)) = held.iter().find(|(_, it)| it.alive && it.this_machine) {
+        return Err(Failure::new(output::printable(&format!(
+            "nothing was revoked: {}, which holds {}, lives on this very machine, under another \
+             host name: end it, or name it with --owner",
+            waiting::describe(holder),
+            session.display()
+        ))));
     }
     if !args.yes {
         ask(host, &held)?;

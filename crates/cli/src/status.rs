@@ -159,6 +159,7 @@ impl View {
                 filesystems.insert(dir.to_owned(), filesystem);
             }
         }
+        tracing::info!(places = found.places.len(), locks = locks.len(), "looked");
         let instances = found.instances().into_iter().cloned().collect();
         Ok(Self { instances, locks, waiting: Waiting::now(), filesystems, failed })
     }

@@ -9,9 +9,11 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use turnlock::{Acquire, Appended, Durability, Error, Item, LockState, Result, Sessions, Turn};
+use turnlock::{
+    Acquire, Appended, Durability, Error, Item, LockState, Position, Result, Sessions, Tail, Turn,
+};
 
-use super::protocol::{Answer, Ask, What, line};
+use super::protocol::{Answer, Ask, What, line, made};
 
 /// Upper bound for anything that is bound to happen; shorter than that of other tests, for the sake
 /// of shrinking.
@@ -31,6 +33,7 @@ pub struct Actor {
     task: bool,
     turns: HashMap<PathBuf, Turn>,
     waiting: HashMap<PathBuf, JoinHandle<Result<Turn>>>,
+    noted: HashMap<PathBuf, Position>,
 }
 
 impl Actor {
@@ -40,7 +43,13 @@ impl Actor {
             .acquire_timeout(DEADLINE)
             .build()
             .expect("fair rules");
-        Self { sessions, task, turns: HashMap::new(), waiting: HashMap::new() }
+        Self {
+            sessions,
+            task,
+            turns: HashMap::new(),
+            waiting: HashMap::new(),
+            noted: HashMap::new(),
+        }
     }
 
     pub fn obey(&mut self, ask: Ask) -> Answer {
@@ -63,6 +72,30 @@ impl Actor {
                 appended(RUNTIME.block_on(self.sessions.post(session, &line(number)))?)
             }
             What::Post(number) => appended(self.sessions.post_blocking(session, &line(number))?),
+            What::AppendMade(number) => {
+                let (task, turn) = (self.task, self.turn(session));
+                let make = move |tail: &Tail<'_>| Ok(made(number, tail.end()));
+                appended(if task {
+                    RUNTIME.block_on(turn.append_with(make))?
+                } else {
+                    turn.append_with_blocking(make)?
+                })
+            }
+            What::PostMade(number) => {
+                let make = move |tail: &Tail<'_>| Ok(made(number, tail.end()));
+                appended(if self.task {
+                    RUNTIME.block_on(self.sessions.post_with(session, make))?
+                } else {
+                    self.sessions.post_with_blocking(session, make)?
+                })
+            }
+            What::Note => {
+                let read = self.sessions.session(session)?.read_blocking()?;
+                self.noted.insert(session.to_owned(), read.position());
+                Answer::Done
+            }
+            What::RewriteFrom(numbers) => self.rewrite_from(session, numbers)?,
+            What::Renew(archive, number) => appended(self.renew(session, archive, number)?),
             What::Release => {
                 let turn = self.turns.remove(session).expect("a turn");
                 if self.task {
@@ -178,6 +211,29 @@ impl Actor {
             turn.rewrite_blocking(lines)?
         };
         Ok(Answer::Rewritten { bytes: done.bytes, carried: done.carried })
+    }
+
+    fn rewrite_from(&mut self, session: &Path, numbers: Vec<u64>) -> Result<Answer> {
+        let position = self.noted[session].clone();
+        let (task, turn) = (self.task, self.turn(session));
+        let lines = lines(&numbers);
+        let done = if task {
+            RUNTIME.block_on(turn.rewrite_from(position, lines))?
+        } else {
+            turn.rewrite_from_blocking(position, lines)?
+        };
+        Ok(Answer::Rewritten { bytes: done.bytes, carried: done.carried })
+    }
+
+    fn renew(&mut self, session: &Path, archive: Option<PathBuf>, number: u64) -> Result<Appended> {
+        let (task, turn) = (self.task, self.turn(session));
+        match (task, archive) {
+            (true, None) => RUNTIME.block_on(turn.remove())?,
+            (false, None) => turn.remove_blocking()?,
+            (true, Some(path)) => RUNTIME.block_on(turn.rename_to(path))?,
+            (false, Some(path)) => turn.rename_to_blocking(path)?,
+        }
+        self.append(session, vec![number])
     }
 
     fn repair(&mut self, session: &Path) -> Result<bool> {

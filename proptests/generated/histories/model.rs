@@ -1,12 +1,14 @@
 //! The reference model: what each step does, and what it answers.
 
+use std::path::PathBuf;
+
 use proptest::prelude::*;
 use proptest::strategy::Union;
 use proptest_state_machine::ReferenceStateMachine;
 use uuid::Uuid;
 
 use super::protocol::{Answer, What};
-use super::session::{Appended, Lock, Session};
+use super::session::{Appended, Lock, Session, lines};
 use super::step::{Act, Step, possible};
 
 #[derive(Debug, Clone)]
@@ -82,7 +84,10 @@ impl State {
 
     fn go(&mut self, Step { actor, session: at, act }: Step) -> Option<(What, Expected)> {
         let numbers = match act {
-            Act::Append(count) | Act::Rewrite(count) => self.numbers(count),
+            Act::Append(count) | Act::Rewrite(count) | Act::RewriteFrom(count) => {
+                self.numbers(count)
+            }
+            Act::AppendMade | Act::PostMade | Act::Renew | Act::Archive => self.numbers(1),
             Act::Post | Act::Scrawl(_) | Act::Replace => self.numbers(1),
             _ => Vec::new(),
         };
@@ -123,6 +128,14 @@ impl State {
                 let posted = session.post(&numbers);
                 (What::Post(numbers[0]), appended(posted))
             }
+            Act::PostMade => {
+                let line = session.made(numbers[0]);
+                (What::PostMade(numbers[0]), appended(session.post_lines(&line)))
+            }
+            Act::Note => {
+                session.note(actor);
+                (What::Note, Expected::Is(Answer::Done))
+            }
             Act::Release => {
                 let expected = match lost {
                     false => Expected::Is(Answer::Done),
@@ -141,6 +154,9 @@ impl State {
             Act::Lost => (What::Lost, Expected::Lost(cause())),
             Act::Append(_) if lost => (What::Append(numbers), Expected::Lost(cause())),
             Act::Rewrite(_) if lost => (What::Rewrite(numbers), Expected::Lost(cause())),
+            Act::AppendMade if lost => (What::AppendMade(numbers[0]), Expected::Lost(cause())),
+            Act::RewriteFrom(_) if lost => (What::RewriteFrom(numbers), Expected::Lost(cause())),
+            Act::Renew | Act::Archive if lost => (renew(act, numbers[0]), Expected::Lost(cause())),
             Act::Repair if lost => (What::Repair, Expected::Lost(cause())),
             Act::Restore if lost => (What::Restore, Expected::Lost(cause())),
             Act::Append(_) if session.is_changed(actor, false) => {
@@ -149,6 +165,17 @@ impl State {
             Act::Rewrite(_) if session.is_changed(actor, true) => {
                 (What::Rewrite(numbers), Expected::Failed("Changed"))
             }
+            Act::AppendMade if session.is_changed(actor, false) => {
+                (What::AppendMade(numbers[0]), Expected::Failed("Changed"))
+            }
+            Act::RewriteFrom(_)
+                if session.is_changed(actor, true) || session.is_note_changed(actor) =>
+            {
+                (What::RewriteFrom(numbers), Expected::Failed("Changed"))
+            }
+            Act::Renew | Act::Archive if session.is_changed(actor, true) => {
+                (renew(act, numbers[0]), Expected::Failed("Changed"))
+            }
             Act::Repair if session.is_changed(actor, true) => {
                 (What::Repair, Expected::Failed("Changed"))
             }
@@ -156,8 +183,23 @@ impl State {
                 (What::Restore, Expected::Failed("Changed"))
             }
             Act::Append(_) => {
-                let done = session.append(actor, &numbers);
+                let done = session.append(actor, &lines(&numbers));
                 (What::Append(numbers), appended(done))
+            }
+            Act::AppendMade => {
+                let line = session.made(numbers[0]);
+                (What::AppendMade(numbers[0]), appended(session.append(actor, &line)))
+            }
+            Act::RewriteFrom(_) => {
+                let carried = session.rewrite_from(actor, &numbers) as u64;
+                let bytes = session.bytes.len() as u64;
+                let rewritten = Answer::Rewritten { bytes, carried };
+                (What::RewriteFrom(numbers), Expected::Is(rewritten))
+            }
+            Act::Renew | Act::Archive => {
+                session.renew(actor, lines(&numbers));
+                let begun = Appended { offset: 0, intervening: 0, sealed: false };
+                (renew(act, numbers[0]), appended(begun))
             }
             Act::Rewrite(_) => {
                 let done = session.rewrite(actor, &numbers);
@@ -205,6 +247,11 @@ impl State {
             Act::Kill | Act::Sweep => unreachable!("these are for all sessions"),
         })
     }
+}
+
+/// The world says where the archive is.
+fn renew(act: Act, number: u64) -> What {
+    What::Renew((act == Act::Archive).then(PathBuf::new), number)
 }
 
 fn appended(Appended { offset, intervening, sealed }: Appended) -> Expected {

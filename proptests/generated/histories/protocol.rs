@@ -26,11 +26,20 @@ pub enum What {
     /// These lines, at once.
     Append(Vec<u64>),
     Post(u64),
+    /// A line that tells where it was made to stand: see [`made`].
+    AppendMade(u64),
+    PostMade(u64),
     Release,
     Drop,
     Lost,
     Read,
     Rewrite(Vec<u64>),
+    /// Notes how far the session can be read now, without a lock.
+    Note,
+    /// Replaces what lies before that by these lines.
+    RewriteFrom(Vec<u64>),
+    /// Removes the session, or gives it this name, and begins it anew with this line.
+    Renew(Option<PathBuf>, u64),
     Repair,
     Restore,
     Revoke(Uuid),
@@ -72,4 +81,9 @@ pub enum Answer {
 /// A line as it stands in a session.
 pub fn line(number: u64) -> serde_json::Value {
     serde_json::json!({ "n": number })
+}
+
+/// A line that is made under the data lock, where the session ends at `end`.
+pub fn made(number: u64, end: u64) -> serde_json::Value {
+    serde_json::json!({ "end": end, "n": number })
 }

@@ -1,10 +1,11 @@
 //! One session by the model: its bytes, who has a turn on it, and what each holder has seen.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use turnlock::testing::repair;
 
-use super::protocol::line;
+use super::protocol::{line, made};
 
 /// What stands at the lock path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub struct Session {
     pub quarantine: bool,
     /// Number of the file; another file in its place has another one.
     file: u64,
+    /// What each actor has noted: which file, and its whole lines.
+    notes: HashMap<usize, (u64, Vec<u8>)>,
 }
 
 /// Actors 0 and 1 are of this process.
@@ -69,7 +72,27 @@ impl Session {
             repairs: Vec::new(),
             quarantine: false,
             file: 0,
+            notes: HashMap::new(),
         }
+    }
+
+    pub fn has_note(&self, actor: usize) -> bool {
+        self.notes.contains_key(&actor)
+    }
+
+    pub fn note(&mut self, actor: usize) {
+        let whole = self.whole_lines_to();
+        self.notes.insert(actor, (self.file, self.bytes[..whole].to_vec()));
+    }
+
+    fn whole_lines_to(&self) -> usize {
+        self.bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
+    }
+
+    /// Whether what the actor had noted is not there any more.
+    pub fn is_note_changed(&self, actor: usize) -> bool {
+        let (file, noted) = &self.notes[&actor];
+        !noted.is_empty() && (*file != self.file || !self.bytes.starts_with(noted))
     }
 
     pub fn holder(&self) -> Option<usize> {
@@ -162,6 +185,7 @@ impl Session {
     }
 
     pub fn kill(&mut self, actor: usize) {
+        self.notes.remove(&actor);
         if self.holder() == Some(actor) {
             self.lock = Lock::Stale;
         }
@@ -180,18 +204,27 @@ impl Session {
     }
 
     pub fn post(&mut self, numbers: &[u64]) -> Appended {
+        self.post_lines(&lines(numbers))
+    }
+
+    /// A line that is made for where it is to stand.
+    pub fn made(&self, number: u64) -> Vec<u8> {
+        format!("{}\n", made(number, self.bytes.len() as u64)).into_bytes()
+    }
+
+    pub fn post_lines(&mut self, lines: &[u8]) -> Appended {
         let sealed = !self.bytes.is_empty() && !self.bytes.ends_with(b"\n");
         if sealed {
             self.bytes.push(b'\n');
         }
         let offset = self.bytes.len();
-        self.bytes.extend(lines(numbers));
+        self.bytes.extend(lines);
         Appended { offset, intervening: 0, sealed }
     }
 
-    pub fn append(&mut self, actor: usize, numbers: &[u64]) -> Appended {
+    pub fn append(&mut self, actor: usize, lines: &[u8]) -> Appended {
         let before = self.bytes.len();
-        let posted = self.post(numbers);
+        let posted = self.post_lines(lines);
         let held = self.bytes.clone();
         let turn = self.turn(actor);
         let others = turn.seen..before;
@@ -204,7 +237,7 @@ impl Session {
 
     /// The whole lines that a reader gets.
     pub fn read(&mut self, actor: usize) -> Vec<u8> {
-        let whole = self.bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let whole = self.whole_lines_to();
         let file = self.file;
         let turn = self.turns.iter_mut().find(|turn| turn.actor == actor).expect("a turn");
         let is_there = turn.file == file && self.bytes.starts_with(&turn.held);
@@ -229,10 +262,21 @@ impl Session {
         if turn.read_first {
             return None;
         }
+        let carried: Vec<_> = turn.unread.iter().cloned().chain(Some(turn.seen..len)).collect();
+        Some(self.replace_by(actor, numbers, &carried))
+    }
+
+    /// How many bytes were carried over.
+    pub fn rewrite_from(&mut self, actor: usize, numbers: &[u64]) -> usize {
+        let noted = self.notes[&actor].1.len();
+        let behind = noted..self.bytes.len();
+        self.replace_by(actor, numbers, &[behind])
+    }
+
+    fn replace_by(&mut self, actor: usize, numbers: &[u64], carried: &[Range<usize>]) -> usize {
         let mut new = lines(numbers);
         let content = new.len();
-        let unread = turn.unread.iter().cloned().chain(Some(turn.seen..len));
-        for range in unread {
+        for range in carried.iter().cloned() {
             let posts = &self.bytes[range];
             let blank = posts.iter().take_while(|byte| **byte == b'\n').count();
             if blank < posts.len() && !new.is_empty() && !new.ends_with(b"\n") {
@@ -246,7 +290,20 @@ impl Session {
         let turn = self.turns.iter_mut().find(|turn| turn.actor == actor).expect("a turn");
         (turn.file, turn.seen, turn.held) = (file, len, self.bytes.clone());
         turn.unread = (len > content).then_some(content..len).into_iter().collect();
-        Some(len - content)
+        turn.read_first = false;
+        len - content
+    }
+
+    /// Another file begins with these bytes. The old one is no session any more.
+    pub fn renew(&mut self, actor: usize, bytes: Vec<u8>) {
+        self.put(bytes);
+        let file = self.file;
+        self.repairs.clear();
+        self.quarantine = false;
+        let turn = self.turns.iter_mut().find(|turn| turn.actor == actor).expect("a turn");
+        (turn.file, turn.seen, turn.held) = (file, self.bytes.len(), self.bytes.clone());
+        (turn.read_first, turn.untold) = (false, 0);
+        turn.unread.clear();
     }
 
     /// Whether there was anything to repair. How it is repaired is the matter of other tests.
@@ -267,20 +324,25 @@ impl Session {
         true
     }
 
-    /// Whether the latest repair could be undone.
+    /// Whether the latest repair could be undone. What was appended since follows the original, on
+    /// lines of its own.
     pub fn restore(&mut self, actor: usize) -> bool {
-        let unread = !self.turn(actor).unread.is_empty();
-        match self.repairs.pop() {
-            Some((before, after)) if after == self.bytes => {
-                self.install(actor, before, unread);
-                true
-            }
-            Some(repair) => {
-                self.repairs.push(repair);
-                false
-            }
-            None => false,
+        let unread = self.has_unread(actor);
+        let Some((mut bytes, after)) = self.repairs.pop() else { return false };
+        let Some(appended) = self.bytes.strip_prefix(&after[..]).map(<[u8]>::to_vec) else {
+            self.repairs.push((bytes, after));
+            return false;
+        };
+        let is_torn = !bytes.is_empty() && !bytes.ends_with(b"\n");
+        if is_torn && appended.first().is_some_and(|first| *first != b'\n') {
+            bytes.push(b'\n');
         }
+        bytes.extend(appended);
+        let len = self.bytes.len();
+        let turn = self.turn(actor);
+        turn.untold += len.saturating_sub(turn.seen);
+        self.install(actor, bytes, unread);
+        true
     }
 
     fn has_unread(&mut self, actor: usize) -> bool {
@@ -310,7 +372,7 @@ impl Session {
     }
 }
 
-fn lines(numbers: &[u64]) -> Vec<u8> {
+pub fn lines(numbers: &[u64]) -> Vec<u8> {
     numbers.iter().flat_map(|number| format!("{}\n", line(*number)).into_bytes()).collect()
 }
 

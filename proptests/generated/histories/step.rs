@@ -34,11 +34,22 @@ pub enum Act {
     Cancel,
     Append(u8),
     Post,
+    /// A line that is made from what the session ends with.
+    AppendMade,
+    PostMade,
     Release,
     Drop,
     Lost,
     Read,
     Rewrite(u8),
+    /// Notes how far the session can be read now.
+    Note,
+    /// Replaces what lies before that.
+    RewriteFrom(u8),
+    /// Removes the session, and begins it anew.
+    Renew,
+    /// The same with an archive.
+    Archive,
     Repair,
     Restore,
     Revoke,
@@ -72,12 +83,19 @@ impl Act {
             (4, Self::Append(3)),
             (2, Self::Append(0)),
             (6, Self::Post),
+            (4, Self::AppendMade),
+            (3, Self::PostMade),
             (6, Self::Release),
             (2, Self::Drop),
             (2, Self::Lost),
             (4, Self::Read),
             (5, Self::Rewrite(1)),
             (2, Self::Rewrite(0)),
+            (4, Self::Note),
+            (5, Self::RewriteFrom(1)),
+            (1, Self::RewriteFrom(0)),
+            (1, Self::Renew),
+            (1, Self::Archive),
             (4, Self::Repair),
             (4, Self::Restore),
             (2, Self::Revoke),
@@ -116,7 +134,7 @@ impl Step {
         let Some(session) = state.sessions.get(self.session) else { return false };
         let has_turn = session.turn_of(self.actor).is_some();
         let waits = session.waiter == Some(self.actor);
-        let writes = matches!(self.act, Act::Post | Act::Scrawl(_));
+        let writes = matches!(self.act, Act::Post | Act::PostMade | Act::Scrawl(_));
         if writes && !session.turns.is_empty() && state.hides_a_change(self) {
             return false;
         }
@@ -126,12 +144,15 @@ impl Step {
             Act::Wait => !has_turn && session.waiter.is_none(),
             Act::Cancel => waits,
             Act::Append(_) | Act::Release | Act::Drop | Act::Lost | Act::Read => has_turn,
-            Act::Rewrite(_) | Act::Repair | Act::Restore => has_turn,
+            Act::Rewrite(_) | Act::Repair | Act::Restore | Act::AppendMade => has_turn,
+            Act::Renew | Act::Archive => has_turn,
+            Act::RewriteFrom(_) => has_turn && session.has_note(self.actor),
             Act::Revoke => session.holder().is_some(),
             // Two of the actors are processes of their own.
             Act::Kill => self.actor >= 2 && self.session == 0,
             Act::Rm => session.lock != Lock::Absent,
-            Act::Post | Act::RevokeNobody | Act::Status | Act::Sweep | Act::Leftover => true,
+            Act::Post | Act::PostMade | Act::Note => true,
+            Act::RevokeNobody | Act::Status | Act::Sweep | Act::Leftover => true,
             Act::Scrawl(_) | Act::Replace | Act::Cut => true,
         }
     }

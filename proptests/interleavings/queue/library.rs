@@ -15,6 +15,17 @@ pub(crate) mod mode {
         Blocking,
         Async,
     }
+
+    impl Mode {
+        /// No time passes here: who waits, waits until it is called.
+        pub(crate) async fn wait_until<T>(
+            self,
+            _deadline: Option<std::time::Instant>,
+            wait: impl Future<Output = T>,
+        ) -> Option<T> {
+            Some(wait.await)
+        }
+    }
 }
 
 pub(crate) mod error {

@@ -147,6 +147,7 @@ pub(crate) fn somebody_lives(place: &Place, file: &File, rules: &Rules) -> bool 
         return range_lock::is_in_the_way(file, Kind::Exclusive, 0..i64::MAX).unwrap_or(true)
             || !flock::is_free(file);
     }
-    // Without marks only the lock itself could tell, and it must not be disturbed.
-    !rules.marks(place.dir()) || marks::somebody_holds(file)
+    // Without marks only the lock itself tells. It is had for a moment, shared, which keeps an
+    // acquirer waiting for that long.
+    if rules.marks(place.dir()) { marks::somebody_holds(file) } else { !flock::is_free(file) }
 }

@@ -109,6 +109,10 @@ impl Look<'_> {
             self.rules,
         ) {
             Judgement::Free(reasons) => Seen { state: LockState::Stale, holder, reasons },
+            Judgement::Obstacle(Obstacle::Remote(record)) => {
+                let holder = Some(record.holder_elsewhere());
+                Seen { state: LockState::Remote, holder, reasons: Vec::new() }
+            }
             Judgement::Obstacle(obstacle) => {
                 Seen { state: state_of(&obstacle), holder, reasons: Vec::new() }
             }

@@ -94,7 +94,13 @@ fn open_for(place: &Place, access: Access) -> Result<Opened> {
             _ => return Err(e).context("open", lock),
         },
     };
-    let (file, stat) = Pinned::new(file).context("look at", lock)?;
+    let (file, stat) = match Pinned::new(file) {
+        // Where files are known by their names, one that was removed just now cannot be looked at.
+        Err(e) if e.kind() == io::ErrorKind::NotFound || sys::is_stale_handle(&e) => {
+            return Ok(Opened::None);
+        }
+        looked => looked.context("look at", lock)?,
+    };
     place.dir().ensure_trusted(&stat).context("use", lock)?;
     match stat.kind {
         // It may have no name: it was removed in between. Whoever locks it compares it with the
@@ -117,7 +123,8 @@ fn denied(place: &Place, why: io::Error) -> Result<Opened> {
 /// caller looks again.
 pub(super) fn publish(place: &Place, section: &Section, want: &Want) -> Result<Option<LockFile>> {
     debug_assert!(section.is_of(place));
-    if filesystem::is_served(place.dir()) {
+    // A daemon may do as the clients of a server do.
+    if !filesystem::is_local(place.dir()) {
         return publish_at_server(place, section, want);
     }
     if !want.rules.portable

@@ -78,6 +78,14 @@ impl Record {
         self.boot_id.is_none() || self.boot_id == process::own().boot_id
     }
 
+    /// Describes the owner where it may be on another host, and nobody tells whether it lives.
+    pub(crate) fn holder_elsewhere(&self) -> Holder {
+        Holder {
+            hidden: Some("whether it lives cannot be told from this host".into()),
+            ..self.holder(true, self.owner.is_none())
+        }
+    }
+
     /// Whether the process that it names is one of this PID namespace, and has ended.
     fn has_ended(&self) -> bool {
         let PidClaim::Pid(pid) = self.pid else { return false };
@@ -117,6 +125,7 @@ impl Record {
             unseen: false,
             ended: alive && !foreign && self.has_ended(),
             hidden: None,
+            this_machine: self.same_boot(),
             this_process: pid == Some(i64::from(me.pid))
                 && self.start_time == me.start_time
                 && if foreign {

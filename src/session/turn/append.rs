@@ -18,7 +18,7 @@ impl Turn {
     /// # Errors
     /// Those of [`append_all`](Self::append_all).
     pub async fn append<T: Serialize + ?Sized>(&self, value: &T) -> Result<Appended> {
-        self.append_batch(Mode::Async, Batch::of([value])?).await
+        self.append_lines(Mode::Async, Batch::of([value])?).await
     }
 
     /// Appends a batch of lines: all of them, or nothing.
@@ -49,7 +49,7 @@ impl Turn {
         values: impl IntoIterator<Item = T>,
     ) -> Result<Appended> {
         let batch = Batch::of(values)?;
-        self.append_batch(Mode::Async, batch).await
+        self.append_lines(Mode::Async, batch).await
     }
 
     /// [`append`](Self::append) for threads that may block.
@@ -57,7 +57,7 @@ impl Turn {
     /// # Errors
     /// Those of [`append_all`](Self::append_all).
     pub fn append_blocking<T: Serialize + ?Sized>(&self, value: &T) -> Result<Appended> {
-        now_or_never(self.append_batch(Mode::Blocking, Batch::of([value])?))
+        now_or_never(self.append_lines(Mode::Blocking, Batch::of([value])?))
     }
 
     /// [`append_all`](Self::append_all) for threads that may block.
@@ -68,10 +68,42 @@ impl Turn {
         &self,
         values: impl IntoIterator<Item = T>,
     ) -> Result<Appended> {
-        now_or_never(self.append_batch(Mode::Blocking, Batch::of(values)?))
+        now_or_never(self.append_lines(Mode::Blocking, Batch::of(values)?))
     }
 
-    pub(crate) async fn append_batch(&self, mode: Mode, batch: Batch) -> Result<Appended> {
+    /// [`append_all`](Self::append_all) with lines that were serialised before.
+    ///
+    /// # Errors
+    /// Those of [`append_all`](Self::append_all), except for `BadLine`.
+    pub async fn append_batch(&self, batch: &Batch) -> Result<Appended> {
+        self.append_lines(Mode::Async, batch.clone()).await
+    }
+
+    /// [`append_batch`](Self::append_batch) for threads that may block.
+    ///
+    /// # Errors
+    /// Those of [`append_batch`](Self::append_batch).
+    pub fn append_batch_blocking(&self, batch: &Batch) -> Result<Appended> {
+        now_or_never(self.append_lines(Mode::Blocking, batch.clone()))
+    }
+
+    /// [`append`](Self::append) with a line that is JSON already; see [`Batch::json`].
+    ///
+    /// # Errors
+    /// Those of [`append_all`](Self::append_all).
+    pub async fn append_json(&self, line: &[u8]) -> Result<Appended> {
+        self.append_lines(Mode::Async, Batch::json(line)?).await
+    }
+
+    /// [`append_json`](Self::append_json) for threads that may block.
+    ///
+    /// # Errors
+    /// Those of [`append_all`](Self::append_all).
+    pub fn append_json_blocking(&self, line: &[u8]) -> Result<Appended> {
+        now_or_never(self.append_lines(Mode::Blocking, Batch::json(line)?))
+    }
+
+    pub(crate) async fn append_lines(&self, mode: Mode, batch: Batch) -> Result<Appended> {
         let inner = Arc::clone(&self.inner);
         let (slot, limit) = (inner.slot.clone(), inner.rules.wait_limit());
         in_section(slot, mode, limit, true, move |granted| inner.append(granted, &batch)).await

@@ -144,6 +144,8 @@ struct Replaced {
     view: Option<View>,
     /// Parts before the end of the view that are carried over all the same.
     unread: Vec<Range<u64>>,
+    /// Whether it is what the turn had seen, rather than what an earlier read covered.
+    is_all_that_was_seen: bool,
 }
 
 impl Replaced {
@@ -164,11 +166,8 @@ impl Inner {
             let open = self.open.lock();
             let open = open.as_ref().ok_or_else(|| self.closed())?;
             self.fence(open)?;
-            if open.seen.must_read_first() {
-                return Err(self.read_first());
-            }
             let (view, unread) = open.seen.parts();
-            Replaced { view, unread }
+            Replaced { view, unread, is_all_that_was_seen: true }
         };
         Ok((self.prepare_new(&old, batch)?, old))
     }
@@ -185,7 +184,8 @@ impl Inner {
         if let Some(how) = position.change()? {
             return Err(self.changed(how));
         }
-        let old = Replaced { view: Some(position.into_view()), unread: Vec::new() };
+        let view = Some(position.into_view());
+        let old = Replaced { view, unread: Vec::new(), is_all_that_was_seen: false };
         Ok((self.prepare_new(&old, batch)?, old))
     }
 
@@ -209,9 +209,8 @@ impl Inner {
         old: &Replaced,
     ) -> Result<Rewritten> {
         self.fence(open)?;
-        // A repair may have come in between.
-        if open.seen.must_read_first() {
-            return Err(self.read_first());
+        if old.is_all_that_was_seen && open.seen.must_read_first() {
+            return Err(Error::ReadFirst { session: self.slot.place.session().to_owned() });
         }
         let change = match &old.view {
             Some(view) => view.change(&section, true),
@@ -231,9 +230,5 @@ impl Inner {
         self.tell_children(open);
         open.session = section.unlock();
         synced.map(|()| Rewritten { bytes, carried: bytes - content })
-    }
-
-    fn read_first(&self) -> Error {
-        Error::ReadFirst { session: self.slot.place.session().to_owned() }
     }
 }

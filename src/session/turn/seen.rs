@@ -130,6 +130,7 @@ impl Seen {
     pub(super) fn rewritten(&mut self, section: &mut Section, content: u64) {
         let view = View::of(section, None);
         self.unread.clear();
+        self.read_first = false;
         if view.end() > content {
             self.unread.push(content..view.end());
         }

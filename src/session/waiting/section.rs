@@ -47,7 +47,7 @@ where
         };
         match file.try_lock(place) {
             Ok(true) => {}
-            Ok(false) if watch::may_block() => {
+            Ok(false) if watch::may_block(place) => {
                 let wait = Wait::new(file.pinned(), stage, turn_lock, anew.clone());
                 let waited = watch::block(wait, slot, Place::compare_session, || file.wait());
                 let Some((waited, granted)) = waited else {

@@ -72,7 +72,7 @@ fn step(slot: &SlotRef, stage: Stage) -> Next {
     match open_to_wait(&slot.place) {
         Ok(ToWaitFor::Nothing) => begin(slot, stage, None),
         Ok(ToWaitFor::Denied) => Next::Pause(stage),
-        Ok(ToWaitFor::Lock(lock)) if watch::may_block() => block(slot, stage, lock),
+        Ok(ToWaitFor::Lock(lock)) if watch::may_block(&slot.place) => block(slot, stage, lock),
         Ok(ToWaitFor::Lock(lock)) => match lock.try_lock(&slot.place) {
             Ok(true) => begin(slot, stage, Some(lock)),
             Ok(false) => Next::Pause(stage),

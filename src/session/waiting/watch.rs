@@ -19,7 +19,7 @@ use crate::outside::note;
 use crate::place::Place;
 use crate::session::queue::WaitingStage;
 use crate::session::slot::SlotRef;
-use crate::sys::{Found, Pinned};
+use crate::sys::{Found, Pinned, filesystem};
 
 /// How soon the path is looked at that a thread waits on.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
@@ -35,9 +35,10 @@ static ABANDONED: AtomicUsize = AtomicUsize::new(0);
 /// If there are so many of them, waits do not block any more, but look from time to time.
 const MAX_ABANDONED: usize = 16;
 
-/// Whether a thread may block in the kernel, where nobody can call it back.
-pub(super) fn may_block() -> bool {
-    ABANDONED.load(Ordering::Relaxed) < MAX_ABANDONED
+/// Whether a thread may block in the kernel, where nobody can call it back. It may not where it
+/// would not be woken in time.
+pub(super) fn may_block(place: &Place) -> bool {
+    ABANDONED.load(Ordering::Relaxed) < MAX_ABANDONED && filesystem::wakes_waiters(place.dir())
 }
 
 /// The wait of one thread in the kernel, for the lock on one inode.

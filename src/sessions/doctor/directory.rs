@@ -118,7 +118,7 @@ fn check_filesystem(dir: &Directory, scope: Scope) -> Option<Finding> {
     }
     let filesystem = filesystem::filesystem(&dir.open).ok()?;
     let refusal = match &filesystem.keeps_locks {
-        KeepsLocks::NotKept(why) => Some(format!("{filesystem} does not keep locks: {why}")),
+        KeepsLocks::NotKept(why) => Some(filesystem.refused(why)),
         _ if filesystem.wants_probe() => {
             filesystem::probe(&dir.open).ok().and_then(|report| report.refusal())
         }

@@ -400,7 +400,7 @@ fn lock_facts(report: &LockReport, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 /// Whether the holder lives, in a word.
 fn life(holder: &Holder) -> &'static str {
-    match (holder.unseen, holder.alive) {
+    match (holder.unseen || holder.hidden.is_some(), holder.alive) {
         (true, _) => "unknown",
         (_, true) => "alive",
         (_, false) => "dead",

@@ -15,7 +15,7 @@ use super::transcript::{self, Reading, TranscriptFacts, Unfinished};
 use super::{Scope, accepted, links, modes};
 use crate::datafile::quarantine::quarantine_path;
 use crate::datafile::read::Transcript;
-use crate::error::{Context, Error, Holder, Result};
+use crate::error::{Context, Error, Holder, IfHostIsGone, Result};
 use crate::lock::Reason;
 use crate::place::Place;
 use crate::sessions::Sessions;
@@ -28,6 +28,9 @@ use crate::transcript::contents::Contents;
 use crate::transcript::graph::MAX_RECORDS;
 use crate::transcript::look::{HeaderTrouble, Objection, Verdict};
 use crate::transcript::repair::{Careful, Repair};
+
+/// The time that a disk has to answer that did not do so at once.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// Examines sessions, on any number of threads.
 pub(super) struct Examiner {
@@ -287,7 +290,12 @@ impl Session<'_> {
 }
 
 fn repair_in_turn(sessions: &Sessions, path: &Path) -> Result<Careful> {
-    let turn = sessions.turn(path).label("doctor").try_acquire()?;
+    let turn = || sessions.turn(path).label("doctor");
+    let turn = match turn().try_acquire() {
+        // It is far, or busy.
+        Err(Error::NoAnswer { .. }) => turn().timeout(ANSWER).acquire_blocking()?,
+        tried => tried?,
+    };
     let done = turn.repair_with_care_blocking()?;
     // The session is repaired, even if the turn is lost now.
     let _ = turn.release_blocking();
@@ -426,11 +434,13 @@ fn lock_treatment(lock: &LockReport, grace: Duration) -> Treatment {
             "somebody may be writing it; it counts as stale {} s after its last change",
             grace.as_secs()
         )),
-        (LockState::Remote, _) => Treatment::report(&format!(
-            "whether its owner is alive cannot be seen from this host; if that host is gone, use \
-             `{}`",
-            revoke_of(lock)
-        )),
+        (LockState::Remote, _) => Treatment::report(&match &lock.holder {
+            Some(holder) => format!(
+                "whether its owner is alive cannot be seen from this host; {}",
+                IfHostIsGone(&lock.lock, holder)
+            ),
+            None => "whether its owner is alive cannot be seen from this host".to_owned(),
+        }),
         (LockState::Unseen, _) => InUse::by(lock.holder.clone()).kept(),
         (LockState::Unreadable, _) => Treatment::report("a lock that cannot be read may be held"),
     }

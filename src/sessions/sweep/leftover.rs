@@ -4,18 +4,17 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::look::split;
-use crate::datafile::{SOON, Section, is_leftover, leftover_of};
+use crate::datafile::{SOON, Section, is_leftover, leftover_of, remove_unused};
 use crate::error::{Context, Result};
 use crate::lock::{self, Swept};
 use crate::place::{Place, open_shared};
 use crate::rules::Rules;
-use crate::sys::{Access, Dir, flock};
+use crate::sys::Dir;
 
 /// A temporary file that interrupted work left behind, by what it was to become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -29,9 +28,6 @@ pub enum Leftover {
     /// A file with which the locks of a filesystem were probed.
     Probe,
 }
-
-/// Younger files may be in use without being locked. Such work takes milliseconds.
-const IN_USE: Duration = Duration::from_secs(2);
 
 impl Leftover {
     /// Recognises a leftover by its name.
@@ -74,7 +70,7 @@ pub(crate) fn remove_at(path: &Path, rules: &Rules) -> Result<bool> {
 pub(crate) fn remove(dir: &Arc<Dir>, name: &OsStr, rules: &Rules) -> Result<bool> {
     match (session_of(Path::new(name)), Leftover::of(name)) {
         (Some(session), _) => remove_rewrite(dir, name, session.as_os_str(), rules),
-        (None, Some(_)) => remove_unlocked(dir, name),
+        (None, Some(_)) => remove_unused(dir, name),
         (None, None) => Ok(false),
     }
 }
@@ -90,21 +86,4 @@ fn remove_rewrite(dir: &Arc<Dir>, name: &OsStr, session: &OsStr, rules: &Rules) 
             Ok(true)
         }
     }
-}
-
-/// A process that uses such a file locks it right after creating it.
-fn remove_unlocked(dir: &Dir, name: &OsStr) -> Result<bool> {
-    let path = &dir.path().join(name);
-    let Some(stat) = dir.stat(name).context("look at", path)? else { return Ok(true) };
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    if now.checked_sub(stat.modified).is_some_and(|age| age < IN_USE) {
-        return Ok(false);
-    }
-    let file = dir.open_file(name, Access::ReadWrite).context("open", path)?;
-    if !flock::try_lock(&file).context("lock", path)? {
-        return Ok(false);
-    }
-    let removed = dir.remove(name).context("remove", path);
-    flock::unlock(&file);
-    removed.map(|()| true)
 }

@@ -128,6 +128,12 @@ pub(super) fn is_served(kind: &str) -> bool {
     matches!(kind, "nfs" | "nfs4")
 }
 
+/// Whether a wait for a lock ends soon after the lock is free. Linux's client of 9p asks the server
+/// again after 30 s.
+pub(super) fn wakes_waiters(kind: &str) -> bool {
+    kind != "9p"
+}
+
 fn option_against<'a>(kind: &str, options: &'a str) -> Option<&'a str> {
     let (_, wanted) = NOT_KEPT.iter().find(|(kinds, _)| kinds.contains(&kind))?;
     has(options, wanted)

@@ -10,13 +10,14 @@ use parking_lot::RwLock;
 
 use super::super::Dir;
 use super::super::dir::Mount;
-use super::{KeepsLocks, Locality, filesystem, probe};
+use super::{KeepsLocks, Locality, filesystem, knowledge, probe};
 
 /// What is known about a mount.
 #[derive(Debug)]
 pub(in crate::sys) struct Known {
     locality: Locality,
     is_served: bool,
+    wakes_waiters: bool,
     /// What its kind and its options say about locks.
     verdict: Verdict,
     /// What the trial showed: why locks are not kept there, if they are not.
@@ -92,6 +93,11 @@ pub(crate) fn marks_usable(dir: &Dir) -> bool {
     is_local(dir)
 }
 
+/// Whether who waits there for a lock is granted it soon after it is free.
+pub(crate) fn wakes_waiters(dir: &Dir) -> bool {
+    known(dir).wakes_waiters
+}
+
 fn known(dir: &Dir) -> &Known {
     dir.known_mount().get_or_init(|| {
         let met = MOUNTS.read().get(&dir.mount()).cloned();
@@ -109,18 +115,23 @@ fn known(dir: &Dir) -> &Known {
 
 /// A filesystem that cannot be looked up is taken to be like most: local, and keeping locks.
 fn ask(dir: &Dir) -> Known {
-    let (locality, is_served, verdict) = match filesystem(dir) {
-        Err(_) => (Locality::Local, false, Verdict::Keeps),
-        Ok(filesystem) => {
-            let verdict = match &filesystem.keeps_locks {
-                KeepsLocks::NotKept(why) => Verdict::Refuses(format!("{filesystem}: {why}")),
-                _ if filesystem.wants_probe() => Verdict::WantsTrial,
-                _ => Verdict::Keeps,
-            };
-            (filesystem.locality, filesystem.is_served(), verdict)
-        }
+    let tried = OnceLock::new();
+    let Ok(filesystem) = filesystem(dir) else {
+        let (locality, verdict) = (Locality::Local, Verdict::Keeps);
+        return Known { locality, is_served: false, wakes_waiters: true, verdict, tried };
     };
-    Known { locality, is_served, verdict, tried: OnceLock::new() }
+    let verdict = match &filesystem.keeps_locks {
+        KeepsLocks::NotKept(why) => Verdict::Refuses(filesystem.refused(why)),
+        _ if filesystem.wants_probe() => Verdict::WantsTrial,
+        _ => Verdict::Keeps,
+    };
+    Known {
+        locality: filesystem.locality,
+        is_served: filesystem.is_served(),
+        wakes_waiters: knowledge::wakes_waiters(&filesystem.kind),
+        verdict,
+        tried,
+    }
 }
 
 #[cfg(test)]
@@ -132,8 +143,9 @@ mod tests {
         for locality in [Locality::Local, Locality::Unknown, Locality::Remote] {
             let temporary = tempfile::tempdir().unwrap();
             let dir = Dir::open(temporary.path()).unwrap();
-            let (is_served, tried) = (false, OnceLock::new());
-            let known = Known { locality, is_served, verdict: Verdict::Keeps, tried };
+            let (is_served, wakes_waiters, tried) = (false, true, OnceLock::new());
+            let verdict = Verdict::Keeps;
+            let known = Known { locality, is_served, wakes_waiters, verdict, tried };
             dir.known_mount().set(Arc::new(known)).unwrap();
             assert_eq!(is_local(&dir), locality == Locality::Local);
             assert_eq!(marks_usable(&dir), locality == Locality::Local);

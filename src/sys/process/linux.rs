@@ -182,5 +182,5 @@ pub(super) fn stat(pid: i32) -> io::Result<Stat> {
 /// other processes than `kill` reaches by the same ids.
 pub(crate) fn proc_is_ours() -> bool {
     fs::read_link("/proc/self")
-        .is_ok_and(|target| target.as_os_str() == getpid().to_string().as_str())
+        .is_ok_and(|target| target.as_os_str() == getpid().as_raw_nonzero().to_string().as_str())
 }

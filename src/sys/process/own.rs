@@ -26,7 +26,7 @@ pub(crate) struct Own {
 impl Own {
     fn read() -> Self {
         Self {
-            pid: getpid().as_raw_pid(),
+            pid: getpid().as_raw_nonzero().get(),
             start_time: system::own_start_time(),
             boot_id: system::boot_id(),
             pid_namespace: system::pid_namespace(),
@@ -42,7 +42,7 @@ static CACHE: RwLock<Option<Arc<Own>>> = RwLock::new(None);
 /// The lock on the cache is only ever *tried*. If a fork happens while another thread holds it,
 /// nobody in the child ever releases it. Such a child reads the facts each time.
 pub(crate) fn own() -> Arc<Own> {
-    let pid = getpid().as_raw_pid();
+    let pid = getpid().as_raw_nonzero().get();
     if let Some(cache) = CACHE.try_read()
         && let Some(own) = cache.as_ref().filter(|own| own.pid == pid)
     {
@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn a_cache_lock_that_is_never_released_blocks_nobody() {
         let lost = CACHE.write();
-        assert_eq!(own().pid, getpid().as_raw_pid());
+        assert_eq!(own().pid, getpid().as_raw_nonzero().get());
         drop(lost);
         assert_eq!(own(), own());
     }
@@ -71,6 +71,6 @@ mod tests {
     fn facts_of_another_process_are_not_taken_for_ours() {
         let parent = Own { pid: -1, ..Own::read() };
         *CACHE.write() = Some(Arc::new(parent));
-        assert_eq!(own().pid, getpid().as_raw_pid());
+        assert_eq!(own().pid, getpid().as_raw_nonzero().get());
     }
 }

@@ -59,7 +59,7 @@ fn within_10_s(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 fn me() -> i32 {
-    rustix::process::getpid().as_raw_pid()
+    rustix::process::getpid().as_raw_nonzero().get()
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn lock(report: &LockReport) -> String {
         .and_then(|holder| holder.host_pid.or(holder.pid))
         .map_or("missing".to_owned(), |pid| pid.to_string());
     let alive = match holder {
-        Some(holder) if holder.unseen => "unknown",
+        Some(holder) if holder.unseen || holder.hidden.is_some() => "unknown",
         Some(holder) if holder.alive => "alive",
         Some(_) => "dead",
         None => "unknown",

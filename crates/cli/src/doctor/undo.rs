@@ -2,12 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde::Serialize;
-use turnlock::Sessions;
+use turnlock::{Error, Sessions};
 
 use crate::failure::Failure;
 use crate::output::{self, Schema};
+
+/// The time that a disk has to answer that did not do so at once.
+const ANSWER: Duration = Duration::from_secs(5);
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -25,10 +29,16 @@ struct Answer {
 pub(super) fn main(sessions: &Sessions, session: &Path, json: bool) -> Result<ExitCode, Failure> {
     // A turn would create a missing session.
     session.metadata().map_err(|error| Failure::new(format!("{}: {error}", session.display())))?;
-    let turn = sessions.turn(session).label("doctor").try_acquire()?;
+    let turn = || sessions.turn(session).label("doctor");
+    let turn = match turn().try_acquire() {
+        // The disk is far, or busy.
+        Err(Error::NoAnswer { .. }) => turn().timeout(ANSWER).acquire_blocking()?,
+        tried => tried?,
+    };
     let restored = turn.restore_blocking()?;
     // The session is restored, even if the turn is lost at this point.
     let _ = turn.release_blocking();
+    tracing::info!(session = %session.display(), repair = restored.time, "undone");
     if json {
         let answer = Answer {
             session: session.to_owned(),

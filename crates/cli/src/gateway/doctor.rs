@@ -47,7 +47,11 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
             .iter()
             .map(|finding| format!("- {}\n", printable(&finding.to_string())))
             .collect();
-        output::answer(&lines)?;
+        let next = match findings.iter().any(gateway::Finding::is_fixable) && !args.fix {
+            true => "Run it again with --fix to remove what nobody holds.\n",
+            false => "",
+        };
+        output::answer(&(lines + next))?;
     }
     Ok(if findings.iter().all(|finding| finding.fixed) {
         ExitCode::SUCCESS

@@ -33,6 +33,7 @@ pub(super) struct Args {
 
 pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let report = gateway::status(&args.which.builder(args.port)?, args.port)?;
+    tracing::info!(address = %report.address, health = %report.health, "looked");
     if args.json {
         output::answer_json(output::Schema::GatewayStatus, &report)?;
     } else {

@@ -34,6 +34,8 @@ pub(super) fn run(turn: &Turn, command: &[OsString]) -> Result<Ended, Failure> {
     children::adopt_orphans()?;
     let mut reaper = spawn(turn, command)?.map_err(failed)?;
     let pid = Pid::from_child(&reaper);
+    // Its arguments may be secrets.
+    tracing::info!(program = ?command.first(), "started");
     let running = children::watch(pid);
     let mut told = false;
     loop {
@@ -42,7 +44,9 @@ pub(super) fn run(turn: &Turn, command: &[OsString]) -> Result<Ended, Failure> {
                 // It did not end by itself. What it ran is this process's affair now.
                 reaper::succeed(Purpose::Turn);
             }
-            return Ok(Ended { code: code(status), told, signals });
+            let code = code(status);
+            tracing::info!(code, "the command has ended");
+            return Ok(Ended { code, told, signals });
         }
         for origin in signals.wait(running.as_ref()).map_err(failed)? {
             if origin.signal == SIGCHLD {

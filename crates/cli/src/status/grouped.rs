@@ -17,6 +17,7 @@ const USUAL: usize = 80;
 const NARROWEST: usize = 60;
 /// The widths of the columns between the session and the label.
 const STATE: usize = 10;
+/// Linux has none with more digits.
 const PID: usize = 7;
 const SINCE: usize = 11;
 const WAITING: usize = 7;
@@ -57,14 +58,17 @@ impl View {
         let room = columns.saturating_sub(program.width());
         let path = cut(&printable(&instance.path.display().to_string()), room);
         let names: Vec<_> = locks.iter().map(|lock| name_in(instance, &lock.report)).collect();
-        let rest = columns - INDENT.len() - BETWEEN;
+        // A record may name any number, which says nothing if a part of it is left out.
+        let pid = locks.iter().map(|lock| words::pid(&lock.report).width()).max().unwrap_or(0);
+        let pid = pid.max(PID);
+        let rest = columns - INDENT.len() - BETWEEN - (pid - PID);
         let longest = names.iter().map(|name| name.width()).max().unwrap_or_default();
         let labelled = locks.iter().any(|lock| !label(&lock.report).is_empty());
         let share = if labelled { rest * 2 / 3 } else { rest };
         let session = longest.clamp(SESSION, share.max(SESSION));
         let mut text = format!("{bold}{path}{bold:#}{program}\n{dim}");
         let titles = ["session", "state", "pid", "held since", "waiting", "label"];
-        text += &line(titles.map(str::to_owned), session, rest - session, Style::new());
+        text += &line(titles.map(str::to_owned), [session, pid, rest - session], Style::new());
         text += &format!("{dim:#}");
         for (lock, name) in locks.iter().zip(&names) {
             let report = &lock.report;
@@ -80,7 +84,7 @@ impl View {
                 waiting,
                 label(report),
             ];
-            text += &line(fields, session, rest - session, colour(report.state));
+            text += &line(fields, [session, pid, rest - session], colour(report.state));
         }
         text + "\n"
     }
@@ -119,13 +123,14 @@ fn label(report: &LockReport) -> String {
     printable(&told)
 }
 
-fn line(fields: [String; 6], session: usize, label: usize, style: Style) -> String {
-    let [name, state, pid, since, waiting, told] = fields;
+/// A line with these fields. Given are the widths of the session, the pid and the label.
+fn line(fields: [String; 6], widths: [usize; 3], style: Style) -> String {
+    let ([name, state, pid, since, waiting, told], [session, number, label]) = (fields, widths);
     let text = format!(
         "{INDENT}{}  {style}{}{style:#}  {}  {}  {}  {}",
         filled(&name, session),
         filled(&state, STATE),
-        filled(&pid, PID),
+        filled(&pid, number),
         filled(&since, SINCE),
         filled(&waiting, WAITING),
         cut(&told, label)

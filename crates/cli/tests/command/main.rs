@@ -23,4 +23,5 @@ mod signals;
 mod status;
 mod stress;
 mod terminal;
+mod verbose;
 mod watched;

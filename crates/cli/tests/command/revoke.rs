@@ -1,9 +1,12 @@
 //! `turnlock revoke`.
 
-use serde_json::Value;
-use turnlock_testing::{Ended, Room, ended, room};
+use std::process::Command;
 
-use crate::program::{held, turnlock};
+use serde_json::Value;
+use turnlock_testing::process::is_allowed;
+use turnlock_testing::{Ended, Room, Running, ended, room};
+
+use crate::program::{TURNLOCK, held, turnlock};
 
 fn revoke(room: &Room, owner: &str, options: &[&str]) -> Ended {
     let mut command = turnlock(["revoke"]);
@@ -92,4 +95,31 @@ fn all_sessions_of_a_machine_that_is_gone_are_taken_once_that_is_said() {
     let here = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     let own = say(&[here.trim(), "--yes"]);
     assert!(own.code == Some(1) && own.err.contains("this machine"), "{own:?}");
+}
+
+/// A container has a host name of its own.
+#[test]
+fn a_living_holder_of_this_machine_is_not_taken_for_one_of_a_machine_that_is_gone() {
+    let room = room();
+    let elsewhere = ["unshare", "--uts", "--"].map(String::from);
+    if !is_allowed(&elsewhere) {
+        eprintln!("skipped: no host name of its own can be had");
+        return;
+    }
+    let mut holder = Command::new("unshare");
+    let script = "hostname worker-7 && exec \"$0\" run \"$1\" -- sh -c 'echo ready; read go'";
+    holder.args(["--uts", "--", "sh", "-c", script]).arg(TURNLOCK).arg(&room.session);
+    let mut holder = Running::start(holder);
+    assert_eq!(holder.line(), "ready");
+    let gone = |options: &[&str]| {
+        let mut command = turnlock(["revoke", "--host-is-gone", "worker-7"]);
+        command.args(options).arg(&room.dir);
+        ended(command)
+    };
+    let refused = gone(&["--yes"]);
+    assert!(refused.code == Some(1) && refused.err.contains("this very machine"), "{refused:?}");
+    assert!(room.lock.exists());
+    let owner = room.record()["owner"].as_str().unwrap().to_owned();
+    let named = revoke(&room, &owner, &[]);
+    assert_eq!(named.code, Some(0), "{named:?}");
 }

@@ -15,6 +15,7 @@ mod ports;
 mod probe;
 mod profile;
 mod race;
+mod remedies;
 mod rig;
 #[path = "../support/schema.rs"]
 mod schema;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::ledger::Ledger;
 use crate::rig::{Guest, Job, LEASE, Rig};
 
-type Check = fn(&mut Rig);
+pub type Check = fn(&mut Rig);
 
 /// All of them, by name.
 pub const ALL: &[(&str, Check)] = &[
@@ -24,7 +24,7 @@ pub const ALL: &[(&str, Check)] = &[
 const SOON: Duration = Duration::from_secs(20);
 
 /// The command and the driver, as the guests call them.
-fn programs(rig: &Rig) -> String {
+pub fn programs(rig: &Rig) -> String {
     let folder = rig.folder().display();
     format!("PATH={folder}:$PATH; driver() {{ '{folder}/driver' --driver \"$@\"; }}")
 }

@@ -6,9 +6,11 @@
 //! the arguments selects tests, as with other tests.
 
 mod checks;
+mod doctor;
 mod driver;
 mod faults;
 mod ledger;
+mod others;
 mod rig;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,7 +28,7 @@ fn main() -> ExitCode {
         }
         Some("--inside") => inside(&arguments[1..]),
         _ if arguments.iter().any(|it| it == "--list") => {
-            for (name, _) in checks::ALL {
+            for (name, _) in checks::ALL.iter().chain(doctor::ALL).chain(others::ALL) {
                 println!("{name}: test");
             }
             ExitCode::SUCCESS
@@ -45,6 +47,10 @@ fn outside(arguments: &[String]) -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
+    // What runs in the namespaces has no network but that of the guests.
+    if let Err(why) = others::packages::fetch() {
+        eprintln!("the packages of other filesystems: {why}");
+    }
     let status = Command::new("unshare")
         .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"])
         .arg(std::env::current_exe().unwrap())
@@ -69,12 +75,16 @@ fn inside(arguments: &[String]) -> ExitCode {
             words.iter().any(|it| name.contains(it.as_str()))
         }
     };
+    let first = versions.split(',').next();
     let mut failed = 0;
     for version in versions.split(',') {
         let began = Instant::now();
         let mut rig = Rig::start(packages.as_ref(), version);
         println!("three machines serve and mount NFS {version} after {:.1?}", began.elapsed());
-        for (name, check) in checks::ALL.iter().filter(|(name, _)| wanted(name)) {
+        // They have nothing to do with a version of NFS.
+        let others = if Some(version) == first { others::ALL } else { &[] };
+        let all = checks::ALL.iter().chain(doctor::ALL).chain(others);
+        for (name, check) in all.filter(|(name, _)| wanted(name)) {
             let began = Instant::now();
             let ended = catch_unwind(AssertUnwindSafe(|| check(&mut rig)));
             let word = if ended.is_ok() { "ok" } else { "FAILED" };
