@@ -14,6 +14,7 @@ mod mounted;
 mod named;
 mod nuls;
 mod owners;
+mod split;
 mod tree;
 mod understood;
 mod undo;
