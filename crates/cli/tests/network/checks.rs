@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::ledger::Ledger;
 use crate::rig::{Guest, Job, LEASE, Rig};
+use crate::{durability, stays};
 
 pub type Check = fn(&mut Rig);
 
@@ -17,11 +18,15 @@ pub const ALL: &[(&str, Check)] = &[
     ("a_timeout_is_kept_during_the_grace", a_timeout_is_kept_during_the_grace),
     ("a_reader_follows_over_a_replaced_file", a_reader_follows_over_a_replaced_file),
     ("no_turn_of_two_hosts_fails", no_turn_of_two_hosts_fails),
+    ("a_lock_file_stays_for_a_moment", stays::a_lock_file_stays_for_a_moment),
+    ("a_lock_file_that_stays_is_in_nobodys_way", stays::a_lock_file_that_stays_is_in_nobodys_way),
+    ("no_line_is_lost_with_the_servers_power", durability::no_line_is_lost_with_the_servers_power),
+    ("a_failed_sync_acknowledges_nothing", durability::a_failed_sync_acknowledges_nothing),
     ("long_speed_of_a_turn", long_speed_of_a_turn),
     ("long_two_hosts_through_all_faults", crate::faults::long_two_hosts_through_all_faults),
 ];
 
-const SOON: Duration = Duration::from_secs(20);
+pub const SOON: Duration = Duration::from_secs(20);
 
 /// The command and the driver, as the guests call them.
 pub fn programs(rig: &Rig) -> String {
@@ -275,15 +280,14 @@ fn no_turn_of_two_hosts_fails(rig: &mut Rig) {
     assert!(ledger.failures.is_empty(), "{:?}", ledger.failures);
     let turns: Vec<usize> = ledger.turns.values().copied().collect();
     let (least, most) = (turns.iter().min().unwrap(), turns.iter().max().unwrap());
-    // On a machine that is busy with other work, 2 is too much to ask for.
-    assert!(turns.len() == 2 && *least * 3 >= *most, "unfair: {turns:?}");
+    assert!(turns.len() == 2 && *least * 2 >= *most, "unfair: {turns:?}");
 }
 
 /// Compares a turn with the bare calls on the same mount. The figures are to be read, not asserted:
 /// they are those of this machine's disk.
 fn long_speed_of_a_turn(rig: &mut Rig) {
     let inside = fresh_directory(rig, "speed");
-    let told = rig.a.ok(&format!("{inside}; driver speed s.jsonl a 10 10"));
+    let told = rig.a.ok(&format!("{inside}; driver speed s.jsonl a 10 500"));
     println!("    {told}");
 }
 

@@ -8,11 +8,13 @@
 mod checks;
 mod doctor;
 mod driver;
+mod durability;
 mod faults;
 mod ledger;
 mod others;
 mod rewrites;
 mod rig;
+mod stays;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, ExitCode};
