@@ -9,9 +9,6 @@ case $KIND in
     "$RIG/other" usr/bin/sshfs -o ssh_command=/run/ssh x:/run/behind "$POINT"
     ;;
   bindfs) "$RIG/other" usr/bin/bindfs /run/behind "$POINT" ;;
-  bindfs-locks)
-    "$RIG/other" usr/bin/bindfs --multithreaded --enable-lock-forwarding /run/behind "$POINT"
-    ;;
   mergerfs) "$RIG/other" usr/bin/mergerfs -o minfreespace=0 /run/behind "$POINT" ;;
   overlay)
     "$RIG/other" usr/bin/fuse-overlayfs \
