@@ -38,6 +38,7 @@ mod second_names;
 mod sessions;
 mod stale;
 mod started;
+mod store;
 mod sweep;
 mod torn;
 mod unused;
