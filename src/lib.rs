@@ -202,7 +202,7 @@ pub use rules::{Durability, LongHold};
 pub use session::{Rewritten, Turn};
 pub use sessions::doctor;
 pub use sessions::sweep::{DirectoryReport, LockReport, LockState};
-pub use sessions::{Acquire, Session, Sessions, SessionsBuilder, Ticket};
+pub use sessions::{Acquire, AcquireGuard, Guard, Session, Sessions, SessionsBuilder, Ticket};
 pub use transcript::contents::Contents;
 pub use transcript::damage::{Damage, DamageKind};
 pub use transcript::quarantine::Fingerprint;

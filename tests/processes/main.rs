@@ -15,6 +15,7 @@ mod forked;
 mod full_disk;
 mod glued;
 mod groups;
+mod guarded;
 mod hostile_world;
 mod hung;
 mod identity;
