@@ -96,6 +96,7 @@
 //!
 //! None is enabled by default.
 //!
+//! - `faults`: the module `faults`, with which a program's tests make steps fail or take long.
 //! - `gateway`: the module `gateway`, one gateway per state directory, config file and port.
 //! - `metrics`: counters and histograms, through the facade of the crate `metrics`. They are
 //!   `turnlock_turns_total`, `turnlock_timeouts_total`, `turnlock_takeovers_total`,
@@ -173,6 +174,10 @@
 mod compat;
 mod datafile;
 mod error;
+#[cfg(feature = "faults")]
+pub mod faults;
+#[cfg(not(feature = "faults"))]
+mod faults;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 mod keeper;

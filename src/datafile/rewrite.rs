@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::unused::remove_of_dead_rewrites;
 use super::{Section, SessionFile, origin};
 use crate::error::{Context, Error, MOUNTED, Result, SessionChange};
+use crate::faults::{self, Step};
 use crate::outside::note;
 use crate::place::Place;
 use crate::sys::{self, Access, Pinned, flock, limit, replace_like, strip_suffix};
@@ -178,6 +179,8 @@ impl Replacement {
         self.sync()?;
         let place = self.place.clone();
         let dir = place.dir();
+        faults::at(Step::Rename, self.place.session())
+            .context("put in place", self.place.session())?;
         dir.rename(&self.name, self.place.session_name()).map_err(|e| self.not_in_place(e))?;
         // From here on this is the session file, whatever else fails.
         let mut carried_to = old.len();

@@ -9,6 +9,7 @@ mod clock_jumps;
 mod clogged;
 mod containers;
 mod fallbacks;
+mod faulty;
 mod foreign;
 mod foreign_code;
 mod forked;
