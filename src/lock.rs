@@ -41,8 +41,8 @@ pub(crate) use file::verdict::Known;
 pub(crate) use file::verdict::PidClaim;
 pub(crate) use file::waiting::{ToWaitFor, Waiting, open_to_wait};
 pub(crate) use file::{
-    Lingering, LockFile as Lock, Named, Obstacle, Settled, Swept, Try, holder_at, others_wait,
-    remove_stale, remove_stale_by, revoke, settle, try_take,
+    Lingering, LockFile as Lock, Named, Obstacle, Settled, Swept, Try, holder_at, is_had,
+    others_wait, remove_stale, remove_stale_by, revoke, settle, try_take,
 };
 pub use reason::Reason;
 pub use state::LockState;

@@ -113,6 +113,12 @@ impl Mode {
         self.run_elsewhere(deadline, disk, work).await
     }
 
+    /// Whether [`run_until`](Self::run_until) is certain to do work with this deadline on another
+    /// thread, or the caller has no deadline.
+    pub(crate) fn runs_elsewhere(self, deadline: Option<Instant>, disk: &Disk) -> bool {
+        deadline.is_none() || self == Self::Async || disk.is_served()
+    }
+
     /// The same on another thread, also for a thread.
     pub(crate) async fn run_elsewhere<T: Send + 'static>(
         self,

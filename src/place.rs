@@ -132,6 +132,23 @@ impl Place {
         self.dir.compare(self.lock_name(), lock).context("look at", &self.lock)
     }
 
+    /// On a server's filesystem, asks the server about the directory, so that this host knows its
+    /// names as they are now (I18).
+    pub(crate) fn ask_server(&self) {
+        self.dir.ask_server();
+    }
+
+    /// Compares what the lock path names, as far as this host knows, with an open file. Follows
+    /// [`ask_server`](Self::ask_server).
+    pub(crate) fn compare_lock_as_known(&self, lock: &Pinned) -> Result<Found<()>> {
+        self.dir.compare_as_known(self.lock_name(), lock).context("look at", &self.lock)
+    }
+
+    /// The same for the session path.
+    pub(crate) fn compare_session_as_known(&self, session: &Pinned) -> Result<Found<()>> {
+        self.dir.compare_as_known(self.session_name(), session).context("look at", self.session())
+    }
+
     /// Compares what the session path names now with an open file.
     pub(crate) fn compare_session(&self, session: &Pinned) -> Result<Found> {
         self.dir.compare(self.session_name(), session).context("look at", self.session())

@@ -8,12 +8,14 @@
 //! | `waiting.rs` | the threads that wait in the kernel, and the watch over what they wait for |
 //! | `data_lock.rs` | the way to the data lock |
 //! | `turn.rs` | the turn: what a holder can do, how it lets go, and what lingers after it |
+//! | `at_server.rs` | what else a slot knows where a server keeps the locks (I8, I22) |
 //! | `run.rs` | how long a process may keep a session while others wait (I8) |
 //! | `fast_path.rs` | when async code may do file work in place |
 //! | `long_holds.rs` | reports of turns that are held for long |
 //!
 //! The way to the turn lock is `sessions/acquire.rs`.
 
+mod at_server;
 pub(crate) mod data_lock;
 pub(crate) mod fast_path;
 mod long_holds;

@@ -9,6 +9,7 @@
 //! | `scan.rs`, `lines.rs` | lines and damage, in order |
 //! | `json.rs`, `utf8.rs`, `runs.rs` | whether bytes are JSON and UTF-8, at speed |
 //! | `dissect.rs`, `candidate.rs`, `typed.rs` | the whole records in a damaged line |
+//! | `split.rs` | records of several lines |
 //! | `literals.rs` | what other languages write in place of JSON |
 //! | `head.rs` | the format of a file, and its header |
 //! | `contents.rs` | what a file is that is no session file |
@@ -39,5 +40,6 @@ mod runs;
 pub(crate) mod scan;
 pub(crate) mod sink;
 pub(crate) mod source;
+mod split;
 mod typed;
 mod utf8;

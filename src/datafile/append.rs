@@ -195,9 +195,10 @@ impl Writer<'_> {
     fn confirm(&self) -> Result<()> {
         let place = self.section.place();
         // A look that fails does not undo the write.
-        let is_other = |found: Result<Found>| found.is_ok_and(|found| !found.is_this());
-        if is_other(place.compare_lock(self.lock))
-            || is_other(place.compare_session(self.section.pinned()))
+        let is_other = |found: Result<Found<()>>| found.is_ok_and(|found| !found.is_this());
+        place.ask_server();
+        if is_other(place.compare_lock_as_known(self.lock))
+            || is_other(place.compare_session_as_known(self.section.pinned()))
         {
             return Err(self.overtaken());
         }

@@ -23,8 +23,8 @@ use crate::place::Place;
 use crate::rules::Rules;
 use crate::sys::{self, Found, Pinned, filesystem, flock};
 pub(crate) use held::{Lingering, LockFile};
-pub(crate) use judge::holder_at;
 use judge::{Judgement, judge};
+pub(crate) use judge::{holder_at, is_had};
 use open::{Opened, open, open_to_look, publish, remove_temporary_names, replace};
 use record::{Reading, Record};
 pub(crate) use remove::{Named, Swept, remove_stale, remove_stale_by, revoke};
@@ -179,12 +179,9 @@ fn adopt_session(section: &mut Section, reading: &Reading) {
 /// Whether somebody in another process waits for the lock, and is to have it before a process whose
 /// run is over (I8).
 pub(crate) fn others_wait(place: &Place, rules: &Rules) -> bool {
-    match open_to_look(place) {
-        Ok(Opened::File(file, _)) => {
-            rules.marks(place.dir()) && marks::somebody_is_next(file.file())
-        }
-        _ => false,
-    }
+    rules.marks(place.dir())
+        && matches!(open_to_look(place), Ok(Opened::File(file, _))
+            if marks::somebody_is_next(file.file()))
 }
 
 #[cfg(test)]

@@ -2,31 +2,26 @@
 
 use std::collections::HashMap;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use uuid::Uuid;
 
+use super::at_server::AtServer;
 use super::data_lock::SectionGrant;
 use super::queue::WaitQueue;
 use super::run::Run;
 use super::turn::Turn;
 use crate::error::{Error, Result};
-use crate::keeper::{self, Lane};
+use crate::keeper::Lane;
 use crate::lock::{Lingering, Want};
 use crate::mode::Disk;
 use crate::outside::note;
 use crate::place::Place;
 use crate::rules::Rules;
 use crate::sys::{Mount, Pinned};
-
-/// How long others are let go first, who were met at a server (I8). It tells them with a call of
-/// its own, and they have some ten calls to make.
-pub(super) const PATIENCE_AT_SERVER: Duration = Duration::from_millis(30);
-/// The pause between two looks whether one of them has come.
-const LOOK_FOR_OTHERS: Duration = Duration::from_millis(2);
 
 /// What the registry knows of this process's own hold of a session.
 #[derive(Debug, Clone)]
@@ -54,11 +49,8 @@ pub(crate) struct Slot {
     /// The run that this process had when it last let go for others. Nobody else may have had the
     /// session since.
     pub(crate) last_run: Mutex<Option<Run>>,
-    /// Where a server does not tell of waiters: whether others of other processes were met on the
-    /// way to the turn.
-    met_others: AtomicBool,
-    /// Until when they are let go first (I8).
-    others_first_until: Mutex<Option<Instant>>,
+    /// What is known of it where a server keeps the locks.
+    pub(super) at_server: AtServer,
     /// What lingers after the last turn.
     pub(crate) upkeep: Mutex<Upkeep>,
     /// Whether the keeper watches the hold for those who wait behind it.
@@ -72,6 +64,8 @@ pub(crate) struct Upkeep {
     pub(crate) lingering: Option<Box<Lingering>>,
     /// Whether the keeper is scheduled to tidy it up.
     pub(crate) will_tidy: bool,
+    /// How long it is left in place first.
+    pub(crate) stays: Duration,
     /// Whether the keeper is scheduled to let go of the lock, if it is kept.
     pub(crate) will_let_go: bool,
 }
@@ -84,8 +78,7 @@ impl Slot {
             data_queue: WaitQueue::new(),
             hold: Mutex::new(None),
             last_run: Mutex::new(None),
-            met_others: AtomicBool::new(false),
-            others_first_until: Mutex::new(None),
+            at_server: AtServer::default(),
             upkeep: Mutex::default(),
             watched: AtomicBool::new(false),
         }
@@ -125,24 +118,6 @@ impl Slot {
                 }
                 Run::new(owner)
             }
-        }
-    }
-
-    /// Notes whether others were met on the way to the turn, where nothing else tells of them.
-    pub(crate) fn has_met_others(&self, met: bool) {
-        self.met_others.store(met, Ordering::Relaxed);
-    }
-
-    /// Whether others were met on the way to the last turn.
-    pub(crate) fn met_others(&self) -> bool {
-        self.met_others.load(Ordering::Relaxed)
-    }
-
-    /// Waits until one of the others has come, who are let go first, if any are.
-    pub(crate) fn wait_for_others(&self) {
-        let Some(until) = self.others_first_until.lock().take() else { return };
-        while Instant::now() < until && matches!(self.place.stat_lock(), Ok(None)) {
-            std::thread::sleep(LOOK_FOR_OTHERS);
         }
     }
 
@@ -208,17 +183,6 @@ impl SlotRef {
         let slot = Arc::new(Slot::new(place.clone()));
         slots.insert(place, Arc::clone(&slot));
         Self(slot)
-    }
-
-    /// This process has let go, and lets the others that it met go first, for a moment.
-    pub(super) fn let_others_go_first(&self) {
-        if !self.met_others() {
-            return;
-        }
-        *self.others_first_until.lock() = Some(Instant::now() + PATIENCE_AT_SERVER);
-        // The slot stays for as long.
-        let kept = self.clone();
-        keeper::after(PATIENCE_AT_SERVER, self.lane(), move || drop(kept));
     }
 }
 

@@ -69,6 +69,7 @@ impl Turn {
         // what was written counts as posts.
         let _ = section.look_again();
         let run = slot.begin_run(lock.predecessor(), want.owner);
+        slot.count_turn();
         Self::with(slot, want, OpenTurn::new(lock, section, run, None))
     }
 
@@ -304,9 +305,15 @@ impl Inner {
 
     /// The fence (I4): fails if the turn is not this holder's any more.
     fn fence(&self, open: &OpenTurn) -> Result<()> {
-        match open.lock.lost(&self.slot.place)? {
-            Some(cause) => Err(self.lost(cause)),
-            None => Ok(()),
-        }
+        self.unless_lost(open.lock.lost(&self.slot.place)?)
+    }
+
+    /// The fence at the begin of a section.
+    fn fence_in(&self, open: &OpenTurn, section: &Section) -> Result<()> {
+        self.unless_lost(open.lock.lost_in(section)?)
+    }
+
+    fn unless_lost(&self, lost: Option<LostCause>) -> Result<()> {
+        lost.map_or(Ok(()), |cause| Err(self.lost(cause)))
     }
 }

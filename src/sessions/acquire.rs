@@ -185,7 +185,9 @@ impl Acquire {
             Target::Gateway(path) => path.as_path(),
         };
         let (disk, path) = (fast_path::disk_of(path), path.to_owned());
-        match mode.run_until(limit.deadline(), disk, move || self.begin(limit)).await? {
+        let is_elsewhere = mode.runs_elsewhere(limit.deadline(), &disk);
+        let begin = move || self.begin(limit, is_elsewhere);
+        match mode.run_until(limit.deadline(), disk, begin).await? {
             Some(progress) => progress,
             None => Err(no_answer(path, limit)),
         }
@@ -208,7 +210,9 @@ impl Acquire {
     }
 
     /// Finds the session's directory, joins the queue, and tries for the turn if nobody is before.
-    fn begin(self, limit: WaitLimit) -> Result<Progress> {
+    ///
+    /// `is_elsewhere` says whether the caller does not wait for this thread beyond its deadline.
+    fn begin(self, limit: WaitLimit, is_elsewhere: bool) -> Result<Progress> {
         let place = match &self.target {
             Target::Session(address) => address.find(true)?,
             #[cfg(feature = "gateway")]
@@ -218,7 +222,8 @@ impl Acquire {
             // A server that was started anew grants nothing for a while, and does not answer. The
             // thread that asks it must not be the caller's, whose time is limited.
             Progress::Queued(slot, ticket)
-                if ticket.is_called() && !filesystem::is_served(slot.place.dir()) =>
+                if ticket.is_called()
+                    && (is_elsewhere || !filesystem::is_served(slot.place.dir())) =>
             {
                 attempt(slot, ticket, limit, true)
             }

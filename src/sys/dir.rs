@@ -198,7 +198,7 @@ impl Dir {
 
     /// On a server's filesystem, asks the server about the directory. Names that another host has
     /// changed are then looked up anew, and not answered from this host's cache (I18).
-    fn ask_server(&self) {
+    pub(crate) fn ask_server(&self) {
         if filesystem::is_served(self) {
             system::ask_server(self.fd.as_fd());
         }
@@ -217,6 +217,22 @@ impl Dir {
     /// Compares what `name` names now with an open file. Follows no link.
     pub(crate) fn compare(&self, name: &OsStr, file: &Pinned) -> io::Result<Found> {
         Ok(file.compare(self.stat(name)?))
+    }
+
+    /// Compares what `name` names, as far as this host knows, with an open file. The server, if
+    /// there is one, was asked about the directory before (I18). Follows no link.
+    pub(crate) fn compare_as_known(&self, name: &OsStr, file: &Pinned) -> io::Result<Found<()>> {
+        let named = if filesystem::is_served(self) {
+            system::id_as_known(self.fd.as_fd(), name)
+        } else {
+            let stat = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW);
+            stat.map(|stat| Stat::from(&stat).id)
+        };
+        match named {
+            Ok(id) => Ok(file.compare_id(Some(id))),
+            Err(Errno::NOENT) => Ok(file.compare_id(None)),
+            Err(e) => Err(e.into()),
+        }
     }
 
     /// Opens a file. Follows no link, and never waits, whatever `name` names. A file that is

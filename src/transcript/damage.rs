@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use super::split::Joiner;
+
 /// What is wrong with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -31,6 +33,9 @@ pub enum DamageKind {
     NotANumber,
     /// The line is a JSON value but for `undefined`.
     Undefined,
+    /// A record with raw newlines, or other raw control characters, in its strings. It is over
+    /// several lines, and a repair makes one of them. Lines in it that look like JSON are text.
+    SplitRecord,
     /// The line, or what follows the listed records in it, is nested more deeply than
     /// a million levels. It is left alone: whether it is whole cannot be told.
     TooDeep,
@@ -38,7 +43,7 @@ pub enum DamageKind {
 
 impl DamageKind {
     /// Every kind, in the order in which reports list them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::TornTail,
         Self::Splice,
         Self::MissingNewline,
@@ -48,6 +53,7 @@ impl DamageKind {
         Self::ByteOrderMark,
         Self::NotANumber,
         Self::Undefined,
+        Self::SplitRecord,
         Self::TooDeep,
     ];
 
@@ -63,6 +69,7 @@ impl DamageKind {
             Self::ByteOrderMark => "byte-order-mark",
             Self::NotANumber => "nan",
             Self::Undefined => "undefined",
+            Self::SplitRecord => "split-record",
             Self::TooDeep => "too-deep",
         }
     }
@@ -79,6 +86,7 @@ impl fmt::Display for DamageKind {
             Self::NotJson => "no JSON",
             Self::ByteOrderMark => "a byte order mark",
             Self::NotANumber => "NaN or Infinity, which Python writes and JSON does not have",
+            Self::SplitRecord => "a record with raw newlines or control characters in a string",
             Self::Undefined => "a literal undefined, which JSON does not have",
             Self::TooDeep => "too many levels of nesting",
         })
@@ -96,7 +104,8 @@ pub struct Damage {
     #[serde(rename = "byteRange")]
     pub range: Range<u64>,
     /// The byte ranges of the whole records in it, in order. Each includes the whitespace after the
-    /// record. A repair removes everything between them.
+    /// record. A repair removes everything between them. The record of a
+    /// [`SplitRecord`](DamageKind::SplitRecord) is there as it is in the file.
     ///
     /// At most 1024 records are listed. A line with more is reported in several consecutive parts,
     /// so that the memory needed for a hostile line is bounded.
@@ -113,6 +122,20 @@ impl Damage {
     /// What is nested too deeply, and left alone.
     pub(super) fn too_deep(range: Range<u64>, line: Option<u64>, terminated: bool) -> Self {
         Self { kind: DamageKind::TooDeep, range, saved: Vec::new(), line, terminated }
+    }
+
+    /// A record of several lines.
+    pub(super) fn split_record(range: Range<u64>, line: Option<u64>, terminated: bool) -> Self {
+        let saved = vec![range.clone()];
+        Self { kind: DamageKind::SplitRecord, range, saved, line, terminated }
+    }
+
+    /// A record of it as a line, made of its bytes in the file.
+    pub(crate) fn line_of(&self, record: Vec<u8>) -> Vec<u8> {
+        match self.kind {
+            DamageKind::SplitRecord => Joiner::default().join(&record),
+            _ => record,
+        }
     }
 
     /// Whether a repair leaves it alone.
@@ -133,8 +156,14 @@ impl Damage {
 
     /// The edits that turn the damaged bytes into whole lines.
     pub(super) fn edits(&self) -> impl Iterator<Item = Edit> {
-        let gaps = if self.is_left_alone() { 0 } else { self.saved.len() + 1 };
-        (0..gaps).filter_map(move |index| self.edit_before(index))
+        let is_joined = self.kind == DamageKind::SplitRecord && !self.saved.is_empty();
+        let joined = is_joined.then(|| Edit {
+            removed: self.range.clone(),
+            newline: !self.terminated,
+            joined: true,
+        });
+        let gaps = if self.is_left_alone() || is_joined { 0 } else { self.saved.len() + 1 };
+        joined.into_iter().chain((0..gaps).filter_map(move |index| self.edit_before(index)))
     }
 
     /// The edit between the saved records `index - 1` and `index`. Index 0 is the edit before the
@@ -150,7 +179,7 @@ impl Damage {
             end += 1;
         }
         let newline = index > 0 && !(at_end && self.terminated);
-        (start < end || newline).then_some(Edit { removed: start..end, newline })
+        (start < end || newline).then_some(Edit { removed: start..end, newline, joined: false })
     }
 }
 
@@ -179,12 +208,15 @@ impl fmt::Display for Damage {
 pub(super) struct Edit {
     pub(super) removed: Range<u64>,
     pub(super) newline: bool,
+    /// The removed bytes are a record of several lines, and are put back as one line.
+    pub(super) joined: bool,
 }
 
 impl Edit {
     /// Whether nothing is kept or inserted between this edit and the next.
     pub(super) fn touches(&self, next: &Self) -> bool {
-        !self.newline && self.removed.end == next.removed.start
+        let alone = self.newline || self.joined || next.joined;
+        !alone && self.removed.end == next.removed.start
     }
 
     /// Makes the next edit, which it touches, a part of this one.

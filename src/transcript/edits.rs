@@ -13,6 +13,10 @@
 //! | 1 | here, so many bytes were taken out, which follow |
 //! | 2 | the same at the end of the line, and a newline was inserted in their place |
 //! | 3 | the same at the end of the line, and its newline is the original's |
+//!
+//! A step of kind 0 without lines is another kind: two more numbers follow, and bytes, as many as
+//! the second number says. They were taken out here, and as many bytes of the repaired file as the
+//! first number says are in their place.
 
 /// Where bytes were taken out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +38,8 @@ pub(super) enum Step<'a> {
     Lines(u64),
     /// These bytes were taken out.
     Put(Spot, &'a [u8]),
+    /// These bytes were taken out, and so many of the repaired file are in their place.
+    Replace(u64, &'a [u8]),
 }
 
 /// Edits that were not written yet.
@@ -79,6 +85,18 @@ impl Edits {
         self.count += 1;
     }
 
+    /// Adds an edit behind `lines` healthy lines that has put `inserted` bytes in place of others.
+    pub(super) fn push_replaced(&mut self, lines: u64, inserted: u64, removed: &[u8]) {
+        if lines > 0 {
+            self.number(lines << 2);
+        }
+        self.number(0);
+        self.number(inserted);
+        self.number(removed.len() as u64);
+        self.steps.extend_from_slice(removed);
+        self.count += 1;
+    }
+
     fn number(&mut self, mut number: u64) {
         while number >= 0x80 {
             self.steps.push(number as u8 | 0x80);
@@ -92,12 +110,21 @@ impl Edits {
 pub(super) fn next_step<'a>(steps: &mut &'a [u8]) -> Option<Step<'a>> {
     let number = next_number(steps)?;
     let (kind, count) = ((number & 3) as usize, number >> 2);
-    let Some(kind) = kind.checked_sub(1) else {
-        return Some(Step::Lines(count));
-    };
-    let (removed, rest) = steps.split_at_checked(usize::try_from(count).ok()?)?;
+    match kind.checked_sub(1) {
+        Some(kind) => Some(Step::Put(SPOTS[kind], next_bytes(count, steps)?)),
+        None if count > 0 => Some(Step::Lines(count)),
+        None => {
+            let inserted = next_number(steps)?;
+            let length = next_number(steps)?;
+            Some(Step::Replace(inserted, next_bytes(length, steps)?))
+        }
+    }
+}
+
+fn next_bytes<'a>(count: u64, steps: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (bytes, rest) = steps.split_at_checked(usize::try_from(count).ok()?)?;
     *steps = rest;
-    Some(Step::Put(SPOTS[kind], removed))
+    Some(bytes)
 }
 
 fn next_number(steps: &mut &[u8]) -> Option<u64> {
@@ -131,7 +158,8 @@ mod tests {
         for (lines, spot, removed) in made {
             edits.push(lines, spot, removed);
         }
-        assert_eq!((edits.count(), edits.offset(), edits.is_empty()), (5, 7, false));
+        edits.push_replaced(2, 300, b"ab\n");
+        assert_eq!((edits.count(), edits.offset(), edits.is_empty()), (6, 7, false));
         let mut steps = edits.steps();
         for (lines, spot, removed) in made {
             if lines > 0 {
@@ -139,12 +167,22 @@ mod tests {
             }
             assert_eq!(next_step(&mut steps), Some(Step::Put(spot, removed)));
         }
+        assert_eq!(next_step(&mut steps), Some(Step::Lines(2)));
+        assert_eq!(next_step(&mut steps), Some(Step::Replace(300, b"ab\n")));
         assert_eq!((next_step(&mut steps), steps), (None, &b""[..]));
     }
 
     #[test]
     fn what_is_no_step_is_refused() {
-        for bad in [&b"\x80"[..], &[0x80; 20], b"\x09a", &[0xff; 10], b"\xfd\xff\x03ab"] {
+        for bad in [
+            &b"\x80"[..],
+            &[0x80; 20],
+            b"\x09a",
+            &[0xff; 10],
+            b"\xfd\xff\x03ab",
+            b"\0\x01",
+            b"\0\x01\x02a",
+        ] {
             assert_eq!(next_step(&mut &bad[..]), None, "{bad:?}");
         }
     }

@@ -159,6 +159,12 @@ impl Validator {
         matches!(self.state, State::Text | State::Escape | State::Hex(_))
     }
 
+    /// Whether the next byte is part of a string of an object, but not of an escape in it.
+    pub(super) fn in_text_of_object(&self) -> bool {
+        let is_object = self.depth > 0 && self.objects[0] & 1 == 1;
+        self.state == State::Text && is_object
+    }
+
     /// Whether the next byte is part of a string, but not of an escape in it.
     pub(super) fn in_plain_text(&self) -> bool {
         self.state == State::Text

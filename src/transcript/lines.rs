@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 
+use super::damage::Damage;
 use super::scan::{Item, Line, Scanner};
 use super::source::{ReadAt, read_exact};
 
@@ -16,8 +17,8 @@ pub(crate) struct Lines<S> {
     scanner: Option<Scanner<S>>,
     /// The records that the last damage saves and that were not returned yet.
     saved: VecDeque<Range<u64>>,
-    /// The line number of the last damage.
-    number: Option<u64>,
+    /// The last damage.
+    damage: Option<Damage>,
 }
 
 impl<S: ReadAt + Copy> Lines<S> {
@@ -25,7 +26,7 @@ impl<S: ReadAt + Copy> Lines<S> {
     /// bytes.
     pub(crate) fn new(source: S, part: Range<u64>, max_line: usize) -> Self {
         let scanner = Scanner::new(source).part(part).max_line(max_line);
-        Self { source, max_line, scanner: Some(scanner), saved: VecDeque::new(), number: None }
+        Self { source, max_line, scanner: Some(scanner), saved: VecDeque::new(), damage: None }
     }
 
     fn read(&mut self) -> io::Result<Option<Item<'static>>> {
@@ -36,7 +37,7 @@ impl<S: ReadAt + Copy> Lines<S> {
         Ok(match scanner.next_item()? {
             Some(Item::Damage(damage)) => {
                 self.saved = damage.saved.iter().cloned().collect();
-                self.number = damage.line;
+                self.damage = Some(damage.clone());
                 Some(Item::Damage(damage))
             }
             Some(Item::Line(line)) => Some(Item::Line(line.into_owned())),
@@ -49,11 +50,20 @@ impl<S: ReadAt + Copy> Lines<S> {
         let bytes = if length <= self.max_line {
             let mut bytes = vec![0; length];
             read_exact(&self.source, &mut bytes, range.start)?;
+            let damage = self.damage.as_ref();
+            let bytes = match damage {
+                Some(damage) => damage.line_of(bytes),
+                None => bytes,
+            };
             Some(bytes.into())
         } else {
             None
         };
-        Ok(Item::Line(Line { range, number: self.number, bytes }))
+        Ok(Item::Line(Line {
+            range,
+            number: self.damage.as_ref().and_then(|damage| damage.line),
+            bytes,
+        }))
     }
 }
 

@@ -13,6 +13,7 @@ use super::parts::{self, Part};
 use super::repair::Survey;
 use super::scan::{Item, Line};
 use super::source::{ReadAt, Window, read_exact};
+use super::split::Joiner;
 use crate::compat::format::Format;
 
 /// Longer lines are checked for damage, but nothing else. So a header is no longer than this.
@@ -122,7 +123,8 @@ impl Look {
         if damage.is_left_alone() {
             self.losses.kept += damage.range.end - damage.range.start;
         }
-        if !matches!(damage.kind, DamageKind::NulRun | DamageKind::MissingNewline) {
+        use DamageKind::{MissingNewline, NulRun, SplitRecord};
+        if !matches!(damage.kind, NulRun | MissingNewline | SplitRecord) {
             damage.removed().try_for_each(|range| self.losses.add(range, source))?;
         }
         Ok(())
@@ -189,7 +191,9 @@ fn mend(header: NewHeader) -> Verdict {
 fn moved(source: &impl ReadAt, range: Range<u64>) -> io::Result<NewHeader> {
     let mut bytes = vec![0; (range.end - range.start) as usize];
     read_exact(source, &mut bytes, range.start)?;
-    let line = String::from_utf8_lossy(bytes.trim_ascii()).into_owned();
+    // It may be over several lines.
+    let line = Joiner::default().join(bytes.trim_ascii());
+    let line = String::from_utf8_lossy(&line).into_owned();
     Ok(NewHeader { line, invented: Vec::new(), moved: Some(range) })
 }
 

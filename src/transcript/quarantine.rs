@@ -52,8 +52,12 @@ pub enum Entry {
         reason: String,
         /// The removed bytes, in base64.
         bytes: String,
-        /// What was inserted in their place: a newline, or nothing.
+        /// What was inserted in their place: a newline, a header, or nothing.
         inserted: String,
+        /// The number of bytes that were inserted, if they are not listed: a record of several
+        /// lines, as one line.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        inserted_length: Option<u64>,
         /// When the repair began.
         time: String,
     },

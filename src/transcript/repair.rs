@@ -25,6 +25,7 @@ use super::quarantine::mark_installed;
 use super::quarantine::{Entry, LONG, PIECE, PLAIN, STEPS, Tally, encode, now, write_entry};
 use super::scan::{Item, Scanner};
 use super::source::{ReadAt, Window};
+use super::split::Joiner;
 
 /// Counts of the lines and the damage in a session file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -327,6 +328,7 @@ impl<'a, S: ReadAt, R: Write, Q: Write> Repairer<'a, S, R, Q> {
             reason: HEADER.to_owned(),
             bytes: String::new(),
             inserted: line,
+            inserted_length: None,
             time: self.time.clone(),
         })
     }
@@ -336,7 +338,8 @@ impl<'a, S: ReadAt, R: Write, Q: Write> Repairer<'a, S, R, Q> {
         self.apply_last()?;
         self.keep(self.read.length()..line.start)?;
         self.note_edits()?;
-        self.take_out(&Edit { removed: line, newline: false }, HEADER)?;
+        let line = Edit { removed: line, newline: false, joined: false };
+        self.take_out(&line, HEADER)?;
         (self.lines, self.in_line) = (0, false);
         Ok(())
     }
@@ -361,7 +364,11 @@ impl<'a, S: ReadAt, R: Write, Q: Write> Repairer<'a, S, R, Q> {
         let Some((edit, kind)) = self.last.take() else { return Ok(()) };
         self.keep(self.read.length()..edit.removed.start)?;
         let is_long = edit.removed.end - edit.removed.start >= LONG;
-        if is_long || self.plain > 0 {
+        if edit.joined {
+            let apart = is_long || self.plain > 0;
+            self.plain = self.plain.saturating_sub(1);
+            self.join(&edit, apart)?;
+        } else if is_long || self.plain > 0 {
             self.plain = self.plain.saturating_sub(1);
             self.note_edits()?;
             self.take_out(&edit, kind.name())?;
@@ -407,7 +414,17 @@ impl<'a, S: ReadAt, R: Write, Q: Write> Repairer<'a, S, R, Q> {
                 Part::Bytes(bytes) => {
                     self.read.put(bytes).map_err(RepairError::Read)?;
                     let bytes = encode(bytes);
-                    Entry::Piece { repair, offset, length, reason, bytes, inserted, time }
+                    let inserted_length = None;
+                    Entry::Piece {
+                        repair,
+                        offset,
+                        length,
+                        reason,
+                        bytes,
+                        inserted,
+                        inserted_length,
+                        time,
+                    }
                 }
                 Part::Nuls { count, hole } => {
                     self.read.put_nuls(count, true).map_err(RepairError::Read)?;
@@ -422,22 +439,54 @@ impl<'a, S: ReadAt, R: Write, Q: Write> Repairer<'a, S, R, Q> {
         }
     }
 
+    /// Puts one line in place of a record of several lines, without a newline. The record has an
+    /// entry of its own, or one with others.
+    fn join(&mut self, edit: &Edit, apart: bool) -> Result<(), RepairError> {
+        let before = self.repaired.length();
+        let mut joiner = Joiner::default();
+        if !apart {
+            let removed = self.read_short(edit.removed.clone())?;
+            self.put_joined(&mut joiner, &removed)?;
+            let inserted = self.repaired.length() - before;
+            let with_newline = inserted + u64::from(edit.newline);
+            self.edits.push_replaced(self.lines, with_newline, &removed);
+            return if self.edits.steps().len() >= STEPS { self.note_edits() } else { Ok(()) };
+        }
+        self.note_edits()?;
+        let mut range = edit.removed.clone();
+        loop {
+            let front = self.window.front(self.original, range.clone());
+            let bytes = front.map_err(RepairError::Read)?.to_vec();
+            self.read.put(&bytes).map_err(RepairError::Read)?;
+            self.put_joined(&mut joiner, &bytes)?;
+            let offset = range.start;
+            range.start += bytes.len() as u64;
+            let inserted = self.repaired.length() - before;
+            let last = range.is_empty();
+            self.pieces += 1;
+            self.note(&Entry::Piece {
+                repair: self.id,
+                offset,
+                length: bytes.len() as u64,
+                reason: DamageKind::SplitRecord.name().to_owned(),
+                bytes: encode(&bytes),
+                inserted: String::new(),
+                inserted_length: last.then_some(inserted + u64::from(edit.newline)),
+                time: self.time.clone(),
+            })?;
+            if last {
+                return Ok(());
+            }
+        }
+    }
+
+    fn put_joined(&mut self, joiner: &mut Joiner, bytes: &[u8]) -> Result<(), RepairError> {
+        self.repaired.put(&joiner.join(bytes)).map_err(RepairError::WriteRepaired)
+    }
+
     /// Keeps an edit for an entry of many.
     fn take_out_short(&mut self, edit: &Edit) -> Result<(), RepairError> {
-        if self.edits.is_empty() {
-            // What was kept before belongs to no step.
-            self.edits = Edits::at(self.read.length());
-            self.lines = 0;
-        }
-        let mut removed = Vec::new();
-        let mut range = edit.removed.clone();
-        while !range.is_empty() {
-            let front = self.window.front(self.original, range.clone());
-            let bytes = front.map_err(RepairError::Read)?;
-            self.read.put(bytes).map_err(RepairError::Read)?;
-            removed.extend_from_slice(bytes);
-            range.start += bytes.len() as u64;
-        }
+        let removed = self.read_short(edit.removed.clone())?;
         let spot = match (edit.newline, self.in_line) {
             (true, _) => Spot::Newline,
             (false, true) => Spot::End,
@@ -445,6 +494,24 @@ impl<'a, S: ReadAt, R: Write, Q: Write> Repairer<'a, S, R, Q> {
         };
         self.edits.push(self.lines, spot, &removed);
         if self.edits.steps().len() >= STEPS { self.note_edits() } else { Ok(()) }
+    }
+
+    /// Reads the bytes of a short edit, which is to be written with others.
+    fn read_short(&mut self, mut range: Range<u64>) -> Result<Vec<u8>, RepairError> {
+        if self.edits.is_empty() {
+            // What was kept before belongs to no step.
+            self.edits = Edits::at(self.read.length());
+            self.lines = 0;
+        }
+        let mut removed = Vec::new();
+        while !range.is_empty() {
+            let front = self.window.front(self.original, range.clone());
+            let bytes = front.map_err(RepairError::Read)?;
+            self.read.put(bytes).map_err(RepairError::Read)?;
+            removed.extend_from_slice(bytes);
+            range.start += bytes.len() as u64;
+        }
+        Ok(removed)
     }
 
     /// Writes the short edits.

@@ -105,8 +105,11 @@ pub(crate) fn take_back(
     undo.check(&repair, length)?;
     for entry in entries(quarantine) {
         match entry? {
-            Entry::Piece { repair: id, offset, length, bytes, inserted, .. } if id == repair.id => {
-                undo.put_back(offset, length, &bytes, &inserted)?;
+            Entry::Piece {
+                repair: id, offset, length, bytes, inserted, inserted_length, ..
+            } if id == repair.id => {
+                let inserted = inserted_length.unwrap_or(inserted.len() as u64);
+                undo.put_back(offset, length, &bytes, inserted)?;
             }
             Entry::Pieces { repair: id, offset, steps, .. } if id == repair.id => {
                 undo.put_back_all(offset, &steps)?;
@@ -256,13 +259,13 @@ impl<S: ReadAt, W: Sink> Undo<'_, S, W> {
         offset: u64,
         length: u64,
         bytes: &str,
-        inserted: &str,
+        inserted: u64,
     ) -> Result<(), RestoreError> {
         self.copy_to(offset)?;
         let bytes = decode(bytes).filter(|bytes| bytes.len() as u64 == length);
         let bytes = bytes.ok_or_else(|| corrupt("a piece cannot be decoded"))?;
         self.out.put(&bytes).map_err(RestoreError::Write)?;
-        self.at += inserted.len() as u64;
+        self.at = self.at.saturating_add(inserted);
         self.pieces += 1;
         Ok(())
     }
@@ -300,6 +303,10 @@ impl<S: ReadAt, W: Sink> Undo<'_, S, W> {
                         self.out.put(b"\n").map_err(RestoreError::Write)?;
                         self.at += 1;
                     }
+                }
+                Step::Replace(inserted, removed) => {
+                    self.out.put(removed).map_err(RestoreError::Write)?;
+                    self.at = self.at.saturating_add(inserted);
                 }
                 Step::Put(spot, removed) => {
                     if spot != Spot::Here {

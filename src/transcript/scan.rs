@@ -15,6 +15,7 @@ use super::damage::{Damage, DamageKind};
 use super::dissect::Dissection;
 use super::json::Validator;
 use super::source::{ReadAt, hole_behind, read_some};
+use super::split;
 use super::typed::is_typed;
 use super::utf8::Utf8;
 
@@ -82,6 +83,10 @@ pub struct Scanner<S> {
     damaged: Option<Dissection>,
     /// Whether every record of the file has a `type`, once that was asked.
     typed: Option<bool>,
+    /// Whether the last line may be the first of a record of several lines.
+    splits: bool,
+    /// No line before this offset is.
+    splits_from: u64,
 }
 
 /// The next line as judged. A `Range<u64>` refers to the file, a `Range<usize>` to the buffer.
@@ -113,6 +118,8 @@ impl<S: ReadAt> Scanner<S> {
             validator: Validator::new(),
             damaged: None,
             typed: None,
+            splits: false,
+            splits_from: 0,
         }
     }
 
@@ -173,11 +180,43 @@ impl<S: ReadAt> Scanner<S> {
                 }
                 Found::Damaged(range, terminated) => {
                     let number = self.lines;
+                    if let Some(damage) = self.split_record(range.start)? {
+                        return Ok(Some(Item::Damage(damage)));
+                    }
                     let typed = self.typed()?;
                     let dissection = Dissection::new(range, terminated, number, self.chunk, typed);
                     self.damaged = Some(dissection);
                 }
             }
+        }
+    }
+
+    /// The record of several lines that begins with the last line, if that is so.
+    fn split_record(&mut self, start: u64) -> io::Result<Option<Damage>> {
+        if !self.splits || start < self.splits_from {
+            return Ok(None);
+        }
+        match split::find(&self.source, start, self.end, self.chunk)? {
+            split::Found::Nothing { until } => {
+                self.splits_from = until;
+                Ok(None)
+            }
+            split::Found::Record { end, terminated, newlines } => {
+                let damage = Damage::split_record(start..end, self.lines, terminated);
+                self.go_to(end + u64::from(terminated));
+                self.lines = self.lines.map(|lines| lines + newlines);
+                Ok(Some(damage))
+            }
+        }
+    }
+
+    /// Moves the cursor forward to this offset.
+    fn go_to(&mut self, offset: u64) {
+        let ahead = usize::try_from(offset - self.start).unwrap_or(usize::MAX);
+        if ahead <= self.filled {
+            self.cursor = ahead;
+        } else {
+            (self.start, self.cursor, self.filled) = (offset, 0, 0);
         }
     }
 
@@ -224,7 +263,9 @@ impl<S: ReadAt> Scanner<S> {
         let at = self.cursor..self.cursor + length;
         let line = &self.buffer[at.clone()];
         self.validator.reset();
-        let fits = self.validator.feed(line).is_ok();
+        let fed = self.validator.feed(line);
+        let fits = fed.is_ok();
+        self.splits = goes_on(&self.validator, fed.err().map(|at| line[at]));
         let good = fits && self.validator.is_whole() && std::str::from_utf8(line).is_ok();
         let range = self.start + at.start as u64..self.start + at.end as u64;
         self.cursor = at.end + usize::from(terminated);
@@ -257,13 +298,17 @@ impl<S: ReadAt> Scanner<S> {
     fn long_line(&mut self) -> io::Result<Found> {
         let first = self.start + self.cursor as u64;
         let mut utf8 = Utf8::default();
-        let mut fits = true;
+        let (mut fits, mut failed) = (true, None);
         self.validator.reset();
         let terminated = loop {
             let pending = &self.buffer[self.cursor..self.filled];
             let newline = memchr::memchr(b'\n', pending);
             let piece = &pending[..newline.unwrap_or(pending.len())];
-            fits = fits && utf8.feed(piece) && self.validator.feed(piece).is_ok();
+            if fits {
+                let fed = self.validator.feed(piece);
+                failed = fed.err().map(|at| piece[at]);
+                fits = failed.is_none() && utf8.feed(piece);
+            }
             let hole = if fits || newline.is_some() {
                 0
             } else {
@@ -283,6 +328,7 @@ impl<S: ReadAt> Scanner<S> {
                 break false;
             }
         };
+        self.splits = goes_on(&self.validator, failed);
         let range = first..self.start + self.cursor as u64;
         self.cursor += usize::from(terminated);
         let good = fits && utf8.is_whole() && self.validator.is_whole();
@@ -306,6 +352,12 @@ impl<S: ReadAt> Scanner<S> {
         self.filled += read;
         Ok(read)
     }
+}
+
+/// Whether an object was read up to a raw control character in a string of it, or up to the end of
+/// the line in one. `failed` is the byte that could not follow.
+fn goes_on(validator: &Validator, failed: Option<u8>) -> bool {
+    failed.is_none_or(|byte| byte < 0x20 && byte != 0) && validator.in_text_of_object()
 }
 
 #[cfg(test)]

@@ -96,7 +96,7 @@ impl Found {
     }
 
     fn add(&mut self, path: &Path) {
-        if path.is_dir() && !has_session_name(path) {
+        if path.is_dir() && !with_lock(path).exists() {
             return self.search(path, true);
         }
         if !exists(path) {
@@ -128,11 +128,10 @@ impl Found {
     }
 
     fn search(&mut self, dir: &Path, is_named: bool) {
-        self.looked_below.push(dir.to_owned());
-        let walked = match search::below(dir, is_named) {
-            Ok(walked) => walked,
-            Err(failure) => return self.failed.push(failure),
-        };
+        let walked = search::below(dir, is_named);
+        if walked.failed.is_empty() {
+            self.looked_below.push(dir.to_owned());
+        }
         self.searched |= walked.places.iter().any(|place| place.path != dir);
         self.has_sessions |= walked.has_sessions;
         self.places.extend(walked.places);

@@ -109,7 +109,14 @@ pub(crate) fn main(args: Args) -> Result<ExitCode, Failure> {
     }
     let view = View::now(&sessions, &args)?;
     output::answer(&view.text(&args)?)?;
-    Ok(Failure::tell_all(&view.failed))
+    let told = Failure::tell_all(&view.failed);
+    // A lock that could not be looked at may be held.
+    let is_unseen = |looked: &Looked| looked.report.state == turnlock::LockState::Unreadable;
+    Ok(if view.failed.is_empty() && view.locks.iter().any(is_unseen) {
+        ExitCode::FAILURE
+    } else {
+        told
+    })
 }
 
 /// Looks again and again, until it is interrupted or the pipe is closed.

@@ -1,4 +1,4 @@
-//! The protocol on a server (I18 to I21): several hosts, each with a copy of what it has asked for,
+//! The protocol on a server (I18 to I22): several hosts, each with a copy of what it has asked for,
 //! and locks that the server grants for a lease. A world of its own. See `docs/model.md`.
 
 mod acquire;

@@ -1,5 +1,6 @@
 //! A lock file that this process holds.
 
+mod at_server;
 mod lingering;
 
 use std::fs::File;
@@ -16,7 +17,7 @@ use crate::datafile::{Section, SessionFile};
 use crate::error::{Context, LostCause, Result};
 use crate::place::Place;
 use crate::rules::Rules;
-use crate::sys::{self, AsFd, BorrowedFd, Found, Pinned, Stat, filesystem, flock};
+use crate::sys::{AsFd, BorrowedFd, Found, Pinned, Stat, filesystem, flock};
 pub(crate) use lingering::Lingering;
 
 /// A lock file that this process holds. Dropping it lets go; the file stays, and is taken over.
@@ -100,10 +101,10 @@ impl LockFile {
     fn write(&mut self, section: &Section, want: &Want, length: usize) -> io::Result<()> {
         let made = section.unused_trace();
         let bytes = record::encode(want, made.as_deref(), SystemTime::now(), length);
-        record::rewrite(self.file(), &bytes, length)?;
         if filesystem::is_served(section.place().dir()) {
-            // Other hosts see it only once the server has it.
-            self.file().sync_data()?;
+            record::rewrite_at_server(self.file(), &bytes, length)?;
+        } else {
+            record::rewrite(self.file(), &bytes, length)?;
         }
         self.bears(bytes, want.owner);
         Ok(())
@@ -135,9 +136,12 @@ impl LockFile {
         if self.is_forked() {
             return Ok(Some(LostCause::Forked));
         }
-        let is_served = filesystem::is_served(place.dir());
-        // The names that a client of a server knows may be old.
-        if is_served || !place.is_only_lock(&self.file) {
+        if filesystem::is_served(place.dir()) {
+            // The names that a client of a server knows may be old.
+            place.ask_server();
+            return self.lost_at_server(place);
+        }
+        if !place.is_only_lock(&self.file) {
             match place.compare_lock(&self.file)? {
                 Found::Nothing => return Ok(Some(LostCause::Removed)),
                 Found::Other => return Ok(Some(LostCause::Replaced)),
@@ -147,32 +151,8 @@ impl LockFile {
                 return Ok(Some(LostCause::Moved));
             }
         }
-        // Only now: a server that was asked about the directory has told this host whether its
-        // lease has run out.
-        if is_served && let Some(cause) = self.lost_at_server(place)? {
-            return Ok(Some(cause));
-        }
-        let mine = match record::is_still(self.file(), &self.record) {
-            Err(e) if is_served && sys::is_given_up(&e) => return Ok(Some(LostCause::Expired)),
-            still => still.context("read", place.lock())?,
-        };
+        let mine = record::is_still(self.file(), &self.record).context("read", place.lock())?;
         Ok((!mine).then_some(LostCause::TakenOver))
-    }
-
-    /// How the lock was lost at a server, if it was (I18). Only the server knows: it is asked for
-    /// the lock once more. That also empties this host's cache of the file.
-    fn lost_at_server(&self, place: &Place) -> Result<Option<LostCause>> {
-        match flock::try_lock(self.file()) {
-            Ok(true) => {}
-            Ok(false) => return Ok(Some(LostCause::TakenOver)),
-            Err(e) if sys::is_given_up(&e) => return Ok(Some(LostCause::Expired)),
-            Err(e) => return Err(e).context("lock", place.lock()),
-        }
-        match sys::stat(self.file()) {
-            Ok(stat) => Ok((stat.links == 0).then_some(LostCause::Removed)),
-            Err(e) if sys::is_given_up(&e) => Ok(Some(LostCause::Removed)),
-            Err(e) => Err(e).context("look at", place.lock()),
-        }
     }
 
     pub(super) fn file(&self) -> &File {

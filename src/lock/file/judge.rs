@@ -15,7 +15,7 @@ use crate::error::{Holder, printable};
 use crate::place::Place;
 use crate::rules::Rules;
 use crate::sys::range_lock::{self, Kind};
-use crate::sys::{Dir, Stat, flock, process};
+use crate::sys::{Dir, Pinned, Stat, flock, process};
 
 /// Whether a lock file whose `flock` is free may be taken over.
 #[derive(Debug)]
@@ -135,6 +135,12 @@ pub(crate) fn holder_at(place: &Place, own: Option<Uuid>, rules: &Rules) -> Opti
         Reading::Foreign(record) => Some(foreign_holder(&record, &stat, own.is_some(), rules)),
         Reading::Spoiled | Reading::Malformed { .. } => None,
     }
+}
+
+/// Whether anybody has the `flock` of a lock file at a server, which this process has let go. A
+/// hint.
+pub(crate) fn is_had(lock: &Pinned) -> bool {
+    range_lock::is_in_the_way(lock.file(), Kind::Exclusive, 0..i64::MAX).unwrap_or(true)
 }
 
 /// Whether a holder of this protocol lives, by its mark, or as a server says. Does not touch its

@@ -20,7 +20,7 @@ use super::verdict::{Claim, PidClaim};
 use crate::error::{Holder, printable};
 use crate::sys::process::ProcessState;
 use crate::sys::{self, process};
-pub(crate) use write::{cut_label, encode, is_still, rewrite, spoil, write_new};
+pub(crate) use write::{cut_label, encode, is_still, rewrite, rewrite_at_server, spoil, write_new};
 
 /// A record larger than this is not read.
 const MAX_READ: usize = 64 * 1024;

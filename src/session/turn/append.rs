@@ -175,7 +175,7 @@ impl Inner {
         section: &mut Section,
         batch: &Batch,
     ) -> Result<Appended> {
-        self.fence(open)?;
+        self.fence_in(open, section)?;
         let (durability, lock) = (self.rules.durability, open.lock.pinned());
         match section.writer(durability, open.seen.end(), lock).append(batch) {
             Ok(appended) => {

@@ -13,13 +13,15 @@ use crate::rules::Rules;
 use crate::session::slot::{SlotRef, Upkeep};
 
 /// How long a lock file is left to others before the keeper looks at it.
-const TIDY_AFTER: Duration = Duration::from_millis(5);
+pub(super) const TIDY_AFTER: Duration = Duration::from_millis(5);
 /// The longest time between two looks, while it cannot be told whether somebody has taken it over.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
-/// Sees to it that a kept lock is let go in time, and that the lock file is tidied up.
-pub(super) fn begin_upkeep(slot: &SlotRef, mut lingering: Lingering) {
+/// Sees to it that a kept lock is let go in time, and that the lock file is tidied up when it has
+/// stayed for this long.
+pub(super) fn begin_upkeep(slot: &SlotRef, mut lingering: Lingering, stays: Duration) {
     let mut upkeep = slot.upkeep.lock();
+    upkeep.stays = stays;
     if let Some(end) = lingering.kept_until()
         && !upkeep.will_let_go
     {
@@ -39,7 +41,7 @@ fn look_after(slot: &SlotRef, upkeep: &mut Upkeep, lingering: Box<Lingering>) {
         upkeep.lingering = Some(lingering);
     }
     if !std::mem::replace(&mut upkeep.will_tidy, true) {
-        tidy_after(TIDY_AFTER, slot.clone());
+        tidy_after(upkeep.stays, slot.clone());
     }
 }
 
@@ -84,7 +86,7 @@ pub(crate) fn let_go_of_post(slot: &SlotRef, lock: Lock, mut section: Section, r
         section.discard_unused(false, || lock.disown());
         return lock.unlink(&slot.place, &section);
     }
-    begin_upkeep(slot, lock.unlock_before(section));
+    begin_upkeep(slot, lock.unlock_before(section), TIDY_AFTER);
 }
 
 fn put_back(slot: &SlotRef, lingering: Box<Lingering>) {
@@ -118,7 +120,7 @@ fn time_to_tidy(upkeep: &mut Upkeep) -> Option<Duration> {
         return Some(TIDY_AFTER);
     }
     // Those for whom it was left get time to come.
-    Some(TIDY_AFTER.saturating_sub(lingering.age()))
+    Some(upkeep.stays.saturating_sub(lingering.age()))
 }
 
 /// Tidies up, if it is time. Returns when to look again, if anything still lingers.
@@ -326,7 +328,7 @@ mod tests {
         let Ok(Try::Held(lock)) = try_take(&contended.slot.place, &mut section, &want) else {
             panic!()
         };
-        begin_upkeep(&contended.slot, lock.unlock_before(section));
+        begin_upkeep(&contended.slot, lock.unlock_before(section), TIDY_AFTER);
         drop(lost);
         until_gone(&contended);
     }

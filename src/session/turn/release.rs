@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::lingering::{begin_upkeep, let_go_of_kept_lock};
+use super::lingering::{TIDY_AFTER, begin_upkeep, let_go_of_kept_lock};
 use super::open::OpenTurn;
 use super::{Inner, Turn};
 use crate::datafile::{Locking, SOON, Section, SessionFile};
@@ -13,7 +13,7 @@ use crate::lock::Want;
 use crate::metrics;
 use crate::outside::{self, note};
 use crate::session::queue::First;
-use crate::session::{fast_path, waiting};
+use crate::session::{at_server, fast_path, waiting};
 
 impl Drop for Turn {
     fn drop(&mut self) {
@@ -104,7 +104,12 @@ impl Inner {
         }
         let others = open.lock.somebody_waits(&self.slot.place, &self.rules);
         let is_alone = self.slot.turn_queue.is_empty();
-        if others && (is_alone && !self.unlinks_at_once() || open.run.is_over() && !is_alone) {
+        let is_left = if is_alone {
+            !self.unlinks_at_once() || self.may_stay(&open)
+        } else {
+            open.run.is_over()
+        };
+        if others && is_left {
             self.leave(open, true);
             return Released::Done(None);
         }
@@ -115,7 +120,7 @@ impl Inner {
             self.leave(open, others);
             return Released::Done(None);
         };
-        match open.lock.lost(&self.slot.place) {
+        match open.lock.lost_in(&section) {
             Ok(None) => self.let_go_in_section(open, section, others),
             // What is at the path is not this turn's. If that cannot be told, it is left alone too.
             lost => {
@@ -134,6 +139,11 @@ impl Inner {
     /// waiters, and the keeper may not live for long enough to remove what nobody has wanted (I18).
     fn unlinks_at_once(&self) -> bool {
         self.rules.is_served(self.slot.place.dir())
+    }
+
+    /// Whether a lock file at a server stays for the next turn of this process (I22).
+    fn may_stay(&self, open: &OpenTurn) -> bool {
+        !open.lock.is_lent() && !open.made_session() && self.slot.lock_file_may_stay()
     }
 
     fn section_for_release(&self, open: &mut OpenTurn, patient: bool) -> Option<Section> {
@@ -209,6 +219,7 @@ impl Inner {
         drop(section);
         if self.unlinks_at_once() {
             self.slot.let_others_go_first();
+            self.slot.remember();
         }
         self.slot.turn_queue.advance();
     }
@@ -244,7 +255,12 @@ impl Inner {
             Some(end) => open.lock.keep_until(end, open.session),
             None => open.lock.unlock(open.session),
         };
-        begin_upkeep(slot, lingering);
+        if self.unlinks_at_once() {
+            slot.let_others_go_first();
+            begin_upkeep(slot, lingering, at_server::STAY);
+        } else {
+            begin_upkeep(slot, lingering, TIDY_AFTER);
+        }
         if !others {
             slot.turn_queue.advance();
         } else if let Some(stage) = slot.turn_queue.pass_to_thread() {

@@ -12,8 +12,9 @@ use crate::lock::{
 };
 use crate::outside;
 use crate::place::Place;
+use crate::session::at_server;
 use crate::session::queue::{First, WaitingStage};
-use crate::session::slot::{PATIENCE_AT_SERVER, SlotRef};
+use crate::session::slot::SlotRef;
 use crate::session::turn::Turn;
 use crate::sys::{self, filesystem};
 
@@ -86,7 +87,7 @@ fn step(slot: &SlotRef, stage: Stage) -> Next {
 fn block(slot: &SlotRef, stage: Stage, lock: Waiting) -> Next {
     if slot.run_is_over() {
         if slot.met_others() && filesystem::is_served(slot.place.dir()) {
-            std::thread::sleep(PATIENCE_AT_SERVER / 3);
+            std::thread::sleep(at_server::PATIENCE / 3);
         }
         lock.let_others_go_first();
     }

@@ -159,6 +159,7 @@ impl TranscriptFacts {
             if let Some(bytes) = &mut bytes {
                 source.read_exact(bytes, range.start)?;
             }
+            let bytes = bytes.map(|bytes| damage.line_of(bytes));
             let line = Line::of(range.clone(), damage.line, bytes);
             self.look.saved(&line);
             self.graph.follow(source, &line)?;

@@ -13,7 +13,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::super::file::FileId;
+use super::super::file::{FileId, Stat};
 use super::super::user::User;
 pub(super) use super::walk::open;
 use super::{Facts, Mount};
@@ -56,6 +56,21 @@ pub(super) fn facts_of(dir: BorrowedFd<'_>) -> io::Result<Facts> {
 pub(super) fn ask_server(dir: BorrowedFd<'_>) {
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
     let _ = statx(dir, "", flags, StatxFlags::BASIC_STATS);
+}
+
+/// What a name names, as far as this host knows: of the file itself nothing is asked.
+pub(super) fn id_as_known(dir: BorrowedFd<'_>, name: &OsStr) -> Result<FileId, Errno> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC;
+    let told = match statx(dir, name, flags, StatxFlags::INO) {
+        // An old kernel, or an old filter of system calls.
+        Err(Errno::NOSYS | Errno::PERM) => {
+            let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            return Ok(Stat::from(&stat).id);
+        }
+        told => told?,
+    };
+    let device = rustix::fs::makedev(told.stx_dev_major, told.stx_dev_minor);
+    Ok(FileId { device, number: told.stx_ino })
 }
 
 fn time_of(told: StatxTimestamp) -> Option<SystemTime> {

@@ -6,8 +6,10 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
 
+use super::super::file::{FileId, Stat};
 use super::{Facts, Opened};
 
 /// How a directory is opened.
@@ -77,3 +79,9 @@ pub(super) fn exchange(_dir: BorrowedFd<'_>, _one: &OsStr, _other: &OsStr) -> io
 
 /// The kinds of filesystems are not known here, so that none is taken for a server's.
 pub(super) fn ask_server(_dir: BorrowedFd<'_>) {}
+
+/// What a name names.
+pub(super) fn id_as_known(dir: BorrowedFd<'_>, name: &OsStr) -> Result<FileId, Errno> {
+    let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(Stat::from(&stat).id)
+}

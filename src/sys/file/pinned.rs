@@ -17,9 +17,9 @@ pub(crate) struct Pinned {
 
 /// What was found under a name, compared with an open file.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Found {
-    /// That file, with its metadata.
-    This(Stat),
+pub(crate) enum Found<S = Stat> {
+    /// That file, with its metadata if they were asked for.
+    This(S),
     Other,
     Nothing,
 }
@@ -67,6 +67,15 @@ impl Pinned {
             None => Found::Nothing,
         }
     }
+
+    /// The same by the number alone.
+    pub(in crate::sys) fn compare_id(&self, named: Option<FileId>) -> Found<()> {
+        match named {
+            Some(id) if id == self.id => Found::This(()),
+            Some(_) => Found::Other,
+            None => Found::Nothing,
+        }
+    }
 }
 
 impl PartialEq for Pinned {
@@ -109,7 +118,7 @@ impl fmt::Display for Trace {
     }
 }
 
-impl Found {
+impl<S: Copy> Found<S> {
     /// Whether it names the file that it was compared with.
     pub(crate) fn is_this(self) -> bool {
         matches!(self, Self::This(_))

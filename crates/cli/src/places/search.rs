@@ -1,36 +1,28 @@
 //! Looks for sessions in and below a directory. Follows no link, and looks neither too deep nor at
 //! too much.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
+mod walk;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::layouts::{self, Known};
-use super::{Instance, Kind, Place};
+use super::Place;
 use crate::failure::Failure;
+use walk::Walk;
 
-/// So many levels below a directory are looked at.
-const DEEPEST: usize = 12;
-/// So many directories are looked into.
-const MOST: usize = 20_000;
 /// So many directories are remembered that are in no layout that is known.
 const MOST_OTHERS: usize = 3;
 /// A directory that gives no answer for so long is given up, as on a mount without its server.
 const NO_ANSWER: Duration = Duration::from_secs(10);
 /// How often the progress is shown.
 const ROUND: Duration = Duration::from_millis(50);
-/// Directories in which nobody keeps sessions, and which may be very large.
-const PASSED: [&str; 3] = ["node_modules", ".git", "lost+found"];
-/// The system's own.
-const SYSTEM: [&str; 3] = ["/proc", "/sys", "/dev"];
 
 /// What was found below one directory.
 #[derive(Default)]
@@ -42,236 +34,86 @@ pub(super) struct Walked {
     pub(super) has_sessions: bool,
 }
 
-/// Looks below a directory, on a thread of its own: a directory may not answer.
-pub(super) fn below(dir: &Path, is_named: bool) -> Result<Walked, Failure> {
-    let (tell, told) = channel();
-    let looked = Arc::new(AtomicUsize::new(0));
-    let (root, counter) = (dir.to_owned(), Arc::clone(&looked));
-    let started = thread::Builder::new()
-        .name("search".into())
-        .spawn(move || drop(tell.send(Walk::new(&root, is_named, &counter).run())));
-    if started.is_err() {
-        return Ok(Walk::new(dir, is_named, &looked).run());
+impl Walked {
+    fn add(&mut self, more: Self) {
+        self.places.extend(more.places);
+        self.state_dirs.extend(more.state_dirs);
+        self.failed.extend(more.failed);
+        let others = MOST_OTHERS.saturating_sub(self.others.len());
+        self.others.extend(more.others.into_iter().take(others));
+        self.has_sessions |= more.has_sessions;
     }
+}
+
+/// How far a search is.
+#[derive(Default)]
+struct Progress {
+    looked_into: AtomicUsize,
+    /// What was found, and where the search is.
+    found: Mutex<(Walked, PathBuf)>,
+}
+
+impl Progress {
+    fn found(&self) -> MutexGuard<'_, (Walked, PathBuf)> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn looked_into(&self) -> usize {
+        self.looked_into.load(Ordering::Relaxed)
+    }
+}
+
+/// Looks below a directory, on a thread of its own: a directory may not answer. What was found
+/// before such a one is found all the same.
+pub(super) fn below(dir: &Path, is_named: bool) -> Walked {
+    let progress = Arc::new(Progress::default());
+    let (tell, told) = channel::<()>();
+    let (root, shared) = (dir.to_owned(), Arc::clone(&progress));
+    let started = thread::Builder::new().name("search".into()).spawn(move || {
+        Walk::new(&root, is_named, &shared).run();
+        drop(tell);
+    });
+    let answered = match started {
+        Ok(_) => wait(&told, &progress),
+        Err(_) => {
+            Walk::new(dir, is_named, &progress).run();
+            true
+        }
+    };
+    let mut found = progress.found();
+    let (mut walked, silent) = (std::mem::take(&mut found.0), &found.1);
+    if !answered {
+        let told = format!(
+            "{}: the system gave no answer for {} s; is its filesystem reachable?",
+            silent.display(),
+            NO_ANSWER.as_secs()
+        );
+        walked.failed.push(Failure::new(told).named("no-answer"));
+    }
+    let (looked_into, places) = (progress.looked_into(), walked.places.len());
+    tracing::info!(dir = %dir.display(), looked_into, places, "searched for sessions");
+    walked
+}
+
+/// Shows the progress on a terminal. Returns whether the search has come to its end.
+fn wait(told: &Receiver<()>, progress: &Progress) -> bool {
     let bar = ProgressBar::new_spinner();
     if let Ok(style) = ProgressStyle::with_template("{spinner} {pos} directories looked into") {
         bar.set_style(style);
     }
     let mut last = (0, Instant::now());
-    loop {
-        match told.recv_timeout(ROUND) {
-            Ok(walked) => {
-                bar.finish_and_clear();
-                tracing::info!(
-                    dir = %dir.display(),
-                    looked_into = looked.load(Ordering::Relaxed),
-                    places = walked.places.len(),
-                    "searched for sessions"
-                );
-                return Ok(walked);
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return Ok(Walked::default()),
+    let answered = loop {
+        if told.recv_timeout(ROUND) != Err(RecvTimeoutError::Timeout) {
+            break true;
         }
-        let now = looked.load(Ordering::Relaxed);
+        let now = progress.looked_into();
         bar.set_position(now as u64);
         if now != last.0 {
             last = (now, Instant::now());
         } else if last.1.elapsed() > NO_ANSWER {
-            bar.finish_and_clear();
-            return Err(Failure::new(format!(
-                "{}: the system gave no answer for {} s; is its filesystem reachable?",
-                dir.display(),
-                NO_ANSWER.as_secs()
-            ))
-            .named("no-answer"));
+            break false;
         }
-    }
-}
-
-/// A directory that is ahead.
-struct Ahead {
-    dir: PathBuf,
-    /// The names in its path, with links resolved.
-    names: Vec<OsString>,
-    depth: usize,
-    /// It is the `sessions` of a state directory.
-    is_of_state_dir: bool,
-}
-
-struct Walk<'a> {
-    root: PathBuf,
-    is_named: bool,
-    looked: &'a AtomicUsize,
-    /// How many names the path of the root has.
-    root_length: usize,
-    found: Walked,
-}
-
-impl<'a> Walk<'a> {
-    fn new(root: &Path, is_named: bool, looked: &'a AtomicUsize) -> Self {
-        let root_length = layouts::names(root).len();
-        // Without a slash at the end.
-        let root = root.components().collect();
-        Self { root, is_named, looked, root_length, found: Walked::default() }
-    }
-
-    fn run(mut self) -> Walked {
-        let (dir, names) = (self.root.clone(), layouts::names(&self.root));
-        let mut ahead = VecDeque::from([Ahead { dir, names, depth: 0, is_of_state_dir: false }]);
-        let mut is_cut = false;
-        while let Some(next) = ahead.pop_front() {
-            let looked = self.looked.fetch_add(1, Ordering::Relaxed);
-            if looked >= MOST {
-                is_cut = true;
-                break;
-            }
-            let below = self.look_into(&next);
-            if next.depth < DEEPEST {
-                ahead.extend(below);
-            }
-        }
-        // What lies in a state directory itself are no sessions.
-        let is_instance =
-            |place: &Place| place.instance.program.is_some() && place.instance.path == self.root;
-        if self.found.places.iter().any(is_instance) {
-            self.found.places.retain(|place| place.instance.program.is_some());
-        }
-        if is_cut {
-            let told = format!(
-                "{}: {MOST} directories were looked into, and there are more: name a directory \
-                 further down",
-                self.root.display()
-            );
-            self.found.failed.push(Failure::new(told).named("search-limit"));
-        }
-        self.found
-    }
-
-    /// Notes what is in a directory, and returns the directories in it.
-    fn look_into(&mut self, here: &Ahead) -> Vec<Ahead> {
-        let known = match Known::by_path(&here.names) {
-            None if here.is_of_state_dir => Some(Known::IN_STATE_DIR),
-            known => known,
-        };
-        let entries = match here.dir.read_dir() {
-            Ok(entries) => entries,
-            // Whoever looks at it closely says what is wrong.
-            Err(_) if here.depth == 0 || known.is_some() => {
-                self.found.has_sessions = true;
-                self.note(here, known);
-                return Vec::new();
-            }
-            Err(error) => {
-                let told = format!("cannot look into {}: {error}", here.dir.display());
-                self.found.failed.push(Failure::new(told).named("io"));
-                return Vec::new();
-            }
-        };
-        let (mut dirs, mut links) = (Vec::new(), Vec::new());
-        let (mut has_session, mut is_used, mut is_state_dir) = (false, false, false);
-        for entry in entries.flatten() {
-            let Ok(kind) = entry.file_type() else { continue };
-            let name = entry.file_name();
-            if kind.is_dir() {
-                is_state_dir |= name == "agents";
-                dirs.push(name.clone());
-            } else if kind.is_symlink() {
-                links.push(name.clone());
-            }
-            let bytes = name.as_bytes();
-            is_state_dir |= name == "gateway.state.lock";
-            has_session |= is_session(bytes) && known.is_none_or(|known| known.may_be_named(bytes));
-            is_used |= bytes.starts_with(b".turnlock-") || contains(bytes, b".jsonl");
-        }
-        if is_state_dir && (here.depth == 0 || here.dir.join("gateway.state.lock").exists()) {
-            self.found.state_dirs.insert(here.dir.clone());
-        }
-        let is_place = match known {
-            Some(known) => has_session || known.is_ours || here.depth == 0 && is_used,
-            None => here.depth == 0 && is_used,
-        };
-        if is_place {
-            self.found.has_sessions |= has_session;
-            self.note(here, known);
-        } else if has_session && self.found.others.len() < MOST_OTHERS {
-            self.found.others.push(here.dir.clone());
-        }
-        let below = |name: OsString| {
-            let is_of_state_dir = name == "sessions" && (is_state_dir || here.depth == 0);
-            let (dir, mut names) = (here.dir.join(&name), here.names.clone());
-            names.push(name);
-            Ahead { dir, names, depth: here.depth + 1, is_of_state_dir }
-        };
-        for link in links.into_iter().map(below) {
-            self.note_link(&link);
-        }
-        dirs.sort_unstable();
-        let is_passed = |name: &OsString| PASSED.iter().any(|passed| name == passed);
-        let ahead = dirs.into_iter().filter(|name| !is_passed(name)).map(below);
-        ahead.filter(|ahead| !SYSTEM.iter().any(|dir| ahead.dir == Path::new(dir))).collect()
-    }
-
-    fn note(&mut self, here: &Ahead, known: Option<Known>) {
-        let (instance, examined) = match known {
-            Some(known) => self.instance(here, known),
-            None => {
-                let path = here.dir.clone();
-                (Instance { path, program: None, read_only: false }, here.dir.clone())
-            }
-        };
-        self.found.places.push(Place {
-            path: here.dir.clone(),
-            kind: Kind::Directory,
-            examined,
-            instance,
-        });
-    }
-
-    fn instance(&mut self, here: &Ahead, known: Known) -> (Instance, PathBuf) {
-        let root_of_instance = here.names.len() - known.above;
-        let is_named = self.is_named && self.root_length >= root_of_instance;
-        let instance = layouts::instance(&here.dir, known, !is_named);
-        // A state directory is examined as such: the links in it are reported.
-        let is_below = root_of_instance >= self.root_length;
-        if known.is_ours && is_below {
-            self.found.state_dirs.insert(instance.path.clone());
-            (instance.clone(), instance.path)
-        } else {
-            (instance, here.dir.clone())
-        }
-    }
-
-    /// A link in the place of a directory of sessions is not followed, and told.
-    fn note_link(&mut self, link: &Ahead) {
-        let known = Known::by_path(&link.names);
-        if !link.is_of_state_dir && known.is_none_or(|known| !known.is_ours) {
-            return;
-        }
-        let known = known.unwrap_or(Known::IN_STATE_DIR);
-        let (instance, examined) = self.instance(link, known);
-        if examined == link.dir {
-            let told = format!(
-                "{} is a symbolic link, and not followed; name its target to have that looked at",
-                link.dir.display()
-            );
-            self.found.failed.push(Failure::new(told).named("link"));
-            return;
-        }
-        self.found.has_sessions = true;
-        self.found.places.push(Place {
-            path: link.dir.clone(),
-            kind: Kind::Link,
-            examined,
-            instance,
-        });
-    }
-}
-
-fn is_session(name: &[u8]) -> bool {
-    name.ends_with(b".jsonl") || name.ends_with(b".jsonl.lock")
-}
-
-fn contains(name: &[u8], part: &[u8]) -> bool {
-    memchr::memmem::find(name, part).is_some()
+    };
+    bar.finish_and_clear();
+    answered
 }

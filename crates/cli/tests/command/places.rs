@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
+use turnlock_testing::strace::strace_at;
 use turnlock_testing::{Ended, Running, ended};
 
 use crate::program::{TURNLOCK, turnlock};
@@ -182,6 +183,7 @@ fn without_anything_to_look_at_nothing_is_healthy_and_both_say_the_same() {
     let room = Room::new();
     room.write("events.ndjson", "{}\n");
     fs::create_dir(room.at("empty")).unwrap();
+    fs::create_dir(room.at("empty.jsonl")).unwrap();
     for (path, words, error) in [
         (
             "/etc/passwd",
@@ -193,6 +195,7 @@ fn without_anything_to_look_at_nothing_is_healthy_and_both_say_the_same() {
         ("/no/such/place", "no such file or directory: /no/such/place", "not-found"),
         ("no/such/*/place", "nothing matches no/such/*/place", "not-found"),
         ("empty", "No session found in empty", "no-sessions"),
+        ("empty.jsonl", "No session found in empty.jsonl", "no-sessions"),
     ] {
         let told = |subcommand: &str| {
             let answer = room.ask(&[subcommand, path]);
@@ -287,6 +290,25 @@ fn a_search_follows_no_links_and_what_it_cannot_look_at_is_told() {
         assert_eq!(code, Some(1), "{found}");
     }
     assert!(elsewhere.at("agents/x/sessions/s.jsonl.lock").exists());
+}
+
+#[test]
+fn a_directory_that_does_not_answer_is_named_and_hides_nothing_before_it() {
+    let room = Room::new();
+    room.write("a/agents/main/sessions/s.jsonl.lock", STALE);
+    let dead = room.write("b/c/agents/main/sessions/s.jsonl", HEADER);
+    let dead = dead.parent().unwrap();
+    let Some(tracer) = strace_at(dead, &["inject=openat,openat2:delay_enter=600s"]) else { return };
+    let mut command = Command::new(&tracer[0]);
+    command.args(&tracer[1..]).args([TURNLOCK, "status", "--json"]).arg(&room.root);
+    let mut status = Running::start(command.env("HOME", &room.root));
+    // The tracer keeps the process for longer than it takes to answer.
+    let told = document(&status.line(), "turnlock.status/1");
+    assert_eq!(told["locks"].as_array().unwrap().len(), 1, "{told}");
+    let message = told["errors"][0]["message"].as_str().unwrap();
+    assert!(message.starts_with(dead.to_str().unwrap()), "{told}");
+    assert_eq!(told["errors"][0]["code"], "no-answer");
+    status.kill();
 }
 
 #[test]

@@ -304,3 +304,54 @@ fn the_doctor_says_why_it_removes_nothing() {
     assert!(kept.out.contains("has the file locked at the moment"), "{kept:?}");
     assert!(!kept.out.contains("would be removed"), "{kept:?}");
 }
+
+/// `status` and `doctor` say the same of one path, and nobody is told that all is well.
+#[test]
+fn what_cannot_be_looked_at_is_no_success_of_either_command() {
+    let room = room();
+    let (file, missing) = (room.dir.join("notes.txt"), room.dir.join("none.jsonl"));
+    fs::write(&file, "notes").unwrap();
+    let ask = |verb: &str, path: &std::path::Path| {
+        let mut command = turnlock([verb]);
+        command.arg(path);
+        ended(command)
+    };
+    for path in [&file, &missing, &room.dir.join("nothing")] {
+        let [status, doctor] = ["status", "doctor"].map(|verb| ask(verb, path));
+        assert_eq!((status.code, doctor.code), (Some(1), Some(1)), "{status:?} {doctor:?}");
+        let plain = |told: &Ended| told.err.replace("turnlock doctor", "turnlock status");
+        assert_eq!(plain(&status), plain(&doctor));
+        assert!(status.out.is_empty() && doctor.out.is_empty(), "{status:?} {doctor:?}");
+    }
+    fs::write(&room.session, "{}\n").unwrap();
+    symlink("nowhere", &room.lock).unwrap();
+    for path in [&room.session, &room.dir] {
+        let [status, doctor] = ["status", "doctor"].map(|verb| ask(verb, path));
+        assert_eq!((status.code, doctor.code), (Some(1), Some(1)), "{status:?} {doctor:?}");
+        for told in [&status, &doctor] {
+            assert!(told.out.contains("it is a symbolic link; move it away"), "{told:?}");
+        }
+    }
+}
+
+#[test]
+fn a_session_that_was_removed_during_a_run_is_accepted_as_advised() {
+    let room = room();
+    fs::write(&room.session, "{}\n").unwrap();
+    let script = "rm \"$SESSION\"; \
+                  echo '{}' | \"$TURNLOCK\" append \"$SESSION\"; echo \"code $?\"; \
+                  echo '{}' | \"$TURNLOCK\" append --accept-change \"$SESSION\"; echo \"code $?\"";
+    let answer = run(&room, &[], script).end();
+    assert_eq!(answer.out, "code 1\ncode 0\n", "{answer:?}");
+    assert!(answer.err.contains("`turnlock append --accept-change`"), "{answer:?}");
+    assert_eq!(room.lines().len(), 1);
+}
+
+#[test]
+fn a_command_in_a_turn_runs_without_turnlock_as_advised() {
+    let room = room();
+    let script = "\"$TURNLOCK\" run \"$SESSION\" -- echo inside; echo \"code $?\"; echo inside";
+    let answer = run(&room, &[], script).end();
+    assert_eq!(answer.out, "code 1\ninside\n", "{answer:?}");
+    assert!(answer.err.contains("run the command without turnlock"), "{answer:?}");
+}

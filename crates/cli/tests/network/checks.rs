@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::ledger::Ledger;
 use crate::rig::{Guest, Job, LEASE, Rig};
+use crate::{durability, stays};
 
 pub type Check = fn(&mut Rig);
 
@@ -17,11 +18,15 @@ pub const ALL: &[(&str, Check)] = &[
     ("a_timeout_is_kept_during_the_grace", a_timeout_is_kept_during_the_grace),
     ("a_reader_follows_over_a_replaced_file", a_reader_follows_over_a_replaced_file),
     ("no_turn_of_two_hosts_fails", no_turn_of_two_hosts_fails),
+    ("a_lock_file_stays_for_a_moment", stays::a_lock_file_stays_for_a_moment),
+    ("a_lock_file_that_stays_is_in_nobodys_way", stays::a_lock_file_that_stays_is_in_nobodys_way),
+    ("no_line_is_lost_with_the_servers_power", durability::no_line_is_lost_with_the_servers_power),
+    ("a_failed_sync_acknowledges_nothing", durability::a_failed_sync_acknowledges_nothing),
     ("long_speed_of_a_turn", long_speed_of_a_turn),
     ("long_two_hosts_through_all_faults", crate::faults::long_two_hosts_through_all_faults),
 ];
 
-const SOON: Duration = Duration::from_secs(20);
+pub const SOON: Duration = Duration::from_secs(20);
 
 /// The command and the driver, as the guests call them.
 pub fn programs(rig: &Rig) -> String {
@@ -36,7 +41,7 @@ pub fn fresh_directory(rig: &Rig, name: &str) -> String {
 }
 
 /// A process that obeys commands, on one of the machines.
-struct Holder<'a> {
+pub struct Holder<'a> {
     guest: &'a Guest,
     job: Job,
     pipe: String,
@@ -44,7 +49,7 @@ struct Holder<'a> {
 }
 
 impl<'a> Holder<'a> {
-    fn start(guest: &'a Guest, inside: &str, session: &str, timeout: u32) -> Self {
+    pub fn start(guest: &'a Guest, inside: &str, session: &str, timeout: u32) -> Self {
         let pipe = format!("/run/{}", guest.unique("pipe"));
         let who = guest.role();
         guest.ok(&format!("mkfifo {pipe}"));
@@ -55,13 +60,13 @@ impl<'a> Holder<'a> {
     }
 
     /// Gives a command, and does not wait for the answer.
-    fn tell(&mut self, command: &str) {
+    pub fn tell(&mut self, command: &str) {
         self.guest.begin(&format!("printf '%s\\n' '{command}' > {}", self.pipe));
     }
 
     /// The next answer.
     #[track_caller]
-    fn answer(&mut self, limit: Duration) -> String {
+    pub fn answer(&mut self, limit: Duration) -> String {
         let nth = self.told;
         crate::rig::until(limit, &format!("answer {nth} of {}", self.guest.role()), || {
             self.job.output().lines().count() > nth || self.job.is_over()
@@ -72,13 +77,13 @@ impl<'a> Holder<'a> {
     }
 
     #[track_caller]
-    fn ask(&mut self, command: &str) -> String {
+    pub fn ask(&mut self, command: &str) -> String {
         self.tell(command);
         self.answer(SOON)
     }
 
     #[track_caller]
-    fn ask_well(&mut self, command: &str) -> String {
+    pub fn ask_well(&mut self, command: &str) -> String {
         let answer = self.ask(command);
         assert!(answer.contains("-> ok"), "{}: {answer}", self.guest.role());
         answer
@@ -86,7 +91,7 @@ impl<'a> Holder<'a> {
 
     /// Begins a turn. Returns its owner.
     #[track_caller]
-    fn acquire(&mut self) -> String {
+    pub fn acquire(&mut self) -> String {
         let answer = self.ask_well("acquire");
         answer.split_whitespace().skip_while(|it| *it != "owner").nth(1).unwrap().to_owned()
     }
@@ -99,7 +104,7 @@ impl Drop for Holder<'_> {
 }
 
 /// The words that were appended, in the order of the file.
-fn texts(file: &str) -> Vec<String> {
+pub fn texts(file: &str) -> Vec<String> {
     let text = |line: &str| {
         let value: serde_json::Value = serde_json::from_str(line).unwrap();
         value["text"].as_str().unwrap_or("?").to_owned()
@@ -275,15 +280,14 @@ fn no_turn_of_two_hosts_fails(rig: &mut Rig) {
     assert!(ledger.failures.is_empty(), "{:?}", ledger.failures);
     let turns: Vec<usize> = ledger.turns.values().copied().collect();
     let (least, most) = (turns.iter().min().unwrap(), turns.iter().max().unwrap());
-    // On a machine that is busy with other work, 2 is too much to ask for.
-    assert!(turns.len() == 2 && *least * 3 >= *most, "unfair: {turns:?}");
+    assert!(turns.len() == 2 && *least * 2 >= *most, "unfair: {turns:?}");
 }
 
 /// Compares a turn with the bare calls on the same mount. The figures are to be read, not asserted:
 /// they are those of this machine's disk.
 fn long_speed_of_a_turn(rig: &mut Rig) {
     let inside = fresh_directory(rig, "speed");
-    let told = rig.a.ok(&format!("{inside}; driver speed s.jsonl a 10 10"));
+    let told = rig.a.ok(&format!("{inside}; driver speed s.jsonl a 10 500"));
     println!("    {told}");
 }
 

@@ -1,6 +1,7 @@
 //! What runs on the client machines: this program again, with `--driver`. It takes turns through
 //! the library, and says what happens, a line each.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, Write};
 use std::time::{Duration, Instant, SystemTime};
@@ -35,28 +36,66 @@ pub fn main(arguments: &[String]) {
     }
 }
 
-/// Takes turns of one line, and makes the bare calls of one, in turns of a second each. Says how
-/// many milliseconds each takes.
-fn speed(sessions: &Sessions, path: &str, rounds: u32) {
-    let mut spent = [Duration::ZERO; 2];
-    let mut counts = [0u32; 2];
-    for round in 0..rounds * 2 {
-        let kind = (round % 2) as usize;
-        let began = Instant::now();
-        while began.elapsed() < Duration::from_secs(1) {
-            if kind == 0 {
-                bare_turn(path).unwrap();
-            } else {
-                let mut turn = sessions.turn(path).acquire_blocking().unwrap();
-                turn.append_blocking(&json!({"a": 1})).unwrap();
-                turn.release_blocking().unwrap();
-            }
-            counts[kind] += 1;
+/// Takes turns of one line, and makes the bare calls of one, by turns. Says how many milliseconds
+/// each takes (the median, since machines are busy), and what requests it sends to the server.
+fn speed(sessions: &Sessions, path: &str, rounds: usize) {
+    let bare = || bare_turn(path).unwrap();
+    let turn = || {
+        let turn = sessions.turn(path).acquire_blocking().unwrap();
+        turn.append_blocking(&json!({"a": 1})).unwrap();
+        turn.release_blocking().unwrap();
+    };
+    let both: [&dyn Fn(); 2] = [&bare, &turn];
+    let mut took = [Vec::new(), Vec::new()];
+    for _ in 0..rounds {
+        for (took, one) in took.iter_mut().zip(both) {
+            let began = Instant::now();
+            one();
+            took.push(began.elapsed());
         }
-        spent[kind] += began.elapsed();
     }
-    let took = |kind: usize| spent[kind].as_secs_f64() * 1000.0 / f64::from(counts[kind]);
-    println!("bare {:.2} turn {:.2}", took(0), took(1));
+    let [bare, turn] = took.map(|mut took| {
+        took.sort();
+        took[rounds / 2].as_secs_f64() * 1000.0
+    });
+    println!("bare {bare:.2} ms, turn {turn:.2} ms, ratio {:.2}", turn / bare);
+    for (name, one) in ["bare", "turn"].into_iter().zip(both) {
+        println!("    {name}: {}", sent_by(one));
+    }
+}
+
+/// The requests that something sends.
+fn sent_by(one: &dyn Fn()) -> String {
+    const TIMES: u32 = 50;
+    let before = requests();
+    (0..TIMES).for_each(|_| one());
+    let each = |count: u64| count as f64 / f64::from(TIMES);
+    let (mut all, mut words) = (0, Vec::new());
+    for (kind, count) in requests() {
+        let count = count - before.get(&kind).copied().unwrap_or_default();
+        all += count;
+        if count > 0 {
+            words.push(format!("{kind} {:.1}", each(count)));
+        }
+    }
+    format!("{:.1} requests ({})", each(all), words.join(", "))
+}
+
+/// The requests to servers of NFS so far, as the kernel counts them for each mount.
+fn requests() -> BTreeMap<String, u64> {
+    let mut sent = BTreeMap::new();
+    let text = std::fs::read_to_string("/proc/self/mountstats").unwrap_or_default();
+    let mut is_counted = false;
+    for line in text.lines() {
+        is_counted = (is_counted || line.contains("per-op statistics")) && !line.contains("device");
+        let (true, Some((kind, numbers))) = (is_counted, line.trim().split_once(": ")) else {
+            continue;
+        };
+        if let Some(count) = numbers.split(' ').next().and_then(|it| it.parse::<u64>().ok()) {
+            *sent.entry(kind.to_owned()).or_default() += count;
+        }
+    }
+    sent
 }
 
 /// What a script does that is careful enough: a lock of its own file, and one synced line.
@@ -101,6 +140,17 @@ fn hold(sessions: &Sessions, path: &str, who: &str) {
             ("append", Some(turn)) => told(turn.append_blocking(&entry)),
             ("rewrite", Some(turn)) => told(turn.rewrite_blocking([&entry])),
             ("lost", Some(turn)) => told(turn.lost()),
+            ("big", Some(turn)) => {
+                told(turn.append_blocking(&json!({"who": who, "text": "x".repeat(300_000)})))
+            }
+            ("turns", _) => {
+                let count: u32 = text.parse().unwrap();
+                turns(sessions, path, |number| number < count)
+            }
+            ("turns_for", _) => {
+                let time = Duration::from_secs(text.parse().unwrap());
+                turns(sessions, path, |_| began.elapsed() < time)
+            }
             ("release", _) => match turn.take() {
                 Some(turn) => told(turn.release_blocking()),
                 None => "no turn".into(),
@@ -114,13 +164,27 @@ fn hold(sessions: &Sessions, path: &str, who: &str) {
     }
 }
 
+/// Takes turns. Says after how many of them the lock file stayed, and after how many it went.
+fn turns(sessions: &Sessions, path: &str, goes_on: impl Fn(u32) -> bool) -> String {
+    let (mut number, mut stayed) = (0, 0);
+    while goes_on(number) {
+        let turn = sessions.turn(path).acquire_blocking().unwrap();
+        let lock = turn.lock_path().to_owned();
+        turn.append_blocking(&json!({"text": number.to_string()})).unwrap();
+        turn.release_blocking().unwrap();
+        stayed += u32::from(lock.exists());
+        number += 1;
+    }
+    format!("ok stayed {stayed} went {}", number - stayed)
+}
+
 fn take_turns(sessions: &Sessions, path: &str, who: &str, [seconds, lines, pause]: [u64; 3]) {
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut number = 0;
     while Instant::now() < end {
         number += 1;
         let began = Instant::now();
-        let mut turn = match sessions.turn(path).acquire_blocking() {
+        let turn = match sessions.turn(path).acquire_blocking() {
             Ok(turn) => turn,
             Err(error) => {
                 say(&format!("{who} FAIL {number} {:.3} {error}", began.elapsed().as_secs_f64()));

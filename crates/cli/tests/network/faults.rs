@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::checks::fresh_directory;
-use crate::ledger::Ledger;
+use crate::ledger::{Gap, Ledger};
 use crate::rig::{LEASE, Rig};
 
 /// What happens.
@@ -44,7 +44,7 @@ pub fn long_two_hosts_through_all_faults(rig: &mut Rig) {
     for role in ["a", "b"] {
         outputs.push(take_turns(rig, role, 0));
     }
-    let mut counts: BTreeMap<Fault, u32> = BTreeMap::new();
+    let mut happened: Vec<Happened> = Vec::new();
     let mut random = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(1, |since| since.as_nanos() as u64 | 1);
@@ -57,8 +57,9 @@ pub fn long_two_hosts_through_all_faults(rig: &mut Rig) {
         random ^= random << 17;
         let fault = FAULTS[(random >> 8) as usize % FAULTS.len()];
         let role = if random & 1 == 0 { "a" } else { "b" };
-        *counts.entry(fault).or_default() += 1;
+        let from = now();
         happen(rig, fault, role);
+        happened.push(Happened { fault, role, from, to: now() });
         if fault == Fault::ClientLosesPower {
             boot += 1;
             outputs.push(take_turns(rig, role, boot));
@@ -70,7 +71,7 @@ pub fn long_two_hosts_through_all_faults(rig: &mut Rig) {
     let texts: Vec<String> = outputs.iter().map(|file| whole_lines(file)).collect();
     let ledger = Ledger::of(&rig.served("faults/s.jsonl"), &texts);
     println!("    {}", ledger.summary());
-    println!("    {counts:?}");
+    tell_gaps(&ledger, &happened);
     let mut kinds: BTreeMap<String, u32> = BTreeMap::new();
     for failure in &ledger.failures {
         let word = |it: &str| !it.contains(|c: char| c.is_ascii_digit() || c == '/');
@@ -88,6 +89,41 @@ pub fn long_two_hosts_through_all_faults(rig: &mut Rig) {
         ledger.torn,
         ledger.overlapping
     );
+}
+
+/// A fault, and when it began and ended, in seconds since 1970.
+struct Happened {
+    fault: Fault,
+    role: &'static str,
+    from: f64,
+    to: f64,
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+/// Says how often each fault happened, and what was the longest time without an acknowledged line
+/// that it had a part in; then the longest times of all, with all faults that had a part in them.
+fn tell_gaps(ledger: &Ledger, happened: &[Happened]) {
+    let had_a_part = |gap: &&Gap, it: &Happened| gap.from < it.to && it.from < gap.to;
+    let mut kinds: BTreeMap<Fault, (u32, f64)> = BTreeMap::new();
+    for it in happened {
+        let kind = kinds.entry(it.fault).or_default();
+        let gap = ledger.gaps.iter().find(|gap| had_a_part(gap, it)).map(Gap::seconds);
+        *kind = (kind.0 + 1, kind.1.max(gap.unwrap_or_default()));
+    }
+    for (fault, (count, gap)) in kinds {
+        println!("    {count} x {fault:?}: longest gap {gap:.1} s");
+    }
+    for gap in ledger.gaps.iter().take(5) {
+        let faults = happened.iter().filter(|it| had_a_part(&gap, it)).map(|it| {
+            let (from, to) = (it.from - gap.from, it.to - gap.from);
+            format!("{:?} of {} from {from:.1} to {to:.1} s", it.fault, it.role)
+        });
+        let faults: Vec<_> = faults.collect();
+        println!("    a gap of {:.1} s: {}", gap.seconds(), faults.join(", "));
+    }
 }
 
 /// Processes of a machine take turns, one after another: a new one when the last has ended.

@@ -22,8 +22,21 @@ pub struct Ledger {
     pub failures: Vec<String>,
     /// How long appends took, in seconds.
     pub appends: Vec<f64>,
-    /// The longest time without an acknowledged line, in seconds.
-    pub longest_gap: f64,
+    /// The times without an acknowledged line, the longest first.
+    pub gaps: Vec<Gap>,
+}
+
+/// A time without an acknowledged line, in seconds since 1970.
+#[derive(Debug, Clone, Copy)]
+pub struct Gap {
+    pub from: f64,
+    pub to: f64,
+}
+
+impl Gap {
+    pub fn seconds(&self) -> f64 {
+        self.to - self.from
+    }
 }
 
 impl Ledger {
@@ -69,8 +82,8 @@ impl Ledger {
             }
         }
         times.sort_by(f64::total_cmp);
-        let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
-        ledger.longest_gap = gaps.fold(0.0, f64::max);
+        ledger.gaps = times.windows(2).map(|pair| Gap { from: pair[0], to: pair[1] }).collect();
+        ledger.gaps.sort_by(|one, other| other.seconds().total_cmp(&one.seconds()));
         ledger.appends.sort_by(f64::total_cmp);
         ledger
     }
@@ -92,8 +105,8 @@ impl Ledger {
         turns.sort();
         format!(
             "{} lines acknowledged, {} lost, {} doubled, {} torn, {} turns overlapping; \
-             {} failures; turns {turns:?}; append {:.1} ms (median), {:.1} ms (99 %); \
-             longest gap {:.1} s",
+             {} failures; turns {turns:?}; append {:.1} ms (median), {:.1} ms (99 %), \
+             {:.1} s (most); longest gap {:.1} s",
             self.acknowledged,
             self.lost.len(),
             self.doubled.len(),
@@ -102,7 +115,8 @@ impl Ledger {
             self.failures.len(),
             at(0.5),
             at(0.99),
-            self.longest_gap,
+            self.appends.last().copied().unwrap_or_default(),
+            self.gaps.first().map(Gap::seconds).unwrap_or_default(),
         )
     }
 }

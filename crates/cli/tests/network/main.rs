@@ -8,10 +8,12 @@
 mod checks;
 mod doctor;
 mod driver;
+mod durability;
 mod faults;
 mod ledger;
 mod others;
 mod rig;
+mod stays;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, ExitCode};

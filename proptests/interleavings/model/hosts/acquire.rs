@@ -115,6 +115,17 @@ impl World {
         s.go(tid, pc);
     }
 
+    /// The lock file that the last turn of this process has left in place (I22).
+    pub fn try_left(&self, s: &mut State, tid: Tid) {
+        if s.server.lock(s.thread(tid).file.unwrap()).lock.is_some() {
+            Self::close_lock(s, tid);
+            return s.go(tid, Pc::Unlock(After::Again));
+        }
+        self.grant(s, tid);
+        // The directory was fetched when the section began.
+        s.go(tid, Pc::CompareLock(Then::Resume));
+    }
+
     /// The wait ends: the server has granted the lock.
     pub fn granted(&self, s: &mut State, tid: Tid) {
         self.grant(s, tid);
@@ -192,6 +203,7 @@ impl World {
 
     pub fn close_lock(s: &mut State, tid: Tid) {
         let thread = s.thread_mut(tid);
+        thread.left = None;
         let (file, id) = (thread.file.take(), thread.id.take());
         let by_temporary = std::mem::take(&mut thread.by_temporary);
         let Some(file) = file else { return };

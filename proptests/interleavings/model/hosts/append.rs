@@ -12,6 +12,9 @@ impl World {
         let thread = s.thread(tid);
         let is_mine = thread.file.is_some() && thread.id.is_some();
         if is_mine && self.look_up_lock(s, self.host(tid)) == s.thread(tid).file {
+            if then == Then::Resume {
+                return s.go(tid, Pc::Record(then));
+            }
             return s.go(tid, if self.bugs.no_flock { Pc::Record(then) } else { Pc::Flock(then) });
         }
         self.lose_turn(s, tid, then);
@@ -20,7 +23,7 @@ impl World {
     fn lose_turn(&self, s: &mut State, tid: Tid, then: Then) {
         let pc = match then {
             Then::Release => Pc::LetGo,
-            Then::Published => {
+            Then::Published | Then::Resume => {
                 Self::close_lock(s, tid);
                 Pc::Unlock(After::Again)
             }
@@ -55,7 +58,7 @@ impl World {
     pub fn record(&self, s: &mut State, tid: Tid, then: Then) {
         let thread = s.thread(tid);
         let (file, id, host) = (thread.file.unwrap(), thread.id, self.host(tid));
-        let owner = thread.turn.unwrap_or(Self::number(tid, thread.op));
+        let owner = thread.turn.or(thread.left).unwrap_or(Self::number(tid, thread.op));
         let record = match s.client(host).record(file) {
             Some(record) => record,
             // A read is made under the state id, too.
@@ -80,6 +83,11 @@ impl World {
             Then::Published => {
                 self.saw(Event::Published);
                 self.hold(s, tid);
+            }
+            Then::Resume => {
+                self.saw(Event::Resumed);
+                s.thread_mut(tid).left = None;
+                s.go(tid, Pc::TakeOver);
             }
             Then::Release => s.go(tid, Pc::RemoveLock),
             Then::Rewrite => s.go(tid, Pc::Carry),

@@ -18,6 +18,18 @@ impl World {
         s.go(tid, Pc::Unlock(if had_turn { After::NextOp } else { After::Again }));
     }
 
+    /// Lets go of the lock, and leaves the file open and in place (I22).
+    pub fn leave(&self, s: &mut State, tid: Tid) {
+        let thread = s.thread_mut(tid);
+        let id = thread.id.take();
+        thread.left = thread.turn.take();
+        if let (Some(file), Some(_)) = (thread.file, thread.left) {
+            let lock = s.server.lock_mut(file);
+            lock.lock = lock.lock.filter(|lock| Some(*lock) != id);
+        }
+        s.next_op(self, tid);
+    }
+
     pub fn name_owner(&self, s: &mut State, tid: Tid) {
         let named = s.server.lock_path.map(|file| s.server.lock(file).record);
         if named.is_none() {

@@ -1,4 +1,4 @@
-//! The invariants I18 to I21 of `docs/protocol.md`, and what they are for.
+//! The invariants I18 to I22 of `docs/protocol.md`, and what they are for.
 
 use stateright::{Expectation, Property};
 

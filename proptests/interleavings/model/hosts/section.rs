@@ -25,6 +25,7 @@ impl World {
             Next::OpenSession(then) => Pc::OpenSession(then),
             Next::CompareSession(then) => Pc::CompareSession(then),
             Next::OpenLock => Pc::OpenLock,
+            Next::TryLeft => Pc::TryLeft,
             Next::CompareLock(then) => Pc::CompareLock(then),
             Next::Confirm => Pc::Confirm,
             Next::RevokeLook => Pc::RevokeLook,
@@ -68,7 +69,13 @@ impl World {
 
     pub fn compare_session(&self, s: &mut State, tid: Tid, then: Then) {
         if self.look_up_session(s, self.host(tid)) == s.thread(tid).data {
-            return s.go(tid, self.inside(then));
+            // Whoever takes or holds a turn does not fetch once more.
+            let pc = match then {
+                Then::Append | Then::Release => Self::fetched(Next::CompareLock(then)),
+                Then::Resume => Self::fetched(Next::TryLeft),
+                _ => self.inside(then),
+            };
+            return s.go(tid, pc);
         }
         self.saw(Event::Restarted);
         Self::unlock_data(s, tid);
@@ -85,6 +92,7 @@ impl World {
     fn inside(&self, then: Then) -> Pc {
         self.fetching(match then {
             Then::Look => Next::OpenLock,
+            Then::Resume => Next::TryLeft,
             Then::Revoke => Next::RevokeLook,
             _ => Next::CompareLock(then),
         })

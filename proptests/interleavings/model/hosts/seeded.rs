@@ -4,7 +4,7 @@ use super::super::check::{breaks, is_harmless};
 use super::properties::{ALL_OF_IT, FENCE, HOLDS, ONE_HOLDER, ONE_NAME};
 use super::world::Op::Post;
 use super::world::World;
-use super::worlds::{longer, revoked, rewritten, two};
+use super::worlds::{longer, resumed, revoked, rewritten, two};
 
 fn one_cut_off(world: World) -> World {
     world.budget(|b| b.cut = 1)
@@ -38,6 +38,11 @@ fn a_lock_that_is_given_up_is_no_longer_held() {
 fn a_name_that_another_host_removed_must_not_be_believed() {
     let world = revoked().bug(|b| b.names_not_fetched = true);
     breaks("names not fetched", &world, FENCE);
+}
+
+#[test]
+fn a_lock_file_that_stays_and_is_removed_must_not_be_resumed() {
+    breaks("names not fetched", &resumed().bug(|b| b.names_not_fetched = true), HOLDS);
 }
 
 #[test]

@@ -12,6 +12,8 @@ pub enum Then {
     Look,
     /// Judge a lock file whose lock was waited for.
     Settle,
+    /// Take a turn where the last one of this process ended.
+    Resume,
     /// Look whether the file just published is the one that the path names.
     Published,
     Append,
@@ -26,6 +28,7 @@ pub enum Next {
     OpenSession(Then),
     CompareSession(Then),
     OpenLock,
+    TryLeft,
     CompareLock(Then),
     Confirm,
     RevokeLook,
@@ -60,6 +63,7 @@ pub enum Pc {
     TryOwn,
     RemoveTemporary,
     Try,
+    TryLeft,
     Wait,
     CompareLock(Then),
     RemoveNames,
@@ -76,6 +80,7 @@ pub enum Pc {
     Rename,
     RemoveLock,
     LetGo,
+    Leave,
     NameOwner,
     RevokeLook,
     RevokeRemove,
@@ -92,6 +97,8 @@ pub struct Thread {
     pub id: Option<StateId>,
     pub by_temporary: bool,
     pub turn: Option<Owner>,
+    /// Its last turn, whose lock file it has left in place, and has open.
+    pub left: Option<Owner>,
     /// The session file that it has open, its lock on it, and where that file ended then.
     pub data: Option<Ino>,
     pub data_id: Option<StateId>,
@@ -134,6 +141,7 @@ pub enum Event {
     CutBack,
     NotCutBack,
     NamesRemoved,
+    Resumed,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -183,6 +191,7 @@ impl State {
                 id: None,
                 by_temporary: false,
                 turn: None,
+                left: None,
                 data: None,
                 data_id: None,
                 end: 0,
@@ -220,10 +229,12 @@ impl State {
     pub fn begin(&mut self, world: &World, tid: Tid) {
         let pc = match world.op(tid, self.thread(tid).op) {
             None => Pc::Done,
+            Some(Op::Acquire) if self.thread(tid).left.is_some() => world.enter(Then::Resume),
             Some(Op::Acquire | Op::Post) => world.enter(Then::Look),
             Some(Op::Append) => world.enter(Then::Append),
             Some(Op::Rewrite) => world.enter(Then::Rewrite),
             Some(Op::Release) => world.enter(Then::Release),
+            Some(Op::Leave) => Pc::Leave,
             Some(Op::Revoke) => Pc::NameOwner,
         };
         self.go(tid, pc);

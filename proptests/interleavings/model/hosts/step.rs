@@ -64,7 +64,9 @@ impl World {
                 let file = thread.data.or(s.server.session_path).unwrap();
                 if_so(s.server.session(file).lock.is_none() && !s.server.grace, Choice::Go)
             }
-            Pc::Try | Pc::TryOwn | Pc::LockToCut => if_so(!s.server.grace, Choice::Go),
+            Pc::Try | Pc::TryLeft | Pc::TryOwn | Pc::LockToCut => {
+                if_so(!s.server.grace, Choice::Go)
+            }
             Pc::Flock(_) => if_so(self.delegated || !s.server.grace, Choice::Go),
             Pc::Wait => {
                 let mut choices = Vec::new();
@@ -103,6 +105,7 @@ impl World {
             Pc::TryOwn => self.try_own(s, tid),
             Pc::RemoveTemporary => self.remove_temporary(s, tid),
             Pc::Try => self.try_lock(s, tid),
+            Pc::TryLeft => self.try_left(s, tid),
             Pc::Wait if choice == Choice::Watch => self.watch(s, tid),
             Pc::Wait => self.granted(s, tid),
             Pc::CompareLock(then) => self.compare_lock(s, tid, then),
@@ -120,6 +123,7 @@ impl World {
             Pc::Rename => self.rename(s, tid),
             Pc::RemoveLock => self.remove_lock(s, tid),
             Pc::LetGo => self.let_go(s, tid),
+            Pc::Leave => self.leave(s, tid),
             Pc::NameOwner => self.name_owner(s, tid),
             Pc::RevokeLook => self.revoke_look(s, tid),
             Pc::RevokeRemove => self.revoke_remove(s, tid),

@@ -14,6 +14,8 @@ pub enum Op {
     Append,
     Rewrite,
     Release,
+    /// Release by an unlock alone: the lock file stays for the next turn of this process (I22).
+    Leave,
     /// Append one line without the turn.
     Post,
     /// Revoke whoever holds the session now.

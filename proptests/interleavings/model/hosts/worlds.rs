@@ -2,12 +2,15 @@
 
 use super::super::check::all_hold;
 use super::state::Event;
-use super::world::Op::{Acquire, Append, Post, Release, Revoke, Rewrite};
+use super::world::Op::{Acquire, Append, Leave, Post, Release, Revoke, Rewrite};
 use super::world::{Op, World};
 
 pub const TURN: [Op; 3] = [Acquire, Append, Release];
 pub const TWO_LINES: [Op; 4] = [Acquire, Append, Append, Release];
 pub const REWRITE: [Op; 4] = [Acquire, Append, Rewrite, Release];
+
+/// Two turns, and the lock file stays between them.
+pub const TWO_TURNS: [Op; 6] = [Acquire, Append, Leave, Acquire, Append, Release];
 
 /// The protocol holds in this world, and these things do happen in it.
 fn holds(name: &str, world: &World, events: &[Event]) {
@@ -25,6 +28,11 @@ pub fn two() -> World {
 /// One of them appends twice.
 pub fn longer() -> World {
     World::new().on(0, &TWO_LINES).on(1, &TURN)
+}
+
+/// One of them takes two turns.
+pub fn resumed() -> World {
+    World::new().on(0, &TWO_TURNS).on(1, &TURN)
 }
 
 /// A holder on one host, and a revoke and a turn on the other.
@@ -50,6 +58,29 @@ fn two_hosts() {
     let both = two().budget(|b| (b.kill, b.off) = (1, 1));
     holds("two hosts, a process killed, a power loss", &both, &[TakenOver]);
     holds("two hosts, a post", &two().on(1, &[Post]), &[Event::PostedBeside]);
+}
+
+#[test]
+fn a_lock_file_stays_between_turns() {
+    use Event::{Expired, Resumed, TakenOver};
+    holds("a lock file stays", &resumed(), &[Resumed, TakenOver, Event::Restarted]);
+    holds("a lock file stays, a post", &resumed().on(1, &[Post]), &[Resumed, TakenOver]);
+    holds(
+        "a lock file stays on both",
+        &World::new().on(0, &TWO_TURNS).on(1, &TWO_TURNS),
+        &[Resumed],
+    );
+    let cut = resumed().budget(|b| b.cut = 1);
+    holds("a lock file stays, one cut off", &cut, &[Resumed, Expired]);
+    let died = resumed().budget(|b| (b.kill, b.off) = (1, 1));
+    holds("a lock file stays, a process killed, a power loss", &died, &[Resumed]);
+    let revoke = resumed().on(1, &[Revoke]);
+    holds("a lock file stays, a revoke", &revoke, &[Resumed, Event::Revoked]);
+    let restart = resumed().budget(|b| b.restart = 1);
+    holds("a lock file stays, a restart", &restart, &[Resumed]);
+    let rewrite = [Acquire, Append, Leave, Acquire, Rewrite, Append, Release];
+    let rewrite = World::new().on(0, &rewrite).on(1, &TWO_TURNS);
+    holds("a lock file stays, a rewrite", &rewrite, &[Resumed, Event::Rewritten]);
 }
 
 #[test]

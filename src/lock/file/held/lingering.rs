@@ -1,13 +1,14 @@
 //! A lock file that was let go with its record left in it. The next holder takes it over, or this
 //! process resumes there, or the keeper removes it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{LockFile, NOBODY, Want, record};
 use crate::datafile::{Locking, Section, SessionFile};
 use crate::error::{Context, Result};
 use crate::place::Place;
-use crate::sys::flock;
+use crate::sys::{Pinned, flock};
 
 /// What a release left on disk, with the descriptors that it had.
 pub(crate) struct Lingering {
@@ -54,6 +55,11 @@ impl Lingering {
     /// so the locks (I14).
     pub(crate) fn is_forked(&self) -> bool {
         self.pid != std::process::id()
+    }
+
+    /// The lock file, which is open as long as this is.
+    pub(crate) fn pinned(&self) -> &Arc<Pinned> {
+        self.lock.pinned()
     }
 
     /// Until when the lock is kept for this process, if it is.
@@ -116,7 +122,8 @@ impl Lingering {
     fn begin(&mut self, place: &Place, section: &Section, want: &Want) -> bool {
         debug_assert!(section.is_of(place));
         let predecessor = self.lock.owner;
-        let begun = matches!(self.is_untouched(place), Ok(true))
+        // The server was asked about the directory when the section began.
+        let begun = matches!(self.is_untouched_as_known(place), Ok(true))
             && self.lock.hand_over(section, want).is_ok();
         if begun {
             self.lock.predecessor = Some(predecessor);
@@ -170,16 +177,20 @@ impl Lingering {
 
     /// Whether the path still names this file, with the record that was left in it.
     fn is_untouched(&self, place: &Place) -> Result<bool> {
+        place.ask_server();
+        self.is_untouched_as_known(place)
+    }
+
+    /// The same, by the names that this host knows.
+    fn is_untouched_as_known(&self, place: &Place) -> Result<bool> {
         let LockFile { file, record, .. } = &self.lock;
-        Ok(place.compare_lock(file)?.is_this()
+        Ok(place.compare_lock_as_known(file)?.is_this()
             && record::is_still(file.file(), record).context("read", place.lock())?)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use uuid::Uuid;
 
     use super::*;

@@ -106,6 +106,16 @@ pub(crate) fn rewrite(file: &File, bytes: &[u8], length: usize) -> io::Result<()
     })
 }
 
+/// The same where a server keeps the file. Other hosts see it once the server has it, and get it
+/// with one request, so that the record that was there is not spoiled before.
+pub(crate) fn rewrite_at_server(file: &File, bytes: &[u8], length: usize) -> io::Result<()> {
+    if length > bytes.len() {
+        return rewrite(file, bytes, length).and_then(|()| file.sync_data());
+    }
+    limit::within(bytes.len() as u64, || sys::write_all_at(file, bytes, 0))?;
+    file.sync_data()
+}
+
 /// Writes the record of a new lock file, which nobody sees yet.
 pub(crate) fn write_new(file: &File, bytes: &[u8]) -> io::Result<()> {
     limit::within(bytes.len() as u64, || sys::write_all_at(file, bytes, 0))
