@@ -12,10 +12,11 @@ use uuid::Uuid;
 
 use super::unused::remove_of_dead_rewrites;
 use super::{Section, SessionFile, origin};
-use crate::error::{Context, Error, MOUNTED, Result, SessionChange};
+use crate::error::{Context, Error, LostCause, MOUNTED, Result, SessionChange};
+use crate::faults::{self, Step};
 use crate::outside::note;
 use crate::place::Place;
-use crate::sys::{self, Access, Pinned, flock, limit, replace_like, strip_suffix};
+use crate::sys::{self, Access, Pinned, filesystem, flock, limit, replace_like, strip_suffix};
 use crate::transcript::moves::Moves;
 use crate::transcript::sink::Sink;
 
@@ -178,6 +179,10 @@ impl Replacement {
         self.sync()?;
         let place = self.place.clone();
         let dir = place.dir();
+        faults::at(Step::Rename, place.session()).context("put in place", place.session())?;
+        if filesystem::is_served(dir) {
+            self.ensure_locked(&old)?;
+        }
         dir.rename(&self.name, self.place.session_name()).map_err(|e| self.not_in_place(e))?;
         // From here on this is the session file, whatever else fails.
         let mut carried_to = old.len();
@@ -196,6 +201,30 @@ impl Replacement {
         let unsynced =
             |source| Error::Unsynced { session: self.place.session().to_owned(), source };
         Ok(Installed { section, late, synced: synced.map_err(unsynced) })
+    }
+
+    /// A sync may take longer than a server's lease, and a rename goes by no lock. If the data lock
+    /// is lost, the lines of others may be in the old file by now (I20).
+    fn ensure_locked(&self, old: &Section) -> Result<()> {
+        let (place, lock) = (&self.place, self.place.lock());
+        let lost = |cause| Err(Error::LockLost { lock: lock.to_owned(), cause });
+        // With this request a host learns whether its lease has run out (I18).
+        if !place.compare_session(old.pinned())?.is_this() {
+            return lost(LostCause::Expired);
+        }
+        // A lock that was given up may be granted again. A read then still fails. It has to ask the
+        // server, since the lock empties the copy.
+        let held = flock::try_lock(old.file()).and_then(|is_locked| {
+            match sys::read_exact_at(old.file(), &mut [0], 0) {
+                Err(e) if e.kind() != io::ErrorKind::UnexpectedEof => Err(e),
+                _ => Ok(is_locked),
+            }
+        });
+        match held {
+            Ok(true) => Ok(()),
+            Err(e) if !sys::is_given_up(&e) => Err(e).context("look at", place.session()),
+            Ok(false) | Err(_) => lost(LostCause::Expired),
+        }
     }
 
     /// Why the file cannot be put in place.

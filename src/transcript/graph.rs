@@ -164,7 +164,10 @@ impl Graph {
                 self.report.headers.add(|| None, line);
             }
             self.has_header = true;
-            return;
+            if format != Format::CopilotCli {
+                return;
+            }
+            // There, the header is the first link.
         }
         self.calls.follow(format, outline, line);
         if let Some(names) = names(format) {

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::json::Validator;
 use super::source::{ReadAt, read_some};
+use crate::compat::format::Format;
 use crate::compat::format::members::Outline;
 
 /// So much of the front of the file is looked at, and of a record.
@@ -21,6 +22,11 @@ pub(super) fn is_typed(source: &impl ReadAt) -> io::Result<bool> {
         // The last one may go on.
         if lines.peek().is_none() || typed == RECORDS {
             break;
+        }
+        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+        // Its header has no type, also where it is in a damaged line.
+        if Format::of_record(line) == Some(Format::GeminiCli) {
+            return Ok(false);
         }
         json.reset();
         if line.trim_ascii_start().starts_with(b"{") && json.feed(line).is_ok() && json.is_whole() {

@@ -125,7 +125,7 @@ impl Seen<'_> {
         let show = if stdout().is_terminal() { table::show } else { plain::show };
         let findings = gateways::lines(&self.gateways) + &show(&self.examination);
         let end = match &nothing {
-            Some(nothing) => nothing.message().to_owned() + "\n",
+            Some(nothing) => nothing.text() + "\n",
             None if self.looked_at_nothing() => String::new(),
             None => instances::listed(self.found) + &self.summary(),
         };

@@ -27,6 +27,9 @@ pub(crate) struct Failure {
     /// What it is about, where that is known.
     #[serde(flatten, serialize_with = "output::path_if_any")]
     path: Option<PathBuf>,
+    /// A command that helps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
     /// Who is in the way, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     holder: Option<Box<Holder>>,
@@ -51,7 +54,7 @@ impl Failure {
             BUSY => "busy",
             _ => "failure",
         };
-        Self { code, message: message.into(), exit_code, path: None, holder: None }
+        Self { code, message: message.into(), exit_code, path: None, advice: None, holder: None }
     }
 
     /// Sets the word by which scripts can tell it from others in JSON.
@@ -60,9 +63,19 @@ impl Failure {
         self
     }
 
-    /// The message for people.
-    pub(crate) fn message(&self) -> &str {
-        &self.message
+    /// Adds a command that helps. It is shown on a line of its own.
+    pub(crate) fn advising(mut self, command: Option<String>) -> Self {
+        self.advice = command;
+        self
+    }
+
+    /// The message for people, and the command that helps.
+    pub(crate) fn text(&self) -> String {
+        let message = output::printable(&self.message);
+        match &self.advice {
+            Some(advice) => format!("{message}\n  {}", output::printable(advice)),
+            None => message,
+        }
     }
 
     /// Appends a remark to the message.
@@ -83,7 +96,7 @@ impl Failure {
 
     /// Writes the message to standard error, and returns the exit code.
     pub(crate) fn tell(&self) -> ExitCode {
-        output::tell(&self.message);
+        output::tell_lines(&self.text());
         ExitCode::from(self.exit_code)
     }
 
@@ -112,7 +125,7 @@ impl From<turnlock::Error> for Failure {
             turnlock::Error::Timeout { holder, .. } => holder,
             _ => None,
         };
-        Self { code, message, exit_code, path, holder }
+        Self { code, message, exit_code, path, advice: None, holder }
     }
 }
 

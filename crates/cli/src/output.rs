@@ -29,6 +29,11 @@ pub(crate) fn tell(remark: &str) {
     aside::write(format!("turnlock: {}\n", printable(remark)));
 }
 
+/// Writes a remark of several lines, which are printable.
+pub(crate) fn tell_lines(remark: &str) {
+    aside::write(format!("turnlock: {remark}\n"));
+}
+
 /// A time in the format of records. Empty for a time outside the calendar.
 pub(crate) fn moment(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time).map(|time| format!("{time:.3}")).unwrap_or_default()

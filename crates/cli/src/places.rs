@@ -152,7 +152,7 @@ impl Found {
             return None;
         }
         let told = nothing::told(&self.looked_below, &self.others, self.subcommand);
-        Some(Failure::new(told).named("no-sessions"))
+        Some(told.named("no-sessions"))
     }
 }
 

@@ -141,7 +141,7 @@ fn watch(sessions: &Sessions, args: &Args) -> Result<ExitCode, Failure> {
             return Ok(ExitCode::SUCCESS);
         }
         // A missing path may appear later. The same failure is told once, or it would fill a log.
-        let told: Vec<_> = view.failed.iter().map(|failure| failure.message().to_owned()).collect();
+        let told: Vec<_> = view.failed.iter().map(|failure| failure.text()).collect();
         if redraw || told != told_before {
             Failure::tell_all(&view.failed);
         }

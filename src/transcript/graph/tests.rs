@@ -180,6 +180,14 @@ fn the_links_of_claude_code_are_followed() {
 }
 
 #[test]
+fn the_header_of_copilot_is_a_parent() {
+    let header = r#"{"type":"session.start","data":{},"id":"e0","parentId":null}"#;
+    let first = r#"{"type":"user.message","data":{},"id":"e1","parentId":"e0"}"#;
+    expect_sound(&report(&[header, first]));
+    assert_eq!(told(&report(&[first]).orphans), (1, Some("e1"), Some(1)));
+}
+
+#[test]
 fn calls_without_a_result_are_found_once_a_user_has_spoken() {
     let claude = |id: &str, parent: &str, role: &str, content: &str| {
         format!(

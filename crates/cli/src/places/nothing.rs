@@ -4,34 +4,32 @@
 use std::path::{Path, PathBuf};
 
 use super::layouts;
+use crate::failure::Failure;
 use crate::output::printable;
 
 /// So many paths are named.
 const MOST_NAMED: usize = 3;
 
-/// What to say of paths where no session was found. Some of the `others` below have sessions, and
-/// are in no layout that is known.
-pub(super) fn told(paths: &[PathBuf], others: &[PathBuf], subcommand: &str) -> String {
+/// What to say of paths where no session was found, and a command that finds some. Some of the
+/// `others` below have sessions, and are in no layout that is known.
+pub(super) fn told(paths: &[PathBuf], others: &[PathBuf], subcommand: &str) -> Failure {
     let shown = listed(paths);
+    let advise = |words: &str| Some(format!("turnlock {subcommand} {words}"));
     let below = words(others);
     if !below.is_empty() {
-        return format!(
-            "No session found in {shown}, but below. To look at those:\n  \
-             turnlock {subcommand} {below}"
-        );
+        let told = format!("No session found in {shown}, but below. To look at those:");
+        return Failure::new(told).advising(advise(&below));
     }
-    let known = std::env::home_dir().map(|home| layouts::places_in(&home)).unwrap_or_default();
+    let mut known = std::env::home_dir().map(|home| layouts::places_in(&home)).unwrap_or_default();
+    known.retain(|place| !paths.contains(place));
     let known = words(&known);
+    let told = format!("No session found in {shown}. The name of a session ends in `.jsonl`.");
     if known.is_empty() {
-        return format!(
-            "No session found in {shown}. The name of a session ends in `.jsonl`. Name its \
-             directory, or a state directory with agents/*/sessions."
-        );
+        let more = " Name its directory, or a state directory with agents/*/sessions.";
+        return Failure::new(told + more);
     }
-    format!(
-        "No session found in {shown}. The name of a session ends in `.jsonl`. To look where \
-         programs that are known keep theirs:\n  turnlock {subcommand} {known}"
-    )
+    let more = " To look where programs that are known keep theirs:";
+    Failure::new(told + more).advising(advise(&known))
 }
 
 /// What to do about a path that does not exist: what is beside it, where that has sessions.

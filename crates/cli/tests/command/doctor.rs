@@ -18,5 +18,6 @@ mod split;
 mod tree;
 mod understood;
 mod undo;
+mod verdicts;
 mod work;
 mod writers;

@@ -202,6 +202,7 @@ fn without_anything_to_look_at_nothing_is_healthy_and_both_say_the_same() {
             assert_eq!(answer.code, Some(1), "{subcommand} {path}: {answer:?}");
             let text = answer.out + &answer.err;
             assert!(text.contains(words) && !text.contains("healthy"), "{text}");
+            assert!(!text.contains("\\u{a}"), "{text}");
             text.replace("turnlock: ", "").replace(subcommand, "SUBCOMMAND")
         };
         assert_eq!(told("status"), told("doctor"));

@@ -32,7 +32,7 @@ exit 1
 /// Nothing of the other host is lost: not by a repair, not by its undoing, not by the next repair.
 fn doctor_repairs_and_undoes_beside_turns_of_another_host(rig: &mut Rig) {
     let inside = fresh_directory(rig, "doctor");
-    let job = rig.b.begin(&format!("{inside}; driver loop s.jsonl b 20 20 3 20"));
+    let job = rig.b.begin(&format!("{inside}; driver loop s.jsonl b 20 8 3 20"));
     job.until_it_says("TURN", Duration::from_secs(20));
     let mut rounds = 0;
     while !job.is_over() {

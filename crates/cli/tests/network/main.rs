@@ -2,8 +2,8 @@
 //! clients, guests of user-mode Linux. It takes root, `/dev/net/tun` and Debian's packages, which
 //! are downloaded once into a cache folder; without them it skips, and says so.
 //!
-//! `TURNLOCK_NETWORK` names the versions of NFS to test, as `4.2,4.1`; without it, 4.2. A word in
-//! the arguments selects tests, as with other tests.
+//! `TURNLOCK_NETWORK` names the versions of NFS to test, as `4.2,4.1`, and `others` for SMB, 9p and
+//! FUSE; without it, 4.2. A word in the arguments selects tests, as with other tests.
 
 mod checks;
 mod doctor;
@@ -12,6 +12,7 @@ mod durability;
 mod faults;
 mod ledger;
 mod others;
+mod rewrites;
 mod rig;
 mod stays;
 
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
         }
         Some("--inside") => inside(&arguments[1..]),
         _ if arguments.iter().any(|it| it == "--list") => {
-            for (name, _) in checks::ALL.iter().chain(doctor::ALL).chain(others::ALL) {
+            for (name, _) in with_nfs().chain(others::ALL) {
                 println!("{name}: test");
             }
             ExitCode::SUCCESS
@@ -50,7 +51,11 @@ fn outside(arguments: &[String]) -> ExitCode {
         }
     };
     // What runs in the namespaces has no network but that of the guests.
-    if let Err(why) = others::packages::fetch() {
+    let others = std::env::var("TURNLOCK_NETWORK").is_ok_and(|it| it.contains("others"));
+    let is_named = |word: &String| others::ALL.iter().any(|(name, _)| name.contains(word.as_str()));
+    if (others || arguments.iter().any(is_named))
+        && let Err(why) = others::packages::fetch()
+    {
         eprintln!("the packages of other filesystems: {why}");
     }
     let status = Command::new("unshare")
@@ -66,6 +71,11 @@ fn outside(arguments: &[String]) -> ExitCode {
     }
 }
 
+/// The tests that run with every version of NFS.
+fn with_nfs() -> impl Iterator<Item = &'static (&'static str, checks::Check)> {
+    checks::ALL.iter().chain(doctor::ALL).chain(rewrites::ALL)
+}
+
 fn inside(arguments: &[String]) -> ExitCode {
     let (packages, words) = arguments.split_first().unwrap();
     let versions = std::env::var("TURNLOCK_NETWORK").unwrap_or_else(|_| "4.2".into());
@@ -77,15 +87,24 @@ fn inside(arguments: &[String]) -> ExitCode {
             words.iter().any(|it| name.contains(it.as_str()))
         }
     };
-    let first = versions.split(',').next();
+    // The other filesystems have nothing to do with a version of NFS.
+    let mut others = others::ALL;
+    if words.is_empty() && !versions.split(',').any(|it| it == "others") {
+        others = &[];
+    }
     let mut failed = 0;
-    for version in versions.split(',') {
+    let mut numbers: Vec<_> = versions.split(',').filter(|it| *it != "others").collect();
+    let with_nfs = if numbers.is_empty() {
+        numbers.push("4.2");
+        Vec::new()
+    } else {
+        with_nfs().collect()
+    };
+    for version in numbers {
         let began = Instant::now();
         let mut rig = Rig::start(packages.as_ref(), version);
         println!("three machines serve and mount NFS {version} after {:.1?}", began.elapsed());
-        // They have nothing to do with a version of NFS.
-        let others = if Some(version) == first { others::ALL } else { &[] };
-        let all = checks::ALL.iter().chain(doctor::ALL).chain(others);
+        let all = with_nfs.iter().copied().chain(std::mem::take(&mut others));
         for (name, check) in all.filter(|(name, _)| wanted(name)) {
             let began = Instant::now();
             let ended = catch_unwind(AssertUnwindSafe(|| check(&mut rig)));
