@@ -5,12 +5,12 @@
 //! cargo run --example turn_pipeline
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use turnlock::{Error, Sessions};
+use turnlock::{Error, Session, Sessions};
 
 /// A message to a session, given by its index.
 struct Message {
@@ -46,8 +46,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let mut turns = tokio::task::JoinSet::new();
     while let Some(message) = messages.recv().await {
-        let (sessions, path) = (sessions.clone(), paths[message.session].clone());
-        turns.spawn(async move { answer(&sessions, &path, &message).await });
+        let session = sessions.session(&paths[message.session])?;
+        turns.spawn(async move { answer(&session, &message).await });
     }
     while let Some(turn) = turns.join_next().await {
         turn??;
@@ -62,11 +62,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// One turn: appends the message, calls the model, and appends its answer. Others wait in order.
-async fn answer(sessions: &Sessions, path: &Path, message: &Message) -> turnlock::Result<()> {
-    let turn = sessions.turn(path).label(format!("answer to {:?}", message.text)).acquire().await?;
+/// One turn: appends the message, calls the model, and appends its answer. Others wait in order. If
+/// the turn is taken away while the model thinks, its answer is not waited for.
+async fn answer(session: &Session, message: &Message) -> turnlock::Result<()> {
+    let turn = session.turn().label(format!("answer to {:?}", message.text)).await?;
     turn.append(&json!({"type": "message", "role": "user", "text": message.text})).await?;
-    let reply = model(&message.text).await;
+    let reply = tokio::select! {
+        reply = model(&message.text) => reply,
+        lost = turn.until_lost() => return Err(lost),
+    };
     let appended =
         turn.append(&json!({"type": "message", "role": "assistant", "text": reply})).await?;
     if appended.intervening > 0 {

@@ -96,6 +96,7 @@
 //!
 //! None is enabled by default.
 //!
+//! - `faults`: the module `faults`, with which a program's tests make steps fail or take long.
 //! - `gateway`: the module `gateway`, one gateway per state directory, config file and port.
 //! - `metrics`: counters and histograms, through the facade of the crate `metrics`. They are
 //!   `turnlock_turns_total`, `turnlock_timeouts_total`, `turnlock_takeovers_total`,
@@ -107,25 +108,65 @@
 //!
 //! # Examples
 //!
+//! A turn with a model in it:
+//!
 //! ```
 //! use std::time::Duration;
-//! use serde_json::json;
+//! use serde_json::{Value, json};
 //! use turnlock::Sessions;
 //!
+//! # async fn model(_: Vec<Value>) -> Value { json!({"type": "message", "role": "assistant"}) }
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> turnlock::Result<()> {
 //! # let dir = tempfile::tempdir().expect("a temporary directory");
 //! # let path = dir.path().join("4f2c.jsonl");
 //! let sessions = Sessions::builder().acquire_timeout(Duration::from_secs(10)).build()?;
+//! let session = sessions.session(&path)?;
 //!
-//! let turn = sessions.turn(&path).label("reply").acquire().await?;
+//! let turn = session.turn().label("reply").await?;
 //! turn.append(&json!({"type": "message", "role": "user"})).await?;
+//! let history = turn.read()?.records().collect::<Result<Vec<Value>, _>>()?;
+//! let reply = tokio::select! {
+//!     reply = model(history) => reply,
+//!     // Somebody has revoked the turn: it would be refused at the next append.
+//!     lost = turn.until_lost() => return Err(lost),
+//! };
 //! // A side writer appends a line during the turn.
-//! sessions.post(&path, &json!({"type": "custom", "from": "cron"})).await?;
-//! let appended = turn.append(&json!({"type": "message", "role": "assistant"})).await?;
+//! session.post(&json!({"type": "custom", "from": "cron"})).await?;
+//! let appended = turn.append(&reply).await?;
 //! assert!(appended.intervening > 0); // The holder learns that something was posted.
 //! turn.release().await?; // Or drop the turn.
 //! # Ok(()) }
 //! ```
+//!
+//! A line that is made from the last one, under the lock, and a history that is replaced by what a
+//! model makes of it:
+//!
+//! ```
+//! use serde_json::{Value, json};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> turnlock::Result<()> {
+//! # let dir = tempfile::tempdir().expect("a temporary directory");
+//! # let path = dir.path().join("4f2c.jsonl");
+//! # let session = turnlock::Sessions::new().session(&path)?;
+//! let turn = session.turn().await?;
+//! for text in ["one", "two"] {
+//!     turn.append_with(move |tail| {
+//!         let last: Option<Value> = tail.last()?;
+//!         let n = last.map_or(0, |last| last["n"].as_u64().unwrap_or(0) + 1);
+//!         Ok(json!({"n": n, "text": text}))
+//!     })
+//!     .await?;
+//! }
+//! let history = turn.read()?;
+//! session.post(&json!({"n": 2, "text": "meanwhile"})).await?;
+//! turn.rewrite_from(history.position(), [json!({"n": 1, "text": "one and two"})]).await?;
+//! turn.release().await?;
+//! assert_eq!(session.read().await?.lines().count(), 2);
+//! # Ok(()) }
+//! ```
+//!
+//! `examples/store.rs` is a whole session store, and `examples/turn_pipeline.rs` the pipeline of a
+//! gateway.
 
 #![deny(missing_docs)]
 #![warn(clippy::unwrap_used, clippy::expect_used)]
@@ -133,6 +174,10 @@
 mod compat;
 mod datafile;
 mod error;
+#[cfg(feature = "faults")]
+pub mod faults;
+#[cfg(not(feature = "faults"))]
+mod faults;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 mod keeper;
@@ -162,7 +207,7 @@ pub use rules::{Durability, LongHold};
 pub use session::{Rewritten, Turn};
 pub use sessions::doctor;
 pub use sessions::sweep::{DirectoryReport, LockReport, LockState};
-pub use sessions::{Acquire, Session, Sessions, SessionsBuilder, Ticket};
+pub use sessions::{Acquire, AcquireGuard, Guard, Session, Sessions, SessionsBuilder, Ticket};
 pub use transcript::contents::Contents;
 pub use transcript::damage::{Damage, DamageKind};
 pub use transcript::quarantine::Fingerprint;

@@ -26,6 +26,8 @@ pub(crate) struct Place {
 
 const LOCK_SUFFIX: &str = ".lock";
 const SESSION_SUFFIX: &str = ".jsonl";
+/// What follows the name of a file of any name in that of the session whose turn is its guard.
+pub(crate) const GUARD_SUFFIX: &str = ".guard.jsonl";
 
 impl Place {
     /// Opens the directory of `session`. With `create` a missing directory is created (0700) and
@@ -80,6 +82,11 @@ impl Place {
     /// Whether it is the place of a gateway's lock.
     pub(crate) fn is_gateway(&self) -> bool {
         openclaw::is_gateway_lock(&self.lock)
+    }
+
+    /// Whether its session stands for a file of another name, and never has a line.
+    pub(crate) fn is_guard(&self) -> bool {
+        self.session_name().as_encoded_bytes().ends_with(GUARD_SUFFIX.as_bytes())
     }
 
     /// The directory, to which all work on the session's files is relative.

@@ -3,7 +3,9 @@
 
 mod acquire;
 mod address;
+mod below;
 pub mod doctor;
+mod guard;
 mod lines;
 mod one;
 pub(crate) mod paths;
@@ -37,6 +39,7 @@ use sweep::{DirectoryReport, LockReport};
 
 pub use acquire::Acquire;
 use address::Address;
+pub use guard::{AcquireGuard, Guard};
 use lines::Lines;
 pub use one::Session;
 pub use start::Ticket;
@@ -399,6 +402,15 @@ impl Sessions {
         dirs: impl IntoIterator<Item = impl Into<PathBuf>>,
     ) -> Vec<DirectoryReport> {
         sweep::sweep_many(dirs.into_iter().map(Into::into).collect(), &self.rules)
+    }
+
+    /// [`sweep_all`](Self::sweep_all) over a directory and all those below it, down to 12 levels.
+    /// Follows no link. For stores with a directory for each session.
+    ///
+    /// # Errors
+    /// If the directory itself cannot be read.
+    pub fn sweep_below(&self, root: impl AsRef<Path>) -> Result<Vec<DirectoryReport>> {
+        Ok(self.sweep_all(below::directories(root.as_ref())?))
     }
 
     /// [`status`](Self::status) over many directories, in the manner of

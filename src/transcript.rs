@@ -14,6 +14,7 @@
 //! | `head.rs` | the format of a file, and its header |
 //! | `contents.rs` | what a file is that is no session file |
 //! | `look.rs` | what can be done about a file |
+//! | `graph.rs` | how the records of a file hang together |
 //! | `damage.rs` | what is wrong with a line, and the edits that repair it |
 //! | `moves.rs` | where a new file has parts of the old one |
 //! | `repair.rs`, `restore.rs` | moving damage to the quarantine, and undoing that |

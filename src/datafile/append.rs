@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{Batch, Section};
 use crate::error::{Error, NotTakenBack, Result};
+use crate::faults::{self, Step};
 use crate::rules::Durability;
 use crate::sys::{self, Found, Pinned, filesystem, flock, limit};
 
@@ -127,7 +128,8 @@ impl Writer<'_> {
         let measured = self.section.len();
         let mut written = Written { start: measured, end: measured, is_whole: true, sealed: torn };
         let end = measured + bytes.len() as u64;
-        let done = limit::within(end, || self.write_all(bytes, &mut written));
+        let done = faults::at(Step::Write, self.section.place().session())
+            .and_then(|()| limit::within(end, || self.write_all(bytes, &mut written)));
         if let Err(source) = done {
             return Err(self.failed("append to", self.cut_back(&written, source)));
         }

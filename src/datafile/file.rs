@@ -62,8 +62,8 @@ impl SessionFile {
             let _ = dir.remove(place.session_name());
             return Err(e).context("give to the directory's owner", path);
         }
-        // A gateway's file exists for its data lock only, whoever created it.
-        let created = created || place.is_gateway();
+        // The file of a gateway or a guard exists for its data lock only, whoever created it.
+        let created = created || place.is_gateway() || place.is_guard();
         Ok(Some(Self { created, ..Self::of(Arc::new(file)) }))
     }
 

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::unused::remove_of_dead_rewrites;
 use super::{Section, SessionFile, origin};
 use crate::error::{Context, Error, LostCause, MOUNTED, Result, SessionChange};
+use crate::faults::{self, Step};
 use crate::outside::note;
 use crate::place::Place;
 use crate::sys::{self, Access, Pinned, filesystem, flock, limit, replace_like, strip_suffix};
@@ -178,6 +179,7 @@ impl Replacement {
         self.sync()?;
         let place = self.place.clone();
         let dir = place.dir();
+        faults::at(Step::Rename, place.session()).context("put in place", place.session())?;
         if filesystem::is_served(dir) {
             self.ensure_locked(&old)?;
         }

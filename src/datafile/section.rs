@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::file::{Locking, SessionFile, missing};
 use super::{Ending, claim, made, origin};
 use crate::error::{Context, Error, Result};
+use crate::faults::{self, Step};
 use crate::place::Place;
 use crate::rules::Rules;
 use crate::sys::flock::BlockedBy;
@@ -222,6 +223,7 @@ impl Section {
 
     /// Makes what was written survive the loss of power.
     pub(super) fn sync(&mut self) -> io::Result<()> {
+        faults::at(Step::Sync, self.place.session())?;
         match &mut self.session {
             Some(session) => session.sync(&self.place),
             None => unreachable!("a section has its file until it is unlocked"),

@@ -157,6 +157,28 @@ impl Session {
         self.post_lines(Mode::Async, Lines::to_make(make_one(make)), false).await
     }
 
+    /// [`post_with`](Self::post_with) into a session that is created if there is none.
+    ///
+    /// # Errors
+    /// Those of [`Sessions::post_with`], except for `NoSession`.
+    pub async fn post_creating_with<T: Serialize>(
+        &self,
+        make: impl FnOnce(&Tail<'_>) -> Result<T, NotMade> + Send + 'static,
+    ) -> Result<Appended> {
+        self.post_lines(Mode::Async, Lines::to_make(make_one(make)), true).await
+    }
+
+    /// [`post_creating_with`](Self::post_creating_with) for threads that may block.
+    ///
+    /// # Errors
+    /// Those of [`post_creating_with`](Self::post_creating_with).
+    pub fn post_creating_with_blocking<T: Serialize>(
+        &self,
+        make: impl FnOnce(&Tail<'_>) -> Result<T, NotMade> + Send + 'static,
+    ) -> Result<Appended> {
+        now_or_never(self.post_lines(Mode::Blocking, Lines::to_make(make_one(make)), true))
+    }
+
     /// [`post_with`](Self::post_with) for threads that may block.
     ///
     /// # Errors

@@ -48,6 +48,8 @@ pub enum Ask {
         writer: u64,
         count: u64,
     },
+    /// Post this line again and again.
+    Fill(Value),
     /// Post lines that are numbered on from the last one.
     Number {
         writer: u64,
@@ -279,6 +281,9 @@ impl Me {
                     self.sessions.post_all_blocking(&self.session, [line], true)?;
                 }
             }
+            Ask::Fill(line) => loop {
+                self.sessions.post_all_blocking(&self.session, [&line], true)?;
+            },
             Ask::Number { writer, count } => {
                 for _ in 0..count {
                     let make = move |tail: &Tail<'_>| Ok(crate::made::next(tail, writer)?);

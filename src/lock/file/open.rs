@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{LockFile, Want, record};
 use crate::datafile::Section;
 use crate::error::{Context, Error, Result, shell_word};
+use crate::faults::{self, Step};
 use crate::place::Place;
 use crate::sys::{self, Access, FileKind, Found, Pinned, Refusal, Stat, User, filesystem, flock};
 
@@ -123,6 +124,7 @@ fn denied(place: &Place, why: io::Error) -> Result<Opened> {
 /// caller looks again.
 pub(super) fn publish(place: &Place, section: &Section, want: &Want) -> Result<Option<LockFile>> {
     debug_assert!(section.is_of(place));
+    faults::at(Step::Publish, place.lock()).context("publish", place.lock())?;
     // A daemon may do as the clients of a server do.
     if !filesystem::is_local(place.dir()) {
         return publish_at_server(place, section, want);

@@ -70,7 +70,9 @@ impl Ledger {
                 [time, who, "ACK", turn, line, took] => {
                     let (Ok(turn), Ok(line)) = (turn.parse(), line.parse()) else { continue };
                     ledger.acknowledged += 1;
-                    times.extend(time.parse::<f64>());
+                    // Of a machine that lost its power, a line may be mixed with another.
+                    let is_time = |time: &f64| (1e9..4e9).contains(time);
+                    times.extend(time.parse::<f64>().ok().filter(is_time));
                     ledger.appends.extend(took.parse::<f64>());
                     let line = (who.to_owned(), turn, line);
                     if !there.contains_key(&line) {
