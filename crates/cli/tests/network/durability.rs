@@ -57,7 +57,12 @@ pub fn a_failed_sync_acknowledges_nothing(rig: &mut Rig) {
     holder.ask_well("append four");
     holder.ask_well("release");
     let file = rig.served("full/s.jsonl");
-    assert_eq!(texts(&file), ["one", "four"]);
+    // What the server had room for may be there, as the error has said: a line of its own, or a
+    // piece of one.
+    let (unacknowledged, acknowledged): (Vec<_>, Vec<_>) =
+        file.lines().partition(|line| line.contains("xxx") || line.is_empty());
+    assert!(unacknowledged.len() <= 1, "{file:.2000}");
+    assert_eq!(texts(&acknowledged.join("\n")), ["one", "four"]);
     // So it is for the other host.
     assert_eq!(rig.b.ok("cat /mnt/n/full/s.jsonl"), file);
 }

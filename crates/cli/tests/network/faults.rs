@@ -2,7 +2,7 @@
 //! that can happen to machines.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::checks::fresh_directory;
@@ -68,7 +68,7 @@ pub fn long_two_hosts_through_all_faults(rig: &mut Rig) {
     // What was cut off or started anew finds its way back.
     std::thread::sleep(LEASE * 2);
     rig.set_right();
-    let texts: Vec<String> = outputs.iter().map(|file| whole_lines(file)).collect();
+    let texts: Vec<String> = outputs.iter().map(whole_lines).collect();
     let ledger = Ledger::of(&rig.served("faults/s.jsonl"), &texts);
     println!("    {}", ledger.summary());
     tell_gaps(&ledger, &happened);
@@ -165,7 +165,7 @@ fn happen(rig: &mut Rig, fault: Fault, role: &str) {
 }
 
 /// The output of a machine. One that lost its power may have left part of a line, or zeros.
-fn whole_lines(file: &PathBuf) -> String {
+fn whole_lines(file: impl AsRef<Path>) -> String {
     let bytes = std::fs::read(file).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let end = text.rfind('\n').map_or(0, |at| at + 1);

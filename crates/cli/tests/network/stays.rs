@@ -63,6 +63,7 @@ pub fn a_lock_file_that_stays_is_in_nobodys_way(rig: &mut Rig) {
     let ledger = Ledger::of(&rig.served("nobodys/removed.jsonl"), &[told]);
     assert!(ledger.is_clean(), "{ledger:?}");
     // A process that ends at once after a turn may leave it: the next one removes it.
+    append("alive.jsonl");
     append("removed.jsonl");
     std::thread::sleep(Duration::from_millis(200));
     assert!(!has_lock_file(rig, "nobodys"), "{}", rig.server.ok("ls -a /mnt/export/nobodys"));
