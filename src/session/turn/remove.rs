@@ -53,7 +53,8 @@ impl Turn {
     /// tokio's blocking pool.
     ///
     /// # Errors
-    /// - [`Error::Io`] if the new name is taken, or is on another filesystem
+    /// - [`Error::Io`] if the new name, or that of the quarantine, is taken, or is on another
+    ///   filesystem
     /// - [`Error::NoSession`] if nothing was written into the session so far
     /// - those of [`append_all`](Self::append_all)
     /// - [`Error::Unsynced`] if it has the new name, but a loss of power may undo that
@@ -111,12 +112,20 @@ impl Inner {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
         let to = open_shared(parent).context("find the directory", parent)?;
+        let (quarantine, its_new_name) = (name_of(place.session_name()), name_of(name));
+        if place.dir().stat(&quarantine).is_ok_and(|it| it.is_some())
+            && to.stat(&its_new_name).is_ok_and(|it| it.is_some())
+        {
+            // A session without what was taken out of it could not be restored.
+            let source = std::io::ErrorKind::AlreadyExists.into();
+            let path = quarantine_path(path);
+            return Err(Error::Io { action: "give the quarantine's name to", path, source });
+        }
         section
             .end_with(|| place.dir().move_to_free(place.session_name(), &to, name))
             .context("give the session's name to", path)?;
         let synced = self.sync_both(&to, &section);
-        let quarantine = name_of(place.session_name());
-        let moved = place.dir().move_to_free(&quarantine, &to, &name_of(name));
+        let moved = place.dir().move_to_free(&quarantine, &to, &its_new_name);
         // Mostly there is none. Without it, what was accepted is found again.
         let accepted = accepted::name_of(place.session_name());
         let _ = place.dir().move_to_free(&accepted, &to, &accepted::name_of(name));
