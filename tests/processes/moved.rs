@@ -165,3 +165,18 @@ fn a_quarantine_that_cannot_go_along_keeps_the_session_where_it_is() {
     turn.release_blocking().unwrap();
     assert_eq!(room.names(), ["old.damaged", "s.jsonl", "s.jsonl.damaged"]);
 }
+
+#[test]
+fn a_session_gets_no_name_under_which_others_would_destroy_it() {
+    let room = room();
+    fs::write(&room.session, "{}\n").unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let leftover = "t.jsonl.rewrite-01234567-89ab-cdef-0123-456789abcdef.tmp";
+    for name in ["t.jsonl.lock", leftover] {
+        let refused = turn.rename_to_blocking(room.dir.join(name));
+        assert!(matches!(refused, Err(Error::NotASession { .. })), "{name}: {refused:?}");
+    }
+    turn.release_blocking().unwrap();
+    assert_eq!(room.text(), "{}\n");
+    room.expect_clean();
+}

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use super::open::OpenTurn;
 use super::seen::Seen;
 use super::{Inner, Turn};
-use crate::datafile::Section;
-use crate::datafile::accepted;
 use crate::datafile::quarantine::{name_of, quarantine_path};
+use crate::datafile::{Section, accepted, is_leftover};
 use crate::error::{Context, Error, Result};
 use crate::mode::{Mode, now_or_never};
 use crate::outside::note;
-use crate::place::open_shared;
+use crate::place::{Place, open_shared};
 use crate::sys::Dir;
 
 impl Turn {
@@ -55,6 +54,8 @@ impl Turn {
     /// # Errors
     /// - [`Error::Io`] if the new name, or that of the quarantine, is taken, or is on another
     ///   filesystem
+    /// - [`Error::NotASession`] if the new name is one that the next takeover would write over, or
+    ///   the next rewrite remove: that of a lock file or of a temporary file
     /// - [`Error::NoSession`] if nothing was written into the session so far
     /// - those of [`append_all`](Self::append_all)
     /// - [`Error::Unsynced`] if it has the new name, but a loss of power may undo that
@@ -109,6 +110,9 @@ impl Inner {
         }
         let refuse = |reason| Error::NotASession { path: path.to_owned(), reason };
         let name = path.file_name().ok_or_else(|| refuse("it has no file name"))?;
+        if Place::is_lock_name(name) || is_leftover(name) {
+            return Err(refuse("its name is that of a lock file, or of one that is left over"));
+        }
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
         let to = open_shared(parent).context("find the directory", parent)?;
