@@ -153,7 +153,8 @@ impl Found {
         let walked = search::below(dir, is_named);
         if walked.failed.is_empty() {
             self.looked_below.push(dir.to_owned());
-            if walked.places.is_empty() && !walked.has_sessions {
+            let is_empty = walked.places.is_empty() && walked.state_dirs.is_empty();
+            if is_empty && !walked.has_sessions {
                 self.empty.push(dir.to_owned());
             }
         }

@@ -405,6 +405,7 @@ fn a_named_directory_without_sessions_is_told_beside_healthy_ones() {
     room.write("good/s.jsonl", "{}\n");
     fs::create_dir_all(room.root.join("bad/deep")).unwrap();
     fs::create_dir_all(room.root.join("st/agents/main/sessions")).unwrap();
+    fs::create_dir_all(room.root.join("new/agents")).unwrap();
     for command in ["status", "doctor"] {
         let told = ended(room.command(&[command, "good", "bad"]));
         assert_eq!(told.code, Some(1), "{told:?}");
@@ -413,7 +414,7 @@ fn a_named_directory_without_sessions_is_told_beside_healthy_ones() {
         assert_eq!(told.code, Some(1), "{told:?}");
         assert!(told.out.contains("no-sessions"), "{told:?}");
         // A new instance has none yet, and a pattern matches what it does.
-        for paths in [["good", "st"], ["good", "*d"]] {
+        for paths in [["good", "st"], ["good", "new"], ["good", "*d"]] {
             let told = ended(room.command(&[&[command][..], &paths].concat()));
             assert_eq!(told.code, Some(0), "{told:?}");
         }
