@@ -6,6 +6,8 @@ use serde::Serialize;
 
 use super::{Inner, Turn};
 use crate::datafile::{Appended, Make, NotMade, Section, Tail, make_one, make_several};
+#[cfg(doc)]
+use crate::error::Error;
 use crate::error::Result;
 use crate::mode::{Mode, now_or_never};
 use crate::session::data_lock::in_section;
