@@ -101,6 +101,15 @@ impl Place {
         self.dir.is_at_its_path().context("look at", self.dir.path())
     }
 
+    /// Whether the path by which `session` was named still leads to the directory. A link on it may
+    /// lead elsewhere since.
+    pub(crate) fn is_still_in(&self, session: &Path) -> Result<bool> {
+        match session.parent() {
+            Some(dir) if dir != self.dir.path() => self.dir.is_at(dir).context("look at", dir),
+            _ => Ok(true),
+        }
+    }
+
     /// The path of the lock file, for messages.
     pub(crate) fn lock(&self) -> &Path {
         &self.lock

@@ -1,7 +1,7 @@
 //! What a session ends with, for a line that is made from that.
 
-use std::marker::PhantomData;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::OnceLock;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -21,24 +21,20 @@ pub(crate) type Make = Box<dyn FnOnce(&Tail<'_>) -> Result<Batch> + Send>;
 /// writes to the session meanwhile. See [`Turn::append_with`](crate::Turn::append_with).
 #[derive(Debug)]
 pub struct Tail<'a> {
-    transcript: Transcript,
-    path: PathBuf,
-    end: u64,
-    section: PhantomData<&'a Section>,
+    section: &'a Section,
+    transcript: OnceLock<Transcript>,
 }
 
 impl<'a> Tail<'a> {
     pub(crate) fn of(section: &'a Section) -> Self {
-        let transcript = Transcript::of_section(section);
-        let path = section.place().session().to_owned();
-        Self { transcript, path, end: section.len(), section: PhantomData }
+        Self { section, transcript: OnceLock::new() }
     }
 
     /// How long the session is, in bytes. The new lines come behind that, and behind a newline if
     /// its last line is torn.
     #[must_use]
     pub fn end(&self) -> u64 {
-        self.end
+        self.section.len()
     }
 
     /// The last record, as a `T`. Damage behind it is passed over. `None` if there is no record.
@@ -60,7 +56,7 @@ impl<'a> Tail<'a> {
     /// # Errors
     /// Those of [`last`](Self::last).
     pub fn records<T: DeserializeOwned>(&self, n: usize) -> Result<Vec<T>> {
-        let items = self.transcript.tail(n)?.into_iter();
+        let items = Transcript::of_section(self.section).tail(n)?.into_iter();
         let records = items.filter(|item| matches!(item, Item::Line(_)));
         records.map(|item| Transcript::record(item).map_err(Error::from)).collect()
     }
@@ -68,13 +64,21 @@ impl<'a> Tail<'a> {
     /// The session file.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.section.place().session()
     }
 
     /// The session so far. It may be read from the beginning, while everybody waits.
     #[must_use]
     pub fn transcript(&self) -> &Transcript {
-        &self.transcript
+        // With a descriptor of its own: a position in it may outlive the turn, and the turn's claim
+        // on the file goes with the turn's descriptor (I17).
+        self.transcript.get_or_init(|| {
+            let own = Transcript::open_at(self.section.place()).ok();
+            let is_same = |own: &Transcript| self.section.pinned().is_also(own.file());
+            own.filter(|own| is_same(own).unwrap_or(false))
+                .map(|own| own.until(self.end()))
+                .unwrap_or_else(|| Transcript::of_section(self.section))
+        })
     }
 }
 

@@ -87,6 +87,12 @@ pub(super) fn tell_end(file: &File) {
     let _ = note::set(file, note::About::End, b"1");
 }
 
+/// It was neither removed nor moved after all.
+pub(super) fn take_back_end(file: &File) {
+    // Where nothing could be noted, nothing is to be taken back.
+    let _ = note::remove(file, note::About::End);
+}
+
 impl Note {
     fn of(new: &Pinned, len: u64, old: &Pinned, carried: &[(Range<u64>, u64)]) -> Option<Self> {
         let parts = parts(len, carried);

@@ -186,14 +186,24 @@ impl Transcript {
     ///
     /// A transcript of [`Turn::read`](crate::Turn::read) or [`Session::read`](crate::Session::read)
     /// ends where it was opened. Any other without an end ([`until`](Self::until)) is taken to end
-    /// behind the last line that is whole now: note its position before reading it.
+    /// behind the last line that is whole now: note its position before reading it. An end in the
+    /// midst of a line is taken back to where that line begins.
     ///
     /// **Blocking**: reads the file, about 2 GB in a second. If that fails, the rewrite does.
     pub fn position(&self) -> Position {
-        match self.end.map_or_else(|| self.whole_lines_to(), Ok) {
+        let end = match self.end {
+            Some(end) if !self.is_inside_line(end).unwrap_or(false) => Ok(end),
+            _ => self.whole_lines_to(),
+        };
+        match end {
             Ok(end) => Position::at(Arc::clone(&self.file), end, &self.path),
             Err(_) => Position::unreadable(Arc::clone(&self.file), &self.path),
         }
+    }
+
+    /// Whether a line goes on at `at`. A torn tail that was sealed there does not.
+    fn is_inside_line(&self, at: u64) -> io::Result<bool> {
+        Ok(at < self.file().metadata()?.len() && is_inside_line(self.file(), at)?)
     }
 
     /// The lines in order. Each [`Damage`](crate::Damage) is followed by the whole records that
@@ -249,6 +259,14 @@ impl Transcript {
     fn error(&self, source: io::Error) -> ReadError {
         ReadError::Read { path: self.path.clone(), source }
     }
+}
+
+/// Whether a line goes on at `at`, in a file that is longer than that.
+pub(crate) fn is_inside_line(file: &File, at: u64) -> io::Result<bool> {
+    let Some(before) = at.checked_sub(1) else { return Ok(false) };
+    let mut around = [0; 2];
+    sys::read_exact_at(file, &mut around, before)?;
+    Ok(!around.contains(&b'\n'))
 }
 
 #[cfg(test)]

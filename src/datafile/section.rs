@@ -203,9 +203,11 @@ impl Section {
         }
     }
 
-    /// Tells followers that the file is about to be removed, or to get another name.
-    pub(crate) fn tell_followers(&self) {
+    /// Removes the file, or gives it another name, and tells followers of that.
+    pub(crate) fn end_with<T>(&self, end: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        // Followers look for the note as soon as the name is gone.
         origin::tell_end(self.file());
+        end().inspect_err(|_| origin::take_back_end(self.file()))
     }
 
     /// The session file.

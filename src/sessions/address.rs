@@ -27,7 +27,7 @@ impl Address {
         Self { path: path.to_owned(), users: rules.users, kept: None }
     }
 
-    /// A path that is walked once, and again only if its directory is not there any more. A
+    /// A path that is walked once, and again only if it leads to another directory by now. A
     /// directory that does not exist yet is found later.
     pub(super) fn kept(path: &Path, rules: &Rules) -> Result<Self> {
         // What a relative path means changes with the working directory.
@@ -58,6 +58,7 @@ impl Address {
         let known = kept.lock().clone();
         if let Some(place) = known
             && place.is_where_it_was()?
+            && place.is_still_in(&self.path)?
         {
             return Ok(place);
         }

@@ -1,6 +1,5 @@
 //! A lock for a file of any name, such as settings or credentials beside the sessions.
 
-use std::ffi::OsString;
 use std::future::{Future, IntoFuture};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -33,12 +32,17 @@ impl Sessions {
     /// ```
     pub fn guard(&self, path: impl AsRef<Path>) -> AcquireGuard {
         let path = path.as_ref().to_owned();
-        let mut session = path.clone().into_os_string();
-        session.push(GUARD_SUFFIX);
-        let named = path.file_name().is_some();
-        // A path without a name is refused with the message for sessions.
-        let session = if named { session } else { OsString::from(&path) };
-        AcquireGuard { acquire: self.turn(PathBuf::from(session)), path }
+        let session = match path.file_name() {
+            // A directory is the same one with and without a slash at the end.
+            Some(name) => {
+                let mut name = name.to_owned();
+                name.push(GUARD_SUFFIX);
+                path.with_file_name(name)
+            }
+            // It is refused with the message for sessions.
+            None => path.clone(),
+        };
+        AcquireGuard { acquire: self.turn(session), path }
     }
 }
 

@@ -189,7 +189,12 @@ impl Dir {
 
     /// Whether the path that the directory had still names it.
     pub(crate) fn is_at_its_path(&self) -> io::Result<bool> {
-        match rustix::fs::stat(&*self.path) {
+        self.is_at(&self.path)
+    }
+
+    /// Whether this path names it.
+    pub(crate) fn is_at(&self, path: &Path) -> io::Result<bool> {
+        match rustix::fs::stat(path) {
             Ok(stat) => Ok(Stat::from(&stat).id == self.id),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
             Err(e) => Err(e.into()),

@@ -26,6 +26,14 @@ pub(crate) fn set(file: &File, about: About, note: &[u8]) -> io::Result<()> {
     system::set(file, about, note)
 }
 
+/// Removes what was noted on a file.
+///
+/// # Errors
+/// If nothing was noted, or it cannot be removed.
+pub(crate) fn remove(file: &File, about: About) -> io::Result<()> {
+    system::remove(file, about)
+}
+
 /// Returns what was noted on a file. `None` if nothing was, or if it cannot be told.
 pub(crate) fn get(file: &File, about: About) -> Option<Vec<u8>> {
     system::get(file, about)

@@ -76,3 +76,34 @@ fn a_store_with_a_directory_for_each_session_is_swept_at_once() {
     assert_eq!(missing.unwrap_err().code(), "io");
     drop(child(&room));
 }
+
+#[test]
+fn a_directory_has_one_guard_however_its_path_ends() {
+    let room = room();
+    let store = room.dir.join("store");
+    fs::create_dir(&store).unwrap();
+    let sessions = buffered();
+    let guard = sessions.guard(&store).try_acquire().unwrap();
+    for end in ["store/", "store/.", "./store//"] {
+        let refused = sessions.guard(room.dir.join(end)).try_acquire().map(drop);
+        assert!(matches!(refused, Err(Error::Timeout { .. })), "{end}: {refused:?}");
+    }
+    guard.release_blocking().unwrap();
+    assert_eq!(turnlock_testing::names(&store), [""; 0]);
+}
+
+#[test]
+fn the_guard_of_a_session_is_not_its_turn() {
+    let room = room();
+    fs::write(&room.session, "{}\n").unwrap();
+    let sessions = buffered();
+    let guard = sessions.guard(&room.session).try_acquire().unwrap();
+    let turn = sessions.turn(&room.session).try_acquire().unwrap();
+    let of_guard = sessions.guard(room.dir.join("s.jsonl.guard.jsonl")).try_acquire().unwrap();
+    turn.append_blocking(&1).unwrap();
+    turn.release_blocking().unwrap();
+    guard.release_blocking().unwrap();
+    of_guard.release_blocking().unwrap();
+    assert_eq!(room.text(), "{}\n1\n");
+    room.expect_clean();
+}

@@ -1,8 +1,10 @@
 //! Notice of a lost turn, while its holder does something else.
 
 use std::fs;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use serde_json::json;
@@ -115,4 +117,30 @@ fn three_hundred_watched_turns_take_a_thread_or_two() {
             }
         });
     });
+}
+
+struct Unwoken;
+
+impl Wake for Unwoken {
+    fn wake(self: Arc<Self>) {}
+}
+
+/// A waker keeps a task in memory.
+#[test]
+fn a_wait_that_is_over_keeps_no_waker_while_others_wait() {
+    let room = room();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let wakers = [(); 3].map(|()| Arc::new(Unwoken));
+    let mut lasting = Box::pin(turn.until_lost());
+    let mut short = Box::pin(turn.until_lost());
+    let waker = |n: usize| Waker::from(Arc::clone(&wakers[n]));
+    assert!(lasting.as_mut().poll(&mut Context::from_waker(&waker(0))).is_pending());
+    assert!(short.as_mut().poll(&mut Context::from_waker(&waker(1))).is_pending());
+    drop(short);
+    // It has moved to another task.
+    assert!(lasting.as_mut().poll(&mut Context::from_waker(&waker(2))).is_pending());
+    let kept: Vec<_> = wakers.iter().map(|waker| Arc::strong_count(waker) - 1).collect();
+    assert_eq!(kept, [0, 0, 1]);
+    drop(lasting);
+    assert_eq!(Arc::strong_count(&wakers[2]), 1);
 }

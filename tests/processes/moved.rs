@@ -133,3 +133,20 @@ fn no_post_is_lost_between_an_archive_and_the_session_that_follows() {
         assert!(numbers.map(|line| line["n"].as_u64().unwrap()).eq(0..1000), "writer {writer}");
     }
 }
+
+#[test]
+fn a_session_that_was_not_moved_after_all_goes_on_for_its_followers() {
+    let room = room();
+    fs::write(&room.session, "{\"n\":0}\n").unwrap();
+    fs::write(room.dir.join("taken"), "").unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let followed = Transcript::open(&room.session).unwrap();
+    turn.rename_to_blocking(room.dir.join("taken")).unwrap_err();
+    turn.release_blocking().unwrap();
+    // Another program rewrites it, and notes nothing: a follower has to compare lines.
+    let beside = room.dir.join("beside");
+    fs::write(&beside, "{\"n\":0}\n{\"n\":1}\n").unwrap();
+    fs::rename(beside, &room.session).unwrap();
+    let new = Transcript::open(&room.session).unwrap();
+    assert_eq!(new.parts_since(followed.file()), None);
+}

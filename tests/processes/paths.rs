@@ -225,3 +225,32 @@ fn a_lock_file_that_may_not_be_opened_is_held_by_somebody_unknown() {
     somebody.answered_held();
     somebody.append(json!({"n": 1}));
 }
+
+#[test]
+fn a_session_is_found_where_a_link_on_its_path_leads_by_now() {
+    let room = room();
+    for name in ["old", "new"] {
+        fs::create_dir(room.dir.join(name)).unwrap();
+    }
+    let link = room.dir.join("current");
+    std::os::unix::fs::symlink("old", &link).unwrap();
+    let session = buffered().session(link.join("s.jsonl")).unwrap();
+    session.post_creating_blocking([1]).unwrap();
+    fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink("new", &link).unwrap();
+    session.post_creating_blocking([2]).unwrap();
+    let turn = session.turn().acquire_blocking().unwrap();
+    assert_eq!(turn.path(), room.dir.join("new/s.jsonl"));
+    turn.append_blocking(&3).unwrap();
+    turn.release_blocking().unwrap();
+    assert_eq!(fs::read_to_string(room.dir.join("old/s.jsonl")).unwrap(), "1\n");
+    assert_eq!(fs::read_to_string(room.dir.join("new/s.jsonl")).unwrap(), "2\n3\n");
+    // The directory that the link leads to is moved, and the link follows it.
+    fs::rename(room.dir.join("new"), room.dir.join("moved")).unwrap();
+    fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink("moved", &link).unwrap();
+    let turn = session.turn().acquire_blocking().unwrap();
+    turn.append_blocking(&4).unwrap();
+    turn.release_blocking().unwrap();
+    assert_eq!(fs::read_to_string(room.dir.join("moved/s.jsonl")).unwrap(), "2\n3\n4\n");
+}

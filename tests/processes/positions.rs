@@ -174,3 +174,65 @@ fn a_program_that_thinks_between_read_and_rewrite_loses_no_line_of_others() {
         assert!(numbers.map(|line| line["n"].as_u64().unwrap()).eq(0..500), "writer {writer}");
     }
 }
+
+#[test]
+fn a_position_at_the_end_of_a_torn_tail_loses_no_post_and_leaves_no_blank_line() {
+    let room = room();
+    fs::write(&room.session, "{\"n\":0}\n{\"torn").unwrap();
+    let session = buffered().session(&room.session).unwrap();
+    let before = session.read_blocking().unwrap().position();
+    let turn = session.turn().acquire_blocking().unwrap();
+    let position = turn.read().unwrap().position();
+    assert_eq!((before.offset(), position.offset()), (8, 14));
+    session.post_blocking(&json!({"n": 1})).unwrap();
+    turn.rewrite_from_blocking(position, [json!({"sum": 0})]).unwrap();
+    assert_eq!(room.text(), "{\"sum\":0}\n{\"n\":1}\n");
+    expect_changed(turn.rewrite_from_blocking(before, [json!({})]), SessionChange::Replaced);
+    turn.release_blocking().unwrap();
+}
+
+#[test]
+fn a_line_of_which_a_position_is_in_the_midst_is_not_torn_by_a_rewrite() {
+    let room = room();
+    let session = session(&room, 3);
+    let position = session.read_blocking().unwrap().until(12).position();
+    let turn = session.turn().acquire_blocking().unwrap();
+    let rewritten = turn.rewrite_from_blocking(position, [json!({"sum": 1})]);
+    assert_eq!(rewritten.unwrap().carried, 16);
+    assert_eq!(room.lines(), [json!({"sum": 1}), json!({"n": 1}), json!({"n": 2})]);
+    turn.release_blocking().unwrap();
+}
+
+#[test]
+fn a_torn_tail_with_which_another_program_goes_on_is_not_torn_by_a_rewrite() {
+    let room = room();
+    fs::write(&room.session, "{\"n\":0}\n{\"n").unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let position = turn.read().unwrap().position();
+    assert_eq!(position.offset(), 11);
+    room.scrawl("\":1}\n");
+    expect_changed(turn.rewrite_blocking([json!({})]), SessionChange::Overwritten);
+    expect_changed(turn.rewrite_from_blocking(position, [json!({})]), SessionChange::Overwritten);
+    assert_eq!(room.lines().len(), 2);
+    let position = turn.read().unwrap().position();
+    turn.rewrite_from_blocking(position, [json!({"sum": 2})]).unwrap();
+    assert_eq!(room.lines(), [json!({"sum": 2})]);
+    turn.release_blocking().unwrap();
+}
+
+#[test]
+fn a_whole_record_without_a_newline_is_the_last_one() {
+    let room = room();
+    fs::write(&room.session, "{\"n\":0}\n{\"n\":1}").unwrap();
+    let session = buffered().session(&room.session).unwrap();
+    session
+        .post_with_blocking(|tail| {
+            let last: Option<Value> = tail.last()?;
+            assert_eq!(last, Some(json!({"n": 1})));
+            assert_eq!(tail.records::<Value>(usize::MAX)?.len(), 2);
+            assert_eq!(tail.records::<Value>(0)?.len(), 0);
+            Ok(json!({"n": 2}))
+        })
+        .unwrap();
+    assert_eq!(room.lines().len(), 3);
+}

@@ -380,3 +380,46 @@ fn a_session_that_is_mounted_by_itself_is_refused() {
         turn.release_blocking().unwrap();
     });
 }
+
+#[test]
+fn a_position_that_outlives_its_turn_keeps_no_other_name_from_a_turn() {
+    let room = room();
+    fs::write(&room.session, "1\n").unwrap();
+    let other = room.dir.join("t.jsonl");
+    fs::hard_link(&room.session, &other).unwrap();
+    let sessions = buffered();
+    let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+    let (sender, positions) = std::sync::mpsc::channel();
+    turn.append_with_blocking(move |tail| {
+        sender.send(tail.transcript().position())?;
+        Ok(2)
+    })
+    .unwrap();
+    let refused = sessions.turn(&other).try_acquire().map(drop);
+    assert!(matches!(refused, Err(Error::Timeout { .. })), "{refused:?}");
+    let position = positions.recv().unwrap();
+    turn.release_blocking().unwrap();
+    let turn = sessions.turn(&other).try_acquire().unwrap();
+    turn.rewrite_from_blocking(position, [0]).unwrap();
+    turn.release_blocking().unwrap();
+    assert_eq!(fs::read_to_string(&other).unwrap(), "0\n2\n");
+}
+
+#[test]
+fn a_rename_that_fails_keeps_the_session_from_turns_under_its_other_name() {
+    let room = room();
+    fs::write(&room.session, "1\n").unwrap();
+    let other = room.dir.join("t.jsonl");
+    fs::hard_link(&room.session, &other).unwrap();
+    let sessions = buffered();
+    let turn = sessions.turn(&room.session).acquire_blocking().unwrap();
+    turn.rename_to_blocking(room.dir.join("no/such")).unwrap_err();
+    turn.rename_to_blocking(&other).unwrap_err();
+    let refused = sessions.turn(&other).try_acquire().map(drop);
+    assert!(matches!(refused, Err(Error::Timeout { .. })), "{refused:?}");
+    turn.append_blocking(&2).unwrap();
+    turn.remove_blocking().unwrap();
+    sessions.turn(&other).try_acquire().unwrap().release_blocking().unwrap();
+    turn.release_blocking().unwrap();
+    assert_eq!(fs::read_to_string(&other).unwrap(), "1\n2\n");
+}

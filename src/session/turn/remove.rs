@@ -80,8 +80,9 @@ impl Inner {
     fn remove(&self, open: &mut OpenTurn, section: Section) -> Result<()> {
         self.fence(open)?;
         let place = &self.slot.place;
-        section.tell_followers();
-        place.dir().remove(place.session_name()).context("remove", place.session())?;
+        section
+            .end_with(|| place.dir().remove(place.session_name()))
+            .context("remove", place.session())?;
         let quarantine = place.dir().remove(&name_of(place.session_name()));
         // Mostly there is none, and what stays of it accepts nothing of another session.
         let _ = place.dir().remove(&accepted::name_of(place.session_name()));
@@ -110,10 +111,8 @@ impl Inner {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
         let to = open_shared(parent).context("find the directory", parent)?;
-        section.tell_followers();
-        place
-            .dir()
-            .move_to_free(place.session_name(), &to, name)
+        section
+            .end_with(|| place.dir().move_to_free(place.session_name(), &to, name))
             .context("give the session's name to", path)?;
         let synced = self.sync_both(&to, &section);
         let quarantine = name_of(place.session_name());

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::open::OpenTurn;
 use super::{Inner, Turn};
+use crate::datafile::read::is_inside_line;
 use crate::datafile::rewrite::{Installed, Replacement};
 use crate::datafile::{Batch, Position, Section, SessionFile, View};
 use crate::error::{Context, Error, Result, SessionChange};
@@ -215,6 +216,14 @@ impl Inner {
         let change = match &old.view {
             Some(view) => view.change(&section, true),
             None => Ok(None),
+        };
+        let change = match change {
+            Ok(None) if section.len() > old.end() => {
+                // A torn tail was replaced, and another program has gone on with it since.
+                let goes_on = is_inside_line(section.file(), old.end());
+                goes_on.map(|it| it.then_some(SessionChange::Overwritten))
+            }
+            change => change,
         };
         if let Some(how) = change.context("read", self.slot.place.session())? {
             open.session = section.unlock();

@@ -4,6 +4,7 @@
 //! The keeper looks at the lock file from time to time, as long as somebody wants to know. That
 //! takes no thread per turn.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -33,9 +34,9 @@ pub(super) struct Watch(Mutex<State>);
 struct State {
     /// How the turn has ended.
     ended: Option<LostCause>,
-    /// How many futures wait, and how to wake their tasks.
-    waiting: usize,
-    wakers: Vec<Waker>,
+    /// The futures that wait, by their numbers, and how to wake the tasks that they are in now.
+    waiting: HashMap<u64, Waker>,
+    last_number: u64,
     callbacks: Vec<Callback>,
     /// Whether the keeper looks.
     is_on: bool,
@@ -43,7 +44,7 @@ struct State {
 
 impl State {
     fn is_wanted(&self) -> bool {
-        self.ended.is_none() && (self.waiting > 0 || !self.callbacks.is_empty())
+        self.ended.is_none() && !(self.waiting.is_empty() && self.callbacks.is_empty())
     }
 }
 
@@ -73,11 +74,7 @@ impl Turn {
     /// **Cancel safety**: nothing is lost; call it again. **Blocking**: none. The looks are done on
     /// a thread that all turns of a filesystem share: two quick system calls every 40 ms.
     pub fn until_lost(&self) -> impl Future<Output = Error> + Send + use<> {
-        UntilLost {
-            inner: Arc::downgrade(&self.inner),
-            place: self.place().clone(),
-            is_counted: false,
-        }
+        UntilLost { inner: Arc::downgrade(&self.inner), place: self.place().clone(), number: None }
     }
 
     /// Calls `callback` once the turn is lost, with the error that an append would meet. It is not
@@ -103,7 +100,8 @@ impl Turn {
 struct UntilLost {
     inner: Weak<Inner>,
     place: Place,
-    is_counted: bool,
+    /// Its number among those that wait, once it was polled.
+    number: Option<u64>,
 }
 
 impl Future for UntilLost {
@@ -114,32 +112,28 @@ impl Future for UntilLost {
             return Poll::Ready(lost(&self.place, LostCause::Closed));
         };
         // A waker is code of others: it is cloned and dropped while no mutex is held.
-        let mut waker = Some(context.waker().clone());
+        let waker = context.waker().clone();
         let mut state = inner.watch.0.lock();
         if let Some(cause) = state.ended {
             return Poll::Ready(lost(&self.place, cause));
         }
-        if !std::mem::replace(&mut self.is_counted, true) {
-            state.waiting += 1;
-        }
-        if !state.wakers.iter().any(|known| known.will_wake(context.waker())) {
-            state.wakers.extend(waker.take());
-        }
+        let number = *self.number.get_or_insert_with(|| {
+            state.last_number += 1;
+            state.last_number
+        });
+        let old = state.waiting.insert(number, waker);
         inner.watch_if_wanted(state);
+        drop(old);
         Poll::Pending
     }
 }
 
 impl Drop for UntilLost {
     fn drop(&mut self) {
-        let Some(inner) = self.inner.upgrade().filter(|_| self.is_counted) else { return };
-        let mut state = inner.watch.0.lock();
-        state.waiting -= 1;
-        // Nobody is to be woken any more.
-        let wakers =
-            if state.waiting == 0 { std::mem::take(&mut state.wakers) } else { Vec::new() };
-        drop(state);
-        drop(wakers);
+        let (Some(inner), Some(number)) = (self.inner.upgrade(), self.number) else { return };
+        let waker = inner.watch.0.lock().waiting.remove(&number);
+        // The mutex is free.
+        drop(waker);
     }
 }
 
@@ -151,10 +145,10 @@ impl Watch {
             return;
         }
         state.ended = Some(cause);
-        let wakers = std::mem::take(&mut state.wakers);
+        let waiting = std::mem::take(&mut state.waiting);
         let callbacks = std::mem::take(&mut state.callbacks);
         drop(state);
-        wakers.into_iter().for_each(outside::wake);
+        waiting.into_values().for_each(outside::wake);
         for callback in callbacks {
             if cause == LostCause::Closed {
                 outside::discard(callback);

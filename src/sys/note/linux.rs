@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 
 use rustix::buffer::spare_capacity;
-use rustix::fs::{XattrFlags, fgetxattr, fsetxattr};
+use rustix::fs::{XattrFlags, fgetxattr, fremovexattr, fsetxattr};
 
 use super::About;
 
@@ -21,6 +21,10 @@ fn name(about: About) -> &'static str {
 
 pub(super) fn set(file: &File, about: About, note: &[u8]) -> io::Result<()> {
     Ok(fsetxattr(file, name(about), note, XattrFlags::empty())?)
+}
+
+pub(super) fn remove(file: &File, about: About) -> io::Result<()> {
+    Ok(fremovexattr(file, name(about))?)
 }
 
 pub(super) fn get(file: &File, about: About) -> Option<Vec<u8>> {

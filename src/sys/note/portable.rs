@@ -9,6 +9,10 @@ pub(super) fn set(_file: &File, _about: About, _note: &[u8]) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+pub(super) fn remove(_file: &File, _about: About) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 pub(super) fn get(_file: &File, _about: About) -> Option<Vec<u8>> {
     None
 }
