@@ -12,10 +12,6 @@ impl World {
         self.threads[usize::from(tid)].role == Role::Closure
     }
 
-    fn at_rewrite(&self, s: &State, tid: Tid) -> bool {
-        self.op(tid, s.thread(tid).op) == Some(Op::Rewrite)
-    }
-
     /// A closure's script is empty, so its one line has the last number.
     fn line(&self, s: &State, tid: Tid) -> u8 {
         if self.at_closure(tid) { tid * OPS + OPS - 1 } else { self.id(s, tid) }
@@ -36,8 +32,13 @@ impl World {
         if pass && s.thread(tid).changed && !self.bugs.not_told {
             return self.told(s, tid);
         }
-        let next = if self.at_rewrite(s, tid) {
+        let op = self.op(tid, s.thread(tid).op);
+        let next = if op == Some(Op::Rewrite) {
             Pc::Carry
+        } else if op == Some(Op::Remove) {
+            Pc::Away
+        } else if op == Some(Op::Made) && s.thread(tid).looked.is_none() {
+            Pc::Make
         } else if self.bugs.fence_early && !s.thread(tid).inside {
             Pc::Open(Then::Write)
         } else {
@@ -61,9 +62,36 @@ impl World {
         s.go(tid, Pc::Unlock(After::Lost));
     }
 
+    /// The program makes a line from the last one. Then the fence is passed once more.
+    pub fn make(&self, s: &mut State, tid: Tid) {
+        let inside = s.thread(tid).inside;
+        let file = if inside { s.thread(tid).data } else { s.fs.session_path };
+        let last = file.and_then(|ino| s.fs.session(ino).lines.last());
+        if last.is_some_and(|last| last.id / OPS != tid) {
+            self.saw(Event::MadeBehindPost);
+        }
+        s.thread_mut(tid).looked = Some(last.map(|last| last.id));
+        s.go(tid, if inside { Pc::FencePath } else { Pc::Open(Then::Fence) });
+    }
+
+    /// The session file goes from its path, with all its lines. The turn knows of none then.
+    pub fn away(&self, s: &mut State, tid: Tid) {
+        self.watch_write(s, tid);
+        if let Some(ino) = s.fs.session_path.take() {
+            let lines: Vec<_> = s.fs.session(ino).lines.iter().map(|line| line.id).collect();
+            lines.into_iter().for_each(|id| s.lose_line(id));
+        }
+        s.thread_mut(tid).known = None;
+        // The old lock guards nothing any more.
+        s.thread_mut(tid).inside = false;
+        self.saw(Event::Removed);
+        s.go(tid, Pc::Unlock(After::NextOp));
+    }
+
     /// One write at the end of the file, whatever its tail.
     pub fn write(&self, s: &mut State, tid: Tid, choice: Choice) {
         self.watch_write(s, tid);
+        self.watch_made(s, tid);
         let whole = choice != Choice::Short;
         self.put_line(s, tid, whole);
         self.knows_what_it_wrote(s, tid);
@@ -103,6 +131,15 @@ impl World {
         }
         if named && s.thread(tid).changed {
             s.flag(self, Wrong::WroteUntold);
+        }
+    }
+
+    /// I11: nobody has written since the last line was looked at.
+    fn watch_made(&self, s: &mut State, tid: Tid) {
+        let Thread { looked: Some(looked), data, .. } = *s.thread(tid) else { return };
+        let last = data.and_then(|ino| s.fs.session(ino).lines.last().map(|line| line.id));
+        if last != looked {
+            s.flag(self, Wrong::MadeFromOther);
         }
     }
 

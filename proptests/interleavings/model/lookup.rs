@@ -57,6 +57,11 @@ impl World {
             // Whoever removes the lock file lets the foreign program in.
             Wrong::PostOvertaken => rm == 0,
             Wrong::WroteUntold => self.watch_told,
+            // A foreign program writes without the data lock, or moves it.
+            Wrong::MadeFromOther => {
+                let foreign = self.has(Op::Foreign) || self.has(Op::ForeignRewrite);
+                !foreign && !self.session_is_changed()
+            }
             // So does one that dies, or a foreign program that is later than our patience.
             Wrong::RemovedInUse => rm + crash + panic == 0 && !self.slow_foreign,
         }
@@ -70,7 +75,8 @@ impl World {
 
     /// Nothing befalls it, nobody revokes or gives up, and the session file is there.
     pub fn is_peaceful(&self) -> bool {
-        let disturbed = self.has(Op::Revoke) || self.give_up || self.slow_foreign;
+        let disturbed =
+            self.has(Op::Revoke) || self.has(Op::Remove) || self.give_up || self.slow_foreign;
         self.budget == Budget::default() && self.session && !disturbed
     }
 

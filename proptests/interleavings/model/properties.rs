@@ -16,6 +16,7 @@ pub const FENCE: &str = "I4: no append by one who has lost the turn";
 pub const NOT_INSIDE: &str = "I4: no revoke goes through inside an append";
 pub const TOLD: &str =
     "I4: who writes to a session file that was cut or replaced has been told of that";
+pub const MADE: &str = "I11: a line stands behind the one that it was made from";
 pub const COMPLETE: &str = "I5: a lock file of ours is complete when its name exists";
 pub const ALL_OF_IT: &str = "I9: every acknowledged line is in the file, whole and once";
 pub const NOT_OVERTAKEN: &str = "I10: a post in flight is not overtaken by a foreign program";
@@ -46,10 +47,11 @@ pub fn all(world: &World) -> Vec<Property<World>> {
     if world.is_peaceful() {
         properties.push(always(ALL_SERVED, all_served));
     }
-    let watched: [(&str, Wrong, Condition); 7] = [
+    let watched: [(&str, Wrong, Condition); 8] = [
         (UNDER_DATA_LOCK, Wrong::ChangedOutside, |_, s| never(s, Wrong::ChangedOutside)),
         (FENCE, Wrong::LostWrote, |_, s| never(s, Wrong::LostWrote)),
         (TOLD, Wrong::WroteUntold, |_, s| never(s, Wrong::WroteUntold)),
+        (MADE, Wrong::MadeFromOther, |_, s| never(s, Wrong::MadeFromOther)),
         (NOT_INSIDE, Wrong::RevokedInside, |_, s| never(s, Wrong::RevokedInside)),
         (NOT_OVERTAKEN, Wrong::PostOvertaken, |_, s| never(s, Wrong::PostOvertaken)),
         (NOT_IN_USE, Wrong::RemovedInUse, |_, s| never(s, Wrong::RemovedInUse)),
@@ -92,7 +94,7 @@ fn all_of_it(s: &State) -> bool {
 
 /// A fence that refuses everybody would keep every other promise.
 fn all_served(world: &World, s: &State) -> bool {
-    let writes = |op: &Op| matches!(op, Op::Append | Op::Post);
+    let writes = |op: &Op| matches!(op, Op::Append | Op::Made | Op::Post);
     let lines = (0..).zip(&world.threads).flat_map(|(tid, spec)| {
         let at = (0..).zip(&spec.script).filter(|(_, op)| writes(op));
         at.map(move |(op, _)| World::number(tid, op))

@@ -135,6 +135,7 @@ impl World {
         thread.inside = false;
         thread.late = false;
         thread.changed = false;
+        thread.looked = None;
     }
 
     pub fn unlock_session(&self, s: &mut State, tid: Tid, after: After) {

@@ -2,16 +2,17 @@
 
 use super::check::{breaks, is_harmless};
 use super::properties::{
-    ALL_OF_IT, COMPLETE, FENCE, HOLDS, NOT_IN_USE, NOT_INSIDE, NOT_OVERTAKEN, NOT_STUCK,
+    ALL_OF_IT, COMPLETE, FENCE, HOLDS, MADE, NOT_IN_USE, NOT_INSIDE, NOT_OVERTAKEN, NOT_STUCK,
     ONE_HOLDER, ONE_INSIDE, OWN_UNLINK, TOLD, UNDER_DATA_LOCK,
 };
 use super::world::Op::{Foreign, ForeignRewrite, Post, Revoke};
 use super::world::World;
 use super::worlds::{
     TURN, abandoned, append_rewrite_and_posts, beside_foreign, giving_up, linked_and_killed, local,
-    local_and_panic, made_anew_by_a_post, no_session, no_session_beside_foreign,
-    panic_beside_foreign, post_beside_foreign, rewrite_and_posts, rewrite_and_revoke, run,
-    run_beside_foreign, stopped_and_replaced, three, two, two_leave_beside_foreign,
+    local_and_panic, made_and_post, made_anew_by_a_post, no_session, no_session_beside_foreign,
+    panic_beside_foreign, post_beside_foreign, removed_and_post, rewrite_and_posts,
+    rewrite_and_revoke, run, run_beside_foreign, stopped_and_replaced, three, two,
+    two_leave_beside_foreign,
 };
 
 fn two_and_rm() -> World {
@@ -390,4 +391,17 @@ fn a_waiting_thread_that_panics_and_keeps_the_stage_stops_its_process() {
 fn a_turn_that_ends_by_a_panic_and_is_not_looked_after_leaves_a_living_record_behind() {
     let world = panic_beside_foreign().bug(|b| b.panic_untold = true);
     breaks("panic untold", &world, NOT_STUCK);
+}
+
+#[test]
+fn a_look_outside_the_data_lock_makes_a_line_from_another_than_the_last() {
+    let world = made_and_post().bug(|b| b.made_outside = true);
+    breaks("made outside", &world, MADE);
+}
+
+#[test]
+fn without_both_compares_a_post_into_a_removed_session_is_acknowledged() {
+    let world =
+        removed_and_post().bug(|b| (b.no_session_compare, b.no_last_compare) = (true, true));
+    breaks("no compare, a removal", &world, ALL_OF_IT);
 }

@@ -43,6 +43,8 @@ pub enum Wrong {
     RemovedInUse,
     /// I4: a holder wrote to a session file that was not as it knew it, and was not told.
     WroteUntold,
+    /// I11: a line was written behind another one than it was made from.
+    MadeFromOther,
 }
 
 /// Something that a world must show at least once; otherwise its properties would hold trivially.
@@ -66,6 +68,9 @@ pub enum Event {
     PostedBeside,
     LateUnlink,
     Rewritten,
+    /// A line was made from what another process had written in this turn.
+    MadeBehindPost,
+    Removed,
     ForeignHeld,
     /// A waiter let go of the turn lock, since the data lock stayed busy.
     LetGo,
@@ -166,7 +171,8 @@ impl State {
         let pc = match op {
             Some(Op::Acquire) => Pc::Door,
             Some(Op::Append) if world.bugs.fence_early => Pc::FencePath,
-            Some(Op::Append) => Pc::Open(Then::Fence),
+            Some(Op::Made) if world.bugs.made_outside => Pc::Make,
+            Some(Op::Append | Op::Made | Op::Remove) => Pc::Open(Then::Fence),
             Some(Op::Abandon) => return self.abandon(world, tid),
             Some(Op::Rewrite) => Pc::Snapshot,
             Some(Op::Release) => Pc::Choose,

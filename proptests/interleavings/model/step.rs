@@ -177,6 +177,8 @@ impl World {
         match s.thread(tid).pc {
             Pc::FencePath => self.fence_path(s, tid),
             Pc::FenceRecord => self.fence_record(s, tid),
+            Pc::Make => self.make(s, tid),
+            Pc::Away => self.away(s, tid),
             Pc::Write => self.write(s, tid, choice),
             Pc::CutBack => self.cut_back(s, tid),
             Pc::CompareAgain => self.compare_again(s, tid),

@@ -91,6 +91,10 @@ pub enum Pc {
     // Append, post and rewrite.
     FencePath,
     FenceRecord,
+    /// Looks at the last line, to make one from it.
+    Make,
+    /// Takes the session file from its path.
+    Away,
     Write,
     CutBack,
     CompareAgain,
@@ -188,6 +192,8 @@ pub struct Thread {
     pub made: bool,
     /// Is it inside a section (data lock held and compared, as it believes)?
     pub inside: bool,
+    /// The last line that was looked at, to make one from it.
+    pub looked: Option<Option<u8>>,
     /// Had the turn been lost or closed when the section began?
     pub late: bool,
 }
@@ -212,6 +218,7 @@ impl Thread {
             carried: 0,
             made: false,
             inside: false,
+            looked: None,
             late: false,
         }
     }

@@ -12,10 +12,14 @@ pub enum Op {
     Acquire,
     /// Append one line under the turn.
     Append,
+    /// Append one line that is made from the last one, under the turn.
+    Made,
     /// Hand an append to the process's closure thread and do not wait for it (a cancelled append).
     Abandon,
     /// Rewrite the session file under the turn.
     Rewrite,
+    /// Remove the session file, or give it another name, under the turn.
+    Remove,
     /// Release the turn.
     Release,
     /// Append one line without the turn.
@@ -92,6 +96,8 @@ pub struct Bugs {
     pub remove_and_create: bool,
     pub fence_early: bool,
     pub no_session_compare: bool,
+    /// The last line is looked at before the data lock is asked for.
+    pub made_outside: bool,
     pub no_last_compare: bool,
     pub child_unlocks: bool,
     pub close_only: bool,

@@ -3,7 +3,8 @@
 use super::check::holds;
 use super::state::Event;
 use super::world::Op::{
-    Abandon, Acquire, Append, Foreign, ForeignRewrite, Post, Release, Revoke, Rewrite, Sweep,
+    Abandon, Acquire, Append, Foreign, ForeignRewrite, Made, Post, Release, Remove, Revoke,
+    Rewrite, Sweep,
 };
 use super::world::{Op, World};
 
@@ -53,6 +54,17 @@ pub fn abandoned() -> World {
 /// One rewrites, others post.
 pub fn rewrite_and_posts() -> World {
     World::new().task(0, &REWRITE).task(1, &[Post]).task(2, &[Post])
+}
+
+/// Two make lines from the last one, another posts.
+pub fn made_and_post() -> World {
+    let made = [Acquire, Made, Release];
+    World::new().task(0, &made).task(1, &made).task(2, &[Post])
+}
+
+/// One removes the session and begins it anew, one posts, one takes a turn.
+pub fn removed_and_post() -> World {
+    World::new().task(0, &[Acquire, Remove, Append, Release]).task(1, &[Post]).task(2, &TURN)
 }
 
 /// One rewrites, one posts, one revokes.
@@ -180,6 +192,30 @@ fn a_reader_that_keeps_the_session_file_locked() {
     holds("two turns, a post, a reader, session file replaced", &read(post), &events);
     let reset = two().budget(|b| (b.reader, b.reset) = (1, 1));
     holds("two turns, a reader, session file renamed away", &reset, &events);
+}
+
+#[test]
+fn lines_that_are_made_from_the_last_one() {
+    let events = [Event::MadeBehindPost];
+    holds("two make lines, a post", &made_and_post(), &events);
+    holds("two make lines, a post, rm", &made_and_post().budget(|b| b.rm = 1), &events);
+    holds("two make lines, a post, a crash", &made_and_post().budget(|b| b.crash = 1), &events);
+    let short = made_and_post().budget(|b| b.short = 1);
+    holds("two make lines, a post, a short write", &short, &events);
+    let revoked = made_and_post().task(3, &[Revoke]);
+    holds("two make lines, a post, a revoke", &revoked, &events);
+}
+
+#[test]
+fn a_session_that_its_holder_removes() {
+    let events = [Event::Removed, Event::Restarted];
+    holds("a removal, a post, a turn", &removed_and_post(), &events);
+    holds("a removal, a post, a turn, rm", &removed_and_post().budget(|b| b.rm = 1), &events);
+    let crash = removed_and_post().budget(|b| b.crash = 1);
+    holds("a removal, a post, a turn, a crash", &crash, &events);
+    let twice = [Acquire, Append, Remove, Remove, Release];
+    let world = World::new().task(0, &twice).task(1, &TURN).task(2, &[Revoke]);
+    holds("an append and two removals, a turn, a revoke", &world, &[Event::Removed]);
 }
 
 #[test]
