@@ -128,12 +128,16 @@ impl Seen<'_> {
             None => plain::show(&self.examination),
         };
         let findings = gateways::lines(&self.gateways, columns) + &of_sessions;
-        let end = match &nothing {
-            Some(nothing) => nothing.text() + "\n",
-            None if self.looked_at_nothing() => String::new(),
-            None => instances::listed(self.found) + &self.summary(columns),
+        let (listed, end) = match &nothing {
+            Some(nothing) => (String::new(), nothing.text() + "\n"),
+            None if self.looked_at_nothing() => (String::new(), String::new()),
+            None => (instances::listed(self.found), self.summary(columns)),
         };
-        output::answer(&(findings + &end))?;
+        output::answer(&match columns {
+            // A long list would scroll the findings away.
+            Some(_) if !listed.is_empty() => format!("{listed}\n{findings}{end}"),
+            _ => format!("{findings}{listed}{end}"),
+        })?;
         let code = Failure::tell_all(&self.failed);
         self.failed.extend(nothing);
         Ok(self.code(code))

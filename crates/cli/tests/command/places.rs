@@ -392,6 +392,9 @@ fn on_a_terminal_of_80_columns_findings_are_words_and_commands_are_whole() {
     ] {
         assert!(lines.contains(&line), "{line}: {shown:?}");
     }
+    // The list of instances may be long.
+    let at = |words: &str| shown.out.find(words).unwrap();
+    assert!(at("Instances:") < at("cycle of parents") && at("cycle of parents") < at("Examined"));
     let file = room.root.join(name(2) + ".jsonl");
     let mut follow = Command::new("sh");
     follow.args(["-c", command.trim()]).current_dir(&room.root);
