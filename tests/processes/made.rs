@@ -274,3 +274,47 @@ async fn a_turn_that_is_dropped_while_its_line_is_made_writes_nothing() {
     assert_eq!(room.lines(), [json!({"n": 0})]);
     room.expect_clean();
 }
+
+#[test]
+fn a_turn_that_is_dropped_while_its_first_line_is_made_leaves_nothing() {
+    let room = room();
+    let session = buffered().session(&room.session).unwrap();
+    let turn = std::sync::Arc::new(session.turn().acquire_blocking().unwrap());
+    let shared = std::sync::Arc::clone(&turn);
+    let refused = turn.append_with_blocking(move |_| {
+        shared.close_blocking()?;
+        Ok(json!({"n": "late"}))
+    });
+    assert_eq!(refused.unwrap_err().code(), "lock-lost");
+    until("nothing is left", || room.names().is_empty());
+}
+
+#[test]
+fn a_line_that_is_not_made_leaves_no_session() {
+    let room = room();
+    let session = buffered().session(&room.session).unwrap();
+    let panic = |_: &Tail<'_>| -> Made { panic!("on purpose") };
+    let refuse = |_: &Tail<'_>| -> Made { Err("no".into()) };
+    for fails in [0, 1] {
+        let turn = session.turn().acquire_blocking().unwrap();
+        if fails == 0 {
+            turn.append_with_blocking(refuse).unwrap_err();
+        } else {
+            assert!(catch_unwind(AssertUnwindSafe(|| turn.append_with_blocking(panic))).is_err());
+        }
+        turn.release_blocking().unwrap();
+        until("nothing is left", || room.names().is_empty());
+        let post = || session.post_creating_with_blocking(refuse);
+        post().unwrap_err();
+        let post = || session.post_creating_with_blocking(panic);
+        assert!(catch_unwind(AssertUnwindSafe(post)).is_err());
+        until("nothing is left", || room.names().is_empty());
+        // Beside a turn that has removed the session.
+        let turn = session.turn().acquire_blocking().unwrap();
+        turn.append_blocking(&1).unwrap();
+        turn.remove_blocking().unwrap();
+        session.post_creating_with_blocking(refuse).unwrap_err();
+        turn.release_blocking().unwrap();
+        until("nothing is left", || room.names().is_empty());
+    }
+}
