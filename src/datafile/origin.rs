@@ -5,6 +5,7 @@
 //! before it. Whoever puts the new file in place knows, and notes it on that file before it is
 //! visible.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::ops::Range;
 use std::str::FromStr;
@@ -81,10 +82,11 @@ pub(super) fn told(new: &Pinned, old: &Pinned) -> Option<Vec<Part>> {
     before.into_iter().find(|(file, _)| *file == old).map(|(_, parts)| parts)
 }
 
-/// Notes on a session file that it is removed, or gets another name.
-pub(super) fn tell_end(file: &File) {
+/// Notes on a session file that it loses this name: it is removed, or gets another one. Under that,
+/// and under any other name that it has, it stays a session.
+pub(super) fn tell_end(file: &File, name: &OsStr) {
     // A reader that finds no note compares lines.
-    let _ = note::set(file, note::About::End, b"1");
+    let _ = note::set(file, note::About::End, name.as_encoded_bytes());
 }
 
 /// It was neither removed nor moved after all.
@@ -227,12 +229,15 @@ fn push(parts: &mut Vec<Part>, range: Range<u64>, origin: Origin) {
     parts.push(Part { range, origin });
 }
 
-/// The parts of `new` that were told, if it is a successor of `old`.
-pub(super) fn between(new: &File, old: &File) -> Option<Vec<Part>> {
+/// The parts of `new` that were told, if it is a successor of `old` under this name.
+pub(super) fn between(new: &File, old: &File, name: Option<&OsStr>) -> Option<Vec<Part>> {
     let pinned = |file: &File| Some(Pinned::new(file.try_clone().ok()?).ok()?.0);
     told(&pinned(new)?, &pinned(old)?)
         // The old file was removed, or moved away: all of the new one came after it.
-        .or_else(|| note::get(old, note::About::End).map(|_| Vec::new()))
+        .or_else(|| {
+            let ended = note::get(old, note::About::End)?;
+            (ended == name?.as_encoded_bytes()).then(Vec::new)
+        })
 }
 
 #[cfg(test)]

@@ -163,7 +163,7 @@ impl Transcript {
     /// no such note: another program has made the file, too many files were between the two, or the
     /// filesystem has no extended attributes.
     pub fn parts_since(&self, old: &File) -> Option<Vec<Part>> {
-        origin::between(self.file.file(), old)
+        origin::between(self.file.file(), old, self.path.file_name())
     }
 
     /// The open file.

@@ -206,7 +206,7 @@ impl Section {
     /// Removes the file, or gives it another name, and tells followers of that.
     pub(crate) fn end_with<T>(&self, end: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         // Followers look for the note as soon as the name is gone.
-        origin::tell_end(self.file());
+        origin::tell_end(self.file(), self.place.session_name());
         end().inspect_err(|_| origin::take_back_end(self.file()))
     }
 

@@ -14,7 +14,7 @@ pub(crate) enum About {
     Turn,
     /// How a session file came from the one before it.
     Rewrite,
-    /// That a session file is none any more: what takes its place is another session.
+    /// Which name a session file has lost: what has that name next is another session.
     End,
 }
 

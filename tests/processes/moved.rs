@@ -180,3 +180,27 @@ fn a_session_gets_no_name_under_which_others_would_destroy_it() {
     assert_eq!(room.text(), "{}\n");
     room.expect_clean();
 }
+
+#[test]
+fn the_end_of_a_session_under_one_name_is_none_under_another() {
+    let room = room();
+    for archives in [true, false] {
+        fs::write(&room.session, "{\"n\":0}\n").unwrap();
+        let other = room.dir.join("t.jsonl");
+        let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+        if archives {
+            turn.rename_to_blocking(&other).unwrap();
+        } else {
+            fs::hard_link(&room.session, &other).unwrap();
+            turn.remove_blocking().unwrap();
+        }
+        turn.release_blocking().unwrap();
+        let followed = Transcript::open(&other).unwrap();
+        let beside = room.dir.join("beside");
+        fs::write(&beside, "{\"n\":0}\n{\"n\":1}\n").unwrap();
+        fs::rename(beside, &other).unwrap();
+        let new = Transcript::open(&other).unwrap();
+        assert_eq!(new.parts_since(followed.file()), None);
+        fs::remove_file(other).unwrap();
+    }
+}
