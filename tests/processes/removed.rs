@@ -75,7 +75,7 @@ fn a_foreign_record_written_into_our_lock_file_is_respected() {
     let foreign = Sleeper::new("node");
     fs::write(&room.lock, foreign_record(foreign.pid(), Some(start_time_of(foreign.pid()))))
         .unwrap();
-    assert_eq!(holder.ask(&Ask::Lost), Answer::Cause(Some("TakenOver".into())));
+    assert_eq!(holder.ask(&Ask::Lost), Answer::Cause(Some("taken-over".into())));
     assert_eq!(holder.refused(&Ask::Append(json!({"n": "no"}))).0, "lock-lost");
     assert_eq!(holder.refused(&Ask::Release).0, "lock-lost");
     assert!(room.lock.exists());
