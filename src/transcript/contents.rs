@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::json::{Validator, is_space};
 use super::parts::{self, Part};
 use super::source::{ReadAt, Window, each_piece};
+use crate::compat::format::Format;
 
 /// So much of the front is looked at for what a file is.
 const FRONT: u64 = 4096;
@@ -67,7 +68,8 @@ impl Contents {
             Self::Xz => "xz -dc",
             Self::Bzip2 => "bzip2 -dc",
             Self::PrettyJson => "jq -c .",
-            Self::JsonArray => "jq -c '.[]'",
+            // Records may have been appended to it.
+            Self::JsonArray => "jq -c 'arrays[], objects'",
             Self::NotUtf8 => "iconv -f WINDOWS-1252 -t UTF-8",
             Self::Zip | Self::Sqlite | Self::Torn | Self::Binary | Self::Text => return None,
         })
@@ -131,6 +133,15 @@ fn front(source: &impl ReadAt, length: u64) -> io::Result<Vec<u8>> {
         Ok(true)
     })?;
     Ok(front)
+}
+
+/// Whether a file begins with an array of records, which may be on one line. Programs that read
+/// lines discard what is in it.
+pub(super) fn is_array_of_records(source: &impl ReadAt, length: u64) -> io::Result<bool> {
+    let front = front(source, length)?;
+    let front = front.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&front);
+    let first = front.trim_ascii_start().strip_prefix(b"[").map(<[u8]>::trim_ascii_start);
+    Ok(first.is_some_and(|record| Format::of_record(record).is_some()))
 }
 
 /// UTF-16 without a mark: `{` or `[` with a NUL beside it, and mostly such pairs.

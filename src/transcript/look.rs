@@ -162,6 +162,9 @@ impl Look {
         name: &str,
         now: &str,
     ) -> io::Result<Verdict> {
+        if contents::is_array_of_records(source, length)? {
+            return Ok(Verdict::Refused(Objection::NotUnderstood(Contents::JsonArray)));
+        }
         let lack = self.head.lack(source)?;
         let only_left_alone = self.survey.damages.keys().all(|kind| *kind == DamageKind::TooDeep);
         if only_left_alone && lack.is_none() {

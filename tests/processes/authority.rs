@@ -474,3 +474,25 @@ fn a_directory_that_may_not_be_read_is_used_and_synced() {
     }
     assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o300);
 }
+
+#[test]
+fn a_session_that_was_found_follows_no_link_of_another_user_later() {
+    if !am_root("to make a link of another user") {
+        return;
+    }
+    let room = room();
+    let (dir, moved, victim) = (room.dir.join("d"), room.dir.join("moved"), room.dir.join("v"));
+    for dir in [&dir, &victim] {
+        fs::create_dir(dir).unwrap();
+    }
+    let session = buffered().session(dir.join("s.jsonl")).unwrap();
+    session.post_creating_blocking([1]).unwrap();
+    fs::rename(&dir, &moved).unwrap();
+    std::os::unix::fs::symlink(&victim, &dir).unwrap();
+    std::os::unix::fs::lchown(&dir, Some(4242), None).unwrap();
+    session.post_creating_blocking([2]).unwrap_err();
+    session.turn().try_acquire().map(drop).unwrap_err();
+    session.read_blocking().map(drop).unwrap_err();
+    assert_eq!(turnlock_testing::names(&victim), [""; 0]);
+    assert_eq!(fs::read_to_string(moved.join("s.jsonl")).unwrap(), "1\n");
+}

@@ -1,9 +1,9 @@
 //! `turnlock doctor`: finds what is wrong with sessions, and fixes it.
 
 mod gateways;
+mod grouped;
 mod instances;
 mod plain;
-mod table;
 mod undo;
 
 use std::collections::BTreeSet;
@@ -21,7 +21,7 @@ use gateways::OfGateway;
 
 use crate::failure::Failure;
 use crate::options::Local;
-use crate::output::{self, Schema};
+use crate::output::{self, Schema, terminal};
 use crate::places::{Found, Instance};
 
 /// Find stale locks and damaged transcripts, and fix them
@@ -122,14 +122,22 @@ impl Seen<'_> {
             output::answer_json(Schema::Doctor, &Answer::of(&self))?;
             return Ok(self.code(Failure::tell_all(&self.failed)));
         }
-        let show = if stdout().is_terminal() { table::show } else { plain::show };
-        let findings = gateways::lines(&self.gateways) + &show(&self.examination);
-        let end = match &nothing {
-            Some(nothing) => nothing.text() + "\n",
-            None if self.looked_at_nothing() => String::new(),
-            None => instances::listed(self.found) + &self.summary(),
+        let columns = stdout().is_terminal().then(terminal::columns);
+        let of_sessions = match columns {
+            Some(columns) => grouped::show(&self.examination, columns),
+            None => plain::show(&self.examination),
         };
-        output::answer(&(findings + &end))?;
+        let findings = gateways::lines(&self.gateways, columns) + &of_sessions;
+        let (listed, end) = match &nothing {
+            Some(nothing) => (String::new(), nothing.text() + "\n"),
+            None if self.looked_at_nothing() => (String::new(), String::new()),
+            None => (instances::listed(self.found), self.summary(columns)),
+        };
+        output::answer(&match columns {
+            // A long list would scroll the findings away.
+            Some(_) if !listed.is_empty() => format!("{listed}\n{findings}{end}"),
+            _ => format!("{findings}{listed}{end}"),
+        })?;
         let code = Failure::tell_all(&self.failed);
         self.failed.extend(nothing);
         Ok(self.code(code))
@@ -235,8 +243,15 @@ impl<'a> Answer<'a> {
 }
 
 impl Seen<'_> {
-    /// The last line: the totals, and what to do next.
-    fn summary(&self) -> String {
+    /// The last line: the totals, and what to do next. On a terminal it has this many columns.
+    fn summary(&self, columns: Option<usize>) -> String {
+        let (text, command) = self.totals();
+        let text = columns.map_or_else(|| text.clone(), |wide| terminal::wrapped(&text, wide, 0));
+        text + &command + "\n"
+    }
+
+    /// The same, and the command on a line of its own that is to be run next.
+    fn totals(&self) -> (String, String) {
         let Examination { directories, sessions, findings, left_alone, .. } = &self.examination;
         let (remaining, fixed) = (self.remaining(), self.fixed());
         let mut looked = format!(
@@ -254,18 +269,20 @@ impl Seen<'_> {
                 0 => String::new(),
                 some => format!(", but for {} that somebody has accepted", count(some, "finding")),
             };
-            return format!("Examined {looked}: {verdict}{accepted}.\n");
+            return (format!("Examined {looked}: {verdict}{accepted}."), String::new());
         }
         let would = |finding: &Finding| matches!(finding.treatment, Treatment::Would { .. });
         let fixable = gateways::fixable(&self.gateways) || findings.iter().any(would);
-        let next = match (fixable, self.args.fix) {
-            (true, false) => " Run it again with --fix to fix what can be fixed safely.".to_owned(),
+        let (next, command) = match (fixable, self.args.fix) {
+            (true, false) => {
+                (" Run it again with --fix to fix what can be fixed safely.", String::new())
+            }
             (true, true) => instances::to_be_named(self.found),
-            (false, _) => String::new(),
+            (false, _) => ("", String::new()),
         };
         let remain = count(remaining, "finding");
         let verb = if remaining == 1 { "remains" } else { "remain" };
-        format!("Examined {looked}: {fixed} fixed, {remain} {verb}.{next}\n")
+        (format!("Examined {looked}: {fixed} fixed, {remain} {verb}.{next}"), command)
     }
 }
 

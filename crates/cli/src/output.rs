@@ -2,6 +2,7 @@
 
 pub(crate) mod aside;
 mod document;
+pub(crate) mod terminal;
 
 use std::io::{ErrorKind, Write};
 use std::time::{Duration, SystemTime};

@@ -67,6 +67,8 @@ pub(crate) struct Found {
     pub(crate) searched: bool,
     /// The directories that were searched.
     looked_below: Vec<PathBuf>,
+    /// Those of them that an argument names, and that have nothing at all.
+    empty: Vec<PathBuf>,
     /// For whom the advice is.
     subcommand: &'static str,
     /// Directories that have sessions, and are in no layout that is known.
@@ -88,8 +90,22 @@ impl Found {
         }
         for argument in arguments {
             match pattern::meant_by(argument) {
-                Ok(paths) => paths.iter().for_each(|path| found.add(path)),
+                Ok(paths) => {
+                    let is_pattern = paths != [argument.clone()];
+                    paths.iter().for_each(|path| found.add(path));
+                    // Of what a pattern matches, some may be empty.
+                    if is_pattern {
+                        found.empty.retain(|dir| !paths.contains(dir));
+                    }
+                }
                 Err(failure) => found.failed.push(failure),
+            }
+        }
+        // Where there is no session at all, that is told of all of them.
+        if found.has_sessions {
+            for dir in std::mem::take(&mut found.empty) {
+                let told = nothing::told(&[dir], &[], subcommand);
+                found.failed.push(told.named("no-sessions"));
             }
         }
         Ok(found)
@@ -114,6 +130,12 @@ impl Found {
             ));
             return self.failed.push(failure.named("not-a-session"));
         }
+        // The doctor has a finding for it.
+        if self.subcommand == "status"
+            && let Some(failure) = no_regular_file(path)
+        {
+            return self.failed.push(failure);
+        }
         let is_lock = path.as_os_str().as_bytes().ends_with(b".jsonl.lock");
         let session = if is_lock { path.with_extension("") } else { path.to_owned() };
         let dir = session.parent().filter(|dir| !dir.as_os_str().is_empty());
@@ -131,6 +153,10 @@ impl Found {
         let walked = search::below(dir, is_named);
         if walked.failed.is_empty() {
             self.looked_below.push(dir.to_owned());
+            let is_empty = walked.places.is_empty() && walked.state_dirs.is_empty();
+            if is_empty && !walked.has_sessions {
+                self.empty.push(dir.to_owned());
+            }
         }
         self.searched |= walked.places.iter().any(|place| place.path != dir);
         self.has_sessions |= walked.has_sessions;
@@ -154,6 +180,20 @@ impl Found {
         let told = nothing::told(&self.looked_below, &self.others, self.subcommand);
         Some(told.named("no-sessions"))
     }
+}
+
+/// What to say of a path that is a link, or another kind of file, and has no lock. Its sessions, if
+/// it leads to any, have their locks elsewhere.
+fn no_regular_file(path: &Path) -> Option<Failure> {
+    let kind = path.symlink_metadata().ok()?.file_type();
+    let why = if kind.is_symlink() {
+        "it is a symbolic link; name the file itself"
+    } else {
+        "it is no regular file"
+    };
+    let is_one = kind.is_file() || with_lock(path).symlink_metadata().is_ok();
+    let told = || Failure::new(format!("{}: {why}", path.display())).named("not-a-session");
+    (!is_one).then(told)
 }
 
 fn has_session_name(path: &Path) -> bool {

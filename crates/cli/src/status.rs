@@ -185,7 +185,7 @@ impl View {
         } else if self.locks.is_empty() && self.failed.is_empty() {
             Ok("no locks\n".to_owned())
         } else {
-            Ok(self.grouped(grouped::columns()))
+            Ok(self.grouped(output::terminal::columns()))
         }
     }
 

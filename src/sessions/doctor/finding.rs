@@ -350,17 +350,23 @@ impl fmt::Display for Problem {
             }
             Self::BrokenChain { chain } => chain.fmt(f),
             Self::DuplicateId { records, repeated } => {
-                records.tell("with an id that was there before", f)?;
+                records.tell(["with an id that was there before"; 2], f)?;
                 match *repeated {
                     0 => Ok(()),
                     all if all == records.count => f.write_str(" (the same record again)"),
                     some => write!(f, " ({some} the same record again)"),
                 }
             }
-            Self::ParentCycle { records } => records.tell("that come back to themselves", f),
-            Self::NotARecord { records } => records.tell("that are no objects", f),
-            Self::MixedSessions { records } => records.tell("of another session", f),
-            Self::ToolWithoutResult { records } => records.tell("with a call without result", f),
+            Self::ParentCycle { records } => {
+                records.tell(["that comes back to itself", "that come back to themselves"], f)
+            }
+            Self::NotARecord { records } => {
+                records.tell(["that is no object", "that are no objects"], f)
+            }
+            Self::MixedSessions { records } => records.tell(["of another session"; 2], f),
+            Self::ToolWithoutResult { records } => {
+                records.tell(["with a call without result"; 2], f)
+            }
             Self::PartlyChecked { from_line } => {
                 f.write_str("too many records: the links were not checked")?;
                 from_line.map_or(Ok(()), |line| write!(f, " from line {line} on"))

@@ -53,8 +53,9 @@ impl Occurrences {
         Self { count: found.count, first: found.first, first_line: found.line }
     }
 
-    /// `3 records with …, the first in line 7: id`
-    pub(super) fn tell(&self, what: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// `3 records with …, the first in line 7: id`. What they are is told of one and of many.
+    pub(super) fn tell(&self, [one, many]: [&str; 2], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.count == 1 { one } else { many };
         write!(f, "{} record{} {what}", self.count, plural(self.count))?;
         match self.first_line {
             Some(line) if self.count > 1 => write!(f, ", the first in line {line}")?,

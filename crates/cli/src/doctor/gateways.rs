@@ -8,7 +8,7 @@ use turnlock::gateway::{Finding, Trouble, doctor};
 
 use super::Args;
 use crate::gateway::of_state_dir;
-use crate::output::{printable, state_dir_path};
+use crate::output::{printable, state_dir_path, terminal};
 
 /// What is wrong with the gateway of one state directory.
 #[derive(Serialize)]
@@ -75,9 +75,12 @@ pub(super) fn fixable(found: &[OfGateway]) -> bool {
     found.iter().any(|of| !of.finding.fixed && fixable(&of.finding.what))
 }
 
-/// One line per finding.
-pub(super) fn lines(found: &[OfGateway]) -> String {
-    let line =
-        |of: &OfGateway| format!("- gateway of {}: {}\n", of.state_dir.display(), of.finding);
-    found.iter().map(|of| printable(line(of).trim_end()).to_string() + "\n").collect()
+/// One line per finding, or several on a terminal with this many columns.
+pub(super) fn lines(found: &[OfGateway], columns: Option<usize>) -> String {
+    let line = |of: &OfGateway| {
+        let line = format!("- gateway of {}: {}\n", of.state_dir.display(), of.finding);
+        let line = printable(line.trim_end()).to_string();
+        columns.map_or_else(|| line.clone(), |columns| terminal::wrapped(&line, columns, 2)) + "\n"
+    };
+    found.iter().map(line).collect()
 }

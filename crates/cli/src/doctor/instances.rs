@@ -23,8 +23,8 @@ pub(super) fn listed(found: &Found) -> String {
     text
 }
 
-/// How to have fixed what is another program's.
-pub(super) fn to_be_named(found: &Found) -> String {
+/// How to have fixed what is another program's, and the command that does it.
+pub(super) fn to_be_named(found: &Found) -> (&'static str, String) {
     let others: Vec<_> = found
         .instances()
         .into_iter()
@@ -32,10 +32,10 @@ pub(super) fn to_be_named(found: &Found) -> String {
         .map(|instance| instance.path.clone())
         .collect();
     match &words(&others)[..] {
-        "" => String::new(),
-        words => format!(
-            " What belongs to other programs is fixed only if it is named:\n  \
-             turnlock doctor --fix {words}"
+        "" => ("", String::new()),
+        words => (
+            " What belongs to other programs is fixed only if it is named:",
+            format!("\n  turnlock doctor --fix {words}"),
         ),
     }
 }

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::Table;
 use turnlock::{LockReport, LockState};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -11,10 +10,6 @@ use super::{Looked, View, words};
 use crate::output::printable;
 use crate::places::Instance;
 
-/// The width where the terminal tells none.
-const USUAL: usize = 80;
-/// On less, columns would be some letters wide.
-const NARROWEST: usize = 60;
 /// The widths of the columns between the session and the label.
 const STATE: usize = 10;
 /// Linux has none with more digits.
@@ -26,13 +21,6 @@ const BETWEEN: usize = 2 + STATE + 2 + PID + 2 + SINCE + 2 + WAITING + 2;
 const INDENT: &str = "  ";
 /// The session gets at least so much, and the label the rest.
 const SESSION: usize = 12;
-
-/// How wide the terminal is.
-pub(super) fn columns() -> usize {
-    // A terminal that does not know its width says 0.
-    let told = Table::new().width().filter(|width| *width > 0);
-    told.map_or(USUAL, usize::from).max(NARROWEST)
-}
 
 impl View {
     pub(super) fn grouped(&self, columns: usize) -> String {

@@ -361,6 +361,91 @@ fn on_a_terminal_of_80_columns_each_lock_is_a_line_below_its_instance() {
     }
 }
 
+#[test]
+fn on_a_terminal_of_80_columns_findings_are_words_and_commands_are_whole() {
+    let room = Room::new();
+    let name = |n: u32| format!("a/agents/main/sessions/0199d2f4-6a3e-7b11-8000-00000000000{n}");
+    room.write(&(name(1) + ".jsonl"), "{\"type\":\"session\",\"id\":\"s\"}\n{\"torn");
+    room.write(&(name(1) + ".jsonl.lock"), STALE);
+    room.write(&(name(2) + ".jsonl"), "{\n  \"type\": \"session\",\n  \"id\": \"s\"\n}\n");
+    let cycle = "{\"type\":\"session\",\"id\":\"s\"}\n\
+                 {\"type\":\"message\",\"id\":\"a\",\"parentId\":\"a\",\"message\":{}}\n";
+    room.write(&(name(3) + ".jsonl"), cycle);
+    let Some(shown) = on_80_columns(&room, "doctor a 2>/dev/null") else { return };
+    assert_eq!(shown.code, Some(1), "{shown:?}");
+    let command = format!(
+        "      jq -c . < '{file}' > '{file}'.new && mv '{file}'.new '{file}'",
+        file = name(2) + ".jsonl"
+    );
+    let lines: Vec<_> = shown.out.lines().map(str::trim_end).collect();
+    for line in lines.iter().filter(|line| **line != command) {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    for line in [
+        "a",
+        "  main/0199d2f4-6a3e-7b11-8000-000000000001.jsonl",
+        "  main/0199d2f4-6a3e-7b11-8000-000000000001.jsonl.lock",
+        "    cycle of parents: 1 record that comes back to itself, in line 2: a",
+        "      reported only: programs that follow it hang: a person must decide where it",
+        "      begins, and set that parent to null",
+        &command,
+    ] {
+        assert!(lines.contains(&line), "{line}: {shown:?}");
+    }
+    // The list of instances may be long.
+    let at = |words: &str| shown.out.find(words).unwrap();
+    assert!(at("Instances:") < at("cycle of parents") && at("cycle of parents") < at("Examined"));
+    let file = room.root.join(name(2) + ".jsonl");
+    let mut follow = Command::new("sh");
+    follow.args(["-c", command.trim()]).current_dir(&room.root);
+    assert_eq!(ended(follow).code, Some(0));
+    assert_eq!(fs::read_to_string(file).unwrap(), "{\"type\":\"session\",\"id\":\"s\"}\n");
+}
+
+#[test]
+fn a_named_directory_without_sessions_is_told_beside_healthy_ones() {
+    let room = Room::new();
+    room.write("good/s.jsonl", "{}\n");
+    fs::create_dir_all(room.root.join("bad/deep")).unwrap();
+    fs::create_dir_all(room.root.join("st/agents/main/sessions")).unwrap();
+    fs::create_dir_all(room.root.join("new/agents")).unwrap();
+    for command in ["status", "doctor"] {
+        let told = ended(room.command(&[command, "good", "bad"]));
+        assert_eq!(told.code, Some(1), "{told:?}");
+        assert!((told.out + &told.err).contains("No session found in bad."));
+        let told = ended(room.command(&[command, "--json", "good", "bad"]));
+        assert_eq!(told.code, Some(1), "{told:?}");
+        assert!(told.out.contains("no-sessions"), "{told:?}");
+        // A new instance has none yet, and a pattern matches what it does.
+        for paths in [["good", "st"], ["good", "new"], ["good", "*d"]] {
+            let told = ended(room.command(&[&[command][..], &paths].concat()));
+            assert_eq!(told.code, Some(0), "{told:?}");
+        }
+    }
+}
+
+#[test]
+fn status_and_doctor_agree_on_what_is_no_regular_file() {
+    let room = Room::new();
+    room.write("real/s.jsonl", "{}\n");
+    fs::create_dir_all(room.root.join("a")).unwrap();
+    std::os::unix::fs::symlink("../real/s.jsonl", room.root.join("a/link.jsonl")).unwrap();
+    std::os::unix::fs::symlink("nowhere", room.root.join("a/lost.jsonl")).unwrap();
+    let made = Command::new("mkfifo").arg(room.root.join("a/pipe.jsonl")).status();
+    assert!(made.unwrap().success());
+    for (path, why) in [
+        ("a/link.jsonl", "it is a symbolic link; name the file itself"),
+        ("a/lost.jsonl", "it is a symbolic link; name the file itself"),
+        ("a/pipe.jsonl", ""),
+    ] {
+        for command in ["status", "doctor"] {
+            let told = ended(room.command(&[command, path]));
+            assert_eq!(told.code, Some(1), "{command}: {told:?}");
+            assert!((told.out + &told.err).contains(why), "{command}");
+        }
+    }
+}
+
 /// The command on a terminal of 80 columns, without colours.
 fn on_80_columns(room: &Room, line: &str) -> Option<Ended> {
     let there = Command::new("script").arg("--version").output();

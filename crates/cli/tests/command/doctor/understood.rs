@@ -70,6 +70,11 @@ fn a_file_that_is_plainly_something_else_is_named_and_the_remedy_works() {
         ("JSON array", through("jq -s .")),
         ("JSON array", crlf(through("jq -s ."))),
         ("JSON array", through("jq -sc . | sed 's/},{\"type/},\\n{\"type/g'")),
+        ("JSON array", through("jq -sc .")),
+        ("JSON array", through("jq -sc . | tr -d '\\n'")),
+        ("JSON array", through("(head -n 2 | jq -sc .; tail -n 1)")),
+        ("JSON array", [b"\xef\xbb\xbf\n ".to_vec(), through("jq -sc .")].concat()),
+        ("JSON array", through("jq -sc '[., .[:0]]|.[0]' | sed 's/,{/, {/g'")),
     ] {
         let room = room();
         fs::write(&room.session, &bytes).unwrap();
@@ -93,11 +98,21 @@ fn a_file_that_is_plainly_something_else_is_named_and_the_remedy_works() {
 }
 
 #[test]
+fn arrays_that_are_no_records_of_a_program_are_as_good_as_other_lines() {
+    for text in ["[1,2]\n", "[{\"a\":1},{\"b\":2}]\n", "[]\n[[]]\n", "[\"{\"]\n"] {
+        let room = room();
+        fs::write(&room.session, text).unwrap();
+        assert_eq!(found(&[], &room.session).1.code, Some(0), "{text}");
+    }
+}
+
+#[test]
 fn after_an_append_it_is_still_left_alone() {
     for bytes in [
         through("gzip -c"),
         [b"\xff\xfe".to_vec(), through("iconv -t UTF-16LE")].concat(),
         through("jq ."),
+        through("jq -sc ."),
     ] {
         let room = room();
         fs::write(&room.session, &bytes).unwrap();
