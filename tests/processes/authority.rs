@@ -132,7 +132,7 @@ fn a_link_of_root_or_of_the_user_or_of_the_owner_of_its_target_is_followed() {
             other.release();
         } else {
             let (kind, text) = other.refused(&Ask::Acquire(0));
-            assert_eq!(kind, "Io", "{text}");
+            assert_eq!(kind, "io", "{text}");
         }
     }
     assert_eq!(names(&mine), ["s.jsonl"]);
@@ -332,7 +332,7 @@ fn refuses_what_was_planted(dir: &Path, uid: u32) {
         |name| Child::start(&dir.join(name), How { through: through.clone(), ..How::default() });
     let refused = |child: &mut Child, ask| {
         let (kind, text) = child.refused(&ask);
-        assert!(kind == "Io" && text.contains("uid 1001"), "{uid}: {kind}: {text}");
+        assert!(kind == "io" && text.contains("uid 1001"), "{uid}: {kind}: {text}");
     };
     for name in ["planted.jsonl", "locked.jsonl"] {
         let mut child = start(name);
@@ -411,7 +411,7 @@ fn where_root_may_not_give_files_away_they_are_roots() {
     let mut root = Child::start(&session, How { through, ..How::default() });
     root.acquire();
     let (kind, text) = root.refused(&Ask::Rewrite(json!({"n": 2})));
-    assert!(kind == "Io" && text.contains("uid 1001"), "{kind}: {text}");
+    assert!(kind == "io" && text.contains("uid 1001"), "{kind}: {text}");
     root.append(json!({"n": 3}));
     root.release();
     assert_eq!(fs::read_to_string(&session).unwrap(), "{\"n\":1}\n{\"n\":3}\n");
