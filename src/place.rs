@@ -89,6 +89,12 @@ impl Place {
         self.session_name().as_encoded_bytes().ends_with(GUARD_SUFFIX.as_bytes())
     }
 
+    /// Whether a file of this name is a session's lock file.
+    pub(crate) fn is_lock_name(name: &OsStr) -> bool {
+        let session = strip_suffix(name, LOCK_SUFFIX);
+        session.is_some_and(|session| strip_suffix(session, SESSION_SUFFIX).is_some())
+    }
+
     /// The directory, to which all work on the session's files is relative.
     pub(crate) fn dir(&self) -> &Dir {
         &self.dir

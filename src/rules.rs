@@ -32,6 +32,8 @@ pub(crate) struct Rules {
     /// All that use the sessions are in our PID namespace, or in one that can be seen from it.
     pub(crate) assume_local: bool,
     pub(crate) on_long_hold: Option<Arc<LongHoldFn>>,
+    /// Before a repair, look whether other programs have the session open for writing.
+    pub(crate) looks_for_writers: bool,
     /// Use only what every Unix has.
     pub(crate) portable: bool,
     /// Treat every filesystem as one that several hosts share.
@@ -51,6 +53,7 @@ impl Default for Rules {
             users: Users::default(),
             assume_local: false,
             on_long_hold: None,
+            looks_for_writers: true,
             portable: false,
             shared: false,
         }

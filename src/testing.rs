@@ -33,6 +33,13 @@ impl SessionsBuilder {
         self
     }
 
+    /// Does not look whether other programs have a session open for writing. How many system calls
+    /// that takes depends on what else runs.
+    pub fn looks_for_writers(mut self, looks: bool) -> Self {
+        self.rules.looks_for_writers = looks;
+        self
+    }
+
     /// Treats every filesystem as one that several hosts share.
     pub fn shared(mut self, shared: bool) -> Self {
         self.rules.shared = shared;

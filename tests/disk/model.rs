@@ -37,7 +37,7 @@ impl Model {
                 self.bytes = self.after(&step);
             }
             // Renamed, but not synced.
-            Told::Failed(kind, _) if kind == "Unsynced" => self.take(&Told::Done),
+            Told::Failed(kind, _) if kind == "unsynced" => self.take(&Told::Done),
             // A step that failed has changed nothing.
             Told::Failed(..) => self.pending = None,
             Told::Ready | Told::End => {}

@@ -53,7 +53,7 @@ fn a_post_goes_into_the_new_file_after_the_old_one_was_removed() {
     fs::remove_file(&room.session).unwrap();
     let answer = holder.answer();
     // Whether a holder writes into a file that was made anew is not the matter here.
-    assert!(!matches!(&answer, Answer::Failed(kind, _) if kind == "DataLockBusy"), "{answer:?}");
+    assert!(!matches!(&answer, Answer::Failed(kind, _) if kind == "data-lock-busy"), "{answer:?}");
 }
 
 /// A process whose thread has the turn's lock, but not the data lock.

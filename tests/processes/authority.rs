@@ -132,7 +132,7 @@ fn a_link_of_root_or_of_the_user_or_of_the_owner_of_its_target_is_followed() {
             other.release();
         } else {
             let (kind, text) = other.refused(&Ask::Acquire(0));
-            assert_eq!(kind, "Io", "{text}");
+            assert_eq!(kind, "io", "{text}");
         }
     }
     assert_eq!(names(&mine), ["s.jsonl"]);
@@ -332,7 +332,7 @@ fn refuses_what_was_planted(dir: &Path, uid: u32) {
         |name| Child::start(&dir.join(name), How { through: through.clone(), ..How::default() });
     let refused = |child: &mut Child, ask| {
         let (kind, text) = child.refused(&ask);
-        assert!(kind == "Io" && text.contains("uid 1001"), "{uid}: {kind}: {text}");
+        assert!(kind == "io" && text.contains("uid 1001"), "{uid}: {kind}: {text}");
     };
     for name in ["planted.jsonl", "locked.jsonl"] {
         let mut child = start(name);
@@ -411,7 +411,7 @@ fn where_root_may_not_give_files_away_they_are_roots() {
     let mut root = Child::start(&session, How { through, ..How::default() });
     root.acquire();
     let (kind, text) = root.refused(&Ask::Rewrite(json!({"n": 2})));
-    assert!(kind == "Io" && text.contains("uid 1001"), "{kind}: {text}");
+    assert!(kind == "io" && text.contains("uid 1001"), "{kind}: {text}");
     root.append(json!({"n": 3}));
     root.release();
     assert_eq!(fs::read_to_string(&session).unwrap(), "{\"n\":1}\n{\"n\":3}\n");
@@ -473,4 +473,26 @@ fn a_directory_that_may_not_be_read_is_used_and_synced() {
         assert_eq!(fs::read_to_string(&session).unwrap().lines().count(), 12);
     }
     assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o300);
+}
+
+#[test]
+fn a_session_that_was_found_follows_no_link_of_another_user_later() {
+    if !am_root("to make a link of another user") {
+        return;
+    }
+    let room = room();
+    let (dir, moved, victim) = (room.dir.join("d"), room.dir.join("moved"), room.dir.join("v"));
+    for dir in [&dir, &victim] {
+        fs::create_dir(dir).unwrap();
+    }
+    let session = buffered().session(dir.join("s.jsonl")).unwrap();
+    session.post_creating_blocking([1]).unwrap();
+    fs::rename(&dir, &moved).unwrap();
+    std::os::unix::fs::symlink(&victim, &dir).unwrap();
+    std::os::unix::fs::lchown(&dir, Some(4242), None).unwrap();
+    session.post_creating_blocking([2]).unwrap_err();
+    session.turn().try_acquire().map(drop).unwrap_err();
+    session.read_blocking().map(drop).unwrap_err();
+    assert_eq!(turnlock_testing::names(&victim), [""; 0]);
+    assert_eq!(fs::read_to_string(moved.join("s.jsonl")).unwrap(), "1\n");
 }

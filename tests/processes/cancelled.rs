@@ -3,11 +3,12 @@
 use std::fs;
 use std::future::Future;
 use std::path::PathBuf;
-use std::task::{Context, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use turnlock::testing::waiters_here;
 use turnlock::{Error, Sessions};
@@ -308,4 +309,110 @@ fn zero_means_one_try() {
     assert_eq!(kernel_waiters(&room.lock), 0, "nobody waits for it");
     holder.release();
     sessions.turn(&room.session).acquire_blocking().unwrap().release_blocking().unwrap();
+}
+
+/// Polls a future so many times, and drops it then.
+async fn cut_off<F: Future>(polls: usize, work: F) -> Option<F::Output> {
+    let mut work = std::pin::pin!(work);
+    let mut left = polls;
+    std::future::poll_fn(move |context| {
+        let Some(still) = left.checked_sub(1) else { return Poll::Ready(None) };
+        left = still;
+        work.as_mut().poll(context).map(Some)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_a_turn_was_doing_can_be_dropped_at_each_step() {
+    let room = room();
+    let session = buffered().session(&room.session).unwrap();
+    let away = room.dir.join("away");
+    for polls in 1..6 {
+        for step in 0..6 {
+            session.post_creating([json!({"n": 0})]).await.unwrap();
+            let turn = session.turn().await.unwrap();
+            let position = turn.read().unwrap().position();
+            match step {
+                0 => drop(cut_off(polls, turn.append_with(|_| Ok(json!({"n": 1})))).await),
+                1 => drop(cut_off(polls, turn.rewrite([json!({"n": 2})])).await),
+                2 => drop(cut_off(polls, turn.rewrite_from(position, [json!({"n": 3})])).await),
+                3 => drop(cut_off(polls, turn.remove()).await),
+                4 => drop(cut_off(polls, turn.rename_to(&away)).await),
+                _ => drop(cut_off(polls, turn.close()).await),
+            }
+            // What was cut off may go on until it ends. The next one comes after it.
+            let appended = turn.append(&json!({"last": [polls, step]})).await;
+            drop(turn);
+            let turn = session.turn().await.unwrap();
+            if let Err(error) = &appended {
+                assert_eq!((step, error.code()), (5, "lock-lost"), "after {polls}: {error}");
+            } else {
+                assert_eq!(room.lines().last(), Some(&json!({"last": [polls, step]})));
+            }
+            turn.remove().await.unwrap();
+            turn.release().await.unwrap();
+            let _ = std::fs::remove_file(&away);
+            until("nothing is left", || room.names().is_empty());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tasks_that_share_a_turn_lose_nothing_until_it_is_closed() {
+    let room = room();
+    let session = buffered().session(&room.session).unwrap();
+    for round in 0..10 {
+        let turn = Arc::new(session.turn().await.unwrap());
+        let mut tasks = Vec::new();
+        for writer in 0..4 {
+            let (turn, session) = (Arc::clone(&turn), session.clone());
+            tasks.push(tokio::spawn(async move {
+                let mut acknowledged = Vec::new();
+                for n in 0..40 {
+                    let line = json!({"r": round, "w": writer, "n": n});
+                    let made = line.clone();
+                    let done = match writer {
+                        0 => turn.append_with(move |_| Ok(made)).await,
+                        1 => session.post_creating([&line]).await,
+                        _ => turn.append(&line).await,
+                    };
+                    match done {
+                        Ok(_) => acknowledged.push(line),
+                        Err(error) => assert_eq!(error.code(), "lock-lost", "{error}"),
+                    }
+                    drop(cut_off(1, turn.until_lost()).await);
+                    if n % 7 == 0 {
+                        let _ = turn.sync().await;
+                    }
+                }
+                acknowledged
+            }));
+        }
+        let rewriter = tokio::spawn({
+            let turn = Arc::clone(&turn);
+            async move {
+                for _ in 0..10 + round {
+                    let Ok(read) = turn.read() else { break };
+                    let lines: Vec<Value> = read.records().collect::<Result<_, _>>().unwrap();
+                    tokio::task::yield_now().await;
+                    match turn.rewrite_from(read.position(), lines).await {
+                        Ok(_) => {}
+                        Err(error) => assert_eq!(error.code(), "lock-lost", "{error}"),
+                    }
+                }
+                turn.close().await
+            }
+        });
+        let mut acknowledged = Vec::new();
+        for task in tasks {
+            acknowledged.extend(task.await.unwrap());
+        }
+        rewriter.await.unwrap().unwrap();
+        let lines = room.lines();
+        for line in &acknowledged {
+            assert_eq!(lines.iter().filter(|it| *it == line).count(), 1, "{line}");
+        }
+    }
+    room.expect_clean();
 }

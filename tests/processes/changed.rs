@@ -192,7 +192,7 @@ fn an_append_that_waits_while_the_session_is_removed_is_told() {
     fs::remove_file(&room.session).unwrap();
     drop(inside);
     let answer = holder.answer();
-    assert!(matches!(&answer, Answer::Failed(kind, _) if kind == "Changed"), "{answer:?}");
+    assert!(matches!(&answer, Answer::Failed(kind, _) if kind == "changed"), "{answer:?}");
     assert!(!room.session.exists());
     holder.release();
     assert_eq!(room.names(), [""; 0]);

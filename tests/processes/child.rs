@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use turnlock::{Acquire, Durability, Error, Sessions, Tail, Turn};
 use turnlock_testing::alone::through;
-use turnlock_testing::child::{obey, say, told};
+use turnlock_testing::child::{obey, say};
 use turnlock_testing::{DEADLINE, Room, census, flocked, leased};
 use uuid::Uuid;
 
@@ -104,7 +104,7 @@ pub enum Answer {
         threads: usize,
         descriptors: usize,
     },
-    /// The error's variant, and its text.
+    /// The error's code, and its text.
     Failed(String, String),
 }
 
@@ -221,8 +221,7 @@ fn role() {
 }
 
 fn failed(error: &Error) -> Answer {
-    let (variant, text) = told(error);
-    Answer::Failed(variant, text)
+    Answer::Failed(error.code().to_owned(), error.to_string())
 }
 
 struct Me {
@@ -251,7 +250,9 @@ impl Me {
             Ask::Release => self.turn.take().unwrap().release_blocking()?,
             Ask::Drop => drop(self.turn.take()),
             Ask::Lost => {
-                return Ok(Answer::Cause(self.turn().lost()?.map(|cause| format!("{cause:?}"))));
+                return Ok(Answer::Cause(
+                    self.turn().lost()?.map(|cause| cause.as_str().to_owned()),
+                ));
             }
             Ask::Revoke(owner) => drop(self.sessions.revoke(&self.session, owner)?),
             Ask::Fix => {

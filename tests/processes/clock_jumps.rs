@@ -93,7 +93,7 @@ fn a_holder_is_respected_whatever_time_its_record_tells() {
             one.set(turned * hours * HOUR);
             other.set(-turned * hours * HOUR);
             let (kind, text) = waiter.refused(&Ask::Acquire(100));
-            assert!(kind == "Timeout" && text.contains("alive=true"), "{text}");
+            assert!(kind == "timeout" && text.contains("alive=true"), "{text}");
             assert!(matches!(
                 waiter.ask(&Ask::Post(json!({"posted": turned}))),
                 Answer::Appended { .. }
@@ -144,7 +144,7 @@ fn a_jump_neither_ends_a_wait_nor_draws_it_out() {
             assert_eq!(waiter.has_answered(Duration::from_millis(100)), None);
             clock.set(hours * HOUR);
             let answer = waiter.answer();
-            assert!(matches!(&answer, Answer::Failed(kind, _) if kind == "Timeout"), "{answer:?}");
+            assert!(matches!(&answer, Answer::Failed(kind, _) if kind == "timeout"), "{answer:?}");
             let waited = began.elapsed();
             assert!(limit <= waited && waited < DEADLINE / 2, "{hours} hours: {waited:?}");
         }
@@ -213,7 +213,7 @@ fn processes_of_two_time_namespaces_take_turns() {
     for (holder, other) in [(0, 1), (1, 0)] {
         let both = [&mut ahead, &mut here];
         both[holder].acquire();
-        assert_eq!(both[other].refused(&Ask::Acquire(100)).0, "Timeout");
+        assert_eq!(both[other].refused(&Ask::Acquire(100)).0, "timeout");
         both[holder].append(json!({"n": holder}));
         both[holder].release();
     }
@@ -238,7 +238,7 @@ fn a_living_foreign_owner_of_another_time_namespace_is_kept() {
     assert_ne!(start_time, start_time_of(pid));
     room.put_lock(foreign_record(pid, Some(start_time)));
     let mut waiter = child(&room);
-    assert_eq!(waiter.refused(&Ask::Acquire(100)).0, "Timeout");
+    assert_eq!(waiter.refused(&Ask::Acquire(100)).0, "timeout");
     waiter.tell(&Ask::Acquire(60_000));
     foreign.kill();
     waiter.answered_held();

@@ -153,7 +153,7 @@ fn containers_whose_processes_have_the_same_pid_take_turns() {
     let (Some(mut one), Some(mut other)) = (contained(&room), contained(&room)) else { return };
     one.acquire();
     let (kind, text) = other.refused(&Ask::Acquire(0));
-    assert_eq!(kind, "Timeout");
+    assert_eq!(kind, "timeout");
     assert!(text.contains("pid=1 alive=true") && !text.contains("this very process"), "{text}");
     other.tell(&Ask::Acquire(60_000));
     room.until_waited_for(1);
@@ -175,7 +175,7 @@ fn a_contained_process_respects_a_holder_outside() {
     let Some(mut contained) = contained(&room) else { return };
     let turn = buffered().turn(&room.session).label("outside").acquire_blocking().unwrap();
     let (kind, text) = contained.refused(&Ask::Acquire(0));
-    assert_eq!(kind, "Timeout");
+    assert_eq!(kind, "timeout");
     assert!(text.contains("alive=true") && text.contains("outside"), "{text}");
     assert_eq!(turn.lost().unwrap(), None);
     contained.tell(&Ask::Acquire(60_000));
@@ -238,7 +238,7 @@ fn a_contained_process_keeps_a_foreign_lock_whose_owner_it_cannot_see() {
     let record = foreign_record(owner.pid(), Some(start_time_of(owner.pid())));
     room.put_lock(&record);
     let (kind, text) = contained.refused(&Ask::Acquire(50));
-    assert_eq!(kind, "Timeout", "{text}");
+    assert_eq!(kind, "timeout", "{text}");
     assert!(text.contains("alive=unknown"), "{text}");
     assert!(text.contains("cannot be seen") && text.contains("--assume-local"), "{text}");
     assert_eq!(std::fs::read_to_string(&room.lock).unwrap(), record, "it was not touched");
@@ -261,7 +261,7 @@ fn what_an_earlier_life_of_a_container_left_blocks_nobody() {
         drop(life);
         // Another program is no later life of this one.
         let Some(mut other) = contained(&room) else { return };
-        assert_eq!(other.refused(&Ask::Acquire(0)).0, "Timeout");
+        assert_eq!(other.refused(&Ask::Acquire(0)).0, "timeout");
         let Some(mut next) = contained_agent(&room) else { return };
         next.acquire();
         next.append(json!({"n": 1}));

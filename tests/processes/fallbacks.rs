@@ -28,11 +28,11 @@ fn where_a_rename_cannot_spare_what_stands_there_a_link_does() {
     for n in 0..3 {
         linking.acquire();
         assert_eq!(room.names(), ["s.jsonl", "s.jsonl.lock"], "no temporary file is left");
-        assert_eq!(other.refused(&Ask::Acquire(0)).0, "Timeout");
+        assert_eq!(other.refused(&Ask::Acquire(0)).0, "timeout");
         linking.append(json!({"n": n}));
         linking.release();
         other.acquire();
-        assert_eq!(linking.refused(&Ask::Acquire(0)).0, "Timeout");
+        assert_eq!(linking.refused(&Ask::Acquire(0)).0, "timeout");
         other.release();
     }
     room.expect_clean();
@@ -47,7 +47,7 @@ fn a_lock_file_that_still_has_its_first_name_is_a_lock_file() {
     let first = room.dir.join(".turnlock-first.tmp");
     std::fs::hard_link(&room.lock, &first).unwrap();
     let mut other = child(&room);
-    assert_eq!(other.refused(&Ask::Acquire(0)).0, "Timeout");
+    assert_eq!(other.refused(&Ask::Acquire(0)).0, "timeout");
     holder.append(json!({"n": 1}));
     holder.kill();
     other.acquire();

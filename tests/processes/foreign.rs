@@ -135,7 +135,7 @@ fn a_post_that_waited_for_a_foreign_owner_does_not_create_what_was_removed() {
     fs::remove_file(&room.lock).unwrap();
     poster.signal(Signal::CONT);
     let answer = poster.answer();
-    assert!(matches!(&answer, Answer::Failed(kind, _) if kind == "NoSession"), "{answer:?}");
+    assert!(matches!(&answer, Answer::Failed(kind, _) if kind == "no-session"), "{answer:?}");
     room.expect_clean();
     assert!(!room.session.exists());
 }

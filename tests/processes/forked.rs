@@ -77,13 +77,13 @@ fn a_fork_can_do_nothing_with_the_turn_of_its_parent() {
         other => panic!("{other:?}"),
     };
     let (kind, text) = refused(holder.answer());
-    assert!(kind == "LockLost" && text.contains("this process is a fork of the holder"), "{text}");
-    assert_eq!(holder.answer(), Answer::Cause(Some("Forked".to_owned())));
+    assert!(kind == "lock-lost" && text.contains("this process is a fork of the holder"), "{text}");
+    assert_eq!(holder.answer(), Answer::Cause(Some("forked".to_owned())));
     let began = Instant::now();
     let (kind, text) = refused(holder.answer());
-    assert!(kind == "Forked" && text.contains("fork without exec"), "{text}");
+    assert!(kind == "forked" && text.contains("fork without exec"), "{text}");
     assert!(began.elapsed() < Duration::from_secs(30), "it waited for its deadline");
-    assert_eq!(refused(holder.answer()).0, "LockLost");
+    assert_eq!(refused(holder.answer()).0, "lock-lost");
     assert!(matches!(holder.answer(), Answer::Appended { .. }), "a post is nobody's turn");
     assert_eq!(holder.answer(), Answer::Done, "the parent goes on");
     assert!(matches!(
@@ -106,7 +106,7 @@ fn a_fork_does_not_end_the_section_of_its_parent() {
     holder.tell(&Ask::InFork(vec![Ask::Append(json!("by the fork")), Ask::Release]));
     for _ in 0..2 {
         let answer = holder.answer();
-        assert!(matches!(&answer, Answer::Failed(kind, _) if kind == "LockLost"), "{answer:?}");
+        assert!(matches!(&answer, Answer::Failed(kind, _) if kind == "lock-lost"), "{answer:?}");
     }
     assert_eq!(holder.answer(), Answer::Done);
     let other = File::open(&room.session).unwrap();
@@ -124,12 +124,12 @@ fn a_fork_that_would_have_to_wait_fails_at_once() {
     holder.acquire();
     let data_lock = flocked(&room.session);
     // Its waiting thread is left in the parent.
-    assert_eq!(child.refused(&Ask::Acquire(5)).0, "Timeout");
+    assert_eq!(child.refused(&Ask::Acquire(5)).0, "timeout");
     let began = Instant::now();
     child.tell(&Ask::InFork(vec![Ask::Acquire(60_000), Ask::Post(json!("by the fork"))]));
     for _ in 0..2 {
         let answer = child.answer();
-        assert!(matches!(&answer, Answer::Failed(kind, _) if kind == "Forked"), "{answer:?}");
+        assert!(matches!(&answer, Answer::Failed(kind, _) if kind == "forked"), "{answer:?}");
     }
     assert_eq!(child.answer(), Answer::Done, "the parent goes on");
     assert!(began.elapsed() < Duration::from_secs(30), "it waited for a deadline");

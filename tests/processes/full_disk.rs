@@ -47,7 +47,7 @@ fn on_a_full_disk_an_append_leaves_the_file_as_it_was() {
         // There is room for a part of it.
         for ask in [Ask::Append(line(DISK)), Ask::Post(line(DISK))] {
             let (kind, text) = writer.refused(&ask);
-            assert_eq!(kind, "Io");
+            assert_eq!(kind, "io");
             assert!(
                 text.contains("No space left") && text.contains("make room and try again"),
                 "{text}"
@@ -74,7 +74,7 @@ fn on_a_full_disk_no_turn_begins_and_nothing_stays() {
         // A little more than there is room for.
         assert!(fs::write(seen.join("filler"), vec![0; DISK]).is_err());
         let (kind, text) = writer.refused(&Ask::Acquire(1000));
-        assert_eq!(kind, "Io");
+        assert_eq!(kind, "io");
         assert!(text.contains("No space left"), "{text}");
         assert_eq!(names(&seen), ["filler", "s.jsonl"]);
         fs::remove_file(seen.join("filler")).unwrap();
@@ -103,7 +103,7 @@ fn on_a_full_disk_a_repair_changes_nothing_and_leaves_nothing() {
             }
             for _ in 0..3 {
                 let (kind, text) = writer.refused(&Ask::Repair);
-                assert_eq!(kind, "Io");
+                assert_eq!(kind, "io");
                 assert!(text.contains("No space left"), "{text}");
                 assert_eq!(fs::read_to_string(seen.join("s.jsonl")).unwrap(), damaged);
                 let left = fs::read_to_string(seen.join("s.jsonl.damaged")).ok();
@@ -134,7 +134,7 @@ fn at_the_file_size_limit_an_append_leaves_the_file_as_it_was() {
     let before = fs::read(&room.session).unwrap();
     limit(&writer, Resource::Fsize, Some(5000));
     let (kind, text) = writer.refused(&Ask::Append(line(10_000)));
-    assert_eq!(kind, "Io");
+    assert_eq!(kind, "io");
     assert!(text.contains("raise the file size limit"), "{text}");
     assert_eq!(fs::read(&room.session).unwrap(), before);
     writer.append(line(1000));
@@ -157,7 +157,7 @@ fn at_the_file_size_limit_a_rewrite_and_a_repair_change_nothing() {
         limit(&writer, Resource::Fsize, Some(small));
         for ask in [Ask::Rewrite(line(10_000)), Ask::Repair] {
             let (kind, text) = writer.refused(&ask);
-            assert_eq!(kind, "Io");
+            assert_eq!(kind, "io");
             assert!(text.contains("raise the file size limit"), "{text}");
             assert_eq!(fs::read_to_string(&room.session).unwrap(), damaged);
             assert_eq!(room.names(), ["s.jsonl", "s.jsonl.lock"]);
@@ -225,7 +225,7 @@ fn a_rewrite_whose_name_could_not_be_synced_can_be_done_again() {
     child.acquire();
     child.append(json!({"n": 1}));
     let (kind, text) = child.refused(&Ask::Rewrite(json!({"n": 2})));
-    assert_eq!(kind, "Unsynced", "{text}");
+    assert_eq!(kind, "unsynced", "{text}");
     assert_eq!(room.text(), "{\"n\":2}\n");
     assert_eq!(child.ask(&Ask::Rewrite(json!({"n": 3}))), Answer::Done);
     assert_eq!(room.text(), "{\"n\":3}\n");
@@ -260,7 +260,7 @@ fn at_the_file_size_limit_no_lock_file_is_written_and_nobody_is_killed() {
         // There is no lock file, …
         for ask in [Ask::Acquire(1000), Ask::Post(json!({"n": 1}))] {
             let (kind, text) = writer.refused(&ask);
-            assert!(kind == "Io" && text.contains("File too large"), "{text}");
+            assert!(kind == "io" && text.contains("File too large"), "{text}");
         }
         assert_eq!(room.names(), ["s.jsonl"]);
         // … or that of a dead holder is to be taken over.
@@ -269,7 +269,7 @@ fn at_the_file_size_limit_no_lock_file_is_written_and_nobody_is_killed() {
         dead.kill();
         let record = fs::read(&room.lock).unwrap();
         let (kind, text) = writer.refused(&Ask::Acquire(1000));
-        assert!(kind == "Io" && text.contains("File too large"), "{text}");
+        assert!(kind == "io" && text.contains("File too large"), "{text}");
         assert_eq!(fs::read(&room.lock).unwrap(), record, "it is as it was");
         limit(&writer, Resource::Fsize, None);
         writer.acquire();
@@ -322,7 +322,7 @@ fn a_write_that_begins_beyond_the_file_size_limit_kills_nobody() {
         Answer::Failed(kind, text) => (kind, text),
         other => panic!("{other:?}"),
     };
-    assert!(kind == "Io" && text.contains("raise the file size limit"), "{text}");
+    assert!(kind == "io" && text.contains("raise the file size limit"), "{text}");
     assert_eq!(room.text(), before);
     prlimit(id, Resource::Fsize, Rlimit { current: None, maximum }).unwrap();
     assert!(matches!(poster.ask(&Ask::Post(json!({"n": 3}))), Answer::Appended { .. }));

@@ -77,7 +77,7 @@ fn a_glued_line_that_cannot_be_taken_back_is_not_acknowledged() {
     until("it has continued, and written", || room.text().contains("{\"n\":2}"));
     meanwhile(&holder, &room, "{\"f\":3}\n");
     let answer = holder.answer();
-    assert!(matches!(&answer, Answer::Failed(kind, _) if kind == "Overtaken"), "{answer:?}");
+    assert!(matches!(&answer, Answer::Failed(kind, _) if kind == "overtaken"), "{answer:?}");
     assert_eq!(room.text(), "{\"n\":1}\n{\"f\":1}\n{\"f\":2}{\"n\":2}\n{\"f\":3}\n");
 }
 

@@ -59,7 +59,7 @@ fn another_user_of_the_group_takes_over_at_the_first_try() {
         one.append(json!({"n": 1}));
         assert_eq!(facts(&room.lock), (GROUP, 0o660));
         let (kind, text) = other.refused(&Ask::Acquire(0));
-        assert!(kind == "Timeout" && text.contains("label \"child\""), "{text}");
+        assert!(kind == "timeout" && text.contains("label \"child\""), "{text}");
         assert!(matches!(other.ask(&Ask::Post(json!({"n": 2}))), Answer::Appended { .. }));
         one.kill();
         other.tell(&Ask::Acquire(0));
@@ -102,7 +102,7 @@ fn another_user_of_the_group_waits_revokes_rewrites_and_repairs() {
     other.release();
     let owner = one.answered_held();
     assert_eq!(other.ask(&Ask::Revoke(owner)), Answer::Done);
-    assert_eq!(one.refused(&Ask::Append(json!({}))).0, "LockLost");
+    assert_eq!(one.refused(&Ask::Append(json!({}))).0, "lock-lost");
     // The file is another's then, but of the same group.
     other.acquire();
     assert_eq!(other.ask(&Ask::Rewrite(json!({"n": 1}))), Answer::Done);
@@ -191,7 +191,7 @@ fn a_user_whom_a_default_access_list_lets_in_takes_over_at_the_first_try() {
         other.append(json!({"n": 2}));
         // The group is nobody here: if the file became the other's, the one could not use it.
         let (kind, text) = other.refused(&Ask::Rewrite(json!({"n": 3})));
-        assert!(kind == "Io" && text.contains("uid 1001"), "{kind}: {text}");
+        assert!(kind == "io" && text.contains("uid 1001"), "{kind}: {text}");
         other.release();
         let Some(mut one) = start(ONE, &session, portable) else { return };
         one.acquire();
@@ -240,11 +240,11 @@ fn a_lock_file_of_root_that_a_user_may_not_open_is_said_to_be_roots() {
     let Some(mut one) = start(ONE, &session, false) else { return };
     let (kind, text) = one.refused(&Ask::Acquire(0));
     assert!(
-        kind == "Timeout" && text.contains("owned by root") && text.contains("remove it"),
+        kind == "timeout" && text.contains("owned by root") && text.contains("remove it"),
         "{text}"
     );
     let (kind, text) = one.refused(&Ask::Revoke(uuid::Uuid::nil()));
-    assert!(kind == "Io" && text.contains("owned by root") && text.contains("remove it"), "{text}");
+    assert!(kind == "io" && text.contains("owned by root") && text.contains("remove it"), "{text}");
     assert_eq!(one.ask(&Ask::Fix), Answer::Remaining(1));
     // The remedy helps.
     one.tell(&Ask::Acquire(60_000));
@@ -272,7 +272,7 @@ fn a_dead_lock_file_of_root_that_a_user_may_open_is_taken_over() {
     root.acquire();
     assert_eq!(fs::metadata(dir.join("s.jsonl.lock")).unwrap().uid(), 0);
     let Some(mut one) = start(ONE, &session, false) else { return };
-    assert_eq!(one.refused(&Ask::Acquire(0)).0, "Timeout");
+    assert_eq!(one.refused(&Ask::Acquire(0)).0, "timeout");
     root.kill();
     one.tell(&Ask::Acquire(0));
     one.answered_held();

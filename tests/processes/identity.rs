@@ -122,7 +122,7 @@ fn is_overtaken(append: impl Fn(&mut Child, uuid::Uuid)) {
     let _foreign = at.take_over_by_a_foreign_program();
     signal(pid, Signal::CONT);
     let answer = other.answer();
-    assert!(matches!(&answer, Answer::Failed(kind, _) if kind == "Overtaken"), "{answer:?}");
+    assert!(matches!(&answer, Answer::Failed(kind, _) if kind == "overtaken"), "{answer:?}");
 }
 
 #[test]

@@ -242,3 +242,35 @@ fn lines_that_are_ready_are_written_wherever_they_are_to_go() {
         assert!(serde_json::from_slice::<Value>(record).is_ok());
     }
 }
+
+#[tokio::test]
+async fn a_turn_that_is_dropped_while_its_line_is_made_writes_nothing() {
+    let room = room();
+    let session = buffered().session(&room.session).unwrap();
+    let turn = std::sync::Arc::new(session.turn().await.unwrap());
+    let shared = std::sync::Arc::clone(&turn);
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+    let task = tokio::spawn(async move {
+        let make = move |_: &Tail<'_>| -> Made {
+            begun.send(()).map_err(|()| "nobody listens")?;
+            may_go_on.recv()?;
+            Ok(json!({"n": "late"}))
+        };
+        shared.append_with(make).await
+    });
+    has_begun.await.unwrap();
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    drop(turn);
+    let mut other = child(&room);
+    other.tell(&Ask::Acquire(60_000));
+    let early = other.has_answered(Duration::from_millis(50));
+    assert_eq!(early, None, "the line is still being made");
+    go_on.send(()).unwrap();
+    other.answered_held();
+    other.append(json!({"n": 0}));
+    other.release();
+    assert_eq!(room.lines(), [json!({"n": 0})]);
+    room.expect_clean();
+}

@@ -150,3 +150,33 @@ fn a_session_that_was_not_moved_after_all_goes_on_for_its_followers() {
     let new = Transcript::open(&room.session).unwrap();
     assert_eq!(new.parts_since(followed.file()), None);
 }
+
+#[test]
+fn a_quarantine_that_cannot_go_along_keeps_the_session_where_it_is() {
+    let room = room();
+    fs::write(&room.session, "{\"n\":0}\n\0\0{\"n\":1}\n").unwrap();
+    fs::write(room.dir.join("old.damaged"), "{}\n").unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    turn.repair_blocking().unwrap();
+    let refused = std::io::Error::from(turn.rename_to_blocking(room.dir.join("old")).unwrap_err());
+    assert_eq!(refused.kind(), std::io::ErrorKind::AlreadyExists);
+    assert_eq!(room.lines().len(), 2);
+    turn.restore_blocking().unwrap();
+    turn.release_blocking().unwrap();
+    assert_eq!(room.names(), ["old.damaged", "s.jsonl", "s.jsonl.damaged"]);
+}
+
+#[test]
+fn a_session_gets_no_name_under_which_others_would_destroy_it() {
+    let room = room();
+    fs::write(&room.session, "{}\n").unwrap();
+    let turn = buffered().turn(&room.session).acquire_blocking().unwrap();
+    let leftover = "t.jsonl.rewrite-01234567-89ab-cdef-0123-456789abcdef.tmp";
+    for name in ["t.jsonl.lock", leftover] {
+        let refused = turn.rename_to_blocking(room.dir.join(name));
+        assert!(matches!(refused, Err(Error::NotASession { .. })), "{name}: {refused:?}");
+    }
+    turn.release_blocking().unwrap();
+    assert_eq!(room.text(), "{}\n");
+    room.expect_clean();
+}

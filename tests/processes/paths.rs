@@ -23,7 +23,7 @@ fn a_symlinked_directory_is_one_lock() {
     assert_eq!(turn.path(), room.session);
     assert!(matches!(sessions.turn(&room.session).try_acquire(), Err(Error::Timeout { .. })));
     let mut other = Child::start(&link.join("link/./s.jsonl"), How::default());
-    assert_eq!(other.refused(&Ask::Acquire(0)).0, "Timeout");
+    assert_eq!(other.refused(&Ask::Acquire(0)).0, "timeout");
     drop(turn);
     other.acquire();
     assert!(matches!(sessions.turn(&room.session).try_acquire(), Err(Error::Timeout { .. })));
@@ -217,7 +217,7 @@ fn a_lock_file_that_may_not_be_opened_is_held_by_somebody_unknown() {
     let mut holder = child(&room);
     holder.acquire();
     let mut somebody = Child::start(&room.session, How { uid: Some(SOMEBODY), ..How::default() });
-    assert_eq!(somebody.refused(&Ask::Acquire(0)).0, "Timeout");
+    assert_eq!(somebody.refused(&Ask::Acquire(0)).0, "timeout");
     somebody.tell(&Ask::Acquire(60_000));
     assert_eq!(somebody.has_answered(Duration::from_millis(100)), None);
     assert!(room.lock.exists());

@@ -20,13 +20,13 @@ fn a_holder_whose_lock_file_was_removed_writes_no_more() {
     holder.acquire();
     holder.append(json!({"n": 1}));
     fs::remove_file(&room.lock).unwrap();
-    assert_eq!(holder.ask(&Ask::Lost), Answer::Cause(Some("Removed".into())));
-    assert_eq!(holder.refused(&Ask::Append(json!({"n": "no"}))).0, "LockLost");
+    assert_eq!(holder.ask(&Ask::Lost), Answer::Cause(Some("removed".into())));
+    assert_eq!(holder.refused(&Ask::Append(json!({"n": "no"}))).0, "lock-lost");
 
     let next = buffered().turn(&room.session).try_acquire().unwrap();
     next.append_blocking(&json!({"n": 2})).unwrap();
-    assert_eq!(holder.refused(&Ask::Append(json!({"n": "no"}))).0, "LockLost");
-    assert_eq!(holder.refused(&Ask::Release).0, "LockLost");
+    assert_eq!(holder.refused(&Ask::Append(json!({"n": "no"}))).0, "lock-lost");
+    assert_eq!(holder.refused(&Ask::Release).0, "lock-lost");
     assert!(room.lock.exists(), "the next one's lock is not the former one's to remove");
     next.append_blocking(&json!({"n": 3})).unwrap();
     next.release_blocking().unwrap();
@@ -43,7 +43,7 @@ fn whoever_waits_when_the_lock_file_is_removed_waits_on_the_new_one() {
     room.until_waited_for(1);
     fs::remove_file(&room.lock).unwrap();
     waiter.answered_held();
-    assert_eq!(holder.refused(&Ask::Append(json!({"n": "no"}))).0, "LockLost");
+    assert_eq!(holder.refused(&Ask::Append(json!({"n": "no"}))).0, "lock-lost");
     waiter.append(json!({"n": 1}));
     waiter.release();
     assert_eq!(room.lines(), [json!({"n": 1})]);
@@ -57,11 +57,11 @@ fn a_foreign_lock_in_the_place_of_ours_is_respected() {
     let mut foreign = Sleeper::new("node");
     let record = foreign_record(foreign.pid(), Some(start_time_of(foreign.pid())));
     room.put_lock(&record);
-    assert_eq!(holder.ask(&Ask::Lost), Answer::Cause(Some("Replaced".into())));
-    assert_eq!(holder.refused(&Ask::Append(json!({"n": "no"}))).0, "LockLost");
-    assert_eq!(holder.refused(&Ask::Release).0, "LockLost");
+    assert_eq!(holder.ask(&Ask::Lost), Answer::Cause(Some("replaced".into())));
+    assert_eq!(holder.refused(&Ask::Append(json!({"n": "no"}))).0, "lock-lost");
+    assert_eq!(holder.refused(&Ask::Release).0, "lock-lost");
     assert_eq!(fs::read_to_string(&room.lock).unwrap(), record);
-    assert_eq!(holder.refused(&Ask::Acquire(0)).0, "Timeout");
+    assert_eq!(holder.refused(&Ask::Acquire(0)).0, "timeout");
     foreign.kill();
     holder.acquire();
     assert_eq!(room.text(), "");
@@ -75,9 +75,9 @@ fn a_foreign_record_written_into_our_lock_file_is_respected() {
     let foreign = Sleeper::new("node");
     fs::write(&room.lock, foreign_record(foreign.pid(), Some(start_time_of(foreign.pid()))))
         .unwrap();
-    assert_eq!(holder.ask(&Ask::Lost), Answer::Cause(Some("TakenOver".into())));
-    assert_eq!(holder.refused(&Ask::Append(json!({"n": "no"}))).0, "LockLost");
-    assert_eq!(holder.refused(&Ask::Release).0, "LockLost");
+    assert_eq!(holder.ask(&Ask::Lost), Answer::Cause(Some("taken-over".into())));
+    assert_eq!(holder.refused(&Ask::Append(json!({"n": "no"}))).0, "lock-lost");
+    assert_eq!(holder.refused(&Ask::Release).0, "lock-lost");
     assert!(room.lock.exists());
     assert_eq!(room.text(), "");
 }

@@ -29,8 +29,8 @@ fn a_stopped_holder_is_revoked_and_its_next_append_is_refused() {
 
         stopped.signal(Signal::CONT);
         let Answer::Failed(kind, text) = stopped.answer() else { panic!() };
-        assert_eq!(kind, "LockLost", "{text}");
-        assert_eq!(stopped.ask(&Ask::Lost), Answer::Cause(Some("Replaced".into())));
+        assert_eq!(kind, "lock-lost", "{text}");
+        assert_eq!(stopped.ask(&Ask::Lost), Answer::Cause(Some("replaced".into())));
         let_go(&mut stopped);
         turn.append_blocking(&json!({"still": "mine"})).unwrap();
         turn.release_blocking().unwrap();
@@ -46,7 +46,7 @@ fn a_stopped_holder_is_revoked_and_its_next_append_is_refused() {
 /// lock file to others anyway.
 fn let_go(former: &mut Child) {
     let released = former.ask(&Ask::Release);
-    let lost = matches!(&released, Answer::Failed(kind, _) if kind == "LockLost");
+    let lost = matches!(&released, Answer::Failed(kind, _) if kind == "lock-lost");
     assert!(lost || released == Answer::Done, "{released:?}");
 }
 
@@ -128,7 +128,7 @@ fn only_the_named_holder_is_revoked() {
     holder.append(json!({"n": 2}));
 
     sessions.revoke_pid(&room.session, holder.pid()).unwrap();
-    assert_eq!(holder.refused(&Ask::Append(json!({"n": 3}))).0, "LockLost");
+    assert_eq!(holder.refused(&Ask::Append(json!({"n": 3}))).0, "lock-lost");
     assert!(matches!(
         sessions.revoke(&room.session, owner),
         Err(Error::NotTheHolder { holder: None, .. })

@@ -148,7 +148,7 @@ fn a_foreign_program_that_comes_between_keeps_its_lock() {
     let record = foreign_record(foreign.pid(), None);
     room.put_lock(&record);
     let answer = late.answer();
-    assert!(matches!(&answer, Answer::Failed(kind, _) if kind == "Timeout"), "{answer:?}");
+    assert!(matches!(&answer, Answer::Failed(kind, _) if kind == "timeout"), "{answer:?}");
     assert_eq!(fs::read_to_string(&room.lock).unwrap(), record);
     assert_eq!(room.names(), ["link", "s.jsonl", "s.jsonl.lock"]);
 }
@@ -177,7 +177,7 @@ fn the_doctor_and_a_revoke_remove_one_name_of_a_lock_file() {
     let owner = holder.acquire();
     let snapshot = snapshot(&room);
     assert_eq!(sessions.revoke(&room.session, owner).unwrap().owner, Some(owner));
-    assert_eq!(holder.refused(&Ask::Append(json!({}))).0, "LockLost");
+    assert_eq!(holder.refused(&Ask::Append(json!({}))).0, "lock-lost");
     holder.acquire();
     let again = room.dir.join("again");
     fs::hard_link(&room.lock, &again).unwrap();
@@ -234,14 +234,14 @@ fn a_session_under_two_names_has_one_holder() {
     one.acquire();
     one.append(json!({"n": 1}));
     let (kind, text) = other.refused(&Ask::Acquire(0));
-    assert!(kind == "Timeout" && text.contains("another name"), "{kind}: {text}");
+    assert!(kind == "timeout" && text.contains("another name"), "{kind}: {text}");
     // Waited for, and had as soon as it is free.
     other.tell(&Ask::Acquire(60_000));
     assert_eq!(other.has_answered(Duration::from_millis(50)), None);
     one.append(json!({"n": 2}));
     one.release();
     other.answered_held();
-    assert_eq!(one.refused(&Ask::Acquire(0)).0, "Timeout");
+    assert_eq!(one.refused(&Ask::Acquire(0)).0, "timeout");
     other.append(json!({"n": 3}));
     other.kill();
     one.acquire();
@@ -307,13 +307,13 @@ fn of_two_turns_that_were_separate_until_a_link_was_made_the_first_to_claim_goes
         let under = buffered();
         if first_appends {
             one.append(json!({"n": 2}));
-            assert_eq!(other.refused(&Ask::Acquire(0)).0, "Timeout");
+            assert_eq!(other.refused(&Ask::Acquire(0)).0, "timeout");
             under.append_under_blocking(&room.session, owner, [json!({"n": 3})]).unwrap();
             one.release();
         } else {
             other.acquire();
             let (kind, text) = one.refused(&Ask::Append(json!({"n": 2})));
-            assert!(kind == "LockLost" && text.contains("another name"), "{kind}: {text}");
+            assert!(kind == "lock-lost" && text.contains("another name"), "{kind}: {text}");
             let refused = under.append_under_blocking(&room.session, owner, [json!({"n": 3})]);
             assert!(matches!(refused, Err(Error::LockLost { .. })), "{refused:?}");
             other.append(json!({"n": 4}));

@@ -102,8 +102,8 @@ impl State {
         let session = &mut self.sessions[at];
         let lost = session.turn_of(actor).is_some_and(|turn| turn.lost);
         let cause = || match session.lock {
-            Lock::Absent => Some("Removed"),
-            Lock::Held => Some("Replaced"),
+            Lock::Absent => Some("removed"),
+            Lock::Held => Some("replaced"),
             Lock::Stale => None,
         };
         Some(match act {
@@ -160,27 +160,27 @@ impl State {
             Act::Repair if lost => (What::Repair, Expected::Lost(cause())),
             Act::Restore if lost => (What::Restore, Expected::Lost(cause())),
             Act::Append(_) if session.is_changed(actor, false) => {
-                (What::Append(numbers), Expected::Failed("Changed"))
+                (What::Append(numbers), Expected::Failed("changed"))
             }
             Act::Rewrite(_) if session.is_changed(actor, true) => {
-                (What::Rewrite(numbers), Expected::Failed("Changed"))
+                (What::Rewrite(numbers), Expected::Failed("changed"))
             }
             Act::AppendMade if session.is_changed(actor, false) => {
-                (What::AppendMade(numbers[0]), Expected::Failed("Changed"))
+                (What::AppendMade(numbers[0]), Expected::Failed("changed"))
             }
             Act::RewriteFrom(_)
                 if session.is_changed(actor, true) || session.is_note_changed(actor) =>
             {
-                (What::RewriteFrom(numbers), Expected::Failed("Changed"))
+                (What::RewriteFrom(numbers), Expected::Failed("changed"))
             }
             Act::Renew | Act::Archive if session.is_changed(actor, true) => {
-                (renew(act, numbers[0]), Expected::Failed("Changed"))
+                (renew(act, numbers[0]), Expected::Failed("changed"))
             }
             Act::Repair if session.is_changed(actor, true) => {
-                (What::Repair, Expected::Failed("Changed"))
+                (What::Repair, Expected::Failed("changed"))
             }
             Act::Restore if session.is_changed(actor, true) => {
-                (What::Restore, Expected::Failed("Changed"))
+                (What::Restore, Expected::Failed("changed"))
             }
             Act::Append(_) => {
                 let done = session.append(actor, &lines(&numbers));
@@ -208,18 +208,18 @@ impl State {
                     Some(carried) => {
                         Expected::Is(Answer::Rewritten { bytes, carried: carried as u64 })
                     }
-                    None => Expected::Failed("ReadFirst"),
+                    None => Expected::Failed("read-first"),
                 };
                 (What::Rewrite(numbers), expected)
             }
             Act::Repair => (What::Repair, Expected::Is(Answer::Repaired(session.repair(actor)))),
             Act::Restore if session.restore(actor) => (What::Restore, Expected::Is(Answer::Done)),
-            Act::Restore => (What::Restore, Expected::Failed("Restore")),
+            Act::Restore => (What::Restore, Expected::Failed("cannot-restore")),
             Act::Revoke => {
                 session.rob();
                 (What::Revoke(Uuid::nil()), Expected::Is(Answer::Done))
             }
-            Act::RevokeNobody => (What::Revoke(Uuid::nil()), Expected::Failed("NotTheHolder")),
+            Act::RevokeNobody => (What::Revoke(Uuid::nil()), Expected::Failed("not-the-holder")),
             Act::Status => (What::Status, Expected::Any),
             Act::Leftover => {
                 let free = session.holder().is_none();

@@ -74,7 +74,7 @@ pub enum Answer {
     Status(Option<String>, Option<Uuid>),
     /// Whether something was removed.
     Removed(bool),
-    /// Variant of an error, and its text.
+    /// Code of an error, and its text.
     Failed(String, String),
 }
 

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use super::open::OpenTurn;
 use super::seen::Seen;
 use super::{Inner, Turn};
-use crate::datafile::Section;
-use crate::datafile::accepted;
 use crate::datafile::quarantine::{name_of, quarantine_path};
+use crate::datafile::{Section, accepted, is_leftover};
 use crate::error::{Context, Error, Result};
 use crate::mode::{Mode, now_or_never};
 use crate::outside::note;
-use crate::place::open_shared;
+use crate::place::{Place, open_shared};
 use crate::sys::Dir;
 
 impl Turn {
@@ -53,7 +52,10 @@ impl Turn {
     /// tokio's blocking pool.
     ///
     /// # Errors
-    /// - [`Error::Io`] if the new name is taken, or is on another filesystem
+    /// - [`Error::Io`] if the new name, or that of the quarantine, is taken, or is on another
+    ///   filesystem
+    /// - [`Error::NotASession`] if the new name is one that the next takeover would write over, or
+    ///   the next rewrite remove: that of a lock file or of a temporary file
     /// - [`Error::NoSession`] if nothing was written into the session so far
     /// - those of [`append_all`](Self::append_all)
     /// - [`Error::Unsynced`] if it has the new name, but a loss of power may undo that
@@ -108,15 +110,26 @@ impl Inner {
         }
         let refuse = |reason| Error::NotASession { path: path.to_owned(), reason };
         let name = path.file_name().ok_or_else(|| refuse("it has no file name"))?;
+        if Place::is_lock_name(name) || is_leftover(name) {
+            return Err(refuse("its name is that of a lock file, or of one that is left over"));
+        }
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
         let to = open_shared(parent).context("find the directory", parent)?;
+        let (quarantine, its_new_name) = (name_of(place.session_name()), name_of(name));
+        if place.dir().stat(&quarantine).is_ok_and(|it| it.is_some())
+            && to.stat(&its_new_name).is_ok_and(|it| it.is_some())
+        {
+            // A session without what was taken out of it could not be restored.
+            let source = std::io::ErrorKind::AlreadyExists.into();
+            let path = quarantine_path(path);
+            return Err(Error::Io { action: "give the quarantine's name to", path, source });
+        }
         section
             .end_with(|| place.dir().move_to_free(place.session_name(), &to, name))
             .context("give the session's name to", path)?;
         let synced = self.sync_both(&to, &section);
-        let quarantine = name_of(place.session_name());
-        let moved = place.dir().move_to_free(&quarantine, &to, &name_of(name));
+        let moved = place.dir().move_to_free(&quarantine, &to, &its_new_name);
         // Mostly there is none. Without it, what was accepted is found again.
         let accepted = accepted::name_of(place.session_name());
         let _ = place.dir().move_to_free(&accepted, &to, &accepted::name_of(name));

@@ -1,13 +1,13 @@
 //! Who has a file open for writing, from `/proc/<pid>/fd` and `fdinfo`.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use rustix::fs::{Dir, Mode, OFlags};
 
 use super::Writer;
 
@@ -17,9 +17,7 @@ pub(super) fn writers(file: &File) -> io::Result<Vec<Writer>> {
     let wanted = (facts.dev(), facts.ino());
     // Our own number in this `/proc`, which may be that of another namespace.
     let own = fs::read_link("/proc/self").unwrap_or_default();
-    let Ok(processes) = fs::read_dir("/proc") else { return Ok(Vec::new()) };
-    let pids = processes.flatten().filter_map(|process| {
-        let name = process.file_name();
+    let pids = names_in(Path::new("/proc")).filter_map(|name| {
         let pid = name.to_str()?.parse().ok()?;
         (name != own).then_some(pid)
     });
@@ -30,13 +28,23 @@ pub(super) fn writers(file: &File) -> io::Result<Vec<Writer>> {
 /// Whether a process has a descriptor of this file through which it may write without this
 /// protocol. A process that has gone meanwhile, or that may not be looked at, has none.
 fn writes(pid: u32, wanted: (u64, u64)) -> bool {
-    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    descriptors.map(|descriptor| descriptor.path()).any(|path| {
+    let descriptors = Path::new("/proc").join(pid.to_string()).join("fd");
+    names_in(&descriptors).any(|number| {
+        let path = descriptors.join(&number);
         is_of_a_file(&path)
-            && path.file_name().is_some_and(|number| may_be_it(pid, number, wanted.1))
+            && may_be_it(pid, &number, wanted.1)
             // This last: to ask for the number of a file on a dead mount may take for ever.
             && fs::metadata(&path).is_ok_and(|facts| (facts.dev(), facts.ino()) == wanted)
     })
+}
+
+/// The names in a directory, as far as they can be read. The standard library would panic if the
+/// directory could not be closed.
+fn names_in(dir: &Path) -> impl Iterator<Item = OsString> + use<> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(dir, flags, Mode::empty()).and_then(Dir::new);
+    let entries = opened.into_iter().flatten().map_while(Result::ok);
+    entries.map(|entry| OsStr::from_bytes(entry.file_name().to_bytes()).to_owned())
 }
 
 /// Whether a descriptor is that of a file with a name, by the text of its link. Most are not.

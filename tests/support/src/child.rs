@@ -113,10 +113,3 @@ pub fn obey<Ask: DeserializeOwned, Answer: Serialize>(mut obey: impl FnMut(Ask) 
 pub fn say<Answer: Serialize>(answer: &Answer) {
     println!("{ANSWER}{}", serde_json::to_string(answer).unwrap());
 }
-
-/// Name of an enum's variant, and what it displays: how an error is told to another process.
-pub fn told(error: &(impl std::fmt::Debug + std::fmt::Display)) -> (String, String) {
-    let debug = format!("{error:?}");
-    let variant = debug.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-    (variant.to_owned(), error.to_string())
-}
