@@ -1,5 +1,6 @@
 //! Restore: undoes a repair. The repaired file and the quarantine give the original, byte for byte.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::io;
 
@@ -98,11 +99,11 @@ pub(crate) fn take_back(
     out: &mut impl Sink,
     moves: &mut Moves,
 ) -> Result<Restored, RestoreError> {
-    let repair = latest(quarantine, file)?;
+    let repairs = latest_first(quarantine, file)?;
     let (out, window) = (Tally::new(out), Window::new(PIECE));
-    let end = repair.repaired.length;
-    let mut undo = Undo { repaired, out, moves, window, at: 0, end, pieces: 0 };
-    undo.check(&repair, length)?;
+    let mut undo = Undo { repaired, out, moves, window, at: 0, end: 0, pieces: 0 };
+    let repair = undo.choose(repairs, length)?;
+    undo.end = repair.repaired.length;
     for entry in entries(quarantine) {
         match entry? {
             Entry::Piece {
@@ -178,9 +179,12 @@ fn entries(quarantine: &impl ReadAt) -> impl Iterator<Item = Result<Entry, Resto
     })
 }
 
-/// The latest repair that took effect and was not undone. `file` tells the session file from
-/// others.
-fn latest(quarantine: &impl ReadAt, file: Option<&str>) -> Result<Complete, RestoreError> {
+/// The repairs that took effect and were not undone, the latest first. `file` tells the session
+/// file from others.
+fn latest_first(
+    quarantine: &impl ReadAt,
+    file: Option<&str>,
+) -> Result<Vec<Complete>, RestoreError> {
     // By id, with the place of its `end` in the quarantine.
     let mut repairs: HashMap<Uuid, (usize, Complete)> = HashMap::new();
     for (place, entry) in entries(quarantine).enumerate() {
@@ -200,9 +204,9 @@ fn latest(quarantine: &impl ReadAt, file: Option<&str>) -> Result<Complete, Rest
             | Entry::Nuls { .. } => {}
         }
     }
-    let installed = repairs.into_values().filter(|(_, one)| one.installed);
-    let latest = installed.max_by_key(|(place, _)| *place);
-    latest.map(|(_, one)| one).ok_or(RestoreError::NothingToUndo)
+    let mut installed: Vec<_> = repairs.into_values().filter(|(_, one)| one.installed).collect();
+    installed.sort_unstable_by_key(|(place, _)| Reverse(*place));
+    Ok(installed.into_iter().map(|(_, one)| one).collect())
 }
 
 /// A restore in progress.
@@ -219,6 +223,23 @@ struct Undo<'a, S, W> {
 }
 
 impl<S: ReadAt, W: Sink> Undo<'_, S, W> {
+    /// The repair to be undone. One whose damage is in the file is passed over: either its undoing
+    /// was not noted, or the same damage has come again. Those before it can be undone all the
+    /// same.
+    fn choose(&mut self, repairs: Vec<Complete>, length: u64) -> Result<Complete, RestoreError> {
+        let mut refused = None;
+        for repair in repairs {
+            match self.check(&repair, length) {
+                Ok(()) => return Ok(repair),
+                Err(is_there @ RestoreError::AlreadyOriginal { .. }) => {
+                    refused.get_or_insert(is_there);
+                }
+                Err(error) => return Err(refused.unwrap_or(error)),
+            }
+        }
+        Err(refused.unwrap_or(RestoreError::NothingToUndo))
+    }
+
     /// Checks that the session file begins with what the repair left.
     fn check(&mut self, repair: &Complete, length: u64) -> Result<(), RestoreError> {
         let Complete { repaired, original, .. } = repair;

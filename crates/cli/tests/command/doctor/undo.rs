@@ -40,6 +40,25 @@ fn a_repair_is_not_taken_back_over_what_was_changed_since() {
 }
 
 #[test]
+fn the_same_damage_again_does_not_keep_an_earlier_repair_from_being_undone() {
+    let room = room();
+    let damaged = "{\"a\":1}\n{\"cut he{\"b\":2}\n";
+    fs::write(&room.session, damaged).unwrap();
+    let torn = "{\"torn";
+    for _ in 0..3 {
+        assert_eq!(ended(doctor(&["--fix"], &room.session)).code, Some(0));
+        fs::write(&room.session, room.text() + torn).unwrap();
+    }
+    // What the last two repairs took out is at the end again, once.
+    let undone = ended(doctor(&["--undo"], &room.session));
+    assert_eq!(undone.code, Some(0), "{undone:?}");
+    assert_eq!(room.text(), format!("{damaged}{torn}"));
+    // And nothing is left to undo.
+    assert_eq!(ended(doctor(&["--undo"], &room.session)).code, Some(1));
+    assert_eq!(room.text(), format!("{damaged}{torn}"));
+}
+
+#[test]
 fn an_undo_without_a_quarantine_says_so() {
     let room = room();
     fs::write(&room.session, "{\"a\":1}\n").unwrap();
