@@ -201,6 +201,9 @@ impl State {
                 let begun = Appended { offset: 0, intervening: 0, sealed: false };
                 (renew(act, numbers[0]), appended(begun))
             }
+            Act::Rewrite(_) if !session.must_read_first(actor) && session.goes_on(actor) => {
+                (What::Rewrite(numbers), Expected::Failed("changed"))
+            }
             Act::Rewrite(_) => {
                 let done = session.rewrite(actor, &numbers);
                 let bytes = session.bytes.len() as u64;

@@ -125,6 +125,22 @@ impl Session {
                 || (closely || len > turn.seen) && !self.bytes.starts_with(&turn.held))
     }
 
+    pub fn must_read_first(&self, actor: usize) -> bool {
+        self.turn_of(actor).expect("a turn").read_first
+    }
+
+    /// Whether what a rewrite of this turn replaces ends inside a line, with which another program
+    /// has gone on since.
+    pub fn goes_on(&self, actor: usize) -> bool {
+        self.is_inside_line(self.turn_of(actor).expect("a turn").seen)
+    }
+
+    fn is_inside_line(&self, at: usize) -> bool {
+        let before = at.checked_sub(1).and_then(|before| self.bytes.get(before));
+        let behind = self.bytes.get(at);
+        before.is_some_and(|byte| *byte != b'\n') && behind.is_some_and(|byte| *byte != b'\n')
+    }
+
     /// Whether an append would not notice a change, since the file is as long as what was seen.
     pub fn is_changed_unnoticed(&self) -> bool {
         let unnoticed =
