@@ -46,10 +46,18 @@ fn what_survives_a_repair_is_what_an_independent_reference_says() {
         let name = |n: usize| format!("{n}.jsonl");
         let before: Vec<_> = (0..FILES).map(|n| fs::read(made.join(name(n))).unwrap()).collect();
         let answer = ended(turnlock(["doctor", "--fix"]).arg(&made));
-        assert_eq!(answer.code, Some(0), "{answer:?}");
+        let is_left_alone =
+            |n: usize| answer.out.contains(&format!("/{n}.jsonl not a session file"));
+        let any_is = (0..FILES).any(is_left_alone);
+        assert_eq!(answer.code, Some(i32::from(any_is)), "{answer:?}");
         let sessions = buffered();
         for (n, before) in before.iter().enumerate() {
             let session = made.join(name(n));
+            if is_left_alone(n) {
+                // Little of it would remain.
+                assert!(fs::read(&session).unwrap() == *before, "seed {seed}, file {n}");
+                continue;
+            }
             let (left, rule) = (lines(&session), lines(&expected.join(name(n))));
             assert!(
                 left == rule,

@@ -270,6 +270,8 @@ fn expect_cleared_up(room: &Room) {
 /// Kills of `--fix` and of `--undo` without writers: the old file or the new one each time, and the
 /// old one in the end.
 fn there_and_back(room: &Room, dice: &mut Dice, count: &mut Count) {
+    // An undo would go on to the repairs beside the writers.
+    let _ = fs::remove_file(room.dir.join("s.jsonl.damaged"));
     room.scrawl(damage(dice));
     let before = fs::read(&room.session).unwrap();
     let span = span_of_a_doctor(room);

@@ -95,13 +95,16 @@ fn no_changed_quarantine_is_restored_wrongly() {
             fs::write(path(n), before).unwrap();
         }
         let answer = ended(turnlock(["doctor", "--fix"]).arg(dir.path()));
-        assert_eq!(answer.code, Some(0), "{answer:?}");
-        let quarantines: Vec<_> = (0..SESSIONS).map(|n| fs::read(kept(n)).unwrap()).collect();
+        // Of some little would remain: they are left alone.
+        let fixed: Vec<_> = (0..SESSIONS).filter(|n| kept(*n).exists()).collect();
+        assert_eq!(answer.code, Some(i32::from(fixed.len() < SESSIONS)), "{answer:?}");
+        let quarantines: Vec<_> =
+            (0..SESSIONS).map(|n| fs::read(kept(n)).unwrap_or_default()).collect();
 
-        for n in 0..SESSIONS {
+        for n in fixed.iter().copied() {
             let repaired = fs::read(path(n)).unwrap();
             for _ in 0..CHANGES {
-                let other = &quarantines[dice.below(SESSIONS)];
+                let other = &quarantines[fixed[dice.below(fixed.len())]];
                 let quarantine = changed(&quarantines[n], other, &mut dice);
                 fs::write(kept(n), &quarantine).unwrap();
                 fs::write(path(n), &repaired).unwrap();
